@@ -1,0 +1,421 @@
+# SPDX-License-Identifier: Apache-2.0
+# Makefile - builds, tests and installs rill. `make help` lists what it can do.
+
+VERSION := 0.1.0
+
+# `all` is the first target, whatever else the included files bring.
+all:
+
+# ------------------------------------------------------------------ packages
+
+# What Debian calls the things that rill is built with. UCX is wanted, not
+# needed: without it there is no rdma/, and everything else works.
+packages_build    := gcc libc6-dev pkg-config liburing-dev
+packages_test     := check g++
+packages_lint     := clang clang-format clang-tidy cppcheck shellcheck
+packages_valgrind := valgrind
+packages_rdma     := libucx-dev
+packages_measure  := strace
+
+packages := $(packages_build) $(packages_test) $(packages_lint) $(packages_valgrind) \
+            $(packages_rdma) $(packages_measure)
+apt_install := apt-get install -y --no-install-recommends
+
+##@ Set up
+
+# The package lists may be absent or old, and a mirror may hiccup: so update
+# first, and try the whole once more.
+deps: ## install what building, testing, linting and measuring need (as root, Debian)
+	@missing=; \
+	for package in $(packages); do \
+	    dpkg-query -W -f '$${db:Status-Abbrev}' $$package 2>/dev/null | grep -q '^.i' || \
+	        missing="$$missing $$package"; \
+	done; \
+	if [ -z "$$missing" ]; then echo 'deps: all packages are installed'; exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then \
+	    echo "deps: no apt-get here; what is needed is, by its Debian names:$$missing"; exit 1; \
+	fi; \
+	if [ "$$(id -u)" != 0 ]; then \
+	    echo 'deps: only root can install packages. Run this, then make again:'; \
+	    echo "    sudo apt-get update && sudo $(apt_install)$$missing"; exit 1; \
+	fi; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	install() { apt-get update && $(apt_install) "$$@"; }; \
+	install $$missing || { echo 'deps: that failed; once more'; sleep 5; install $$missing; }
+
+.PHONY: deps
+
+# `make deps demo` on a fresh machine: the rest of this file asks pkg-config and
+# the compiler, and neither is there while this make reads it. So where deps is
+# among the goals, a second make does the others once deps is done.
+ifneq ($(filter deps,$(MAKECMDGOALS)),)
+
+goals := $(filter-out deps,$(MAKECMDGOALS))
+
+ifneq ($(goals),)
+after-deps: deps
+	@$(MAKE) --no-print-directory $(goals)
+$(sort $(goals)): after-deps
+	@:
+.PHONY: after-deps $(goals)
+endif
+
+else # the rest of the file
+
+# --------------------------------------------------------------------- modes
+
+# MODE=release  what is measured and installed; asserts are on
+# MODE=debug    for stepping through
+# MODE=asan     AddressSanitizer and UndefinedBehaviorSanitizer
+# MODE=lint     release with every warning an error, objects only (make lint)
+MODE ?= release
+
+optimize_release := -O2 -g
+optimize_debug   := -O0 -g3
+optimize_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+                    -fno-sanitize-recover=all
+optimize_lint    := -O2 -Werror
+
+ifndef optimize_$(MODE)
+$(error MODE=$(MODE): there are release, debug, asan and lint)
+endif
+
+# Objects of two modes never mix, so switching back and forth rebuilds nothing.
+objects := build/obj/$(MODE)
+output  := $(if $(filter release,$(MODE)),build,build/$(MODE))
+
+# --------------------------------------------------------------------- flags
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+PKG_CONFIG ?= pkg-config
+
+warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+            -Wold-style-definition -Wswitch -Wimplicit-fallthrough -Wundef -Wpointer-arith \
+            -Wcast-qual -Wwrite-strings -Wvla -Wformat=2
+
+# What a future must not do with its locals: be used uninitialized after an
+# await, or be jumped over by one. gcc alone can tell.
+warnings_gcc := -Wjump-misses-init -Wmaybe-uninitialized
+
+ifeq ($(findstring clang,$(CC)),)
+warnings += $(warnings_gcc)
+endif
+ifdef WERROR
+warnings += -Werror
+endif
+
+packaged_flags = $(shell $(PKG_CONFIG) --cflags $(1) 2>/dev/null)
+packaged_libs  = $(shell $(PKG_CONFIG) --libs $(1) 2>/dev/null)
+
+rdma_sources := $(wildcard rdma/*.c)
+ucx := $(if $(rdma_sources),$(shell $(PKG_CONFIG) --exists ucx 2>/dev/null && echo ucx))
+
+language := -std=gnu11 -D_GNU_SOURCE -I. -pthread -DRILL_HAVE_UCX=$(if $(ucx),1,0) \
+            $(call packaged_flags,liburing $(ucx))
+compile  := $(language) $(optimize_$(MODE)) $(warnings) $(CPPFLAGS) $(CFLAGS)
+
+# A program without rdma must not load UCX, which does much before main begins:
+# --as-needed links only what is used.
+link      := -pthread -Wl,--as-needed $(optimize_$(MODE)) $(CFLAGS) $(LDFLAGS)
+libraries := $(call packaged_libs,liburing $(ucx)) $(LDLIBS)
+
+test_libraries := $(call packaged_libs,check)
+
+# Thread-locals of a shared library cost a call each, unless they are promised
+# their place at program start.
+compile_pic := -fPIC -ftls-model=initial-exec
+
+# ------------------------------------------------------------------- sources
+
+library_sources := $(wildcard runtime/*.c io/*.c net/*.c) $(if $(ucx),$(rdma_sources))
+public_headers  := $(wildcard runtime/*.h io/*.h net/*.h) $(if $(ucx),$(wildcard rdma/*.h))
+bench_mains     := bench/echo.c bench/ping.c bench/micro.c bench/uring_echo.c
+bench_common    := $(filter-out $(bench_mains),$(wildcard bench/*.c))
+example_sources := $(wildcard examples/*.c)
+test_sources    := $(wildcard tests/test_*.c)
+test_common     := $(filter-out $(test_sources),$(wildcard tests/*.c tests/sim/*.c))
+
+c_sources := $(library_sources) $(wildcard $(bench_mains)) $(bench_common) $(example_sources) \
+             $(test_sources) $(test_common)
+c_headers := $(public_headers) $(wildcard bench/*.h tests/*.h tests/sim/*.h)
+scripts   := $(wildcard .ci/run bench/*.sh tests/*.sh)
+
+# A program is built once its main file is there.
+programs := $(if $(wildcard bench/echo.c),rill-echo) \
+            $(if $(wildcard bench/ping.c),rill-ping) \
+            $(if $(wildcard bench/micro.c),rill-micro) \
+            $(if $(wildcard bench/uring_echo.c),uring-echo)
+programs := $(programs:%=$(output)/bin/%)
+examples := $(example_sources:examples/%.c=$(output)/examples/%)
+tests    := $(test_sources:tests/%.c=$(output)/tests/%)
+
+soname  := librill.so.$(firstword $(subst ., ,$(VERSION)))
+archive := $(output)/lib/librill.a
+shared  := $(output)/lib/librill.so.$(VERSION)
+
+object = $(patsubst %.c,$(objects)/%.o,$(1))
+pic    = $(patsubst %.c,$(objects)/pic/%.o,$(1))
+
+# --------------------------------------------------------------------- rules
+
+# `make V=1` shows the commands, and otherwise one short line tells of each.
+quiet := $(if $(V),,@)
+say    = $(if $(V),,@printf '  %-5s %s\n' $(1) $@)
+
+##@ Build
+
+all: library programs examples ## the library, the programs and the examples (the default)
+
+library: $(archive) $(output)/lib/librill.so | note-rdma ## build/lib/librill.a and librill.so
+
+programs: $(programs) ## build/bin/: rill-echo, rill-ping, rill-micro, uring-echo
+
+examples: $(examples) ## build/examples/
+
+tests: $(tests) ## build/tests/
+
+objects: $(call object,$(c_sources))
+
+# What was said on the command line or in this file is part of every object, and
+# the list of sources is part of the library. These files hold the two, and are
+# written only when they change.
+$(objects)/flags:   text := $(CC) $(compile) $(compile_pic) $(link) $(libraries)
+$(objects)/members: text := $(library_sources)
+$(objects)/flags $(objects)/members: FORCE
+	@mkdir -p $(@D)
+	@echo '$(text)' | cmp -s - $@ || echo '$(text)' > $@
+
+# -MMD notes the headers that an object was made from, -MP lets them disappear.
+$(objects)/%.o: %.c $(objects)/flags | have-build
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(quiet)$(CC) $(compile) -MMD -MP -c -o $@ $<
+
+$(objects)/pic/%.o: %.c $(objects)/flags | have-build
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(quiet)$(CC) $(compile) $(compile_pic) -MMD -MP -c -o $@ $<
+
+-include $(patsubst %.c,$(objects)/%.d,$(c_sources))
+-include $(patsubst %.c,$(objects)/pic/%.d,$(library_sources))
+
+$(archive): $(call object,$(library_sources)) $(objects)/members | have-build
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(call say,AR)
+	$(quiet)$(AR) rcs $@ $(filter %.o,$^)
+
+$(shared): $(call pic,$(library_sources)) $(objects)/members | have-build
+	@mkdir -p $(@D)
+	$(call say,LD)
+	$(quiet)$(CC) $(link) -shared -Wl,-soname,$(soname) -o $@ $(filter %.o,$^) $(libraries)
+
+$(output)/lib/librill.so: $(shared)
+	@ln -sf $(<F) $(@D)/$(soname)
+	@ln -sf $(soname) $@
+
+# Programs, examples and tests are linked in the same way: objects, the archive,
+# and then the libraries that these use.
+define link_program
+@mkdir -p $(@D)
+$(call say,LD)
+$(quiet)$(CC) $(link) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(1) $(libraries)
+endef
+
+$(output)/bin/rill-echo:  $(call object,bench/echo.c)
+$(output)/bin/rill-ping:  $(call object,bench/ping.c)
+$(output)/bin/rill-micro: $(call object,bench/micro.c)
+$(output)/bin/uring-echo: $(call object,bench/uring_echo.c)
+
+$(programs): $(call object,$(bench_common)) $(archive)
+	$(call link_program,-lm)
+
+$(examples): $(output)/examples/%: $(objects)/examples/%.o $(archive)
+	$(call link_program)
+
+$(tests): $(output)/tests/%: $(objects)/tests/%.o $(call object,$(test_common)) $(archive) | have-test
+	$(call link_program,$(test_libraries))
+
+compile_commands.json: FORCE ## for editors and language servers
+	@{ echo '['; separator=; \
+	for file in $(c_sources); do \
+	    printf '%s{"directory": "%s", "file": "%s", "command": "%s"}\n' "$$separator" \
+	        "$(CURDIR)" "$$file" '$(CC) $(compile) -c '"$$file"; \
+	    separator=,; \
+	done; echo ']'; } > $@
+
+# ------------------------------------------------- is everything there?
+
+# A missing package is one clear line, not a screen of compiler errors. Asked is
+# for the thing itself: a machine that is no Debian may have it as well.
+probe_gcc          := $(CC) --version
+probe_libc6-dev    := echo '\#include <stdio.h>' | $(CC) -E -
+probe_pkg-config   := $(PKG_CONFIG) --version
+probe_liburing-dev := $(PKG_CONFIG) --exists liburing
+probe_check        := $(PKG_CONFIG) --exists check
+probe_g++          := $(CXX) --version
+probe_clang        := clang --version
+probe_clang-format := clang-format --version
+probe_clang-tidy   := clang-tidy --version
+probe_cppcheck     := cppcheck --version
+probe_shellcheck   := shellcheck --version
+probe_valgrind     := valgrind --version
+
+define require
+@missing=; \
+$(foreach package,$(1),{ $(probe_$(package)); } >/dev/null 2>&1 || missing="$$missing $(package)";) \
+test -z "$$missing" || { \
+    echo "rill: not installed:$$missing"; \
+    echo 'rill: as root, `make deps` installs everything that rill uses; or only what is missing:'; \
+    echo "rill:     sudo $(apt_install)$$missing"; \
+    exit 2; \
+} >&2
+endef
+
+have-build:
+	$(call require,$(packages_build))
+have-test: have-build
+	$(call require,$(packages_test))
+have-lint: have-build
+	$(call require,$(packages_lint))
+have-valgrind: have-build
+	$(call require,$(packages_valgrind))
+
+note-rdma: have-build
+ifneq ($(rdma_sources),)
+ifeq ($(ucx),)
+	@echo 'rill: pkg-config finds no ucx (package libucx-dev): building without rdma/'
+endif
+endif
+
+##@ Run and test
+
+demo: programs ## see it work: the echo servers and their latencies, in short
+	@bench/demo.sh $(output)/bin
+
+# Every test runs twice, as it is released and with the sanitizers, and together
+# with what else has to be true: headers that stand alone, a README that does not
+# lie. The last line counts them all. With a MODE of its own, only that one runs.
+check: all tests ## build and run all tests, in release and in asan mode
+ifeq ($(MODE),release)
+	@$(MAKE) --no-print-directory MODE=asan examples tests
+endif
+	@CC='$(CC)' CXX='$(CXX)' tests/run.sh tests/check_headers.sh tests/check_readme.sh $(tests) \
+	    $(if $(filter release,$(MODE)),$(test_sources:tests/%.c=build/asan/tests/%))
+
+test: $(if $(NAME),$(output)/tests/test_$(NAME)) ## run one and see each case: make test NAME=timer [MODE=asan]
+	@$(if $(NAME),CK_VERBOSITY=verbose $<,echo 'make test NAME=timer runs tests/test_timer.c'; exit 2)
+
+check-headers: have-test ## compile each public header alone, as C11 and as C++17
+	@CC='$(CC)' CXX='$(CXX)' tests/check_headers.sh
+
+check-readme: ## compare the program in README.md with examples/echo.c
+	@tests/check_readme.sh
+
+# Check forks for every case, and memcheck looks at each of these processes when it
+# ends: a leak or a bad access fails the case that it is in. Valgrind does not see
+# what the kernel writes through a ring, so tests zero the buffers that they receive
+# in; and it keeps RLIMIT_NOFILE for itself, so a test of that asks for the variable.
+memcheck := valgrind --quiet --error-exitcode=99 --leak-check=full \
+            --suppressions=tests/suppressions/valgrind.supp
+
+valgrind: examples tests have-valgrind ## run the tests under valgrind
+	@TEST_UNDER_VALGRIND=1 TEST_WRAPPER='$(memcheck)' TEST_TIMEOUT=600 CK_TIMEOUT_MULTIPLIER=20 \
+	    tests/run.sh $(tests)
+
+##@ Keep it good
+
+lint: lint-format lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell ## format, warnings, clang-tidy, cppcheck, shellcheck
+	@echo 'lint: nothing to complain about'
+
+format: have-lint ## lay out all sources as .clang-format says
+	@clang-format -i $(c_sources) $(c_headers)
+
+lint-format: have-lint
+	@clang-format --dry-run -Werror $(c_sources) $(c_headers)
+
+# Some of gcc's warnings come from its optimizer, so it has to compile in earnest.
+lint-gcc: have-test
+	@$(MAKE) --no-print-directory MODE=lint say= objects
+
+lint-clang: have-lint
+	@clang -fsyntax-only -Werror $(language) $(filter-out $(warnings_gcc),$(warnings)) $(c_sources)
+
+# clang-tidy is slow and talks of what it left out: one file per processor at a
+# time, and silence where all is well.
+lint-tidy: have-lint
+	@printf '%s\n' $(c_sources) | xargs -P $$(nproc) -I FILE sh -c \
+	    'told=$$(clang-tidy --quiet FILE -- $(language) 2>&1) || { echo "$$told"; exit 1; }'
+
+# cppcheck does not read the system's headers; two macros of the test library
+# are all that it misses. Its uninitvar and memleak do not follow a pointer through
+# a struct or a conditional; the compilers, the sanitizers and valgrind do.
+lint-cppcheck: have-lint
+	@cppcheck --quiet --error-exitcode=1 -j $$(nproc) --std=c11 --language=c -I. \
+	    --enable=warning,performance,portability --inline-suppr --library=posix,gnu \
+	    --suppress=uninitvar --suppress=memleak \
+	    '-DSTART_TEST(name)=static void name(int _i)' -DEND_TEST= -D__linux__ -D_GNU_SOURCE \
+	    $(c_sources)
+
+lint-shell: have-lint
+	@shellcheck $(scripts)
+
+clean: ## remove everything that was built
+	@rm -rf build compile_commands.json
+
+##@ Install
+
+PREFIX     ?= /usr/local
+bindir     ?= $(PREFIX)/bin
+libdir     ?= $(PREFIX)/lib
+includedir ?= $(PREFIX)/include
+
+# Headers include one another from the root ("io/op.h"), so they keep their
+# directories, below one that is rill's own. rill.pc knows where that is.
+define rill_pc
+Name: rill
+Description: single-threaded async runtime over io_uring and UCX
+Version: $(VERSION)
+Requires: liburing
+Requires.private: $(ucx)
+Cflags: -I$(includedir)/rill -pthread
+Libs: -L$(libdir) -lrill -pthread
+endef
+export rill_pc
+
+install: all ## [PREFIX=/usr/local] [DESTDIR=]
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir)/pkgconfig
+	install -m 644 $(archive) $(DESTDIR)$(libdir)
+	install -m 755 $(shared) $(DESTDIR)$(libdir)
+	ln -sf $(notdir $(shared)) $(DESTDIR)$(libdir)/$(soname)
+	ln -sf $(soname) $(DESTDIR)$(libdir)/librill.so
+	for header in $(public_headers); do \
+	    install -D -m 644 $$header $(DESTDIR)$(includedir)/rill/$$header || exit 1; \
+	done
+	install -m 755 $(programs) $(DESTDIR)$(bindir)
+	printf '%s\n' "$$rill_pc" > $(DESTDIR)$(libdir)/pkgconfig/rill.pc
+
+uninstall: ## with the same PREFIX and DESTDIR
+	rm -f $(addprefix $(DESTDIR)$(bindir)/,$(notdir $(programs)))
+	rm -f $(addprefix $(DESTDIR)$(libdir)/,librill.a librill.so $(soname) $(notdir $(shared)))
+	rm -f $(DESTDIR)$(libdir)/pkgconfig/rill.pc
+	rm -rf $(DESTDIR)$(includedir)/rill
+
+##@ Help
+
+help: ## this list; MODE=debug or asan, WERROR=1 and V=1 go with any build
+	@awk 'BEGIN { FS = ":.*## " } \
+	    /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	    /^[a-z_.-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+FORCE:
+
+.PHONY: all library programs examples tests objects FORCE \
+        have-build have-test have-lint have-valgrind note-rdma \
+        demo check test check-headers check-readme valgrind \
+        lint format lint-format lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell \
+        clean install uninstall help
+
+endif # of the rest

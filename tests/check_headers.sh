@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# check_headers.sh - compiles each public header alone, as C11 and as C++17, so
+# that none counts on what another one includes.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+shopt -s nullglob
+
+headers=(runtime/*.h io/*.h net/*.h)
+read -r -a flags < <(pkg-config --cflags liburing)
+if pkg-config --exists ucx; then
+    headers+=(rdma/*.h)
+fi
+flags+=(-I. -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only)
+
+cases=0 failures=0
+check() {
+    cases=$((cases + 1))
+    "$@" || failures=$((failures + 1))
+}
+
+for header in "${headers[@]}"; do
+    include="#include \"$header\""
+    check "${CC:-gcc}" -std=c11 "${flags[@]}" -x c - <<<"$include"
+    check "${CXX:-g++}" -std=c++17 "${flags[@]}" -x c++ - <<<"$include"
+done
+
+echo "$((cases ? 100 * (cases - failures) / cases : 100))%:" \
+    "Checks: $cases, Failures: $failures, Errors: 0"
+((failures == 0))
