@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* driver.h - what the executor needs of the world: events, and the time.
+ *
+ * The reactor in io/ is one. Tests of the runtime alone have a smaller one. */
+#ifndef RILL_RUNTIME_DRIVER_H
+#define RILL_RUNTIME_DRIVER_H
+
+#include "runtime/time.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct rill_driver;
+
+struct rill_driver_ops {
+    /* Passes queued operations down and results up, waking their tasks. Where
+     * there are none, sleeps until there are or until_ns has come; RILL_NO_WAIT
+     * never sleeps. Runs no task. Returns 0, or -errno when the driver is broken
+     * for good. */
+    int (*turn)(struct rill_driver *driver, int64_t until_ns);
+
+    /* Reads the monotonic clock. */
+    int64_t (*now)(struct rill_driver *driver);
+};
+
+struct rill_driver {
+    const struct rill_driver_ops *ops;
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

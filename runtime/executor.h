@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* executor.h - polls the tasks that are ready, and lets the driver wait.
+ *
+ * A thread has at most one executor, and an executor belongs to the thread that
+ * made it. */
+#ifndef RILL_RUNTIME_EXECUTOR_H
+#define RILL_RUNTIME_EXECUTOR_H
+
+#include "runtime/driver.h"
+#include "runtime/list.h"
+#include "runtime/pool.h"
+#include "runtime/task.h"
+#include "runtime/wheel.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    /* Polls in one turn before the driver is looked at again. */
+    RILL_TURN_POLLS_MAX = 1024,
+    /* Awaits that were ready at once, in one poll of a task, before it yields. */
+    RILL_TASK_BUDGET = 128,
+};
+
+/* Invariant: a task that is spawned and not over is in ready, or in parked, or
+ * running; ready_count is the length of ready. */
+struct rill_executor {
+    struct rill_driver *driver; /* borrowed */
+    size_t tasks_alive;         /* spawned and not over */
+    uint64_t turns, polls;      /* counted since the beginning */
+
+    /* private */
+    struct rill_link ready;  /* of rill_task.queue, first in first out */
+    struct rill_link parked; /* of rill_task.queue */
+    size_t ready_count;
+    struct rill_task *running; /* whose poll function is being run, or NULL */
+    unsigned budget_left;      /* of the running task */
+    uint16_t id;               /* what its tasks carry in executor_id */
+    bool now_is_known;         /* the clock was read in this turn */
+    int64_t now_ns;
+    struct rill_wheel wheel;
+    struct rill_pool pool;
+};
+
+/* Makes the executor of this thread over a driver, which it borrows until it is
+ * finished. Returns 0, or -EBUSY if the thread has one already. */
+int rill_executor_init(struct rill_executor *executor, struct rill_driver *driver);
+
+/* Ends it. Panics, naming the first of them, if tasks are alive. */
+void rill_executor_finish(struct rill_executor *executor);
+
+/* private: the executor of this thread, or NULL. */
+extern __thread struct rill_executor *rill_executor_of_thread;
+
+/* The executor of this thread. It panics where there is none. */
+struct rill_executor *rill_executor_here(void);
+
+/* The first half of a turn: wakes the tasks whose time has come, then polls the
+ * tasks that were ready when it began. */
+void rill_executor_run(struct rill_executor *executor);
+
+/* The second half: lets the driver pass operations down and results up, and wait:
+ * until until_ns or the next timer at most, and not at all while a task is ready.
+ * Returns 0 or the driver's -errno. */
+int rill_executor_wait(struct rill_executor *executor, int64_t until_ns);
+
+/* Turns until future, which may be any, is ready, as the root of a task of its
+ * own. Returns its result. Other tasks run too and may be left alive. Panics if
+ * the driver fails for good, and if a task calls it. */
+int64_t rill_executor_block_on(struct rill_executor *executor, struct rill_future *future);
+
+/* Cancels every task that is alive. */
+void rill_executor_cancel_all(struct rill_executor *executor);
+
+/* Prints every task that is alive, as rill_task_print does. */
+void rill_executor_print(const struct rill_executor *executor, FILE *out);
+
+/* The time of this turn on the monotonic clock, in nanoseconds. The clock is read
+ * at most once a turn. */
+int64_t rill_now(void);
+
+/* For a future that found its result there without waiting: pays for it from the
+ * running task's budget. False means that the task has had its share for now and
+ * was woken: the future answers RILL_PENDING and gives its result next time. */
+static inline bool rill_budget_spend(struct rill_executor *executor, struct rill_task *task)
+{
+    if (__builtin_expect(executor->budget_left > 0, 1)) {
+        executor->budget_left--;
+        return true;
+    }
+    rill_task_wake(task);
+    return false;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

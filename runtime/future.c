@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/future.h"
+
+#include "runtime/panic.h"
+
+const struct rill_place rill_place_over = {"a finished future", __FILE__, -1};
+
+void rill_future_bad_resume(const struct rill_future *future)
+{
+    if (future->place == &rill_place_over)
+        rill_panic("a future was polled after it had ended");
+    rill_panic("%s can not go on at %s:%d: an await stands inside a switch statement",
+               future->place->function, future->place->file, future->place->line);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* future.h - what can be awaited, and the macros that await it.
+ *
+ * A future is a computation that is driven by polling. Its poll function runs
+ * until it has to wait, answers RILL_PENDING, and is called again when the task
+ * that it belongs to was woken. When it answers RILL_READY, its result is there
+ * and it is not polled again.
+ *
+ * A future composed of others is written with the macros below and reads like
+ * blocking code:
+ *
+ *     struct greet {
+ *         struct rill_future future;
+ *         struct rill_tcp   *peer;
+ *         struct rill_sleep  pause;
+ *         struct rill_op     send;
+ *     };
+ *
+ *     static enum rill_poll greet_poll(struct rill_future *self, struct rill_task *task)
+ *     {
+ *         struct greet *greet = rill_container_of(self, struct greet, future);
+ *
+ *         RILL_BEGIN();
+ *         RILL_AWAIT(rill_sleep(&greet->pause, 1 * RILL_SECOND));
+ *         RILL_AWAIT(rill_tcp_send_all(greet->peer, &greet->send, "hello\n", 6));
+ *         RILL_RETURN(greet->send.result);
+ *         RILL_END();
+ *     }
+ *
+ * The function is left at every await that has to wait and is entered again from
+ * the top, so:
+ *  - what must survive an await lives in the struct, not in a local variable;
+ *  - a local variable may live within a block that does not await;
+ *  - an await can not stand inside a switch statement of its own (the macros are
+ *    one): the runtime notices and says so. */
+#ifndef RILL_RUNTIME_FUTURE_H
+#define RILL_RUNTIME_FUTURE_H
+
+#include "runtime/list.h"
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct rill_future;
+struct rill_task;
+
+enum rill_poll {
+    RILL_PENDING, /* not yet: the task will be woken */
+    RILL_READY,   /* done: the result is there */
+};
+
+/* Polls self on behalf of task. Called by the executor and by futures that await
+ * self, never by a user. A call for no reason does no harm. */
+typedef enum rill_poll rill_poll_fn(struct rill_future *self, struct rill_task *task);
+
+/* A line of source. line is 0 for a leaf: its function then names the operation. */
+struct rill_place {
+    const char *function;
+    const char *file;
+    int line;
+};
+
+/* Embedded by value in whatever awaits it, so that a task and everything below
+ * it is one block of memory. From its constructor to its end it must not move.
+ *
+ * Invariant: awaits is not NULL exactly while a composed future is pending in an
+ * await; following it leads to the leaf that the task waits for. */
+struct rill_future {
+    int64_t result;                 /* >= 0 or -errno, valid once ready */
+    rill_poll_fn *poll;             /* how to go on */
+    struct rill_future *awaits;     /* the future that this one waits for, or NULL */
+    const struct rill_place *place; /* where to go on, NULL before the first poll */
+};
+
+/* Where a finished future rests. */
+extern const struct rill_place rill_place_over;
+
+/* Makes a future that runs poll from its beginning. The constructors of composed
+ * futures call it; the result is returned for use in an await. */
+static inline struct rill_future *rill_future_init(struct rill_future *future, rill_poll_fn *poll)
+{
+    future->result = 0;
+    future->poll = poll;
+    future->awaits = NULL;
+    future->place = NULL;
+    return future;
+}
+
+/* Says which future was resumed where it has no code, and aborts. */
+__attribute__((noreturn, cold)) void rill_future_bad_resume(const struct rill_future *future);
+
+/* Begins the body of a poll function whose parameters are self and task. Nothing
+ * but the line that recovers the struct stands before it. */
+#define RILL_BEGIN()                                                                               \
+    (void)task;                                                                                    \
+    switch (self->place ? self->place->line : 0) {                                                 \
+    case 0:
+
+/* Waits until the future is ready. Its result is then in the future. */
+#define RILL_AWAIT(expression)                                                                     \
+    do {                                                                                           \
+        self->awaits = (expression);                                                               \
+        RILL_RESUME_HERE_();                                                                       \
+        __attribute__((fallthrough));                                                              \
+    case __LINE__:                                                                                 \
+        if (self->awaits->poll(self->awaits, task) == RILL_PENDING)                                \
+            return RILL_PENDING;                                                                   \
+        self->awaits = NULL;                                                                       \
+    } while (0)
+
+/* Lets the other ready tasks run first. Needs "runtime/task.h". */
+#define RILL_YIELD()                                                                               \
+    do {                                                                                           \
+        rill_task_wake(task);                                                                      \
+        RILL_RESUME_HERE_();                                                                       \
+        return RILL_PENDING;                                                                       \
+    case __LINE__:;                                                                                \
+    } while (0)
+
+/* Ends the future with a result, >= 0 or -errno. */
+#define RILL_RETURN(value)                                                                         \
+    do {                                                                                           \
+        self->result = (value);                                                                    \
+        self->place = &rill_place_over;                                                            \
+        return RILL_READY;                                                                         \
+    } while (0)
+
+/* Ends the body. A future that comes here has the result 0. */
+#define RILL_END()                                                                                 \
+    RILL_RETURN(0);                                                                                \
+    default:                                                                                       \
+        rill_future_bad_resume(self);                                                              \
+        }
+
+/* A place is a constant of its line, so remembering it stores one pointer, and
+ * a waiting task can be printed with the lines that it waits at. */
+#define RILL_RESUME_HERE_()                                                                        \
+    static const struct rill_place rill_here_ = {__func__, __FILE__, __LINE__};                    \
+    self->place = &rill_here_
+
+#ifdef __cplusplus
+}
+#endif
+#endif

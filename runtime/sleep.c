@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/sleep.h"
+
+#include "runtime/executor.h"
+#include "runtime/panic.h"
+
+#include <errno.h>
+
+/* A sleep's state is its poll function: one that has not begun yet holds a delay,
+ * one that has begun a deadline. */
+
+static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_sleep *sleep = rill_container_of(self, struct rill_sleep, future);
+    struct rill_executor *executor = rill_executor_here();
+    bool fired = !rill_link_is_linked(&sleep->timer.slot);
+
+    if (fired) {
+        sleep->result = 0;
+        return RILL_READY;
+    }
+    if (rill_task_is_cancelled(task)) {
+        rill_wheel_disarm(&executor->wheel, &sleep->timer);
+        sleep->result = -ECANCELED;
+        return RILL_READY;
+    }
+    sleep->timer.task = task;
+    return RILL_PENDING;
+}
+
+static enum rill_poll start_until(struct rill_sleep *sleep, struct rill_task *task)
+{
+    struct rill_executor *executor = rill_executor_here();
+
+    if (rill_task_is_cancelled(task)) {
+        sleep->result = -ECANCELED;
+        return RILL_READY;
+    }
+    if (sleep->timer.deadline_ns <= rill_now()) {
+        if (!rill_budget_spend(executor, task))
+            return RILL_PENDING;
+        sleep->result = 0;
+        return RILL_READY;
+    }
+    sleep->timer.task = task;
+    rill_wheel_arm(&executor->wheel, &sleep->timer);
+    sleep->future.poll = wait_poll;
+    return RILL_PENDING;
+}
+
+static enum rill_poll until_poll(struct rill_future *self, struct rill_task *task)
+{
+    return start_until(rill_container_of(self, struct rill_sleep, future), task);
+}
+
+static enum rill_poll delay_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_sleep *sleep = rill_container_of(self, struct rill_sleep, future);
+    int64_t delay_ns = sleep->timer.deadline_ns;
+
+    if (delay_ns < 0) {
+        sleep->result = -EINVAL;
+        return RILL_READY;
+    }
+    if (__builtin_add_overflow(rill_now(), delay_ns, &sleep->timer.deadline_ns))
+        sleep->timer.deadline_ns = RILL_NEVER;
+    sleep->future.poll = until_poll;
+    return start_until(sleep, task);
+}
+
+static struct rill_future *prepare(struct rill_sleep *sleep, int64_t time_ns, rill_poll_fn *poll)
+{
+    static const struct rill_place place = {"sleep", NULL, 0};
+
+    rill_future_init(&sleep->future, poll);
+    sleep->future.place = &place;
+    sleep->timer = (struct rill_timer){.deadline_ns = time_ns};
+    return &sleep->future;
+}
+
+struct rill_future *rill_sleep(struct rill_sleep *sleep, int64_t delay_ns)
+{
+    return prepare(sleep, delay_ns, delay_poll);
+}
+
+struct rill_future *rill_sleep_until(struct rill_sleep *sleep, int64_t when_ns)
+{
+    return prepare(sleep, when_ns, until_poll);
+}
+
+void rill_interval_init(struct rill_interval *interval, int64_t period_ns)
+{
+    rill_check(period_ns > 0, "an interval of %lld ns: want more than 0", (long long)period_ns);
+    *interval = (struct rill_interval){.next_ns = rill_now() + period_ns, .period_ns = period_ns};
+}
+
+static enum rill_poll tick_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_interval *interval = rill_container_of(self, struct rill_interval, sleep.future);
+    enum rill_poll poll =
+        interval->sleep.timer.task ? wait_poll(self, task) : start_until(&interval->sleep, task);
+
+    /* Both switch to their own next step; a tick has one more to do at the end. */
+    self->poll = tick_poll;
+    if (poll == RILL_READY && interval->sleep.result == 0) {
+        int64_t late_ns = rill_now() - interval->next_ns;
+
+        if (late_ns < 0)
+            late_ns = 0;
+        interval->next_ns += interval->period_ns * (1 + late_ns / interval->period_ns);
+    }
+    return poll;
+}
+
+struct rill_future *rill_interval_tick(struct rill_interval *interval)
+{
+    return prepare(&interval->sleep, interval->next_ns, tick_poll);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/task.h"
+
+#include "runtime/executor.h"
+#include "runtime/panic.h"
+
+#include <errno.h>
+#include <string.h>
+
+void *rill_task_alloc(size_t size)
+{
+    uint8_t size_class;
+    struct rill_task *task;
+
+    rill_check(size >= sizeof *task, "%zu bytes do not hold a task", size);
+    task = rill_pool_get(&rill_executor_here()->pool, size, &size_class);
+    if (!task)
+        return NULL;
+    memset(task, 0, size);
+    task->size_class = size_class;
+    task->pooled = true;
+    return task;
+}
+
+static void give_back(struct rill_task *task)
+{
+    task->pooled = false;
+    rill_pool_put(&rill_executor_here()->pool, task, task->size_class);
+}
+
+void rill_task_free(void *block)
+{
+    struct rill_task *task = block;
+
+    if (!task)
+        return;
+    rill_check(task->pooled && task->state == RILL_TASK_NEW,
+               "only a block of rill_task_alloc whose task was never spawned can be freed");
+    give_back(task);
+}
+
+void rill_task_spawn(struct rill_task *task, rill_poll_fn *poll)
+{
+    struct rill_executor *executor = rill_executor_here();
+
+    rill_check(task->state == RILL_TASK_NEW || task->state == RILL_TASK_OVER,
+               "a task was spawned while it is alive");
+    rill_future_init(&task->future, poll);
+    task->joiner = NULL;
+    task->scope = RILL_SCOPE_TASK;
+    task->cancelled = false;
+    task->detached = false;
+    task->executor_id = executor->id;
+    task->ops = 0;
+    task->state = RILL_TASK_QUEUED;
+    rill_list_append(&executor->ready, &task->queue);
+    executor->ready_count++;
+    executor->tasks_alive++;
+}
+
+void rill_task_detach(struct rill_task *task)
+{
+    rill_check(task->state != RILL_TASK_NEW, "a task was detached before it was spawned");
+    rill_check(!task->joiner, "a task was detached while another one joins it");
+    if (task->state == RILL_TASK_OVER && task->pooled)
+        give_back(task);
+    else
+        task->detached = true;
+}
+
+void rill_task_cancel(struct rill_task *task)
+{
+    rill_check(task->state != RILL_TASK_NEW, "a task was cancelled before it was spawned");
+    task->cancelled = true;
+    rill_task_wake(task);
+}
+
+void rill_task_finish(struct rill_task *task)
+{
+    rill_check(task->ops == 0, "a task ended with %d of its operations in flight: await them",
+               task->ops);
+    task->state = RILL_TASK_OVER;
+    if (task->joiner)
+        rill_task_wake(task->joiner);
+    else if (task->detached && task->pooled)
+        give_back(task);
+}
+
+static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_join *join = rill_container_of(self, struct rill_join, future);
+    struct rill_task *target = join->target;
+
+    if (target->state == RILL_TASK_OVER) {
+        join->result = target->future.result;
+        target->joiner = NULL;
+        if (target->pooled)
+            give_back(target);
+        return RILL_READY;
+    }
+    if (rill_task_is_cancelled(task)) {
+        target->joiner = NULL;
+        join->result = -ECANCELED;
+        return RILL_READY;
+    }
+    rill_check(!target->joiner || target->joiner == task, "two tasks join the same task");
+    rill_check(target != task, "a task joins itself");
+    target->joiner = task;
+    return RILL_PENDING;
+}
+
+struct rill_future *rill_task_join(struct rill_join *join, struct rill_task *task)
+{
+    static const struct rill_place place = {"join", NULL, 0};
+
+    rill_check(task->state != RILL_TASK_NEW, "a task was joined before it was spawned");
+    rill_check(!task->detached, "a detached task was joined");
+    rill_future_init(&join->future, join_poll);
+    join->future.place = &place;
+    join->target = task;
+    return &join->future;
+}
+
+static const char *state_name(const struct rill_task *task)
+{
+    switch ((enum rill_task_state)task->state) {
+    case RILL_TASK_NEW:
+        return "new";
+    case RILL_TASK_QUEUED:
+        return "queued";
+    case RILL_TASK_RUNNING:
+    case RILL_TASK_WOKEN:
+        return "running";
+    case RILL_TASK_PARKED:
+        return "parked";
+    case RILL_TASK_OVER:
+        return "over";
+    }
+    return "broken";
+}
+
+void rill_task_print(const struct rill_task *task, FILE *out)
+{
+    fprintf(out, "task %p, %s%s%s\n", (const void *)task, state_name(task),
+            task->cancelled ? ", cancelled" : "", task->detached ? ", detached" : "");
+    for (const struct rill_future *future = &task->future; future; future = future->awaits) {
+        const struct rill_place *place = future->place;
+
+        if (!place)
+            fprintf(out, "  has not begun\n");
+        else if (place->line > 0)
+            fprintf(out, "  %s at %s:%d\n", place->function, place->file, place->line);
+        else
+            fprintf(out, "  %s\n", place->function);
+    }
+}

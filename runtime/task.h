@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* task.h - a task is a future with a place in the ready queue.
+ *
+ * Spawning hands a future to the executor of this thread, which polls it until
+ * it is over. A task's memory is either its caller's (a field, a static, a stack
+ * that outlives it) or a block of the runtime's free lists:
+ *
+ *     struct echo *echo = rill_task_alloc(sizeof *echo);      // task is its first member
+ *     rill_tcp_adopt(&echo->peer, fd);
+ *     rill_task_spawn(&echo->task, echo_poll);
+ *     rill_task_detach(&echo->task);                          // frees itself at its end
+ *
+ * All functions belong to the thread of the runtime and panic elsewhere. */
+#ifndef RILL_RUNTIME_TASK_H
+#define RILL_RUNTIME_TASK_H
+
+#include "runtime/future.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum rill_task_state {
+    RILL_TASK_NEW,     /* not spawned; a zeroed task. Spawning makes it QUEUED. */
+    RILL_TASK_QUEUED,  /* in executor.ready. Its turn makes it RUNNING. */
+    RILL_TASK_RUNNING, /* in its poll function. Becomes PARKED, OVER, or WOKEN by a wake. */
+    RILL_TASK_WOKEN,   /* woken while in its poll function. Becomes QUEUED, or OVER. */
+    RILL_TASK_PARKED,  /* in executor.parked. A wake makes it QUEUED. */
+    RILL_TASK_OVER,    /* its result is there; on no list. */
+};
+
+/* Whether what is polled at this moment has been asked to end. It depends on the
+ * task and on the combinators around the place that is polled: select and timeout
+ * cancel a part of a task, a shield spares one. */
+enum rill_task_scope {
+    RILL_SCOPE_TASK,      /* as the task: cancelled if the task was */
+    RILL_SCOPE_CANCELLED, /* below a combinator that cancels it */
+    RILL_SCOPE_SHIELDED,  /* below a shield */
+};
+
+struct rill_task {
+    struct rill_future future;
+
+    /* private */
+    struct rill_link queue;   /* executor.ready or executor.parked */
+    struct rill_task *joiner; /* woken at the end, or NULL */
+    uint8_t state;            /* enum rill_task_state */
+    uint8_t scope;            /* enum rill_task_scope, of what is being polled */
+    uint8_t size_class;       /* of the block that holds it, if pooled */
+    bool cancelled : 1;
+    bool detached : 1;
+    bool pooled : 1;
+    uint16_t executor_id; /* whose it is */
+    uint16_t ops;         /* operations in flight that write into its memory */
+};
+
+static_assert(sizeof(struct rill_task) <= 64, "a task header is at most one cache line");
+
+/* Returns a zeroed block of size bytes from the runtime's free lists for a struct
+ * whose first member is its task, or NULL where there is no memory (or size is
+ * above RILL_POOL_BLOCK_MAX). The caller owns it until it spawns the task; it is
+ * given back when the task is over and was joined or is detached. */
+void *rill_task_alloc(size_t size);
+
+/* Gives back a block of rill_task_alloc whose task was never spawned. */
+void rill_task_free(void *block);
+
+/* Starts a task: it is polled with poll from the next turn on. Borrows the task
+ * until it is over. The task must be zeroed, or over. It can not fail. */
+void rill_task_spawn(struct rill_task *task, rill_poll_fn *poll);
+
+/* Says that nobody will join the task. At its end a block of rill_task_alloc is
+ * given back; memory of the caller's may be reused once rill_task_is_over. */
+void rill_task_detach(struct rill_task *task);
+
+/* Asks the task to end. It is polled soon; what it awaits ends with -ECANCELED
+ * (or with the real result where that won the race) once the kernel has let go
+ * of it, and so does everything that it awaits later, except closing and what is
+ * shielded. The task then runs its own clean-up. Does nothing to a task that is
+ * over. A task may cancel itself. */
+void rill_task_cancel(struct rill_task *task);
+
+/* Lets the task be polled again: one poll for any number of wakes before it.
+ * Does nothing to a task that is over. */
+void rill_task_wake(struct rill_task *task);
+
+static inline bool rill_task_is_over(const struct rill_task *task)
+{
+    return task->state == RILL_TASK_OVER;
+}
+
+/* Returns whether what is being polled should end. A future that waits by its own
+ * means looks at this each time it is polled. */
+static inline bool rill_task_is_cancelled(const struct rill_task *task)
+{
+    return task->scope == RILL_SCOPE_TASK ? task->cancelled : task->scope == RILL_SCOPE_CANCELLED;
+}
+
+/* Polls child with another scope than the one around it: how combinators cancel
+ * or shield what is below them. */
+static inline enum rill_poll rill_poll_scoped(struct rill_future *child, struct rill_task *task,
+                                              enum rill_task_scope scope)
+{
+    uint8_t outer = task->scope;
+    enum rill_poll poll;
+
+    task->scope = (uint8_t)scope;
+    poll = child->poll(child, task);
+    task->scope = outer;
+    return poll;
+}
+
+/* Waits for the end of another task. */
+struct rill_join {
+    union {
+        int64_t result; /* the task's result, or -ECANCELED */
+        struct rill_future future;
+    };
+
+    /* private */
+    struct rill_task *target;
+};
+
+/* Waits until task is over; join.result is then its result, and a block of
+ * rill_task_alloc is given back. One joiner a task. Cancelling it leaves the
+ * task running, to be joined again or detached. */
+struct rill_future *rill_task_join(struct rill_join *join, struct rill_task *task);
+
+/* Prints the task's state and the chain of futures that it waits for, a line
+ * each with its place in the source. */
+void rill_task_print(const struct rill_task *task, FILE *out);
+
+/* private: called by the executor when a task's future is ready. */
+void rill_task_finish(struct rill_task *task);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/timeout.h"
+
+#include "runtime/executor.h"
+
+#include <errno.h>
+
+static enum rill_poll finish(struct rill_timeout *timeout, int64_t result)
+{
+    rill_wheel_disarm(&rill_executor_here()->wheel, &timeout->timer);
+    timeout->future.awaits = NULL;
+    timeout->result = result;
+    return RILL_READY;
+}
+
+static enum rill_poll drain_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_timeout *timeout = rill_container_of(self, struct rill_timeout, future);
+
+    if (rill_poll_scoped(timeout->child, task, RILL_SCOPE_CANCELLED) == RILL_PENDING)
+        return RILL_PENDING;
+    return finish(timeout,
+                  timeout->child->result == -ECANCELED ? -ETIMEDOUT : timeout->child->result);
+}
+
+static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_timeout *timeout = rill_container_of(self, struct rill_timeout, future);
+
+    if (timeout->child->poll(timeout->child, task) == RILL_READY)
+        return finish(timeout, timeout->child->result);
+    if (rill_link_is_linked(&timeout->timer.slot) || timeout->timer.deadline_ns == RILL_NEVER)
+        return RILL_PENDING;
+    self->poll = drain_poll;
+    return drain_poll(self, task);
+}
+
+/* The timer is armed only if the child has to wait at all. */
+static enum rill_poll start_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_timeout *timeout = rill_container_of(self, struct rill_timeout, future);
+    int64_t *deadline_ns = &timeout->timer.deadline_ns;
+
+    if (timeout->is_delay) {
+        if (*deadline_ns < 0)
+            return finish(timeout, -EINVAL);
+        if (__builtin_add_overflow(rill_now(), *deadline_ns, deadline_ns))
+            *deadline_ns = RILL_NEVER;
+    }
+    self->awaits = timeout->child;
+    if (timeout->child->poll(timeout->child, task) == RILL_READY)
+        return finish(timeout, timeout->child->result);
+    timeout->timer.task = task;
+    if (*deadline_ns != RILL_NEVER)
+        rill_wheel_arm(&rill_executor_here()->wheel, &timeout->timer);
+    self->poll = wait_poll;
+    return RILL_PENDING;
+}
+
+static struct rill_future *prepare(struct rill_timeout *timeout, int64_t limit_ns, bool is_delay,
+                                   struct rill_future *child)
+{
+    static const struct rill_place place = {"timeout", NULL, 0};
+
+    rill_future_init(&timeout->future, start_poll);
+    timeout->future.place = &place;
+    timeout->child = child;
+    timeout->timer = (struct rill_timer){.deadline_ns = limit_ns};
+    timeout->is_delay = is_delay;
+    return &timeout->future;
+}
+
+struct rill_future *rill_timeout(struct rill_timeout *timeout, int64_t limit_ns,
+                                 struct rill_future *child)
+{
+    return prepare(timeout, limit_ns, true, child);
+}
+
+struct rill_future *rill_deadline(struct rill_timeout *timeout, int64_t when_ns,
+                                  struct rill_future *child)
+{
+    return prepare(timeout, when_ns, false, child);
+}
