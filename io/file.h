@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* file.h - files: open, read, write, sync, stat and close, awaited like sockets.
+ *
+ *     RILL_AWAIT(rill_file_open(&copy->file, "notes.txt", O_RDONLY, 0));
+ *     if (copy->file.result < 0)
+ *         ...
+ *     RILL_AWAIT(rill_file_read_at(&copy->file, &copy->op, copy->page, 4096, 0));
+ *
+ * Every function but the last two prepares a future and does nothing else; the
+ * operation starts in the await. Buffers and paths are borrowed until the future
+ * is ready. Results are >= 0 or the -errno of the system call named. Cancelling
+ * ends the future with -ECANCELED, or with the real result: a file operation that
+ * a kernel thread has begun runs to its end first. */
+#ifndef RILL_IO_FILE_H
+#define RILL_IO_FILE_H
+
+#include "io/op.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* An open file. Zeroed before it is opened. Different ops may read and write it
+ * at offsets at the same time; opening, closing and the streaming functions,
+ * which move its position, are for one at a time. */
+struct rill_file {
+    union {
+        int64_t result; /* of opening or closing: 0 or -errno */
+        struct rill_op control;
+    };
+    int fd;       /* valid while open */
+    bool is_open; /* owns fd */
+};
+
+/* Opens path, relative to the working directory, with the flags and mode of
+ * openat(2) (O_CLOEXEC is added). When it ends with 0 the file owns a descriptor,
+ * to be closed by rill_file_close. */
+struct rill_future *rill_file_open(struct rill_file *file, const char *path, int flags,
+                                   mode_t mode);
+
+/* Closes the file. Nothing may be in flight on it. It can not be cancelled. A file
+ * whose opening failed may be closed too: it does nothing. */
+struct rill_future *rill_file_close(struct rill_file *file);
+
+/* Reads up to size bytes at an offset (pread(2)). The result is the number of
+ * bytes, 0 at the end of the file. */
+struct rill_future *rill_file_read_at(struct rill_file *file, struct rill_op *op, void *buffer,
+                                      size_t size, uint64_t offset);
+
+/* Writes up to size bytes at an offset (pwrite(2)). The result may be less. */
+struct rill_future *rill_file_write_at(struct rill_file *file, struct rill_op *op,
+                                       const void *buffer, size_t size, uint64_t offset);
+
+/* Writes all of the bytes at an offset. The result is size, or -errno with
+ * op->transferred telling how many were written. */
+struct rill_future *rill_file_write_all_at(struct rill_file *file, struct rill_op *op,
+                                           const void *buffer, size_t size, uint64_t offset);
+
+/* The same from where the file stands, moving on: for streams, pipes, terminals
+ * and logs opened with O_APPEND. */
+struct rill_future *rill_file_read(struct rill_file *file, struct rill_op *op, void *buffer,
+                                   size_t size);
+struct rill_future *rill_file_write(struct rill_file *file, struct rill_op *op, const void *buffer,
+                                    size_t size);
+struct rill_future *rill_file_write_all(struct rill_file *file, struct rill_op *op,
+                                        const void *buffer, size_t size);
+
+/* Makes what was written durable (fsync(2)), or, with data_only, all but the
+ * times (fdatasync(2)). */
+struct rill_future *rill_file_sync(struct rill_file *file, struct rill_op *op, bool data_only);
+
+/* Fills *status (statx(2), STATX_BASIC_STATS), which is borrowed. */
+struct rill_future *rill_file_stat(struct rill_file *file, struct rill_op *op,
+                                   struct statx *status);
+struct rill_future *rill_path_stat(struct rill_op *op, const char *path, struct statx *status);
+
+/* The contents of a file from where it stands to its end. */
+struct rill_read_to_end {
+    union {
+        int64_t result; /* the number of bytes, or -errno */
+        struct rill_future future;
+    };
+    char *data; /* result bytes and a zero byte behind them; the caller's, to free(3) */
+
+    /* private */
+    struct rill_file *file;
+    struct rill_op op;
+    size_t size, capacity, limit;
+};
+
+/* Reads until the end of the file into memory that it allocates. When it ends
+ * well, data is the caller's, to be released by free(3); otherwise data is NULL. A
+ * file of more than limit bytes is -EFBIG, and no memory is -ENOMEM. */
+struct rill_future *rill_file_read_to_end(struct rill_file *file, struct rill_read_to_end *read,
+                                          size_t limit);
+
+/* Makes a file of a descriptor that the caller opened: standard input, a pipe. It
+ * takes the descriptor over: closing the file closes it. It must not be in
+ * non-blocking mode. */
+void rill_file_adopt(struct rill_file *file, int fd);
+
+/* Gives the descriptor back to the caller, who then has to close it. Nothing may
+ * be in flight. */
+int rill_file_release(struct rill_file *file);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kernel_linux.c - the real kernel: set-up by stepping down, and the system calls. */
+#include "io/kernel.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+/* From the fastest way of running a ring to the plainest. A kernel that does not
+ * know a flag answers EINVAL, and the next row is tried.
+ *
+ * IORING_SETUP_NO_SQARRAY is in no row: liburing 2.3 accepts it and then corrupts
+ * the ring. */
+static const unsigned setup_flags[] = {
+    /* 6.1: completions are worked on only when we enter, on our own stack */
+    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+    /* 5.19: no interrupt of ours for a completion */
+    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+    0,
+};
+
+/* What rill submits. A ring that lacks one of these is of no use to it. */
+static const int needed_opcodes[] = {
+    IORING_OP_ACCEPT,       IORING_OP_CONNECT,  IORING_OP_RECV,    IORING_OP_SEND,
+    IORING_OP_READ,         IORING_OP_WRITE,    IORING_OP_SENDMSG, IORING_OP_SHUTDOWN,
+    IORING_OP_CLOSE,        IORING_OP_OPENAT,   IORING_OP_FSYNC,   IORING_OP_STATX,
+    IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD,
+};
+
+static int probe(struct io_uring *ring)
+{
+    struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
+    int error = 0;
+
+    if (!probe)
+        return -ENOSYS;
+    for (size_t i = 0; i < sizeof needed_opcodes / sizeof needed_opcodes[0]; i++)
+        if (!io_uring_opcode_supported(probe, needed_opcodes[i]))
+            error = -ENOSYS;
+    io_uring_free_probe(probe);
+    /* Without NODROP completions can be lost, without EXT_ARG a wait has no limit. */
+    if (!(ring->features & IORING_FEAT_NODROP) || !(ring->features & IORING_FEAT_EXT_ARG))
+        error = -ENOSYS;
+    return error;
+}
+
+static int linux_setup(struct rill_kernel *kernel, struct io_uring *ring, unsigned sq_entries,
+                       unsigned cq_entries)
+{
+    int error = -EINVAL;
+
+    (void)kernel;
+    for (size_t i = 0; error == -EINVAL && i < sizeof setup_flags / sizeof setup_flags[0]; i++) {
+        struct io_uring_params params = {
+            .flags = setup_flags[i] | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE |
+                     (setup_flags[i] ? IORING_SETUP_SUBMIT_ALL : 0),
+            .cq_entries = cq_entries,
+        };
+
+        error = io_uring_queue_init_params(sq_entries, ring, &params);
+    }
+    if (error)
+        return error;
+    error = probe(ring);
+    if (error) {
+        io_uring_queue_exit(ring);
+        return error;
+    }
+    /* Saves the kernel a look-up of the descriptor at each call. An old kernel
+     * refuses, and all goes on without. */
+    (void)io_uring_register_ring_fd(ring);
+    /* Entry i of the queue is always sqes[i], so submitting only moves the tail. */
+    for (unsigned i = 0; i < ring->sq.ring_entries; i++)
+        ring->sq.array[i] = i;
+    return 0;
+}
+
+static void linux_teardown(struct rill_kernel *kernel, struct io_uring *ring)
+{
+    (void)kernel;
+    io_uring_queue_exit(ring);
+}
+
+static int64_t linux_now(struct rill_kernel *kernel)
+{
+    struct timespec time;
+
+    (void)kernel;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * RILL_SECOND + time.tv_nsec;
+}
+
+static int linux_enter(struct rill_kernel *kernel, struct io_uring *ring, int64_t until_ns)
+{
+    unsigned submit = ring->sq.sqe_tail - *ring->sq.khead;
+    unsigned flags = IORING_ENTER_GETEVENTS;
+    struct __kernel_timespec timeout;
+    struct io_uring_getevents_arg argument = {0};
+    int result;
+
+    if (ring->enter_ring_fd != ring->ring_fd)
+        flags |= IORING_ENTER_REGISTERED_RING;
+    io_uring_smp_store_release(ring->sq.ktail, ring->sq.sqe_tail);
+
+    if (until_ns == RILL_NO_WAIT)
+        return io_uring_enter2((unsigned)ring->enter_ring_fd, submit, 0, flags, NULL, _NSIG / 8);
+    if (until_ns == RILL_NEVER)
+        return io_uring_enter2((unsigned)ring->enter_ring_fd, submit, 1, flags, NULL, _NSIG / 8);
+
+    int64_t left_ns = until_ns - linux_now(kernel);
+
+    if (left_ns < 0)
+        left_ns = 0;
+    timeout.tv_sec = left_ns / RILL_SECOND;
+    timeout.tv_nsec = left_ns % RILL_SECOND;
+    argument.ts = (uint64_t)(uintptr_t)&timeout;
+    result = io_uring_enter2((unsigned)ring->enter_ring_fd, submit, 1, flags | IORING_ENTER_EXT_ARG,
+                             (void *)&argument, sizeof argument);
+    return result == -ETIME ? 0 : result;
+}
+
+static int linux_register_buffers(struct rill_kernel *kernel, struct io_uring *ring,
+                                  struct io_uring_buf_reg *reg)
+{
+    (void)kernel;
+    return io_uring_register_buf_ring(ring, reg, 0);
+}
+
+static int linux_unregister_buffers(struct rill_kernel *kernel, struct io_uring *ring, int group)
+{
+    (void)kernel;
+    return io_uring_unregister_buf_ring(ring, group);
+}
+
+/* The result of a system call as rill has results. */
+static int result_of(int returned)
+{
+    return returned < 0 ? -errno : returned;
+}
+
+static int linux_socket(struct rill_kernel *kernel, int domain, int type, int protocol)
+{
+    (void)kernel;
+    return result_of(socket(domain, type, protocol));
+}
+
+static int linux_bind(struct rill_kernel *kernel, int fd, const struct sockaddr *address,
+                      socklen_t size)
+{
+    (void)kernel;
+    return result_of(bind(fd, address, size));
+}
+
+static int linux_listen(struct rill_kernel *kernel, int fd, int backlog)
+{
+    (void)kernel;
+    return result_of(listen(fd, backlog));
+}
+
+static int linux_setsockopt(struct rill_kernel *kernel, int fd, int level, int name,
+                            const void *value, socklen_t size)
+{
+    (void)kernel;
+    return result_of(setsockopt(fd, level, name, value, size));
+}
+
+static int linux_getsockopt(struct rill_kernel *kernel, int fd, int level, int name, void *value,
+                            socklen_t *size)
+{
+    (void)kernel;
+    return result_of(getsockopt(fd, level, name, value, size));
+}
+
+static int linux_getsockname(struct rill_kernel *kernel, int fd, struct sockaddr *address,
+                             socklen_t *size)
+{
+    (void)kernel;
+    return result_of(getsockname(fd, address, size));
+}
+
+static int linux_getpeername(struct rill_kernel *kernel, int fd, struct sockaddr *address,
+                             socklen_t *size)
+{
+    (void)kernel;
+    return result_of(getpeername(fd, address, size));
+}
+
+static int linux_close(struct rill_kernel *kernel, int fd)
+{
+    (void)kernel;
+    return result_of(close(fd));
+}
+
+struct rill_kernel *rill_kernel_linux(void)
+{
+    static const struct rill_kernel_ops ops = {
+        .setup = linux_setup,
+        .teardown = linux_teardown,
+        .enter = linux_enter,
+        .register_buffers = linux_register_buffers,
+        .unregister_buffers = linux_unregister_buffers,
+        .now = linux_now,
+        .socket = linux_socket,
+        .bind = linux_bind,
+        .listen = linux_listen,
+        .setsockopt = linux_setsockopt,
+        .getsockopt = linux_getsockopt,
+        .getsockname = linux_getsockname,
+        .getpeername = linux_getpeername,
+        .close = linux_close,
+    };
+    static struct rill_kernel kernel = {&ops};
+
+    return &kernel;
+}

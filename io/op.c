@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/op.h"
+
+#include "io/reactor.h"
+#include "runtime/panic.h"
+#include "runtime/task.h"
+
+#include <errno.h>
+
+struct rill_future *rill_op_prepare(struct rill_op *op, const struct rill_place *name,
+                                    uint8_t opcode, int fd, const void *address, uint64_t length,
+                                    uint64_t offset)
+{
+    rill_check(op->state <= RILL_OP_PREPARED, "an operation (%s) is used while it is in flight",
+               op->future.place->function);
+    rill_future_init(&op->future, rill_op_poll);
+    op->future.place = name;
+    op->transferred = 0;
+    op->address = (uint64_t)(uintptr_t)address;
+    op->offset = offset;
+    op->remaining = length;
+    op->op_flags = 0;
+    op->fd = fd;
+    op->opcode = opcode;
+    op->sqe_flags = 0;
+    op->ioprio = 0;
+    op->state = RILL_OP_PREPARED;
+    op->kind = 0;
+    op->complete = rill_op_complete;
+    return &op->future;
+}
+
+void rill_op_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
+{
+    (void)cqe_flags;
+    op->result = answer;
+    op->state = RILL_OP_ANSWERED;
+    op->waiter->ops--;
+    rill_task_wake(op->waiter);
+}
+
+static enum rill_poll over(struct rill_op *op, int64_t result)
+{
+    op->result = result;
+    op->state = RILL_OP_IDLE;
+    return RILL_READY;
+}
+
+static enum rill_poll start(struct rill_op *op, struct rill_task *task, bool cancelled)
+{
+    if (cancelled)
+        return over(op, -ECANCELED);
+    op->waiter = task;
+    task->ops++;
+    rill_reactor_submit(rill_reactor_here(), op);
+    return RILL_PENDING;
+}
+
+/* The kernel has let go. Decides whether that was all of it. */
+static enum rill_poll answered(struct rill_op *op, struct rill_task *task, bool cancelled)
+{
+    int64_t answer = op->result;
+
+    op->state = RILL_OP_PREPARED;
+    if (answer == -EINTR)
+        return start(op, task, cancelled); /* a signal, of which the caller knows nothing */
+    if (answer <= 0)
+        return over(op,
+                    answer == 0 && op->kind & RILL_OP_EXACT ? (int64_t)op->transferred : answer);
+    if (!(op->kind & RILL_OP_EXACT))
+        return over(op, answer);
+
+    op->transferred += (uint64_t)answer;
+    op->remaining -= (uint64_t)answer;
+    if (op->remaining == 0)
+        return over(op, (int64_t)op->transferred);
+    op->address += (uint64_t)answer;
+    if (op->offset != RILL_OFFSET_CURRENT)
+        op->offset += (uint64_t)answer;
+    return start(op, task, cancelled);
+}
+
+enum rill_poll rill_op_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_op *op = rill_container_of(self, struct rill_op, future);
+    bool cancelled = rill_task_is_cancelled(task) && !(op->kind & RILL_OP_SHIELDED);
+
+    switch ((enum rill_op_state)op->state) {
+    case RILL_OP_IDLE:
+        rill_panic("an operation (%s) was awaited that is over or was never prepared",
+                   self->place ? self->place->function : "zeroed");
+    case RILL_OP_PREPARED:
+        return start(op, task, cancelled);
+    case RILL_OP_ANSWERED:
+        return answered(op, task, cancelled);
+    case RILL_OP_QUEUED:
+    case RILL_OP_STARVED:
+        if (cancelled) {
+            rill_reactor_withdraw(rill_reactor_here(), op);
+            op->waiter->ops--;
+            return over(op, -ECANCELED);
+        }
+        break;
+    case RILL_OP_IN_KERNEL:
+        if (cancelled)
+            rill_reactor_cancel(rill_reactor_here(), op);
+        break;
+    case RILL_OP_CANCELLING:
+        break;
+    }
+    if (op->waiter != task) { /* it was handed from one task to another while pending */
+        op->waiter->ops--;
+        task->ops++;
+        op->waiter = task;
+    }
+    return RILL_PENDING;
+}
+
+/* Tells the reactor that the descriptor is gone. */
+static void close_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
+{
+    rill_reactor_here()->fds_open--;
+    rill_op_complete(op, answer, cqe_flags);
+}
+
+struct rill_future *rill_op_close(struct rill_op *op, int fd)
+{
+    static const struct rill_place name = {"close", NULL, 0};
+
+    rill_op_prepare(op, &name, IORING_OP_CLOSE, fd, NULL, 0, 0);
+    op->kind = RILL_OP_SHIELDED;
+    op->complete = close_complete;
+    return &op->future;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* op.h - one operation of the kernel: the leaf future of everything in io and net.
+ *
+ * An op lives with its caller, in the struct of the task that awaits it, and is
+ * used again for the next operation when it is over. The functions that prepare
+ * one (rill_tcp_send, rill_file_read, ...) do nothing else; the operation starts
+ * when it is first polled, which an await does at once.
+ *
+ * From then on until it is over, the kernel owns the op and the buffers that it
+ * points to: neither may be touched or freed. Being over is the only way to get
+ * them back. Cancelling asks the kernel to let go and waits until it has, so that
+ * the result is -ECANCELED, or the real one if the operation won the race. */
+#ifndef RILL_IO_OP_H
+#define RILL_IO_OP_H
+
+#include "runtime/future.h"
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct rill_op;
+
+/* The largest number of bytes in one submission; more is done in several. */
+#define RILL_OP_CHUNK_MAX ((uint64_t)1 << 30)
+
+/* Called within the reactor's drain for each completion of the op. Stores and
+ * wakes; runs nothing. */
+typedef void rill_op_complete_fn(struct rill_op *op, int32_t answer, uint32_t cqe_flags);
+
+enum rill_op_state {
+    RILL_OP_IDLE,      /* a zeroed op, or one that is over. Preparing makes it PREPARED. */
+    RILL_OP_PREPARED,  /* its first poll submits it. Becomes IN_KERNEL or QUEUED; IDLE if cancelled.
+                        */
+    RILL_OP_QUEUED,    /* in reactor.backlog, the submission queue being full. Becomes IN_KERNEL. */
+    RILL_OP_STARVED,   /* in buffers.starved, there being no buffer. Becomes IN_KERNEL. */
+    RILL_OP_IN_KERNEL, /* the kernel owns it. Its last completion makes it ANSWERED. */
+    RILL_OP_CANCELLING, /* as before, and a cancel is submitted or in reactor.backlog. */
+    RILL_OP_ANSWERED,   /* the kernel has let go. Its next poll makes it IDLE or PREPARED. */
+};
+
+enum {
+    RILL_OP_EXACT = 1,    /* go on until all bytes are moved, the stream ends or an error */
+    RILL_OP_SHIELDED = 2, /* can not be cancelled: closing */
+};
+
+struct rill_op {
+    union {
+        int64_t result; /* as the function that prepared it says */
+        struct rill_future future;
+    };
+    uint64_t transferred; /* bytes moved, of use where a longer transfer failed on its way */
+
+    /* private: what goes into the submission entry (io_uring_enter(2)) */
+    uint64_t address;
+    uint64_t offset;
+    uint64_t remaining;
+    uint32_t op_flags;
+    int32_t fd;
+    uint8_t opcode;
+    uint8_t sqe_flags;
+    uint16_t ioprio;
+
+    /* private: its life */
+    uint8_t state;            /* enum rill_op_state */
+    uint8_t kind;             /* RILL_OP_EXACT ... */
+    uint16_t generation;      /* counts submissions; a late cancel misses the next one */
+    struct rill_task *waiter; /* woken by the last completion, or NULL */
+    struct rill_link backlog; /* reactor.backlog or buffers.starved */
+    rill_op_complete_fn *complete;
+};
+
+/* For those who build operations of their own: prepares an op for opcode, as
+ * io_uring_prep_rw(3) does, with a complete function that stores the answer. It
+ * panics if the op is not over. Returns op->future. */
+struct rill_future *rill_op_prepare(struct rill_op *op, const struct rill_place *name,
+                                    uint8_t opcode, int fd, const void *address, uint64_t length,
+                                    uint64_t offset);
+
+/* Prepares closing fd. The result is 0 or what close(2) says; the descriptor is
+ * gone in any case. It can not be cancelled. */
+struct rill_future *rill_op_close(struct rill_op *op, int fd);
+
+/* The state machine itself, for futures that wrap an op. */
+enum rill_poll rill_op_poll(struct rill_future *self, struct rill_task *task);
+
+/* The complete function of an op with one completion. */
+void rill_op_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* program.h - the main function of a program that is one future. */
+#ifndef RILL_IO_PROGRAM_H
+#define RILL_IO_PROGRAM_H
+
+#include "io/runtime.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How long tasks may take to end by themselves after a signal. */
+#define RILL_PROGRAM_GRACE_NS (5 * RILL_SECOND)
+
+/* Creates a runtime and runs future until it is ready, or until SIGINT or SIGTERM,
+ * which cancels it; then lets the other tasks end by themselves for
+ * RILL_PROGRAM_GRACE_NS, cancels those that have not, and ends the runtime. A
+ * second signal ends the process at once. Borrows the future. Returns the exit
+ * status of the process: 0, or 1 after printing why on stderr when there is no
+ * runtime or the future's result is an error. */
+int rill_main(struct rill_future *future);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

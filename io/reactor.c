@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/reactor.h"
+
+#include "runtime/executor.h"
+#include "runtime/panic.h"
+
+#include <errno.h>
+
+/* A completion finds its op by the entry's user_data: the op's address in the low
+ * 48 bits (Linux gives no more to user space unless asked), and above it the
+ * generation of the op's submission. A cancel names its target by the same value,
+ * so one that comes late does not hit the op's next life. */
+enum { GENERATION_SHIFT = 48 };
+
+/* The user_data of cancel requests, whose own completions mean nothing: the
+ * target's completion is what is waited for. */
+static const uint64_t ignored = 0;
+
+static uint64_t name_of(const struct rill_op *op)
+{
+    return (uint64_t)(uintptr_t)op | (uint64_t)op->generation << GENERATION_SHIFT;
+}
+
+static struct rill_op *op_named(uint64_t name)
+{
+    return (struct rill_op *)(uintptr_t)(name & ((UINT64_C(1) << GENERATION_SHIFT) - 1));
+}
+
+static struct rill_reactor *reactor_of(struct rill_driver *driver)
+{
+    return rill_container_of(driver, struct rill_reactor, driver);
+}
+
+struct rill_reactor *rill_reactor_here(void)
+{
+    return reactor_of(rill_executor_here()->driver);
+}
+
+/* ---- into the kernel ---- */
+
+/* A signal, or the kernel being short of memory or of places for completions, is
+ * no failure: what it did not take is still in the queue. */
+static int enter(struct rill_reactor *reactor, int64_t until_ns)
+{
+    int result;
+
+    reactor->stats.enters++;
+    if (until_ns != RILL_NO_WAIT)
+        reactor->stats.sleeps++;
+    result = reactor->kernel->ops->enter(reactor->kernel, &reactor->ring, until_ns);
+    if (result == -EINTR || result == -EAGAIN || result == -EBUSY)
+        return 0;
+    return result < 0 ? result : 0;
+}
+
+/* Returns a free submission entry, or NULL when the kernel takes no more now. */
+static struct io_uring_sqe *get_entry(struct rill_reactor *reactor)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&reactor->ring);
+
+    if (__builtin_expect(sqe != NULL, 1))
+        return sqe;
+    (void)enter(reactor, RILL_NO_WAIT); /* a lasting failure shows in the turn */
+    sqe = io_uring_get_sqe(&reactor->ring);
+    if (!sqe)
+        reactor->stats.queue_full++;
+    return sqe;
+}
+
+static bool submit_now(struct rill_reactor *reactor, struct rill_op *op)
+{
+    struct io_uring_sqe *sqe = get_entry(reactor);
+
+    if (!sqe)
+        return false;
+    op->generation++;
+    op->state = RILL_OP_IN_KERNEL;
+    sqe->opcode = op->opcode;
+    sqe->flags = op->sqe_flags;
+    sqe->ioprio = op->ioprio;
+    sqe->fd = op->fd;
+    sqe->off = op->offset;
+    sqe->addr = op->address;
+    sqe->len = (uint32_t)(op->remaining < RILL_OP_CHUNK_MAX ? op->remaining : RILL_OP_CHUNK_MAX);
+    sqe->rw_flags = (int)op->op_flags;
+    sqe->user_data = name_of(op);
+    sqe->buf_group = RILL_BUFFERS_GROUP;
+    sqe->personality = 0;
+    sqe->file_index = 0;
+    sqe->addr3 = 0;
+    sqe->__pad2[0] = 0;
+    reactor->stats.submissions++;
+    return true;
+}
+
+static bool cancel_now(struct rill_reactor *reactor, struct rill_op *op)
+{
+    struct io_uring_sqe *sqe = get_entry(reactor);
+
+    if (!sqe)
+        return false;
+    io_uring_prep_cancel64(sqe, name_of(op), 0);
+    sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+    sqe->user_data = ignored;
+    reactor->stats.submissions++;
+    reactor->stats.cancels++;
+    return true;
+}
+
+void rill_reactor_submit(struct rill_reactor *reactor, struct rill_op *op)
+{
+    reactor->ops_in_flight++;
+    if (rill_list_is_empty(&reactor->backlog) && submit_now(reactor, op))
+        return;
+    op->state = RILL_OP_QUEUED;
+    rill_list_append(&reactor->backlog, &op->backlog);
+}
+
+void rill_reactor_cancel(struct rill_reactor *reactor, struct rill_op *op)
+{
+    op->state = RILL_OP_CANCELLING;
+    if (rill_list_is_empty(&reactor->backlog) && cancel_now(reactor, op))
+        return;
+    rill_list_append(&reactor->backlog, &op->backlog);
+}
+
+void rill_reactor_withdraw(struct rill_reactor *reactor, struct rill_op *op)
+{
+    rill_link_remove(&op->backlog);
+    op->state = RILL_OP_IDLE;
+    reactor->ops_in_flight--;
+}
+
+void rill_reactor_starve(struct rill_reactor *reactor, struct rill_op *op)
+{
+    reactor->ops_in_flight++;
+    reactor->stats.buffers_starved++;
+    op->state = RILL_OP_STARVED;
+    rill_list_append(&reactor->buffers.starved, &op->backlog);
+}
+
+/* Submits what had to wait for a place. */
+static void submit_backlog(struct rill_reactor *reactor)
+{
+    while (!rill_list_is_empty(&reactor->backlog)) {
+        struct rill_op *op = rill_container_of(reactor->backlog.next, struct rill_op, backlog);
+        bool done = op->state == RILL_OP_QUEUED ? submit_now(reactor, op) : cancel_now(reactor, op);
+
+        if (!done)
+            return;
+        rill_link_remove(&op->backlog);
+    }
+}
+
+/* Lets as many starved receives go on as there are buffers, the longest waiting
+ * first, so that a busy connection does not keep the others from their share. */
+static void feed_starved(struct rill_reactor *reactor)
+{
+    struct rill_buffers *buffers = &reactor->buffers;
+    unsigned available = buffers->count - buffers->in_use;
+
+    for (; available > 0 && !rill_list_is_empty(&buffers->starved); available--) {
+        struct rill_op *op =
+            rill_container_of(rill_list_pop(&buffers->starved), struct rill_op, backlog);
+
+        reactor->ops_in_flight--; /* submitting counts it again */
+        rill_reactor_submit(reactor, op);
+    }
+}
+
+/* ---- out of the kernel ---- */
+
+static void complete(struct rill_reactor *reactor, const struct io_uring_cqe *cqe)
+{
+    struct rill_op *op = op_named(cqe->user_data);
+
+    if (cqe->user_data == ignored)
+        return;
+    rill_check(cqe->user_data == name_of(op), "a completion came for an operation that is over");
+    if (!(cqe->flags & IORING_CQE_F_MORE)) {
+        reactor->ops_in_flight--;
+        if (rill_link_is_linked(&op->backlog)) /* a cancel that is not needed any more */
+            rill_link_remove(&op->backlog);
+    }
+    op->complete(op, cqe->res, cqe->flags);
+}
+
+static void drain(struct rill_reactor *reactor)
+{
+    struct io_uring *ring = &reactor->ring;
+    struct io_uring_cqe *cqe;
+    unsigned head, count = 0;
+
+    io_uring_for_each_cqe (ring, head, cqe) {
+        complete(reactor, cqe);
+        count++;
+    }
+    io_uring_cq_advance(ring, count);
+    reactor->stats.completions += count;
+    if (IO_URING_READ_ONCE(*ring->sq.kflags) & IORING_SQ_CQ_OVERFLOW)
+        reactor->stats.overflows++;
+}
+
+static bool has_completions(const struct rill_reactor *reactor)
+{
+    return io_uring_cq_ready(&reactor->ring) > 0;
+}
+
+/* Whether the kernel has something for us that it hands over only when entered. */
+static bool kernel_wants_us(const struct rill_reactor *reactor)
+{
+    unsigned flags = IO_URING_READ_ONCE(*reactor->ring.sq.kflags);
+
+    return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
+/* Tells the core that this is a loop that waits. */
+static inline void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Looks out for an event for spin_ns (or until until_ns) without a system call. */
+static bool look_out(struct rill_reactor *reactor, int64_t until_ns)
+{
+    enum { LOOKS_PER_CLOCK_READING = 16 };
+    struct rill_kernel *kernel = reactor->kernel;
+    int64_t now_ns = kernel->ops->now(kernel);
+    int64_t end_ns = until_ns;
+
+    if (reactor->wait_policy == RILL_WAIT_ADAPTIVE && now_ns + reactor->spin_ns < until_ns)
+        end_ns = now_ns + reactor->spin_ns;
+    for (; now_ns < end_ns; now_ns = kernel->ops->now(kernel)) {
+        for (int i = 0; i < LOOKS_PER_CLOCK_READING; i++) {
+            if (has_completions(reactor) || kernel_wants_us(reactor)) {
+                reactor->stats.spins_hit++;
+                return true;
+            }
+            relax();
+        }
+    }
+    reactor->stats.spins_missed++;
+    return now_ns >= until_ns;
+}
+
+static int wait(struct rill_reactor *reactor, int64_t until_ns)
+{
+    if (reactor->wait_policy == RILL_WAIT_SLEEP)
+        return enter(reactor, until_ns);
+
+    int error = 0;
+
+    if (io_uring_sq_ready(&reactor->ring) > 0)
+        error = enter(reactor, RILL_NO_WAIT);
+    if (error || has_completions(reactor))
+        return error;
+    return enter(reactor, look_out(reactor, until_ns) ? RILL_NO_WAIT : until_ns);
+}
+
+static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
+{
+    struct rill_reactor *reactor = reactor_of(driver);
+    int error = 0;
+
+    submit_backlog(reactor);
+    if (__builtin_expect(!rill_list_is_empty(&reactor->buffers.starved), 0))
+        feed_starved(reactor);
+
+    if (until_ns != RILL_NO_WAIT && !has_completions(reactor))
+        error = wait(reactor, until_ns);
+    else if (io_uring_sq_ready(&reactor->ring) > 0 || kernel_wants_us(reactor))
+        error = enter(reactor, RILL_NO_WAIT);
+
+    drain(reactor);
+    return error;
+}
+
+static int64_t reactor_now(struct rill_driver *driver)
+{
+    struct rill_kernel *kernel = reactor_of(driver)->kernel;
+
+    return kernel->ops->now(kernel);
+}
+
+/* ---- its life ---- */
+
+int rill_reactor_init(struct rill_reactor *reactor, const struct rill_reactor_options *options)
+{
+    static const struct rill_driver_ops ops = {.turn = reactor_turn, .now = reactor_now};
+    int error;
+
+    *reactor = (struct rill_reactor){
+        .driver = {&ops},
+        .kernel = options->kernel,
+        .wait_policy = options->wait_policy,
+        .spin_ns = options->spin_ns,
+    };
+    rill_list_init(&reactor->backlog);
+    error = rill_fd_table_init(&reactor->fds);
+    if (error)
+        return error;
+    error = reactor->kernel->ops->setup(reactor->kernel, &reactor->ring, options->sq_entries,
+                                        options->cq_entries);
+    if (error) {
+        rill_fd_table_finish(&reactor->fds);
+        return error;
+    }
+    rill_buffers_init(&reactor->buffers, reactor->kernel, &reactor->ring, options->buffer_count,
+                      options->buffer_size);
+    return 0;
+}
+
+void rill_reactor_finish(struct rill_reactor *reactor)
+{
+    rill_check(reactor->ops_in_flight == 0, "a runtime was ended with %zu operations in flight",
+               reactor->ops_in_flight);
+    rill_buffers_finish(&reactor->buffers);
+    reactor->kernel->ops->teardown(reactor->kernel, &reactor->ring);
+    rill_fd_table_finish(&reactor->fds);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reactor.h - moves ops to the kernel and their results back.
+ *
+ * It is the executor's driver over io_uring. A turn is one system call at most:
+ * it submits everything that was queued and, where nothing is ready to run, waits.
+ * Completions are stored and their tasks woken; no task runs inside. */
+#ifndef RILL_IO_REACTOR_H
+#define RILL_IO_REACTOR_H
+
+#include "io/buffers.h"
+#include "io/fd_queue.h"
+#include "io/kernel.h"
+#include "io/op.h"
+#include "runtime/driver.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* An offset that means "where the file stands", as in io_uring_prep_read(3). */
+#define RILL_OFFSET_CURRENT UINT64_MAX
+
+/* What to do when there is nothing to do. */
+enum rill_wait_policy {
+    RILL_WAIT_SLEEP,    /* sleep at once: the least CPU */
+    RILL_WAIT_ADAPTIVE, /* look out for spin_ns without a system call, then sleep */
+    RILL_WAIT_SPIN,     /* never sleep: the least latency, a whole core */
+};
+
+/* What the reactor has counted since it was made. */
+struct rill_reactor_stats {
+    uint64_t enters;          /* calls of io_uring_enter */
+    uint64_t sleeps;          /* of those, the ones that might wait */
+    uint64_t submissions;     /* entries handed to the kernel */
+    uint64_t completions;     /* entries got back */
+    uint64_t cancels;         /* cancel requests among the submissions */
+    uint64_t queue_full;      /* submissions that had to wait for a place */
+    uint64_t overflows;       /* drains after which the kernel still held completions */
+    uint64_t spins_hit;       /* times that looking out found something */
+    uint64_t spins_missed;    /* times that it did not, and the reactor slept */
+    uint64_t buffers_starved; /* receives that found the shared buffers exhausted */
+};
+
+/* Invariant: an op in backlog is QUEUED, or CANCELLING with its cancel still to
+ * be submitted; every other op that is not over is in the kernel or starved. */
+struct rill_reactor {
+    struct rill_driver driver;
+    struct rill_kernel *kernel; /* borrowed */
+    struct rill_reactor_stats stats;
+    size_t ops_in_flight; /* submitted or queued, and not answered */
+    size_t fds_open;      /* descriptors that rill opened or accepted, not yet closed */
+
+    /* private */
+    struct io_uring ring;
+    struct rill_link backlog; /* of rill_op.backlog, first in first out */
+    struct rill_buffers buffers;
+    struct rill_fd_table fds;
+    enum rill_wait_policy wait_policy;
+    int64_t spin_ns;
+};
+
+struct rill_reactor_options {
+    struct rill_kernel *kernel;
+    unsigned sq_entries, cq_entries;
+    enum rill_wait_policy wait_policy;
+    int64_t spin_ns;
+    unsigned buffer_count;
+    size_t buffer_size;
+};
+
+/* Sets up the ring. Every field of options must be set. Returns 0 or the -errno
+ * of rill_kernel_ops.setup. */
+int rill_reactor_init(struct rill_reactor *reactor, const struct rill_reactor_options *options);
+
+/* Ends it. Panics if an op is in flight. */
+void rill_reactor_finish(struct rill_reactor *reactor);
+
+/* The reactor of this thread's runtime. */
+struct rill_reactor *rill_reactor_here(void);
+
+/* Hands a PREPARED op to the kernel, or queues it until there is a place. */
+void rill_reactor_submit(struct rill_reactor *reactor, struct rill_op *op);
+
+/* Asks the kernel to let go of an op that is IN_KERNEL. The request is never
+ * dropped: where there is no place for it, it waits for one. */
+void rill_reactor_cancel(struct rill_reactor *reactor, struct rill_op *op);
+
+/* Takes back an op that is QUEUED or STARVED, which the kernel never saw. */
+void rill_reactor_withdraw(struct rill_reactor *reactor, struct rill_op *op);
+
+/* Lays an op aside, whose last completion was -ENOBUFS, until a shared buffer is
+ * free; it is then submitted again. */
+void rill_reactor_starve(struct rill_reactor *reactor, struct rill_op *op);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

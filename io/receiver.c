@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/receiver.h"
+
+#include "io/reactor.h"
+#include "runtime/executor.h"
+#include "runtime/panic.h"
+
+#include <errno.h>
+
+static struct rill_receiver *receiver_of(struct rill_op *op)
+{
+    return rill_container_of(op, struct rill_receiver, op);
+}
+
+static void wake_reader(struct rill_receiver *receiver)
+{
+    struct rill_task *reader = receiver->op.waiter;
+
+    receiver->op.waiter = NULL;
+    if (reader)
+        rill_task_wake(reader);
+}
+
+static void chain(struct rill_receiver *receiver, struct rill_buffers *buffers, unsigned id,
+                  uint32_t length)
+{
+    rill_buffers_filled(buffers, id, length);
+    if (receiver->held == 0)
+        receiver->first = (uint16_t)id;
+    else
+        buffers->buffers[receiver->last].next = id;
+    receiver->last = (uint16_t)id;
+    receiver->held++;
+}
+
+static void receive_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
+{
+    struct rill_receiver *receiver = receiver_of(op);
+    struct rill_reactor *reactor = rill_reactor_here();
+    bool withdrawn = op->state == RILL_OP_CANCELLING;
+
+    if (cqe_flags & IORING_CQE_F_BUFFER) {
+        unsigned id = cqe_flags >> IORING_CQE_BUFFER_SHIFT;
+
+        if (answer > 0) {
+            chain(receiver, &reactor->buffers, id, (uint32_t)answer);
+        } else { /* a buffer was picked and then nothing put into it */
+            rill_buffers_filled(&reactor->buffers, id, 0);
+            rill_buffers_give_back(&reactor->buffers, id);
+        }
+    }
+    if (!(cqe_flags & IORING_CQE_F_MORE)) {
+        op->state = RILL_OP_IDLE;
+        if (answer == -ENOBUFS && op->waiter && !withdrawn) {
+            rill_reactor_starve(reactor, op);
+            return;
+        }
+        /* After a cancel, a signal or too many bytes at once there may be more to
+         * come: the next one who waits arms it again. */
+        if (answer == 0 ||
+            (answer < 0 && answer != -ECANCELED && answer != -EINTR && answer != -ENOBUFS)) {
+            receiver->ended = true;
+            receiver->end = (int16_t)answer;
+        }
+    } else if (receiver->held >= RILL_RECEIVER_HELD_MAX && !withdrawn) {
+        rill_reactor_cancel(reactor, op);
+    }
+    wake_reader(receiver);
+}
+
+static int arm(struct rill_receiver *receiver, int fd)
+{
+    static const struct rill_place name = {"receive into shared buffers", NULL, 0};
+    struct rill_reactor *reactor = rill_reactor_here();
+    struct rill_op *op = &receiver->op;
+    int error = rill_buffers_ready(&reactor->buffers);
+
+    if (error)
+        return error;
+    rill_op_prepare(op, &name, IORING_OP_RECV, fd, NULL, 0, 0);
+    op->ioprio = IORING_RECV_MULTISHOT;
+    op->sqe_flags = IOSQE_BUFFER_SELECT;
+    op->complete = receive_complete;
+    rill_reactor_submit(reactor, op);
+    return 0;
+}
+
+enum rill_poll rill_receiver_take(struct rill_receiver *receiver, int fd, struct rill_task *task,
+                                  int64_t *length, unsigned *buffer)
+{
+    struct rill_executor *executor = rill_executor_here();
+    struct rill_buffers *buffers = &rill_reactor_here()->buffers;
+
+    if (rill_task_is_cancelled(task)) {
+        receiver->op.waiter = NULL;
+        *length = -ECANCELED;
+        return RILL_READY;
+    }
+    if (receiver->held > 0) {
+        if (!rill_budget_spend(executor, task))
+            return RILL_PENDING;
+        receiver->held--;
+        *buffer = receiver->first;
+        *length = buffers->buffers[receiver->first].length;
+        receiver->first = (uint16_t)buffers->buffers[receiver->first].next;
+        return RILL_READY;
+    }
+    if (receiver->ended) {
+        *length = receiver->end;
+        return RILL_READY;
+    }
+    rill_check(!receiver->op.waiter || receiver->op.waiter == task,
+               "two tasks receive from the same stream");
+    receiver->op.waiter = task;
+    if (receiver->op.state == RILL_OP_IDLE) {
+        int error = arm(receiver, fd);
+
+        if (error) {
+            receiver->op.waiter = NULL;
+            *length = error;
+            return RILL_READY;
+        }
+    }
+    return RILL_PENDING;
+}
+
+void rill_receiver_put_back(struct rill_receiver *receiver, unsigned buffer)
+{
+    struct rill_buffers *buffers = &rill_reactor_here()->buffers;
+
+    buffers->buffers[buffer].next = receiver->first;
+    receiver->first = (uint16_t)buffer;
+    if (receiver->held++ == 0)
+        receiver->last = (uint16_t)buffer;
+}
+
+static enum rill_poll stop_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_op *op = rill_container_of(self, struct rill_op, future);
+    struct rill_receiver *receiver = receiver_of(op);
+    struct rill_reactor *reactor = rill_reactor_here();
+
+    if (op->state == RILL_OP_QUEUED || op->state == RILL_OP_STARVED)
+        rill_reactor_withdraw(reactor, op);
+    if (op->state == RILL_OP_IN_KERNEL)
+        rill_reactor_cancel(reactor, op);
+    if (op->state == RILL_OP_CANCELLING) {
+        op->waiter = task;
+        return RILL_PENDING;
+    }
+    while (receiver->held > 0) {
+        unsigned id = receiver->first;
+
+        receiver->first = (uint16_t)reactor->buffers.buffers[id].next;
+        receiver->held--;
+        rill_buffers_give_back(&reactor->buffers, id);
+    }
+    op->waiter = NULL;
+    receiver->ended = false;
+    op->result = 0;
+    return RILL_READY;
+}
+
+struct rill_future *rill_receiver_stop(struct rill_receiver *receiver)
+{
+    static const struct rill_place name = {"stop receiving", NULL, 0};
+
+    /* The op may be in the kernel, which keeps no pointer to its future. */
+    receiver->op.future.poll = stop_poll;
+    receiver->op.future.awaits = NULL;
+    receiver->op.future.place = &name;
+    return &receiver->op.future;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/signals.h"
+
+#include "io/readiness.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+int rill_signals_open(struct rill_signals *signals, const int *numbers, int count)
+{
+    sigset_t set;
+    int error;
+
+    memset(signals, 0, sizeof *signals);
+    signals->fd = -1;
+    sigemptyset(&set);
+    for (int i = 0; i < count; i++)
+        if (sigaddset(&set, numbers[i]) < 0)
+            return -errno;
+    signals->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (signals->fd < 0)
+        return -errno;
+    error = pthread_sigmask(SIG_BLOCK, &set, &signals->before);
+    if (error) {
+        close(signals->fd);
+        signals->fd = -1;
+    }
+    return -error;
+}
+
+/* Waits for the descriptor, then reads: a read that waits within the kernel could
+ * be cancelled after it had taken a signal out. */
+static enum rill_poll next_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_signals *signals = rill_container_of(self, struct rill_signals, op.future);
+    struct signalfd_siginfo info;
+
+    if (rill_op_poll(self, task) == RILL_PENDING)
+        return RILL_PENDING;
+    if (signals->result < 0)
+        return RILL_READY;
+
+    ssize_t size = read(signals->fd, &info, sizeof info);
+
+    if (size < 0 && errno == EAGAIN) { /* another reader was faster */
+        rill_signals_next(signals);
+        return self->poll(self, task);
+    }
+    signals->result = size < 0 ? -errno : (int64_t)info.ssi_signo;
+    return RILL_READY;
+}
+
+struct rill_future *rill_signals_next(struct rill_signals *signals)
+{
+    rill_fd_wait(&signals->op, signals->fd, POLLIN);
+    signals->op.future.poll = next_poll;
+    return &signals->op.future;
+}
+
+void rill_signals_close(struct rill_signals *signals)
+{
+    if (signals->fd < 0)
+        return;
+    close(signals->fd);
+    signals->fd = -1;
+    pthread_sigmask(SIG_SETMASK, &signals->before, NULL);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* signals.h - signals as a stream that a task awaits (signalfd(2)).
+ *
+ *     rill_signals_open(&serve->signals, (int[]){SIGINT, SIGTERM}, 2);
+ *     RILL_AWAIT(rill_signals_next(&serve->signals));
+ *     printf("%s\n", strsignal((int)serve->signals.result));
+ *     rill_signals_close(&serve->signals);
+ */
+#ifndef RILL_IO_SIGNALS_H
+#define RILL_IO_SIGNALS_H
+
+#include "io/op.h"
+
+#include <signal.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct rill_signals {
+    union {
+        int64_t result; /* the number of the signal that came, or -errno */
+        struct rill_op op;
+    };
+
+    /* private */
+    int fd;
+    sigset_t before; /* the thread's mask, to be put back */
+};
+
+/* Takes over count signals from the thread: they are blocked, so that they no
+ * longer interrupt it or end the process, and read by rill_signals_next. Call it
+ * before other threads are started, which inherit the mask. Returns 0 or -errno:
+ * -EINVAL for a number that is no signal, -EMFILE, -ENOMEM. */
+int rill_signals_open(struct rill_signals *signals, const int *numbers, int count);
+
+/* Waits for the next signal. Signals that come while nobody waits are kept, one
+ * of each kind, as always. Cancelling leaves them for the next wait. */
+struct rill_future *rill_signals_next(struct rill_signals *signals);
+
+/* Gives the signals back to how the thread had them. No wait may be pending. */
+void rill_signals_close(struct rill_signals *signals);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
