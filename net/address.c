@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/address.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Reads an IPv6 address with an optional zone behind a percent sign. */
+static int parse_ip6(struct rill_address *address, const char *host)
+{
+    char text[INET6_ADDRSTRLEN];
+    const char *percent = strchrnul(host, '%');
+    size_t length = (size_t)(percent - host);
+
+    if (length >= sizeof text)
+        return -EINVAL;
+    memcpy(text, host, length);
+    text[length] = '\0';
+    if (inet_pton(AF_INET6, text, &address->ip6.sin6_addr) != 1)
+        return -EINVAL;
+    if (*percent) {
+        address->ip6.sin6_scope_id = if_nametoindex(percent + 1);
+        if (address->ip6.sin6_scope_id == 0)
+            return -EINVAL;
+    }
+    address->ip6.sin6_family = AF_INET6;
+    address->size = sizeof address->ip6;
+    return 0;
+}
+
+int rill_address_parse(struct rill_address *address, const char *host, uint16_t port)
+{
+    int error = 0;
+
+    memset(address, 0, sizeof *address);
+    if (inet_pton(AF_INET, host, &address->ip4.sin_addr) == 1) {
+        address->ip4.sin_family = AF_INET;
+        address->size = sizeof address->ip4;
+    } else {
+        error = parse_ip6(address, host);
+    }
+    if (!error)
+        rill_address_set_port(address, port);
+    return error;
+}
+
+char *rill_address_format(const struct rill_address *address, char *text)
+{
+    char host[INET6_ADDRSTRLEN] = "?";
+    unsigned port = rill_address_port(address);
+
+    if (address->any.sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &address->ip6.sin6_addr, host, sizeof host);
+        if (address->ip6.sin6_scope_id)
+            snprintf(text, RILL_ADDRESS_TEXT_MAX, "[%s%%%u]:%u", host, address->ip6.sin6_scope_id,
+                     port);
+        else
+            snprintf(text, RILL_ADDRESS_TEXT_MAX, "[%s]:%u", host, port);
+    } else {
+        inet_ntop(AF_INET, &address->ip4.sin_addr, host, sizeof host);
+        snprintf(text, RILL_ADDRESS_TEXT_MAX, "%s:%u", host, port);
+    }
+    return text;
+}
+
+/* The port lies at the same place in both kinds of address. */
+uint16_t rill_address_port(const struct rill_address *address)
+{
+    return ntohs(address->ip4.sin_port);
+}
+
+void rill_address_set_port(struct rill_address *address, uint16_t port)
+{
+    address->ip4.sin_port = htons(port);
+}

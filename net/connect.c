@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/connect.h"
+
+#include "io/reactor.h"
+#include "runtime/task.h"
+
+#include <errno.h>
+
+static const struct rill_place name_connect = {"connect", NULL, 0};
+
+/* Opens a socket for the next address. Returns 0 or -errno. */
+static int open_socket(struct rill_connect *connect)
+{
+    const struct rill_address *address = &connect->resolve.addresses[connect->next];
+    struct rill_reactor *reactor = rill_reactor_here();
+    struct rill_kernel *kernel = reactor->kernel;
+
+    connect->fd =
+        kernel->ops->socket(kernel, address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect->fd < 0)
+        return connect->fd;
+    reactor->fds_open++;
+    return 0;
+}
+
+/* IORING_OP_CONNECT takes the address's size where others take an offset. */
+static struct rill_future *try_address(struct rill_connect *connect)
+{
+    const struct rill_address *address = &connect->resolve.addresses[connect->next];
+
+    return rill_op_prepare(&connect->op, &name_connect, IORING_OP_CONNECT, connect->fd,
+                           &address->any, 0, address->size);
+}
+
+static enum rill_poll connect_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_connect *connect = rill_container_of(self, struct rill_connect, future);
+
+    RILL_BEGIN();
+    if (connect->count == 0) {
+        RILL_AWAIT(&connect->resolve.future);
+        if (connect->resolve.result < 0)
+            RILL_RETURN(connect->resolve.result);
+        connect->count = connect->resolve.result;
+    }
+    for (; connect->next < connect->count; connect->next++) {
+        connect->result = open_socket(connect);
+        if (connect->result < 0)
+            continue;
+        RILL_AWAIT(try_address(connect));
+        connect->result = connect->op.result;
+        if (connect->result == 0) {
+            rill_tcp_adopt(connect->tcp, connect->fd);
+            RILL_RETURN(0);
+        }
+        RILL_AWAIT(rill_op_close(&connect->closing, connect->fd));
+        if (rill_task_is_cancelled(task))
+            RILL_RETURN(-ECANCELED);
+    }
+    RILL_RETURN(connect->result);
+    RILL_END();
+}
+
+static struct rill_future *prepare(struct rill_tcp *tcp, struct rill_connect *connect)
+{
+    connect->tcp = tcp;
+    connect->count = 0;
+    connect->next = 0;
+    return rill_future_init(&connect->future, connect_poll);
+}
+
+struct rill_future *rill_tcp_connect(struct rill_tcp *tcp, struct rill_connect *connect,
+                                     const char *host, uint16_t port)
+{
+    rill_resolve(&connect->resolve, host, port);
+    return prepare(tcp, connect);
+}
+
+struct rill_future *rill_tcp_connect_address(struct rill_tcp *tcp, struct rill_connect *connect,
+                                             const struct rill_address *address)
+{
+    struct rill_future *future = prepare(tcp, connect);
+
+    connect->resolve.addresses[0] = *address;
+    connect->count = 1;
+    return future;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* connect.h - opens a connection to an address, or to a name and all its addresses.
+ *
+ *     RILL_AWAIT(rill_tcp_connect(&client->peer, &client->connect, "example.net", 7000));
+ *     if (client->connect.result < 0)
+ *         ...
+ */
+#ifndef RILL_NET_CONNECT_H
+#define RILL_NET_CONNECT_H
+
+#include "net/resolve.h"
+#include "net/tcp.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Large (2 KiB) and of use only until it is ready: a client that keeps many
+ * connections can share one between connections that it opens in turn. */
+struct rill_connect {
+    union {
+        int64_t result; /* 0 or -errno */
+        struct rill_future future;
+    };
+
+    /* private */
+    struct rill_tcp *tcp;
+    struct rill_resolve resolve;
+    struct rill_op op, closing;
+    int64_t count, next; /* addresses, and the one to be tried next */
+    int fd;
+};
+
+/* Connects tcp, which is zeroed or closed, to host, a name or a numeric address:
+ * all its addresses are tried in turn. When it ends with 0, tcp owns a descriptor.
+ * Otherwise it is the -errno of rill_resolve or of the last address: -ECONNREFUSED
+ * (nobody listens there), -ENETUNREACH, -EHOSTUNREACH, -ETIMEDOUT (after some two
+ * minutes: use rill_timeout), -EMFILE. Cancelling closes what was opened. host and
+ * tcp are borrowed. */
+struct rill_future *rill_tcp_connect(struct rill_tcp *tcp, struct rill_connect *connect,
+                                     const char *host, uint16_t port);
+
+/* The same to one address, which is copied. */
+struct rill_future *rill_tcp_connect_address(struct rill_tcp *tcp, struct rill_connect *connect,
+                                             const struct rill_address *address);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

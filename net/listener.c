@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/listener.h"
+
+#include "io/reactor.h"
+#include "net/socket_options.h"
+#include "runtime/executor.h"
+#include "runtime/panic.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { BACKLOG = 4096 };
+
+static const int64_t pause_min_ns = 1 * RILL_MILLISECOND;
+static const int64_t pause_max_ns = 1 * RILL_SECOND;
+
+/* What has to be set before the socket is bound. Connections inherit from it. */
+static int configure(int fd, const struct rill_address *address,
+                     const struct rill_listen_options *options)
+{
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+    const int on = 1, only = options->ip6_only;
+    /* A port whose old connections are still in TIME_WAIT can be listened at. */
+    int error = kernel->ops->setsockopt(kernel, fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+
+    if (!error && address->any.sa_family == AF_INET6)
+        error = kernel->ops->setsockopt(kernel, fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
+    if (!error && options->reuseport)
+        error = rill_socket_set_reuseport(fd, true);
+    if (!error && options->nodelay)
+        error = rill_socket_set_nodelay(fd, true);
+    if (!error && options->congestion)
+        error = rill_socket_set_congestion(fd, options->congestion);
+    return error;
+}
+
+int rill_listener_open(struct rill_listener *listener, const struct rill_address *address,
+                       const struct rill_listen_options *options)
+{
+    static const struct rill_listen_options defaults;
+    struct rill_reactor *reactor = rill_reactor_here();
+    struct rill_kernel *kernel = reactor->kernel;
+    int fd, error;
+
+    if (!options)
+        options = &defaults;
+    fd = kernel->ops->socket(kernel, address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return fd;
+    error = configure(fd, address, options);
+    if (!error)
+        error = kernel->ops->bind(kernel, fd, &address->any, address->size);
+    if (!error)
+        error = kernel->ops->listen(kernel, fd, options->backlog ? options->backlog : BACKLOG);
+    if (error) {
+        kernel->ops->close(kernel, fd);
+        return error;
+    }
+    reactor->fds_open++;
+    memset(listener, 0, sizeof *listener);
+    listener->fd = fd;
+    rill_fd_queue_init(&listener->held);
+    rill_list_init(&listener->waiters);
+    return 0;
+}
+
+int rill_listener_address(const struct rill_listener *listener, struct rill_address *address)
+{
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+
+    address->size = sizeof address->ip6;
+    return kernel->ops->getsockname(kernel, listener->fd, &address->any, &address->size);
+}
+
+/* ---- accepting ---- */
+
+static bool is_shortage(int error)
+{
+    return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
+}
+
+/* A connection that broke off before it was accepted, as accept(2) lists them, a
+ * signal, or our own withdrawing: the next one can be awaited at once. */
+static bool is_passing(int error)
+{
+    return error == -ECONNABORTED || error == -EINTR || error == -EAGAIN || error == -EPROTO ||
+           error == -ENETDOWN || error == -ENOPROTOOPT || error == -EHOSTDOWN || error == -ENONET ||
+           error == -EHOSTUNREACH || error == -EOPNOTSUPP || error == -ENETUNREACH ||
+           error == -EPERM || error == -ECANCELED;
+}
+
+static void wake_first(struct rill_listener *listener)
+{
+    if (!rill_list_is_empty(&listener->waiters))
+        rill_task_wake(rill_container_of(listener->waiters.next, struct rill_accept, queue)->task);
+}
+
+static void accept_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
+{
+    struct rill_listener *listener = rill_container_of(op, struct rill_listener, op);
+    struct rill_reactor *reactor = rill_reactor_here();
+
+    if (!(cqe_flags & IORING_CQE_F_MORE))
+        op->state = RILL_OP_IDLE;
+    if (answer >= 0) {
+        reactor->fds_open++;
+        rill_fd_queue_push(&reactor->fds, &listener->held, answer);
+        listener->pause_ns = 0;
+        if (listener->held.count >= RILL_LISTENER_HELD_MAX && op->state == RILL_OP_IN_KERNEL)
+            rill_reactor_cancel(reactor, op);
+    } else if (is_shortage(answer)) {
+        listener->shortages++;
+        listener->pause_ns = listener->pause_ns ? 2 * listener->pause_ns : pause_min_ns;
+        if (listener->pause_ns > pause_max_ns)
+            listener->pause_ns = pause_max_ns;
+        listener->resume_ns = rill_now() + listener->pause_ns;
+    } else if (!is_passing(answer)) {
+        listener->error = answer;
+    }
+    if (op->waiter) { /* closing waits for the last completion */
+        if (op->state == RILL_OP_IDLE)
+            rill_task_wake(op->waiter);
+        return;
+    }
+    wake_first(listener);
+}
+
+static void arm(struct rill_listener *listener)
+{
+    static const struct rill_place name = {"accept connections", NULL, 0};
+    struct rill_op *op = &listener->op;
+
+    rill_op_prepare(op, &name, IORING_OP_ACCEPT, listener->fd, NULL, 0, 0);
+    op->op_flags = SOCK_CLOEXEC;
+    op->ioprio = IORING_ACCEPT_MULTISHOT;
+    op->waiter = NULL;
+    op->complete = accept_complete;
+    rill_reactor_submit(rill_reactor_here(), op);
+}
+
+/* Leaves the queue, if it was in it, and lets the next one look too: what woke
+ * this one may be enough for both. */
+static enum rill_poll leave(struct rill_accept *accept, int64_t result)
+{
+    struct rill_listener *listener = accept->listener;
+
+    rill_wheel_disarm(&rill_executor_here()->wheel, &accept->pause);
+    if (rill_link_is_linked(&accept->queue))
+        rill_link_remove(&accept->queue);
+    accept->result = result;
+    wake_first(listener);
+    return RILL_READY;
+}
+
+static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_accept *accept = rill_container_of(self, struct rill_accept, future);
+    struct rill_listener *listener = accept->listener;
+    struct rill_executor *executor = rill_executor_here();
+
+    if (rill_task_is_cancelled(task))
+        return leave(accept, -ECANCELED);
+
+    if (!rill_link_is_linked(&accept->queue))
+        rill_list_append(&listener->waiters, &accept->queue);
+    accept->task = task;
+    if (listener->waiters.next != &accept->queue)
+        return RILL_PENDING; /* it is woken when it is the first */
+
+    if (listener->held.count > 0) {
+        if (!rill_budget_spend(executor, task))
+            return RILL_PENDING;
+        return leave(accept, rill_fd_queue_pop(&rill_reactor_here()->fds, &listener->held));
+    }
+    if (listener->error)
+        return leave(accept, listener->error);
+    if (listener->op.state != RILL_OP_IDLE)
+        return RILL_PENDING;
+
+    if (listener->pause_ns > 0 && rill_now() < listener->resume_ns) {
+        if (!rill_link_is_linked(&accept->pause.slot)) {
+            accept->pause.deadline_ns = listener->resume_ns;
+            accept->pause.task = task;
+            rill_wheel_arm(&executor->wheel, &accept->pause);
+        }
+        return RILL_PENDING;
+    }
+    arm(listener);
+    return RILL_PENDING;
+}
+
+struct rill_future *rill_tcp_accept(struct rill_listener *listener, struct rill_accept *accept)
+{
+    static const struct rill_place name = {"accept", NULL, 0};
+
+    rill_future_init(&accept->future, accept_poll);
+    accept->future.place = &name;
+    accept->listener = listener;
+    accept->queue = (struct rill_link){0};
+    accept->pause = (struct rill_timer){0};
+    return &accept->future;
+}
+
+/* ---- closing ---- */
+
+static enum rill_poll withdraw_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_op *op = rill_container_of(self, struct rill_op, future);
+    struct rill_reactor *reactor = rill_reactor_here();
+
+    if (op->state == RILL_OP_QUEUED)
+        rill_reactor_withdraw(reactor, op);
+    if (op->state == RILL_OP_IN_KERNEL)
+        rill_reactor_cancel(reactor, op);
+    op->waiter = task;
+    return op->state == RILL_OP_IDLE ? RILL_READY : RILL_PENDING;
+}
+
+static struct rill_future *withdraw(struct rill_listener *listener)
+{
+    listener->op.future.poll = withdraw_poll;
+    return &listener->op.future;
+}
+
+static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_listener *listener = rill_container_of(self, struct rill_listener, future);
+
+    RILL_BEGIN();
+    rill_check(rill_list_is_empty(&listener->waiters), "a listener is closed while a task accepts");
+    RILL_AWAIT(withdraw(listener));
+    while (listener->held.count > 0)
+        RILL_AWAIT(rill_op_close(&listener->op,
+                                 rill_fd_queue_pop(&rill_reactor_here()->fds, &listener->held)));
+    RILL_AWAIT(rill_op_close(&listener->op, listener->fd));
+    RILL_RETURN(listener->op.result);
+    RILL_END();
+}
+
+struct rill_future *rill_listener_close(struct rill_listener *listener)
+{
+    return rill_future_init(&listener->future, close_poll);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* listener.h - a listening socket, and accepting from it.
+ *
+ * One multishot accept (io_uring_prep_multishot_accept(3)) stays in the kernel
+ * while connections are awaited. One that arrives when nobody waits is kept for
+ * the next accept; when RILL_LISTENER_HELD_MAX are kept the accept is withdrawn
+ * and the others wait in the kernel's backlog.
+ *
+ * When the process or the system has no descriptor (or memory) left for a
+ * connection, the connection stays in the backlog and accepting is tried again
+ * after a pause that grows from 1 ms to 1 s: nothing spins and nobody is refused
+ * who can be served later. */
+#ifndef RILL_NET_LISTENER_H
+#define RILL_NET_LISTENER_H
+
+#include "io/fd_queue.h"
+#include "io/op.h"
+#include "net/address.h"
+#include "runtime/wheel.h"
+
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { RILL_LISTENER_HELD_MAX = 64 };
+
+struct rill_listen_options {
+    int backlog;            /* connections that wait in the kernel [4096, capped by
+                               net.core.somaxconn, listen(2)] */
+    bool reuseport;         /* several sockets may listen at the same port */
+    bool ip6_only;          /* an IPv6 socket does not take IPv4 connections */
+    bool nodelay;           /* connections send small messages at once (TCP_NODELAY) */
+    const char *congestion; /* connections' congestion control (TCP_CONGESTION) [the system's] */
+};
+
+/* Invariant: op is in the kernel while armed; held counts accepted connections
+ * that nobody has taken. */
+struct rill_listener {
+    union {
+        int64_t result; /* of closing */
+        struct rill_future future;
+    };
+    int fd;
+    uint64_t shortages; /* times that accepting paused for want of a descriptor */
+
+    /* private */
+    struct rill_op op;         /* the multishot accept, then closing */
+    struct rill_fd_queue held; /* accepted, in order */
+    struct rill_link waiters;  /* of rill_accept.queue, first in first out */
+    int error;                 /* that ended the accept for good, or 0 */
+    int64_t pause_ns;          /* the latest pause, 0 if there is no shortage */
+    int64_t resume_ns;         /* not to be armed before */
+};
+
+/* Opens a socket that listens at address; port 0 picks a free one (see
+ * rill_listener_address). options may be NULL. It does not wait. Returns 0 or
+ * -errno: -EADDRINUSE when the port is taken, -EACCES for a port that needs
+ * privilege, -EADDRNOTAVAIL for an address that is not this machine's, -EMFILE,
+ * -ENOENT for a congestion control that the kernel does not have. */
+int rill_listener_open(struct rill_listener *listener, const struct rill_address *address,
+                       const struct rill_listen_options *options);
+
+/* Reads the address it listens at. Returns 0 or -errno. */
+int rill_listener_address(const struct rill_listener *listener, struct rill_address *address);
+
+/* Waiting for one connection. */
+struct rill_accept {
+    union {
+        int64_t result; /* a descriptor, the caller's, for rill_tcp_adopt; or -errno */
+        struct rill_future future;
+    };
+
+    /* private */
+    struct rill_listener *listener;
+    struct rill_link queue; /* rill_listener.waiters */
+    struct rill_task *task;
+    struct rill_timer pause;
+};
+
+/* Waits for the next connection. Several tasks may wait, and are served in order.
+ * Cancelling loses none: one that has arrived is there for the next accept.
+ * Errors that end a listener, such as -EINVAL after shutdown(2), come to all. */
+struct rill_future *rill_tcp_accept(struct rill_listener *listener, struct rill_accept *accept);
+
+/* Stops listening: withdraws the accept, closes the connections that nobody took,
+ * then the socket. No accept may be waiting. It can not be cancelled. */
+struct rill_future *rill_listener_close(struct rill_listener *listener);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* resolve.h - the addresses of a name, looked up beside the loop.
+ *
+ * getaddrinfo(3) knows /etc/hosts, DNS and whatever else nsswitch.conf(5) names,
+ * and it blocks. It runs in a thread of its own; a numeric address needs none. */
+#ifndef RILL_NET_RESOLVE_H
+#define RILL_NET_RESOLVE_H
+
+#include "io/op.h"
+#include "net/address.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    RILL_RESOLVE_ADDRESSES_MAX = 16, /* of one name; further ones are left out */
+    RILL_RESOLVE_LOOKUPS_MAX = 64,   /* threads at once, in the whole process */
+};
+
+struct rill_resolve {
+    union {
+        int64_t result; /* how many addresses there are (> 0), or -errno */
+        struct rill_future future;
+    };
+    struct rill_address addresses[RILL_RESOLVE_ADDRESSES_MAX];
+
+    /* private */
+    const char *host;
+    uint16_t port;
+    struct rill_op wait;
+    struct rill_lookup *lookup; /* shared with the thread; the last of the two frees it */
+};
+
+/* Looks up the addresses of host, in the order in which RFC 6724 tries them, each
+ * with the port. host is borrowed. The result is their number, or -errno:
+ *   -ENOENT  no such name
+ *   -EAGAIN  the name server does not answer, or too many lookups are running
+ *   -ENOMEM, -EMFILE, -EIO
+ * Cancelling ends it at once; the thread's answer is thrown away when it comes. */
+struct rill_future *rill_resolve(struct rill_resolve *resolve, const char *host, uint16_t port);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/server.h"
+
+#include "runtime/executor.h"
+#include "runtime/panic.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const int64_t memory_pause_ns = 10 * RILL_MILLISECOND;
+
+static int server_listen(struct rill_server *server)
+{
+    char text[RILL_ADDRESS_TEXT_MAX];
+    struct rill_address address;
+    int error = rill_url_parse(&server->url, server->text, &server->why);
+
+    if (error)
+        return error;
+    if (strcmp(server->url.scheme, "tcp") != 0) {
+        server->why = "a server knows the scheme tcp only; want tcp://host:port";
+        return -EINVAL;
+    }
+    if (rill_address_parse(&address, server->url.host, server->url.port) < 0) {
+        server->why = "a server listens at a numeric address; want tcp://127.0.0.1:7000, or "
+                      "tcp://[::]:7000 for all of this machine's";
+        return -EINVAL;
+    }
+    error = rill_listener_open(&server->listener, &address, &server->options);
+    if (error)
+        return error;
+    if (server->announce && rill_listener_address(&server->listener, &address) == 0) {
+        fprintf(server->announce, "listening on tcp://%s\n", rill_address_format(&address, text));
+        fflush(server->announce);
+    }
+    return 0;
+}
+
+static void start_connection(struct rill_server *server)
+{
+    struct rill_task *task = server->connection;
+    struct rill_tcp *tcp = (void *)((char *)server->connection + server->service.tcp_offset);
+
+    rill_tcp_adopt(tcp, (int)server->accept.result);
+    rill_task_spawn(task, server->service.poll);
+    rill_task_detach(task);
+    server->connection = NULL;
+    server->accepted++;
+}
+
+static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_server *server = rill_container_of(self, struct rill_server, future);
+
+    RILL_BEGIN();
+    server->result = server_listen(server);
+    if (server->result < 0)
+        RILL_RETURN(server->result);
+
+    for (;;) {
+        RILL_AWAIT(rill_tcp_accept(&server->listener, &server->accept));
+        if (server->accept.result < 0)
+            break;
+        while (!(server->connection = rill_task_alloc(server->service.size))) {
+            /* Cancelled or not, a connection that was accepted is served: once
+             * there is memory for it, which others give back as they end. */
+            RILL_AWAIT(rill_sleep(&server->pause, memory_pause_ns));
+            if (server->pause.result < 0)
+                RILL_YIELD();
+        }
+        start_connection(server);
+    }
+    RILL_AWAIT(rill_listener_close(&server->listener));
+    RILL_RETURN(server->accept.result);
+    RILL_END();
+}
+
+struct rill_future *rill_serve(struct rill_server *server, const char *url,
+                               struct rill_service service)
+{
+    rill_check(service.size <= RILL_POOL_BLOCK_MAX,
+               "a connection's struct has %zu bytes; a task from the runtime's free lists has %d "
+               "at the most",
+               service.size, RILL_POOL_BLOCK_MAX);
+    server->text = url;
+    server->service = service;
+    server->accepted = 0;
+    return rill_future_init(&server->future, serve_poll);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/socket_options.h"
+
+#include "io/reactor.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+static int set(int fd, int level, int name, const void *value, size_t size)
+{
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+
+    return kernel->ops->setsockopt(kernel, fd, level, name, value, (socklen_t)size);
+}
+
+static int set_int(int fd, int level, int name, int value)
+{
+    return set(fd, level, name, &value, sizeof value);
+}
+
+int rill_socket_set_nodelay(int fd, bool on)
+{
+    return set_int(fd, IPPROTO_TCP, TCP_NODELAY, on);
+}
+
+int rill_socket_set_keepalive(int fd, int idle_s, int interval_s, int count)
+{
+    int error = 0;
+
+    if (idle_s > 0) {
+        error = set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
+        if (!error)
+            error = set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s);
+        if (!error)
+            error = set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, count);
+    }
+    return error ? error : set_int(fd, SOL_SOCKET, SO_KEEPALIVE, idle_s > 0);
+}
+
+int rill_socket_set_buffers(int fd, int send_size, int receive_size)
+{
+    int error = 0;
+
+    if (send_size)
+        error = set_int(fd, SOL_SOCKET, SO_SNDBUF, send_size);
+    if (!error && receive_size)
+        error = set_int(fd, SOL_SOCKET, SO_RCVBUF, receive_size);
+    return error;
+}
+
+int rill_socket_set_reuseport(int fd, bool on)
+{
+    return set_int(fd, SOL_SOCKET, SO_REUSEPORT, on);
+}
+
+int rill_socket_set_congestion(int fd, const char *name)
+{
+    return set(fd, IPPROTO_TCP, TCP_CONGESTION, name, strlen(name));
+}
+
+int rill_socket_set_reset_on_close(int fd, bool on)
+{
+    struct linger linger = {.l_onoff = on, .l_linger = 0};
+
+    return set(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}

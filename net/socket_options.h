@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* socket_options.h - the usual options of a socket.
+ *
+ * Each works on the descriptor of a connection (tcp->fd) and on that of a listener
+ * (listener->fd), whose connections inherit it. Each returns 0 or the -errno of
+ * setsockopt(2): -EBADF, -ENOTSOCK, -ENOPROTOOPT, -EINVAL for a value that the
+ * kernel does not accept. None waits. */
+#ifndef RILL_NET_SOCKET_OPTIONS_H
+#define RILL_NET_SOCKET_OPTIONS_H
+
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Sends small messages at once instead of collecting them (TCP_NODELAY, tcp(7)). */
+int rill_socket_set_nodelay(int fd, bool on);
+
+/* Probes a silent peer after idle_s seconds, every interval_s, and gives the
+ * connection up after count probes without an answer (SO_KEEPALIVE). idle_s 0
+ * turns it off. */
+int rill_socket_set_keepalive(int fd, int idle_s, int interval_s, int count);
+
+/* Sets the sizes of the kernel's buffers in bytes (SO_SNDBUF, SO_RCVBUF, which
+ * socket(7) doubles and caps); 0 leaves one as it is. */
+int rill_socket_set_buffers(int fd, int send_size, int receive_size);
+
+/* Lets several sockets listen at the same port, the kernel spreading connections
+ * over them: one runtime for each core (SO_REUSEPORT). Before listening. */
+int rill_socket_set_reuseport(int fd, bool on);
+
+/* Chooses the congestion control by name, such as "cubic" (TCP_CONGESTION). */
+int rill_socket_set_congestion(int fd, const char *name);
+
+/* Lets closing discard what was not sent and reset the connection (SO_LINGER 0). */
+int rill_socket_set_reset_on_close(int fd, bool on);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

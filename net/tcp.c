@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/tcp.h"
+
+#include "io/reactor.h"
+#include "runtime/panic.h"
+#include "runtime/task.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const struct rill_place name_recv = {"receive", NULL, 0};
+static const struct rill_place name_send = {"send", NULL, 0};
+
+void rill_tcp_adopt(struct rill_tcp *tcp, int fd)
+{
+    memset(tcp, 0, sizeof *tcp);
+    tcp->fd = fd;
+    tcp->is_open = true;
+}
+
+void rill_tcp_adopt_foreign(struct rill_tcp *tcp, int fd)
+{
+    rill_tcp_adopt(tcp, fd);
+    rill_reactor_here()->fds_open++;
+}
+
+/* ---- receiving ---- */
+
+/* A receive into the caller's memory from a connection that has received into
+ * shared buffers: those bytes come first. The op never goes to the kernel. */
+static enum rill_poll copy_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_op *op = rill_container_of(self, struct rill_op, future);
+    struct rill_receiver *receiver = (struct rill_receiver *)(uintptr_t)op->offset;
+    struct rill_buffers *buffers = &rill_reactor_here()->buffers;
+    int64_t length;
+    unsigned id;
+
+    op->state = RILL_OP_IDLE;
+    while (op->remaining > 0) {
+        if (rill_receiver_take(receiver, op->fd, task, &length, &id) == RILL_PENDING) {
+            op->state = RILL_OP_PREPARED;
+            return RILL_PENDING;
+        }
+        if (length <= 0) {
+            bool counts = length == 0 && op->kind & RILL_OP_EXACT;
+
+            op->result = counts ? (int64_t)op->transferred : length;
+            return RILL_READY;
+        }
+
+        struct rill_buffer *buffer = &buffers->buffers[id];
+        uint32_t part =
+            op->remaining < (uint64_t)length ? (uint32_t)op->remaining : (uint32_t)length;
+
+        memcpy((void *)(uintptr_t)op->address, rill_buffers_data(buffers, id), part);
+        op->address += part;
+        op->transferred += part;
+        op->remaining -= part;
+        buffer->offset += part;
+        buffer->length -= part;
+        if (buffer->length > 0)
+            rill_receiver_put_back(receiver, id);
+        else
+            rill_buffers_give_back(buffers, id);
+        if (!(op->kind & RILL_OP_EXACT))
+            break;
+    }
+    op->result = (int64_t)op->transferred;
+    return RILL_READY;
+}
+
+static struct rill_future *prepare_recv(struct rill_tcp *tcp, struct rill_op *op, void *buffer,
+                                        size_t size)
+{
+    rill_op_prepare(op, &name_recv, IORING_OP_RECV, tcp->fd, buffer, size, 0);
+    if (__builtin_expect(rill_receiver_is_active(&tcp->receiver), 0)) {
+        op->offset = (uint64_t)(uintptr_t)&tcp->receiver;
+        op->future.poll = copy_poll;
+    }
+    return &op->future;
+}
+
+struct rill_future *rill_tcp_recv(struct rill_tcp *tcp, struct rill_op *op, void *buffer,
+                                  size_t size)
+{
+    return prepare_recv(tcp, op, buffer, size);
+}
+
+struct rill_future *rill_tcp_recv_exactly(struct rill_tcp *tcp, struct rill_op *op, void *buffer,
+                                          size_t size)
+{
+    prepare_recv(tcp, op, buffer, size);
+    op->op_flags = MSG_WAITALL;
+    op->kind = RILL_OP_EXACT;
+    return &op->future;
+}
+
+static enum rill_poll borrow_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_borrow *borrow = rill_container_of(self, struct rill_borrow, future);
+    struct rill_tcp *tcp = borrow->tcp;
+
+    if (rill_receiver_take(&tcp->receiver, tcp->fd, task, &borrow->result, &borrow->buffer) ==
+        RILL_PENDING)
+        return RILL_PENDING;
+    if (borrow->result > 0)
+        borrow->data = rill_buffers_data(&rill_reactor_here()->buffers, borrow->buffer);
+    return RILL_READY;
+}
+
+struct rill_future *rill_tcp_recv_borrowed(struct rill_tcp *tcp, struct rill_borrow *borrow)
+{
+    static const struct rill_place name = {"receive into a shared buffer", NULL, 0};
+
+    rill_check(!borrow->data, "a receive would lose the buffer that is borrowed: give it back");
+    rill_future_init(&borrow->future, borrow_poll);
+    borrow->future.place = &name;
+    borrow->tcp = tcp;
+    return &borrow->future;
+}
+
+void rill_borrow_give_back(struct rill_borrow *borrow)
+{
+    if (!borrow->data)
+        return;
+    borrow->data = NULL;
+    rill_buffers_give_back(&rill_reactor_here()->buffers, borrow->buffer);
+}
+
+/* ---- sending ---- */
+
+struct rill_future *rill_tcp_send(struct rill_tcp *tcp, struct rill_op *op, const void *buffer,
+                                  size_t size)
+{
+    rill_op_prepare(op, &name_send, IORING_OP_SEND, tcp->fd, buffer, size, 0);
+    op->op_flags = MSG_NOSIGNAL;
+    return &op->future;
+}
+
+struct rill_future *rill_tcp_send_all(struct rill_tcp *tcp, struct rill_op *op, const void *buffer,
+                                      size_t size)
+{
+    rill_op_prepare(op, &name_send, IORING_OP_SEND, tcp->fd, buffer, size, 0);
+    op->op_flags = MSG_NOSIGNAL | MSG_WAITALL; /* the kernel goes on by itself as a rule */
+    op->kind = RILL_OP_EXACT;
+    return &op->future;
+}
+
+/* Takes the first sent bytes off the parts. */
+static void skip_sent(struct msghdr *message, size_t sent)
+{
+    while (message->msg_iovlen > 0 && sent >= message->msg_iov->iov_len) {
+        sent -= message->msg_iov->iov_len;
+        message->msg_iov++;
+        message->msg_iovlen--;
+    }
+    if (message->msg_iovlen > 0) {
+        message->msg_iov->iov_base = (char *)message->msg_iov->iov_base + sent;
+        message->msg_iov->iov_len -= sent;
+    }
+}
+
+static void prepare_message(struct rill_send_vectored *send, int fd)
+{
+    static const struct rill_place name = {"send several parts", NULL, 0};
+    uint64_t transferred = send->op.transferred;
+    rill_poll_fn *poll = send->op.future.poll;
+
+    rill_op_prepare(&send->op, &name, IORING_OP_SENDMSG, fd, &send->message, 1, 0);
+    send->op.op_flags = MSG_NOSIGNAL | MSG_WAITALL;
+    send->op.transferred = transferred;
+    send->op.future.poll = poll;
+}
+
+static enum rill_poll vectored_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_send_vectored *send = rill_container_of(self, struct rill_send_vectored, op.future);
+
+    for (;;) {
+        if (rill_op_poll(self, task) == RILL_PENDING)
+            return RILL_PENDING;
+        if (send->result < 0)
+            return RILL_READY;
+        send->op.transferred += (uint64_t)send->result;
+        skip_sent(&send->message, (size_t)send->result);
+        if (send->message.msg_iovlen == 0)
+            break;
+        prepare_message(send, send->op.fd);
+    }
+    send->result = (int64_t)send->op.transferred;
+    return RILL_READY;
+}
+
+struct rill_future *rill_tcp_send_vectored(struct rill_tcp *tcp, struct rill_send_vectored *send,
+                                           struct iovec *parts, size_t count)
+{
+    send->message = (struct msghdr){.msg_iov = parts, .msg_iovlen = count};
+    send->op.transferred = 0;
+    send->op.future.poll = vectored_poll;
+    prepare_message(send, tcp->fd);
+    return &send->op.future;
+}
+
+/* ---- the end ---- */
+
+struct rill_future *rill_tcp_finish_sending(struct rill_tcp *tcp, struct rill_op *op)
+{
+    static const struct rill_place name = {"finish sending", NULL, 0};
+
+    return rill_op_prepare(op, &name, IORING_OP_SHUTDOWN, tcp->fd, NULL, SHUT_WR, 0);
+}
+
+static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_tcp *tcp = rill_container_of(self, struct rill_tcp, future);
+
+    RILL_BEGIN();
+    if (!tcp->is_open)
+        RILL_RETURN(0);
+    RILL_AWAIT(rill_receiver_stop(&tcp->receiver));
+    RILL_AWAIT(rill_op_close(&tcp->receiver.op, tcp->fd));
+    tcp->is_open = false;
+    RILL_RETURN(tcp->receiver.op.result);
+    RILL_END();
+}
+
+struct rill_future *rill_tcp_close(struct rill_tcp *tcp)
+{
+    return rill_future_init(&tcp->future, close_poll);
+}
+
+/* ---- addresses ---- */
+
+int rill_tcp_local_address(const struct rill_tcp *tcp, struct rill_address *address)
+{
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+
+    address->size = sizeof address->ip6;
+    return kernel->ops->getsockname(kernel, tcp->fd, &address->any, &address->size);
+}
+
+int rill_tcp_peer_address(const struct rill_tcp *tcp, struct rill_address *address)
+{
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+
+    address->size = sizeof address->ip6;
+    return kernel->ops->getpeername(kernel, tcp->fd, &address->any, &address->size);
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tcp.h - a connection: receive, send, close.
+ *
+ * A connection comes from a listener (net/listener.h) or from connecting
+ * (net/connect.h) and owns its descriptor until it is closed. One task may receive
+ * and another one send at the same time; two may not do the same.
+ *
+ * Every function here but the last prepares a future and does nothing else; the
+ * operation starts in the await. Buffers are borrowed until the future is ready.
+ * Results are >= 0 or -errno: -ECONNRESET and -EPIPE when the peer is gone,
+ * -ETIMEDOUT when it is silent (tcp(7)), -ECANCELED. Nothing is lost by
+ * cancelling: bytes that arrived are the result, or there for the next receive. */
+#ifndef RILL_NET_TCP_H
+#define RILL_NET_TCP_H
+
+#include "io/op.h"
+#include "io/receiver.h"
+#include "net/address.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Zeroed, then given a descriptor by connecting or by rill_tcp_adopt. */
+struct rill_tcp {
+    union {
+        int64_t result; /* of closing: 0, or what close(2) says */
+        struct rill_future future;
+    };
+    int fd;       /* valid while open */
+    bool is_open; /* owns fd */
+
+    /* private */
+    struct rill_receiver receiver;
+};
+
+/* Makes a connection of the result of an accept, which it takes over. */
+void rill_tcp_adopt(struct rill_tcp *tcp, int fd);
+
+/* Makes a connection of any connected stream socket that rill did not open, such
+ * as one of socketpair(2), which it takes over. It must not be in non-blocking
+ * mode. */
+void rill_tcp_adopt_foreign(struct rill_tcp *tcp, int fd);
+
+/* Receives what is there, up to size bytes, into buffer. The result is their
+ * number, or 0 when the peer has finished sending (or size is 0). */
+struct rill_future *rill_tcp_recv(struct rill_tcp *tcp, struct rill_op *op, void *buffer,
+                                  size_t size);
+
+/* Receives exactly size bytes. The result is size, or less when the peer finished
+ * before, or -errno with op->transferred telling how many bytes of the buffer are
+ * filled. */
+struct rill_future *rill_tcp_recv_exactly(struct rill_tcp *tcp, struct rill_op *op, void *buffer,
+                                          size_t size);
+
+/* Bytes that arrived, in a buffer of the runtime's: see rill_tcp_recv_borrowed. */
+struct rill_borrow {
+    union {
+        int64_t result; /* the number of bytes, 0 at the end, or -errno */
+        struct rill_future future;
+    };
+    void *data; /* NULL while nothing is borrowed */
+
+    /* private */
+    struct rill_tcp *tcp;
+    unsigned buffer;
+};
+
+/* Receives into a buffer that all connections of the runtime share, so that one
+ * which is idle holds none. When it ends with a result > 0, the buffer is the
+ * caller's to read and change until rill_borrow_give_back; give it back soon, for
+ * receives of all connections wait while none is left. Also -ENOMEM, where the
+ * shared buffers could not be made. */
+struct rill_future *rill_tcp_recv_borrowed(struct rill_tcp *tcp, struct rill_borrow *borrow);
+
+/* Gives the buffer back. Does nothing if nothing is borrowed. */
+void rill_borrow_give_back(struct rill_borrow *borrow);
+
+/* Sends up to size bytes; the result is how many the kernel took. */
+struct rill_future *rill_tcp_send(struct rill_tcp *tcp, struct rill_op *op, const void *buffer,
+                                  size_t size);
+
+/* Sends all bytes. The result is size, or -errno with op->transferred telling how
+ * many were handed to the kernel before. */
+struct rill_future *rill_tcp_send_all(struct rill_tcp *tcp, struct rill_op *op, const void *buffer,
+                                      size_t size);
+
+/* A send from several places. */
+struct rill_send_vectored {
+    union {
+        int64_t result; /* the number of bytes, or -errno */
+        struct rill_op op;
+    };
+
+    /* private */
+    struct msghdr message;
+};
+
+/* Sends all bytes of count parts (IOV_MAX at the most, 1024), in order. The parts
+ * and their array are borrowed, and the array is changed as parts go out. The
+ * result is the number of bytes, or -errno with send->op.transferred as above. */
+struct rill_future *rill_tcp_send_vectored(struct rill_tcp *tcp, struct rill_send_vectored *send,
+                                           struct iovec *parts, size_t count);
+
+/* Finishes sending: the peer receives what is on its way and then 0. */
+struct rill_future *rill_tcp_finish_sending(struct rill_tcp *tcp, struct rill_op *op);
+
+/* Closes the connection: withdraws a borrowed receive that is armed, then closes
+ * the descriptor. Nothing else may be in flight on it. tcp->result is then 0 or
+ * what close(2) says. It can not be cancelled; one that is closed already, or was
+ * never open, is closed with 0. */
+struct rill_future *rill_tcp_close(struct rill_tcp *tcp);
+
+/* Reads the address of this side or of the peer. Returns 0 or -errno. */
+int rill_tcp_local_address(const struct rill_tcp *tcp, struct rill_address *address);
+int rill_tcp_peer_address(const struct rill_tcp *tcp, struct rill_address *address);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

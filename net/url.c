@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/url.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+static int fail(const char **why, const char *reason)
+{
+    *why = reason;
+    return -EINVAL;
+}
+
+static int parse_scheme(struct rill_url *url, const char *text, const char *end)
+{
+    size_t length = (size_t)(end - text);
+
+    if (length == 0 || length >= sizeof url->scheme)
+        return -EINVAL;
+    for (size_t i = 0; i < length; i++) {
+        if (!isalnum((unsigned char)text[i]))
+            return -EINVAL;
+        url->scheme[i] = (char)tolower((unsigned char)text[i]);
+    }
+    url->scheme[length] = '\0';
+    return 0;
+}
+
+static int parse_port(struct rill_url *url, const char *text)
+{
+    unsigned port = 0;
+
+    if (!*text)
+        return -EINVAL;
+    for (; *text; text++) {
+        if (!isdigit((unsigned char)*text))
+            return -EINVAL;
+        port = port * 10 + (unsigned)(*text - '0');
+        if (port > UINT16_MAX)
+            return -EINVAL;
+    }
+    url->port = (uint16_t)port;
+    return 0;
+}
+
+int rill_url_parse(struct rill_url *url, const char *text, const char **why)
+{
+    const char *colon = strstr(text, "://");
+    const char *host, *end, *port;
+
+    memset(url, 0, sizeof *url);
+    if (!colon || parse_scheme(url, text, colon) < 0)
+        return fail(why, "it does not begin with a scheme; want scheme://host:port, such as "
+                         "tcp://127.0.0.1:7000");
+    host = colon + 3;
+    if (*host == '[') {
+        host++;
+        end = strchr(host, ']');
+        if (!end || end[1] != ':')
+            return fail(why, "the bracket is not followed by ]:port; want tcp://[::1]:7000");
+        port = end + 2;
+    } else {
+        end = strrchr(host, ':');
+        if (!end)
+            return fail(why, "the port is missing; want scheme://host:port");
+        if (memchr(host, ':', (size_t)(end - host)))
+            return fail(why, "an IPv6 address stands in brackets; want tcp://[::1]:7000");
+        port = end + 1;
+    }
+    if (end == host)
+        return fail(why, "the host is missing; want scheme://host:port");
+    if ((size_t)(end - host) >= sizeof url->host)
+        return fail(why, "the host is longer than 253 characters");
+    memcpy(url->host, host, (size_t)(end - host));
+    if (strpbrk(url->host, "/@?# "))
+        return fail(why, "the host has a character that no host has; want scheme://host:port");
+    if (parse_port(url, port) < 0)
+        return fail(why, "the port is not a number from 0 to 65535");
+    return 0;
+}
