@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* socket.c - the system calls on sockets that never wait. */
+#include "tests/sim/internal.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
+#include <string.h>
+
+static struct sim *sim_of(struct rill_kernel *kernel)
+{
+    return sim_container_of(kernel, struct sim, kernel);
+}
+
+static bool is_socket(const struct sim_object *object)
+{
+    return object->kind == SIM_STREAM || object->kind == SIM_DATAGRAM;
+}
+
+static int find(struct rill_kernel *kernel, int fd, struct sim_object **object)
+{
+    struct sim *sim = sim_of(kernel);
+
+    *object = sim_fd_object(sim, fd);
+    if (!*object) {
+        sim->bad_fds++;
+        return -EBADF;
+    }
+    return is_socket(*object) ? 0 : -ENOTSOCK;
+}
+
+int sim_socket_create(struct sim *sim, int domain, int type, int protocol,
+                      struct sim_object **object)
+{
+    int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX)
+        return -EAFNOSUPPORT;
+    if (kind != SOCK_STREAM && kind != SOCK_DGRAM)
+        return -EPROTONOSUPPORT;
+    *object = sim_object_create(sim, kind == SOCK_STREAM ? SIM_STREAM : SIM_DATAGRAM);
+    (*object)->socket.domain = domain;
+    (*object)->socket.type = kind;
+    (*object)->socket.protocol = protocol;
+    return 0;
+}
+
+int sim_call_socket(struct rill_kernel *kernel, int domain, int type, int protocol)
+{
+    struct sim *sim = sim_of(kernel);
+    struct sim_object *object;
+    int result = sim_socket_create(sim, domain, type, protocol, &object);
+
+    if (result < 0)
+        return result;
+    result = sim_fd_open(sim, object);
+    if (result < 0)
+        sim_object_release(object);
+    sim_trace(sim, "socket fd %d", result);
+    return result;
+}
+
+/* ---- names ---- */
+
+static bool clashes(struct sim_object *object, const struct sim_address *address)
+{
+    struct sim *sim = object->sim;
+
+    for (struct sim_link *link = sim->bound.next; link != &sim->bound; link = link->next) {
+        struct sim_object *other = sim_container_of(link, struct sim_object, socket.bound);
+
+        if (other == object || other->kind != object->kind || other->socket.state == SIM_SHUT ||
+            !sim_address_clash(&other->socket.local, address))
+            continue;
+        if (!sim_socket_option(other, SOL_SOCKET, SO_REUSEPORT) ||
+            !sim_socket_option(object, SOL_SOCKET, SO_REUSEPORT))
+            return true;
+    }
+    return false;
+}
+
+static int choose_port(struct sim_object *object, struct sim_address *address)
+{
+    struct sim *sim = object->sim;
+
+    for (int i = 0; i < 28000; i++) {
+        sim_address_set_port(address, sim->port_next);
+        sim->port_next = sim->port_next < 60999 ? sim->port_next + 1 : 32768;
+        if (!clashes(object, address))
+            return 0;
+    }
+    return -EADDRINUSE;
+}
+
+/* A local socket's name is a file, which stays when the socket is closed. */
+static int bind_path(struct sim_object *object, const struct sim_address *address)
+{
+    const char *last, *path = sim_address_path(address);
+    struct sim_node *parent, *node;
+    int result;
+
+    if (!*path)
+        return -EINVAL;
+    result = sim_disk_find(object->sim, NULL, path, &parent, &node, &last);
+    if (result == 0)
+        return -EADDRINUSE;
+    if (!parent)
+        return result;
+    sim_node_create(object->sim, parent, last, S_IFSOCK | 0755);
+    return 0;
+}
+
+int sim_socket_bind(struct sim_object *object, const struct sim_address *address)
+{
+    struct sim_address wanted = *address;
+    int result = 0;
+
+    if (object->socket.local.size)
+        return -EINVAL;
+    if (address->any.sa_family != object->socket.domain)
+        return address->any.sa_family == AF_UNIX || object->socket.domain == AF_UNIX
+                   ? -EINVAL
+                   : -EAFNOSUPPORT;
+    if (object->socket.domain == AF_UNIX)
+        result = bind_path(object, address);
+    else if (sim_address_port(address) == 0)
+        result = choose_port(object, &wanted);
+    else if (clashes(object, address))
+        result = -EADDRINUSE;
+    if (result < 0)
+        return result;
+    object->socket.local = wanted;
+    sim_list_append(&object->sim->bound, &object->socket.bound);
+    return 0;
+}
+
+void sim_socket_name(struct sim_object *object)
+{
+    struct sim_socket *socket = &object->socket;
+
+    if (socket->local.size)
+        return;
+    sim_address_loopback(&socket->local, socket->domain, 0);
+    choose_port(object, &socket->local);
+    if (object->kind == SIM_DATAGRAM)
+        sim_list_append(&object->sim->bound, &socket->bound);
+}
+
+int sim_call_bind(struct rill_kernel *kernel, int fd, const struct sockaddr *address,
+                  socklen_t size)
+{
+    struct sim_address wanted;
+    struct sim_object *object;
+    int result = find(kernel, fd, &object);
+
+    if (result == 0)
+        result = sim_address_set(&wanted, address, size);
+    if (result == 0)
+        result = sim_socket_bind(object, &wanted);
+    sim_trace(sim_of(kernel), "bind fd %d -> %d", fd, result);
+    return result;
+}
+
+int sim_socket_listen(struct sim_object *object, int backlog)
+{
+    struct sim_socket *socket = &object->socket;
+
+    if (object->kind != SIM_STREAM)
+        return -EOPNOTSUPP;
+    if (socket->state != SIM_IDLE && socket->state != SIM_LISTENING)
+        return -EINVAL;
+    if (socket->domain == AF_UNIX && !socket->local.size)
+        return -EINVAL;
+    if (!socket->local.size) {
+        struct sim_address any = {.size = 0};
+
+        any.any.sa_family = (sa_family_t)socket->domain;
+        any.size = socket->domain == AF_INET ? sizeof any.v4 : sizeof any.v6;
+        sim_socket_bind(object, &any);
+    }
+    socket->state = SIM_LISTENING;
+    socket->backlog = backlog < 0 || backlog > 4096 ? 4096 : (unsigned)backlog;
+    return 0;
+}
+
+int sim_call_listen(struct rill_kernel *kernel, int fd, int backlog)
+{
+    struct sim_object *object;
+    int result = find(kernel, fd, &object);
+
+    if (result == 0)
+        result = sim_socket_listen(object, backlog);
+    sim_trace(sim_of(kernel), "listen fd %d -> %d", fd, result);
+    return result;
+}
+
+int sim_call_getsockname(struct rill_kernel *kernel, int fd, struct sockaddr *address,
+                         socklen_t *size)
+{
+    struct sim_object *object;
+    int result = find(kernel, fd, &object);
+
+    if (result == 0 && object->socket.local.size) {
+        sim_address_get(&object->socket.local, address, size);
+    } else if (result == 0) {
+        struct sim_address none = {.size = 0};
+
+        none.any.sa_family = (sa_family_t)object->socket.domain;
+        none.size = object->socket.domain == AF_INET    ? sizeof none.v4
+                    : object->socket.domain == AF_INET6 ? sizeof none.v6
+                                                        : sizeof(sa_family_t);
+        sim_address_get(&none, address, size);
+    }
+    return result;
+}
+
+int sim_call_getpeername(struct rill_kernel *kernel, int fd, struct sockaddr *address,
+                         socklen_t *size)
+{
+    struct sim_object *object;
+    int result = find(kernel, fd, &object);
+
+    if (result < 0)
+        return result;
+    if (!object->socket.remote.size || object->socket.reset ||
+        (object->kind == SIM_STREAM && object->socket.state != SIM_CONNECTED))
+        return -ENOTCONN;
+    sim_address_get(&object->socket.remote, address, size);
+    return 0;
+}
+
+/* ---- options: kept, and without effect but for a few ---- */
+
+static bool is_known(int level, int name)
+{
+    static const struct {
+        int level, name;
+    } known[] = {
+        {SOL_SOCKET, SO_REUSEADDR},
+        {SOL_SOCKET, SO_REUSEPORT},
+        {SOL_SOCKET, SO_KEEPALIVE},
+        {SOL_SOCKET, SO_LINGER},
+        {SOL_SOCKET, SO_RCVBUF},
+        {SOL_SOCKET, SO_SNDBUF},
+        {SOL_SOCKET, SO_BROADCAST},
+        {SOL_SOCKET, SO_BUSY_POLL},
+        {SOL_SOCKET, SO_INCOMING_CPU},
+        {SOL_SOCKET, SO_RCVTIMEO},
+        {SOL_SOCKET, SO_SNDTIMEO},
+        {SOL_SOCKET, SO_PRIORITY},
+        {SOL_SOCKET, SO_RCVLOWAT},
+        {IPPROTO_TCP, TCP_NODELAY},
+        {IPPROTO_TCP, TCP_CORK},
+        {IPPROTO_TCP, TCP_KEEPIDLE},
+        {IPPROTO_TCP, TCP_KEEPINTVL},
+        {IPPROTO_TCP, TCP_KEEPCNT},
+        {IPPROTO_TCP, TCP_QUICKACK},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT},
+        {IPPROTO_TCP, TCP_DEFER_ACCEPT},
+        {IPPROTO_TCP, TCP_FASTOPEN},
+        {IPPROTO_TCP, TCP_NOTSENT_LOWAT},
+        {IPPROTO_IPV6, IPV6_V6ONLY},
+        {IPPROTO_IP, IP_TOS},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].level == level && known[i].name == name)
+            return true;
+    return false;
+}
+
+static struct sim_socket_option *find_option(struct sim_object *object, int level, int name)
+{
+    for (unsigned i = 0; i < object->socket.option_count; i++)
+        if (object->socket.options[i].level == level && object->socket.options[i].name == name)
+            return &object->socket.options[i];
+    return NULL;
+}
+
+int sim_socket_option(struct sim_object *object, int level, int name)
+{
+    const struct sim_socket_option *option = find_option(object, level, name);
+    int value = 0;
+
+    if (option)
+        memcpy(&value, option->value, sizeof value);
+    return value;
+}
+
+/* Was it asked to reset the connection when it is closed? */
+bool sim_socket_lingers_not(struct sim_object *object)
+{
+    const struct sim_socket_option *option = find_option(object, SOL_SOCKET, SO_LINGER);
+    struct linger linger;
+
+    if (!option || option->size < sizeof linger)
+        return false;
+    memcpy(&linger, option->value, sizeof linger);
+    return linger.l_onoff && linger.l_linger == 0;
+}
+
+void sim_socket_linger_not(struct sim_object *object)
+{
+    const struct linger linger = {.l_onoff = 1};
+    struct sim_socket_option *option = &object->socket.options[0];
+
+    object->socket.option_count = 1;
+    option->level = SOL_SOCKET;
+    option->name = SO_LINGER;
+    option->size = sizeof linger;
+    memcpy(option->value, &linger, sizeof linger);
+}
+
+int sim_call_setsockopt(struct rill_kernel *kernel, int fd, int level, int name, const void *value,
+                        socklen_t size)
+{
+    struct sim_object *object;
+    struct sim_socket_option *option;
+    int result = find(kernel, fd, &object);
+
+    if (result < 0)
+        return result;
+    if (!is_known(level, name) || (level == IPPROTO_TCP && object->socket.domain == AF_UNIX))
+        return level == IPPROTO_TCP && object->socket.domain == AF_UNIX ? -EOPNOTSUPP
+                                                                        : -ENOPROTOOPT;
+    if (size < sizeof(int) || size > sizeof option->value)
+        return -EINVAL;
+    option = find_option(object, level, name);
+    if (!option) {
+        if (object->socket.option_count == SIM_SOCKET_OPTIONS)
+            return -ENOBUFS;
+        option = &object->socket.options[object->socket.option_count++];
+        option->level = level;
+        option->name = name;
+    }
+    memcpy(option->value, value, size);
+    option->size = size;
+    return 0;
+}
+
+/* What the socket itself knows; returns false for all others. */
+static bool own_option(struct sim_object *object, int level, int name, int *value)
+{
+    if (level != SOL_SOCKET)
+        return false;
+    switch (name) {
+    case SO_ERROR:
+        *value = object->socket.error;
+        object->socket.error = 0;
+        return true;
+    case SO_TYPE:
+        *value = object->socket.type;
+        return true;
+    case SO_DOMAIN:
+        *value = object->socket.domain;
+        return true;
+    case SO_PROTOCOL:
+        *value = object->socket.protocol;
+        return true;
+    case SO_ACCEPTCONN:
+        *value = object->socket.state == SIM_LISTENING;
+        return true;
+    default:
+        return false;
+    }
+}
+
+int sim_call_getsockopt(struct rill_kernel *kernel, int fd, int level, int name, void *value,
+                        socklen_t *size)
+{
+    struct sim_object *object;
+    const struct sim_socket_option *option;
+    char bytes[sizeof option->value] = {0};
+    socklen_t have = sizeof(int);
+    int number, result = find(kernel, fd, &object);
+
+    if (result < 0)
+        return result;
+    option = find_option(object, level, name);
+    if (own_option(object, level, name, &number)) {
+        memcpy(bytes, &number, sizeof number);
+    } else if (option) {
+        memcpy(bytes, option->value, option->size);
+        have = option->size;
+    } else if (!is_known(level, name)) {
+        return -ENOPROTOOPT;
+    } else if (level == SOL_SOCKET && name == SO_LINGER) {
+        have = sizeof(struct linger);
+    }
+    if (*size > have)
+        *size = have;
+    memcpy(value, bytes, *size);
+    return 0;
+}
+
+int sim_call_close(struct rill_kernel *kernel, int fd)
+{
+    struct sim *sim = sim_of(kernel);
+    int result = sim_fd_close(sim, fd);
+
+    sim_trace(sim, "close fd %d -> %d", fd, result);
+    return result;
+}
