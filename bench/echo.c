@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* echo.c - rill-echo: serves any number of listeners from one loop and sends back
+ * whatever comes. */
+#include "bench/cli.h"
+#include "bench/json.h"
+#include "bench/wait_policy.h"
+#include "io/runtime.h"
+#include "io/signals.h"
+#include "net/server.h"
+#include "runtime/select.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { LISTENERS_MAX = 64 };
+
+static struct {
+    uint64_t connections, messages, bytes, errors;
+} total;
+
+/* ---- a connection ---- */
+
+struct echo {
+    struct rill_task task;
+    struct rill_tcp peer;
+    struct rill_borrow chunk;
+    struct rill_op send;
+};
+
+static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct echo *echo = rill_container_of(self, struct echo, task.future);
+
+    RILL_BEGIN();
+    total.connections++;
+    for (;;) {
+        RILL_AWAIT(rill_tcp_recv_borrowed(&echo->peer, &echo->chunk));
+        if (echo->chunk.result <= 0)
+            break;
+        total.messages++;
+        total.bytes += (uint64_t)echo->chunk.result;
+        RILL_AWAIT(rill_tcp_send_all(&echo->peer, &echo->send, echo->chunk.data,
+                                     (size_t)echo->chunk.result));
+        rill_borrow_give_back(&echo->chunk);
+        if (echo->send.result < 0)
+            break;
+    }
+    if (echo->chunk.result < 0 || echo->send.result < 0)
+        total.errors++;
+    RILL_AWAIT(rill_tcp_close(&echo->peer));
+    RILL_END();
+}
+
+/* ---- the program ---- */
+
+struct program {
+    struct rill_future future;
+    struct rill_server servers[LISTENERS_MAX];
+    struct rill_signals signals;
+    struct rill_future *choices[LISTENERS_MAX + 1]; /* the servers, then the signals */
+    struct rill_select select;
+    const char *urls[LISTENERS_MAX];
+    unsigned count;
+};
+
+/* Serves until a signal comes or a server fails, and stops all others then. The
+ * result is 0, or the number of the server that failed, counted from 1. */
+static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct program *program = rill_container_of(self, struct program, future);
+
+    RILL_BEGIN();
+    for (unsigned i = 0; i < program->count; i++)
+        program->choices[i] = rill_serve(&program->servers[i], program->urls[i],
+                                         RILL_SERVICE(struct echo, peer, echo_poll));
+    program->choices[program->count] = rill_signals_next(&program->signals);
+    RILL_AWAIT(rill_select(&program->select, program->choices, program->count + 1));
+    RILL_RETURN(program->select.result < program->count ? program->select.result + 1 : 0);
+    RILL_END();
+}
+
+/* What a server's error means to the one who typed the URL. */
+static const char *reason(const struct rill_server *server)
+{
+    switch (server->result) {
+    case -EADDRINUSE:
+        return "the port is taken by another program (port 0 picks a free one)";
+    case -EACCES:
+        return "the port needs privilege (those from 1024 on do not)";
+    case -EADDRNOTAVAIL:
+        return "the address is none of this machine's";
+    case -ENOENT:
+        return "the kernel does not have this congestion control";
+    default:
+        return strerror((int)-server->result);
+    }
+}
+
+static void print_statistics(const struct rill_runtime *runtime)
+{
+    const struct rill_reactor *reactor = &runtime->reactor;
+    const struct rill_reactor_stats *stats = &reactor->stats;
+    struct json json;
+
+    json_begin(&json, stdout);
+    json_unsigned(&json, "connections", total.connections);
+    json_unsigned(&json, "messages", total.messages);
+    json_unsigned(&json, "bytes", total.bytes);
+    json_unsigned(&json, "errors", total.errors);
+    json_open_object(&json, "alive");
+    json_unsigned(&json, "tasks", runtime->executor.tasks_alive);
+    json_unsigned(&json, "ops", reactor->ops_in_flight);
+    json_unsigned(&json, "buffers", reactor->buffers.in_use);
+    json_unsigned(&json, "fds", reactor->fds_open);
+    json_close(&json);
+    json_open_object(&json, "runtime");
+    json_unsigned(&json, "turns", runtime->executor.turns);
+    json_unsigned(&json, "polls", runtime->executor.polls);
+    json_unsigned(&json, "enters", stats->enters);
+    json_unsigned(&json, "sleeps", stats->sleeps);
+    json_unsigned(&json, "submissions", stats->submissions);
+    json_unsigned(&json, "completions", stats->completions);
+    json_unsigned(&json, "cancels", stats->cancels);
+    json_unsigned(&json, "queue_full", stats->queue_full);
+    json_unsigned(&json, "overflows", stats->overflows);
+    json_unsigned(&json, "spins_hit", stats->spins_hit);
+    json_unsigned(&json, "spins_missed", stats->spins_missed);
+    json_unsigned(&json, "buffers_starved", stats->buffers_starved);
+    json_double(&json, "enters_per_message",
+                total.messages ? (double)stats->enters / (double)total.messages : 0.0, 4);
+    json_close(&json);
+    json_end(&json);
+}
+
+/* A connection is a descriptor, so take all that the system gives. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* Bad URLs are found before anything is opened. */
+static void check_urls(const struct program *program)
+{
+    for (unsigned i = 0; i < program->count; i++) {
+        struct rill_url url;
+        struct rill_address address;
+        const char *why = NULL;
+
+        if (rill_url_parse(&url, program->urls[i], &why) == 0) {
+            if (strcmp(url.scheme, "tcp") != 0)
+                why = "the scheme is not known; want tcp://host:port";
+            else if (rill_address_parse(&address, url.host, url.port) < 0)
+                why = "the host is not a numeric address; want tcp://127.0.0.1:7000, or "
+                      "tcp://[::]:7000 for all of this machine's";
+        }
+        if (why) {
+            fprintf(stderr, "rill-echo: %s: %s\n", program->urls[i], why);
+            exit(2);
+        }
+    }
+}
+
+/* Runs the servers to their end. Returns the exit status. */
+static int run(struct rill_runtime *runtime, struct program *program, int64_t grace_ns, bool json)
+{
+    int64_t failed;
+    int error = rill_signals_open(&program->signals, (const int[]){SIGINT, SIGTERM}, 2);
+
+    if (error) {
+        fprintf(stderr, "rill-echo: no signals: %s\n", strerror(-error));
+        return 1;
+    }
+    failed = rill_block_on(runtime, rill_future_init(&program->future, program_poll));
+    rill_signals_close(&program->signals); /* a second signal ends it at once */
+    rill_runtime_shutdown(runtime, failed ? 0 : grace_ns);
+    if (failed) {
+        fprintf(stderr, "rill-echo: %s: %s\n", program->urls[failed - 1],
+                reason(&program->servers[failed - 1]));
+        return 1;
+    }
+    if (json)
+        print_statistics(runtime);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct program program;
+    struct rill_runtime *runtime;
+    const char *congestion = NULL;
+    int64_t grace_ns = 2 * RILL_SECOND, spin_ns = 50 * RILL_MICROSECOND;
+    int64_t buffer_count = 1024, buffer_size = 16 * 1024;
+    int wait_policy = RILL_WAIT_SLEEP;
+    bool json = false;
+    const struct cli_option options[] = {
+        CLI_CHOICE('w', "wait", &wait_policy, wait_words, "what to do when there is nothing to do"),
+        CLI_DURATION(0, "spin", &spin_ns, 1, RILL_SECOND, "how long adaptive waiting looks out"),
+        CLI_DURATION(0, "grace", &grace_ns, 0, 3600 * RILL_SECOND,
+                     "how long connections may take to end after a signal"),
+        CLI_INTEGER(0, "buffers", &buffer_count, 1, RILL_BUFFERS_MAX,
+                    "shared receive buffers, a power of two"),
+        CLI_SIZE(0, "buffer-size", &buffer_size, 64, 1 << 20, "the size of each"),
+        CLI_STRING(0, "congestion", &congestion, "NAME", "congestion control, such as cubic"),
+        CLI_FLAG('j', "json", &json, "print statistics at the end as one JSON object"),
+        CLI_END,
+    };
+    const struct cli_positional positionals[] = {
+        CLI_MANY("URL", program.urls, 1, LISTENERS_MAX, &program.count,
+                 "where to listen, such as tcp://127.0.0.1:7000; port 0 picks a free one"),
+        CLI_POSITIONAL_END,
+    };
+    const struct cli cli = {
+        .program = "rill-echo",
+        .summary = "Sends back whatever it receives, to any number of connections.",
+        .options = options,
+        .positionals = positionals,
+    };
+    int error, status;
+
+    cli_parse(&cli, argc, argv);
+    check_urls(&program);
+    raise_descriptor_limit();
+
+    const struct rill_runtime_options runtime_options = {
+        .wait_policy = (enum rill_wait_policy)wait_policy,
+        .spin_ns = spin_ns,
+        .buffer_count = (unsigned)buffer_count,
+        .buffer_size = (size_t)buffer_size,
+    };
+
+    error = rill_runtime_create(&runtime, &runtime_options);
+    if (error) {
+        fprintf(stderr, "rill-echo: %s\n", rill_runtime_explain(error));
+        return error == -EINVAL ? 2 : 1;
+    }
+    for (unsigned i = 0; i < program.count; i++) {
+        program.servers[i].announce = stdout;
+        program.servers[i].options.nodelay = true;
+        program.servers[i].options.congestion = congestion;
+    }
+    status = run(runtime, &program, grace_ns, json);
+    rill_runtime_destroy(runtime);
+    return status;
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bench/exchange.h"
+
+#include "runtime/executor.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum {
+    PERIOD = 65521,          /* of the pattern: a prime, so that no size divides it */
+    CHUNK_MAX = 1024 * 1024, /* sent at once */
+};
+
+/* Byte i of a connection's stream is pattern[(seed + i) % PERIOD]; it is laid out
+ * far enough beyond the period that any part to be sent is in one piece. */
+static unsigned char pattern[PERIOD + CHUNK_MAX];
+
+void exchange_make_pattern(void)
+{
+    uint32_t state = 1;
+
+    for (size_t i = 0; i < sizeof pattern; i++) {
+        if (i >= PERIOD) {
+            pattern[i] = pattern[i - PERIOD];
+        } else {
+            state = state * 1664525 + 1013904223; /* Numerical Recipes' generator */
+            pattern[i] = (unsigned char)(state >> 24);
+        }
+    }
+}
+
+static const unsigned char *pattern_at(const struct exchange *exchange, uint64_t position)
+{
+    return pattern + (exchange->seed + position) % PERIOD;
+}
+
+/* Bytes that may be sent now: those of requests not sent yet that fit the depth. */
+static uint64_t sendable(struct exchange *exchange)
+{
+    const struct load *load = exchange->load;
+
+    if (!load->stopping) {
+        for (; exchange->started < exchange->finished + load->depth; exchange->started++)
+            exchange->times_ns[exchange->started % load->depth] = rill_now();
+    }
+    return exchange->started * load->size - exchange->sent;
+}
+
+/* Goes on sending. Returns whether something changed, or -errno. */
+static int64_t drive_send(struct exchange *exchange, struct rill_task *task)
+{
+    if (!exchange->sending) {
+        uint64_t size = sendable(exchange);
+
+        if (size == 0)
+            return false;
+        rill_tcp_send_all(exchange->peer, &exchange->send, pattern_at(exchange, exchange->sent),
+                          size < CHUNK_MAX ? size : CHUNK_MAX);
+        exchange->sending = true;
+    }
+    if (exchange->send.future.poll(&exchange->send.future, task) == RILL_PENDING)
+        return false;
+    exchange->sending = false;
+    if (exchange->send.result < 0)
+        return exchange->send.result;
+    exchange->sent += (uint64_t)exchange->send.result;
+    return true;
+}
+
+/* Takes account of size bytes that came back. Returns 0 or -EBADMSG. */
+static int64_t check(struct exchange *exchange, const unsigned char *data, uint64_t size)
+{
+    struct load *load = exchange->load;
+
+    while (size > 0) {
+        uint64_t part = size < CHUNK_MAX ? size : CHUNK_MAX;
+
+        if (memcmp(data, pattern_at(exchange, exchange->received), part) != 0)
+            return -EBADMSG;
+        exchange->received += part;
+        data += part;
+        size -= part;
+    }
+    for (; (exchange->finished + 1) * load->size <= exchange->received; exchange->finished++) {
+        if (!load->measuring)
+            continue;
+        load->requests++;
+        histogram_record(
+            &load->latency,
+            (uint64_t)(rill_now() - exchange->times_ns[exchange->finished % load->depth]));
+    }
+    return 0;
+}
+
+/* Goes on receiving. Returns whether something changed, or -errno. */
+static int64_t drive_receive(struct exchange *exchange, struct rill_task *task)
+{
+    struct rill_borrow *chunk = &exchange->chunk;
+    int64_t error;
+
+    if (!exchange->receiving)
+        rill_tcp_recv_borrowed(exchange->peer, chunk);
+    exchange->receiving = true;
+    if (chunk->future.poll(&chunk->future, task) == RILL_PENDING)
+        return false;
+    exchange->receiving = false;
+    if (chunk->result <= 0)
+        return chunk->result < 0 ? chunk->result : -ECONNRESET;
+    error = check(exchange, chunk->data, (uint64_t)chunk->result);
+    rill_borrow_give_back(chunk);
+    return error ? error : true;
+}
+
+/* Before the exchange ends, what it started has to end. */
+static enum rill_poll drain_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct exchange *exchange = rill_container_of(self, struct exchange, future);
+
+    if (exchange->sending &&
+        rill_poll_scoped(&exchange->send.future, task, RILL_SCOPE_CANCELLED) == RILL_PENDING)
+        return RILL_PENDING;
+    exchange->sending = false;
+    if (exchange->receiving) {
+        /* A receive into shared buffers ends at once when it is cancelled. */
+        rill_poll_scoped(&exchange->chunk.future, task, RILL_SCOPE_CANCELLED);
+        rill_borrow_give_back(&exchange->chunk);
+        exchange->receiving = false;
+    }
+    return RILL_READY;
+}
+
+static enum rill_poll finish(struct exchange *exchange, struct rill_task *task, int64_t result)
+{
+    exchange->result = result;
+    exchange->future.poll = drain_poll;
+    return drain_poll(&exchange->future, task);
+}
+
+static enum rill_poll exchange_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct exchange *exchange = rill_container_of(self, struct exchange, future);
+
+    for (;;) {
+        int64_t sent = drive_send(exchange, task);
+        int64_t received = sent < 0 ? sent : drive_receive(exchange, task);
+
+        if (received < 0)
+            return finish(exchange, task, received);
+        if (exchange->load->stopping && exchange->finished == exchange->started)
+            return finish(exchange, task, 0);
+        if (!sent && !received)
+            return RILL_PENDING;
+    }
+}
+
+struct rill_future *exchange_run(struct exchange *exchange, struct load *load,
+                                 struct rill_tcp *peer, uint64_t seed, int64_t *times_ns)
+{
+    static const struct rill_place name = {"exchange", NULL, 0};
+
+    memset(exchange, 0, sizeof *exchange);
+    rill_future_init(&exchange->future, exchange_poll);
+    exchange->future.place = &name;
+    exchange->load = load;
+    exchange->peer = peer;
+    exchange->seed = seed;
+    exchange->times_ns = times_ns;
+    return &exchange->future;
+}
