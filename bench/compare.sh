@@ -141,12 +141,13 @@ trap 'exit 143' TERM
 start_server() {
     local name=$1 command
     case $name in
-    rill-echo) command=("$bin/rill-echo" tcp://127.0.0.1:0 --wait "$policy" "${congestion_rill[@]}") ;;
-    *) command=("$bin/uring-echo" --listen 127.0.0.1:0 --wait "$policy" "${congestion_uring[@]}") ;;
+    rill-echo) command=("$bin/rill-echo" tcp://127.0.0.1:0 "${congestion_rill[@]}") ;;
+    *) command=("$bin/uring-echo" --listen 127.0.0.1:0 "${congestion_uring[@]}") ;;
     esac
     # Emptied here, so that what the last server wrote is not taken for its own.
     : >"$directory/server.out"
-    "${pin_server[@]}" "${command[@]}" >"$directory/server.out" 2>"$directory/server.err" &
+    "${pin_server[@]}" "${command[@]}" --wait "$policy" \
+        >"$directory/server.out" 2>"$directory/server.err" &
     server=$!
     for ((i = 0; i < 500; i++)); do
         url=$(awk '/^listening on / { print $3; exit }' "$directory/server.out")
@@ -301,14 +302,21 @@ awk -v json="$json" -v rounds="$rounds" -v seconds="$seconds" -v policy="$policy
     END {
         name["A"] = "rill-echo"; name["B"] = "uring-echo"
         if (json == "yes") {
-            printf "{\"rounds\":%d,\"seconds\":%s,\"wait\":\"%s\",\"congestion\":\"%s\",", rounds, seconds + 0, policy, congestion
-            printf "\"kernel\":\"%s\",\"processors\":%d,\"disturbed_runs\":%d,\"repeated_runs\":%d,\"workloads\":[", kernel, processors, disturbed, repeated
+            printf "{\"rounds\":%d,\"seconds\":%s,\"wait\":\"%s\",\"congestion\":\"%s\",",
+                rounds, seconds + 0, policy, congestion
+            printf "\"kernel\":\"%s\",\"processors\":%d,\"disturbed_runs\":%d,",
+                kernel, processors, disturbed
+            printf "\"repeated_runs\":%d,\"workloads\":[", repeated
         } else {
-            printf "rill-echo (A) and uring-echo (B) in turns, %d rounds of %s s, medians\n", rounds, seconds
-            printf "waiting: %s; congestion control: %s; %s; Linux %s, %d processor%s\n\n", policy, congestion, placement, kernel, processors, processors == 1 ? "" : "s"
+            printf "rill-echo (A) and uring-echo (B) in turns, %d rounds of %s s, medians\n",
+                rounds, seconds
+            printf "waiting: %s; congestion control: %s; %s; Linux %s, %d processor%s\n\n",
+                policy, congestion, placement, kernel, processors, processors == 1 ? "" : "s"
             line = "%-26s %25s %25s %6s  %8s %8s %6s  %8s %8s  %8s %8s\n"
-            printf line, "", "requests/s", "requests/s", "", "CPU ns", "per req.", "", "p50 us", "", "p99 us", ""
-            printf line, "workload", "A (min-max)", "B (min-max)", "A/B", "A", "B", "A/B", "A", "B", "A", "B"
+            printf line, "", "requests/s", "requests/s", "", "CPU ns", "per req.", "",
+                "p50 us", "", "p99 us", ""
+            printf line, "workload", "A (min-max)", "B (min-max)", "A/B", "A", "B", "A/B",
+                "A", "B", "A", "B"
         }
         for (w = 0; w < workloads; w++) {
             for (server in name) {
@@ -319,10 +327,14 @@ awk -v json="$json" -v rounds="$rounds" -v seconds="$seconds" -v policy="$policy
             }
             rates = ratio(rate["A"], rate["B"]); cpus = ratio(cpu["A"], cpu["B"])
             if (json == "yes") {
-                printf "%s{\"connections\":%d,\"size\":%d,\"depth\":%d", w ? "," : "", connections[w], size[w], depth[w]
+                printf "%s{\"connections\":%d,\"size\":%d,\"depth\":%d",
+                    w ? "," : "", connections[w], size[w], depth[w]
                 for (i = 1; i <= 2; i++) {
                     server = substr("AB", i, 1)
-                    printf ",\"%s\":{\"requests_per_second\":%.0f,\"min\":%.0f,\"max\":%.0f,\"cpu_ns_per_request\":%.1f,\"p50_us\":%.1f,\"p99_us\":%.1f}", name[server], rate[server], from[server], to[server], cpu[server], p50[server], p99[server]
+                    printf ",\"%s\":{\"requests_per_second\":%.0f,\"min\":%.0f,\"max\":%.0f,",
+                        name[server], rate[server], from[server], to[server]
+                    printf "\"cpu_ns_per_request\":%.1f,\"p50_us\":%.1f,\"p99_us\":%.1f}",
+                        cpu[server], p50[server], p99[server]
                 }
                 printf ",\"requests_ratio\":%.3f,\"cpu_ratio\":%.3f}", rates, cpus
                 continue
@@ -330,8 +342,14 @@ awk -v json="$json" -v rounds="$rounds" -v seconds="$seconds" -v policy="$policy
             text = sprintf("%d x %s", connections[w], size_text(size[w]))
             if (depth[w] > 1)
                 text = text sprintf(", %d in flight", depth[w])
-            printf line, text, sprintf("%.0f (%.0f-%.0f)", rate["A"], from["A"], to["A"]), sprintf("%.0f (%.0f-%.0f)", rate["B"], from["B"], to["B"]), sprintf("%.2f", rates), sprintf("%.0f", cpu["A"]), sprintf("%.0f", cpu["B"]), sprintf("%.2f", cpus), sprintf("%.1f", p50["A"]), sprintf("%.1f", p50["B"]), sprintf("%.1f", p99["A"]), sprintf("%.1f", p99["B"])
-            summary[w] = sprintf("%s: rill-echo answers %.0f %% of the requests/s of uring-echo, at %.2f times its CPU time per request.", text, 100 * rates, cpus)
+            printf line, text,
+                sprintf("%.0f (%.0f-%.0f)", rate["A"], from["A"], to["A"]),
+                sprintf("%.0f (%.0f-%.0f)", rate["B"], from["B"], to["B"]), sprintf("%.2f", rates),
+                sprintf("%.0f", cpu["A"]), sprintf("%.0f", cpu["B"]), sprintf("%.2f", cpus),
+                sprintf("%.1f", p50["A"]), sprintf("%.1f", p50["B"]),
+                sprintf("%.1f", p99["A"]), sprintf("%.1f", p99["B"])
+            summary[w] = sprintf("%s: rill-echo answers %.0f %% of the requests/s of uring-echo, " \
+                "at %.2f times its CPU time per request.", text, 100 * rates, cpus)
         }
         if (json == "yes") {
             print "]}"
@@ -343,5 +361,6 @@ awk -v json="$json" -v rounds="$rounds" -v seconds="$seconds" -v policy="$policy
         if (unset != "")
             printf "\n%s has no --congestion: it ran with the default of this machine.\n", unset
         if (disturbed > 0)
-            printf "\nOthers used the processors in %d of the %d runs: trust the ratios of CPU time only.\n", disturbed, runs
+            printf "\nOthers used the processors in %d of the %d runs: trust no figure but the " \
+                "ratios of CPU time.\n", disturbed, runs
     }' "$directory/workloads" "$directory/results"

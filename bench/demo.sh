@@ -41,12 +41,25 @@ option() {
 read -ra congestion_echo <<<"$(option rill-echo --congestion "$congestion")"
 read -ra congestion_ping <<<"$(option rill-ping --congestion "$congestion")"
 
+# Side by side: where both threads share a processor, each waits for the other to
+# sleep. The processors are the first and the last that this shell may use.
+processors=$(nproc)
+pin_server=()
+pin_load=()
+where=
+if ((processors > 1)) && command -v taskset >/dev/null; then
+    allowed=$(awk '/^Cpus_allowed_list:/ { print $2 }' /proc/self/status)
+    pin_server=(taskset -c "${allowed##*[,-]}")
+    pin_load=(taskset -c "${allowed%%[,-]*}")
+    where=", each on its own"
+fi
+
 # Starts the server with so waiting; sets server to its process and url to its
 # address.
 start_server() {
     # Emptied here, so that what the last server wrote is not taken for its own.
     : >"$directory/server.out"
-    "$bin/rill-echo" tcp://127.0.0.1:0 --wait "$1" "${congestion_echo[@]}" \
+    "${pin_server[@]}" "$bin/rill-echo" tcp://127.0.0.1:0 --wait "$1" "${congestion_echo[@]}" \
         >"$directory/server.out" 2>"$directory/server.err" &
     server=$!
     for ((i = 0; i < 500; i++)); do
@@ -63,7 +76,8 @@ stop_server() {
     kill "$server" 2>/dev/null
     wait "$server" || status=$?
     server=
-    ((status == 0)) || fail "rill-echo ended with status $status: $(head -n 1 "$directory/server.err")"
+    ((status == 0)) ||
+        fail "rill-echo ended with status $status: $(head -n 1 "$directory/server.err")"
 }
 
 # Prints a number of the load generator's JSON by its key.
@@ -79,8 +93,8 @@ scenario() {
 
     read -ra wait_ping <<<"$(option rill-ping --wait "$policy")"
     start_server "$policy"
-    "$bin/rill-ping" "$url" --connections "$connections" --size "$size" --depth "$depth" \
-        --seconds 2 --json "${wait_ping[@]}" "${congestion_ping[@]}" \
+    "${pin_load[@]}" "$bin/rill-ping" "$url" --connections "$connections" --size "$size" \
+        --depth "$depth" --seconds 2 --json "${wait_ping[@]}" "${congestion_ping[@]}" \
         >"$directory/ping.out" 2>"$directory/ping.err" ||
         fail "$text: rill-ping failed: $(head -n 1 "$directory/ping.err")"
     stop_server
@@ -101,11 +115,11 @@ scenario() {
             return us < 1000 ? sprintf("%.1f us", us) : sprintf("%.2f ms", us / 1000)
         }
         BEGIN {
-            printf "  %-38s %11s %10.1f %10s %10s %10s\n", text, grouped(rate), megabytes, latency(p50), latency(p99), latency(p999)
+            printf "  %-38s %11s %10.1f %10s %10s %10s\n", text, grouped(rate), megabytes,
+                latency(p50), latency(p99), latency(p999)
         }'
 }
 
-processors=$(nproc)
 echo "rill: a TCP echo server (rill-echo) and its load generator (rill-ping)"
 echo
 printf '  %-38s %11s %10s %10s %10s %10s\n' "scenario" requests/s MB/s p50 p99 p99.9
@@ -119,6 +133,11 @@ else
     echo "  (adaptive waiting is off where there is one processor)"
 fi
 echo
-echo "Measured over loopback TCP ($congestion), 2 seconds each, with one thread for the server and"
-echo "one for the load, on $processors processor$( ((processors == 1)) || echo s), Linux $(uname -r). A latency is the time from sending"
-echo "a message until all of it is back; adaptive waiting spins for 50 us before it sleeps."
+plural=s
+((processors == 1)) && plural=
+cat <<END
+Measured over loopback TCP ($congestion), 2 seconds each, with one thread for the server and
+one for the load, on $processors processor$plural$where, Linux $(uname -r).
+A latency is the time from sending a message until all of it is back; adaptive waiting
+spins for 50 us before it sleeps.
+END

@@ -27,7 +27,6 @@ struct echo {
     struct rill_task task;
     struct rill_tcp peer;
     struct rill_borrow chunk;
-    struct rill_op send;
 };
 
 static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task)
@@ -42,13 +41,12 @@ static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task
             break;
         total.messages++;
         total.bytes += (uint64_t)echo->chunk.result;
-        RILL_AWAIT(rill_tcp_send_all(&echo->peer, &echo->send, echo->chunk.data,
-                                     (size_t)echo->chunk.result));
-        rill_borrow_give_back(&echo->chunk);
-        if (echo->send.result < 0)
+        RILL_AWAIT(rill_tcp_send_borrowed(&echo->peer, &echo->chunk));
+        if (echo->chunk.result < 0)
             break;
     }
-    if (echo->chunk.result < 0 || echo->send.result < 0)
+    rill_borrow_give_back(&echo->chunk);
+    if (echo->chunk.result < 0)
         total.errors++;
     RILL_AWAIT(rill_tcp_close(&echo->peer));
     RILL_END();

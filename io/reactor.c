@@ -90,6 +90,10 @@ static bool submit_now(struct rill_reactor *reactor, struct rill_op *op)
     sqe->addr3 = 0;
     sqe->__pad2[0] = 0;
     reactor->stats.submissions++;
+    if (op->sqe_flags & IOSQE_CQE_SKIP_SUCCESS) {
+        op->offset = reactor->ring.sq.sqe_tail; /* where it is in the queue, for settle */
+        rill_list_append(&reactor->quiet, &op->backlog);
+    }
     return true;
 }
 
@@ -144,11 +148,14 @@ static void submit_backlog(struct rill_reactor *reactor)
 {
     while (!rill_list_is_empty(&reactor->backlog)) {
         struct rill_op *op = rill_container_of(reactor->backlog.next, struct rill_op, backlog);
-        bool done = op->state == RILL_OP_QUEUED ? submit_now(reactor, op) : cancel_now(reactor, op);
+        bool done;
 
-        if (!done)
-            return;
         rill_link_remove(&op->backlog);
+        done = op->state == RILL_OP_QUEUED ? submit_now(reactor, op) : cancel_now(reactor, op);
+        if (!done) {
+            rill_list_prepend(&reactor->backlog, &op->backlog);
+            return;
+        }
     }
 }
 
@@ -179,7 +186,8 @@ static void complete(struct rill_reactor *reactor, const struct io_uring_cqe *cq
     rill_check(cqe->user_data == name_of(op), "a completion came for an operation that is over");
     if (!(cqe->flags & IORING_CQE_F_MORE)) {
         reactor->ops_in_flight--;
-        if (rill_link_is_linked(&op->backlog)) /* a cancel that is not needed any more */
+        /* A cancel that is not needed any more, or a quiet op that did not go well. */
+        if (rill_link_is_linked(&op->backlog))
             rill_link_remove(&op->backlog);
     }
     op->complete(op, cqe->res, cqe->flags);
@@ -199,6 +207,37 @@ static void drain(struct rill_reactor *reactor)
     reactor->stats.completions += count;
     if (IO_URING_READ_ONCE(*ring->sq.kflags) & IORING_SQ_CQ_OVERFLOW)
         reactor->stats.overflows++;
+}
+
+/* Ends the quiet ops that the kernel has taken over and said nothing about: all is
+ * well with them. What it had to say may still lie in the overflow, so that is
+ * fetched first. */
+static void settle(struct rill_reactor *reactor)
+{
+    const struct io_uring_sq *sq = &reactor->ring.sq;
+    struct rill_link settled;
+
+    if (IO_URING_READ_ONCE(*sq->kflags) & IORING_SQ_CQ_OVERFLOW) {
+        reactor->in_hurry = true;
+        return;
+    }
+    /* A complete function may submit the next quiet op: look at those of now. */
+    rill_list_take(&settled, &reactor->quiet);
+    while (!rill_list_is_empty(&settled)) {
+        struct rill_op *op = rill_container_of(rill_list_pop(&settled), struct rill_op, backlog);
+        bool taken_over = (int32_t)(*sq->khead - (uint32_t)op->offset) >= 0;
+
+        if (!taken_over) { /* the others are behind it in the queue */
+            rill_list_prepend(&settled, &op->backlog);
+            break;
+        }
+        reactor->ops_in_flight--;
+        op->complete(op, (int32_t)op->remaining, 0);
+    }
+    if (!rill_list_is_empty(&settled))
+        reactor->in_hurry = true;
+    while (!rill_list_is_empty(&settled))
+        rill_list_prepend(&reactor->quiet, rill_list_pop_last(&settled));
 }
 
 static bool has_completions(const struct rill_reactor *reactor)
@@ -270,12 +309,19 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
     if (__builtin_expect(!rill_list_is_empty(&reactor->buffers.starved), 0))
         feed_starved(reactor);
 
+    /* What the kernel did not take, for want of memory, is offered again soon. */
+    if (reactor->in_hurry || !rill_list_is_empty(&reactor->backlog))
+        until_ns = RILL_NO_WAIT;
+    reactor->in_hurry = false;
+
     if (until_ns != RILL_NO_WAIT && !has_completions(reactor))
         error = wait(reactor, until_ns);
     else if (io_uring_sq_ready(&reactor->ring) > 0 || kernel_wants_us(reactor))
         error = enter(reactor, RILL_NO_WAIT);
 
     drain(reactor);
+    if (!rill_list_is_empty(&reactor->quiet))
+        settle(reactor);
     return error;
 }
 
@@ -300,6 +346,7 @@ int rill_reactor_init(struct rill_reactor *reactor, const struct rill_reactor_op
         .spin_ns = options->spin_ns,
     };
     rill_list_init(&reactor->backlog);
+    rill_list_init(&reactor->quiet);
     error = rill_fd_table_init(&reactor->fds);
     if (error)
         return error;

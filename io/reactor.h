@@ -42,7 +42,8 @@ struct rill_reactor_stats {
 };
 
 /* Invariant: an op in backlog is QUEUED, or CANCELLING with its cancel still to
- * be submitted; every other op that is not over is in the kernel or starved. */
+ * be submitted; every other op that is not over is in the kernel or starved. An op
+ * in quiet is in the kernel or over without a completion having come. */
 struct rill_reactor {
     struct rill_driver driver;
     struct rill_kernel *kernel; /* borrowed */
@@ -53,6 +54,8 @@ struct rill_reactor {
     /* private */
     struct io_uring ring;
     struct rill_link backlog; /* of rill_op.backlog, first in first out */
+    struct rill_link quiet;   /* of rill_op.backlog: asked for no completion, as submitted */
+    bool in_hurry;            /* do not sleep in this turn */
     struct rill_buffers buffers;
     struct rill_fd_table fds;
     enum rill_wait_policy wait_policy;
@@ -80,6 +83,15 @@ struct rill_reactor *rill_reactor_here(void);
 
 /* Hands a PREPARED op to the kernel, or queues it until there is a place. */
 void rill_reactor_submit(struct rill_reactor *reactor, struct rill_op *op);
+
+/* Do not sleep in this turn: a task waits for an op that asked for no completion
+ * (IOSQE_CQE_SKIP_SUCCESS with MSG_DONTWAIT), or more is to follow it. Such an op
+ * is over when the call that submitted it returns; the reactor sees to it that its
+ * complete function is called with the whole length if no completion came. */
+static inline void rill_reactor_hurry(struct rill_reactor *reactor)
+{
+    reactor->in_hurry = true;
+}
 
 /* Asks the kernel to let go of an op that is IN_KERNEL. The request is never
  * dropped: where there is no place for it, it waits for one. */

@@ -130,9 +130,45 @@ void rill_borrow_give_back(struct rill_borrow *borrow)
 
 /* ---- sending ---- */
 
+static enum rill_poll forward_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_borrow *borrow = rill_container_of(self, struct rill_borrow, future);
+    struct rill_tcp *tcp = borrow->tcp;
+
+    if (rill_sender_put(&tcp->sender, tcp->fd, task, borrow->buffer, &borrow->result) ==
+        RILL_PENDING)
+        return RILL_PENDING;
+    if (borrow->result >= 0)
+        borrow->data = NULL;
+    return RILL_READY;
+}
+
+struct rill_future *rill_tcp_send_borrowed(struct rill_tcp *tcp, struct rill_borrow *borrow)
+{
+    static const struct rill_place name = {"send a shared buffer", NULL, 0};
+
+    rill_check(borrow->data, "nothing is borrowed that could be sent");
+    rill_future_init(&borrow->future, forward_poll);
+    borrow->future.place = &name;
+    borrow->tcp = tcp;
+    return &borrow->future;
+}
+
+struct rill_future *rill_tcp_flush(struct rill_tcp *tcp)
+{
+    return rill_sender_flush(&tcp->sender);
+}
+
+/* Bytes that are sent in another way would overtake those in line. */
+static void check_order(const struct rill_tcp *tcp)
+{
+    rill_check(tcp->sender.held == 0, "borrowed buffers are still in line: await rill_tcp_flush");
+}
+
 struct rill_future *rill_tcp_send(struct rill_tcp *tcp, struct rill_op *op, const void *buffer,
                                   size_t size)
 {
+    check_order(tcp);
     rill_op_prepare(op, &name_send, IORING_OP_SEND, tcp->fd, buffer, size, 0);
     op->op_flags = MSG_NOSIGNAL;
     return &op->future;
@@ -141,6 +177,7 @@ struct rill_future *rill_tcp_send(struct rill_tcp *tcp, struct rill_op *op, cons
 struct rill_future *rill_tcp_send_all(struct rill_tcp *tcp, struct rill_op *op, const void *buffer,
                                       size_t size)
 {
+    check_order(tcp);
     rill_op_prepare(op, &name_send, IORING_OP_SEND, tcp->fd, buffer, size, 0);
     op->op_flags = MSG_NOSIGNAL | MSG_WAITALL; /* the kernel goes on by itself as a rule */
     op->kind = RILL_OP_EXACT;
@@ -195,6 +232,7 @@ static enum rill_poll vectored_poll(struct rill_future *self, struct rill_task *
 struct rill_future *rill_tcp_send_vectored(struct rill_tcp *tcp, struct rill_send_vectored *send,
                                            struct iovec *parts, size_t count)
 {
+    check_order(tcp);
     send->message = (struct msghdr){.msg_iov = parts, .msg_iovlen = count};
     send->op.transferred = 0;
     send->op.future.poll = vectored_poll;
@@ -208,6 +246,7 @@ struct rill_future *rill_tcp_finish_sending(struct rill_tcp *tcp, struct rill_op
 {
     static const struct rill_place name = {"finish sending", NULL, 0};
 
+    check_order(tcp);
     return rill_op_prepare(op, &name, IORING_OP_SHUTDOWN, tcp->fd, NULL, SHUT_WR, 0);
 }
 
@@ -218,6 +257,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     RILL_BEGIN();
     if (!tcp->is_open)
         RILL_RETURN(0);
+    RILL_AWAIT(rill_sender_flush(&tcp->sender));
     RILL_AWAIT(rill_receiver_stop(&tcp->receiver));
     RILL_AWAIT(rill_op_close(&tcp->receiver.op, tcp->fd));
     tcp->is_open = false;

@@ -15,6 +15,7 @@
 
 #include "io/op.h"
 #include "io/receiver.h"
+#include "io/sender.h"
 #include "net/address.h"
 
 #include <stdbool.h>
@@ -36,6 +37,7 @@ struct rill_tcp {
 
     /* private */
     struct rill_receiver receiver;
+    struct rill_sender sender;
 };
 
 /* Makes a connection of the result of an accept, which it takes over. */
@@ -80,6 +82,20 @@ struct rill_future *rill_tcp_recv_borrowed(struct rill_tcp *tcp, struct rill_bor
 /* Gives the buffer back. Does nothing if nothing is borrowed. */
 void rill_borrow_give_back(struct rill_borrow *borrow);
 
+/* Sends what was borrowed on and gives the buffer back by itself when it has gone:
+ * the way to answer from what came without copying and without waiting. It is
+ * ready as soon as the buffer is in line behind the ones before, so as a rule at
+ * once; while RILL_SENDER_HELD_MAX are in line it waits for room. borrow->result is
+ * then the number of bytes and nothing is borrowed any more, or it is the -errno
+ * of an earlier one that could not be sent, or -ECANCELED, and the buffer is still
+ * borrowed. tcp may be another connection than the one that it came from. */
+struct rill_future *rill_tcp_send_borrowed(struct rill_tcp *tcp, struct rill_borrow *borrow);
+
+/* Waits until all that is in line was sent: the result (tcp->sender.op.result) is 0
+ * or -errno. To be awaited before sending in another way or finishing; closing does
+ * it by itself. Cancelling it gives up what was not sent. */
+struct rill_future *rill_tcp_flush(struct rill_tcp *tcp);
+
 /* Sends up to size bytes; the result is how many the kernel took. */
 struct rill_future *rill_tcp_send(struct rill_tcp *tcp, struct rill_op *op, const void *buffer,
                                   size_t size);
@@ -109,10 +125,11 @@ struct rill_future *rill_tcp_send_vectored(struct rill_tcp *tcp, struct rill_sen
 /* Finishes sending: the peer receives what is on its way and then 0. */
 struct rill_future *rill_tcp_finish_sending(struct rill_tcp *tcp, struct rill_op *op);
 
-/* Closes the connection: withdraws a borrowed receive that is armed, then closes
- * the descriptor. Nothing else may be in flight on it. tcp->result is then 0 or
- * what close(2) says. It can not be cancelled; one that is closed already, or was
- * never open, is closed with 0. */
+/* Closes the connection: waits until borrowed buffers that are in line were sent
+ * (or, in a task that is cancelled, gives them up), withdraws a borrowed receive
+ * that is armed, then closes the descriptor. Nothing else may be in flight on it. tcp->result is
+ * then 0 or what close(2) says. It can not be cancelled; one that is closed already, or was never
+ * open, is closed with 0. */
 struct rill_future *rill_tcp_close(struct rill_tcp *tcp);
 
 /* Reads the address of this side or of the peer. Returns 0 or -errno. */

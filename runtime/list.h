@@ -61,6 +61,12 @@ static inline void rill_list_append(struct rill_link *list, struct rill_link *li
     list->prev = link;
 }
 
+/* Adds link, which must be on no list, at the beginning of list. */
+static inline void rill_list_prepend(struct rill_link *list, struct rill_link *link)
+{
+    rill_list_append(list->next, link);
+}
+
 /* Takes link off the list that it is on. */
 static inline void rill_link_remove(struct rill_link *link)
 {
@@ -77,6 +83,15 @@ static inline struct rill_link *rill_list_pop(struct rill_link *list)
 
     rill_link_remove(first);
     return first;
+}
+
+/* Takes the last link off list, which must not be empty, and returns it. */
+static inline struct rill_link *rill_list_pop_last(struct rill_link *list)
+{
+    struct rill_link *last = list->prev;
+
+    rill_link_remove(last);
+    return last;
 }
 
 /* Moves all of from's elements, in order, into the fresh list to. */

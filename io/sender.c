@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/sender.h"
+
+#include "io/reactor.h"
+#include "runtime/executor.h"
+#include "runtime/panic.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+static void send_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags);
+
+static void wake_waiter(struct rill_sender *sender)
+{
+    struct rill_task *waiter = sender->op.waiter;
+
+    sender->op.waiter = NULL;
+    if (waiter)
+        rill_task_wake(waiter);
+}
+
+/* Sends what is left of the first buffer. */
+static void send_first(struct rill_sender *sender, int fd, bool wait)
+{
+    static const struct rill_place name = {"send shared buffers", NULL, 0};
+    struct rill_reactor *reactor = rill_reactor_here();
+    struct rill_op *op = &sender->op;
+    struct rill_task *waiter = op->waiter;
+
+    op->state = RILL_OP_IDLE;
+    rill_op_prepare(op, &name, IORING_OP_SEND, fd,
+                    rill_buffers_data(&reactor->buffers, sender->first),
+                    reactor->buffers.buffers[sender->first].length, 0);
+    op->waiter = waiter;
+    op->complete = send_complete;
+    op->op_flags = MSG_NOSIGNAL | MSG_WAITALL;
+    if (!wait) {
+        op->op_flags |= MSG_DONTWAIT;
+        op->sqe_flags = IOSQE_CQE_SKIP_SUCCESS;
+    }
+    rill_reactor_submit(reactor, op);
+    if (sender->held > 1 || waiter)
+        rill_reactor_hurry(reactor);
+}
+
+static void give_back_first(struct rill_sender *sender)
+{
+    struct rill_buffers *buffers = &rill_reactor_here()->buffers;
+    unsigned id = sender->first;
+
+    sender->first = (uint16_t)buffers->buffers[id].next;
+    sender->held--;
+    rill_buffers_give_back(buffers, id);
+}
+
+/* The stream has ended: what is in line is not sent any more. */
+static void give_up(struct rill_sender *sender, int32_t error)
+{
+    sender->error = (int16_t)error;
+    while (sender->held > 0)
+        give_back_first(sender);
+}
+
+static void send_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
+{
+    struct rill_sender *sender = rill_container_of(op, struct rill_sender, op);
+    bool withdrawn = op->state == RILL_OP_CANCELLING;
+    bool wait = answer == -EAGAIN; /* there is no room now */
+
+    (void)cqe_flags;
+    op->state = RILL_OP_IDLE;
+    if (answer >= 0) {
+        struct rill_buffer *buffer = &rill_reactor_here()->buffers.buffers[sender->first];
+
+        buffer->offset += (uint32_t)answer;
+        buffer->length -= (uint32_t)answer;
+        wait = buffer->length > 0;
+        if (!wait)
+            give_back_first(sender);
+    } else if (answer != -EAGAIN && answer != -EINTR) {
+        give_up(sender, answer);
+    }
+    if (withdrawn && sender->held > 0)
+        give_up(sender, -ECANCELED);
+    if (sender->held > 0)
+        send_first(sender, op->fd, wait);
+    if (sender->held < RILL_SENDER_HELD_MAX)
+        wake_waiter(sender);
+}
+
+enum rill_poll rill_sender_put(struct rill_sender *sender, int fd, struct rill_task *task,
+                               unsigned buffer, int64_t *result)
+{
+    struct rill_reactor *reactor = rill_reactor_here();
+    struct rill_buffers *buffers = &reactor->buffers;
+
+    if (sender->error || rill_task_is_cancelled(task)) {
+        sender->op.waiter = NULL;
+        *result = sender->error ? sender->error : -ECANCELED;
+        return RILL_READY;
+    }
+    if (sender->held >= RILL_SENDER_HELD_MAX) {
+        rill_check(!sender->op.waiter || sender->op.waiter == task,
+                   "two tasks send on the same stream");
+        sender->op.waiter = task;
+        rill_reactor_hurry(reactor);
+        return RILL_PENDING;
+    }
+    *result = buffers->buffers[buffer].length;
+    if (sender->held++ == 0)
+        sender->first = (uint16_t)buffer;
+    else
+        buffers->buffers[sender->last].next = buffer;
+    sender->last = (uint16_t)buffer;
+    if (sender->held == 1)
+        send_first(sender, fd, false);
+    else
+        rill_reactor_hurry(reactor); /* the next one is submitted when the first is over */
+    return RILL_READY;
+}
+
+static enum rill_poll flush_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_op *op = rill_container_of(self, struct rill_op, future);
+    struct rill_sender *sender = rill_container_of(op, struct rill_sender, op);
+    struct rill_reactor *reactor = rill_reactor_here();
+
+    if (rill_task_is_cancelled(task) && sender->held > 0) {
+        if (op->state == RILL_OP_QUEUED) {
+            rill_reactor_withdraw(reactor, op);
+            give_up(sender, -ECANCELED);
+        } else if (op->state == RILL_OP_IN_KERNEL && !(op->op_flags & MSG_DONTWAIT)) {
+            rill_reactor_cancel(reactor, op);
+        }
+    }
+    if (sender->held > 0) {
+        op->waiter = task;
+        rill_reactor_hurry(reactor);
+        return RILL_PENDING;
+    }
+    op->result = sender->error;
+    return RILL_READY;
+}
+
+struct rill_future *rill_sender_flush(struct rill_sender *sender)
+{
+    /* The op may be in the kernel, which keeps no pointer to its future. */
+    sender->op.future.poll = flush_poll;
+    sender->op.future.awaits = NULL;
+    return &sender->op.future;
+}
