@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/reactor.h"
 
-#include "runtime/executor.h"
 #include "runtime/panic.h"
 
 #include <errno.h>
@@ -29,11 +28,6 @@ static struct rill_op *op_named(uint64_t name)
 static struct rill_reactor *reactor_of(struct rill_driver *driver)
 {
     return rill_container_of(driver, struct rill_reactor, driver);
-}
-
-struct rill_reactor *rill_reactor_here(void)
-{
-    return reactor_of(rill_executor_here()->driver);
 }
 
 /* ---- into the kernel ---- */

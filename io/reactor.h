@@ -11,7 +11,7 @@
 #include "io/fd_queue.h"
 #include "io/kernel.h"
 #include "io/op.h"
-#include "runtime/driver.h"
+#include "runtime/executor.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -78,8 +78,11 @@ int rill_reactor_init(struct rill_reactor *reactor, const struct rill_reactor_op
 /* Ends it. Panics if an op is in flight. */
 void rill_reactor_finish(struct rill_reactor *reactor);
 
-/* The reactor of this thread's runtime. */
-struct rill_reactor *rill_reactor_here(void);
+/* The reactor of this thread's runtime, which is its executor's driver. */
+static inline struct rill_reactor *rill_reactor_here(void)
+{
+    return rill_container_of(rill_executor_here()->driver, struct rill_reactor, driver);
+}
 
 /* Hands a PREPARED op to the kernel, or queues it until there is a place. */
 void rill_reactor_submit(struct rill_reactor *reactor, struct rill_op *op);

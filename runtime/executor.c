@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/executor.h"
 
-#include "runtime/panic.h"
-
 #include <errno.h>
 #include <stdatomic.h>
 
 __thread struct rill_executor *rill_executor_of_thread;
-
-struct rill_executor *rill_executor_here(void)
-{
-    rill_check(rill_executor_of_thread, "this thread has no runtime");
-    return rill_executor_of_thread;
-}
 
 int rill_executor_init(struct rill_executor *executor, struct rill_driver *driver)
 {

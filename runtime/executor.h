@@ -8,6 +8,7 @@
 
 #include "runtime/driver.h"
 #include "runtime/list.h"
+#include "runtime/panic.h"
 #include "runtime/pool.h"
 #include "runtime/task.h"
 #include "runtime/wheel.h"
@@ -58,7 +59,11 @@ void rill_executor_finish(struct rill_executor *executor);
 extern __thread struct rill_executor *rill_executor_of_thread;
 
 /* The executor of this thread. It panics where there is none. */
-struct rill_executor *rill_executor_here(void);
+static inline struct rill_executor *rill_executor_here(void)
+{
+    rill_check(rill_executor_of_thread, "this thread has no runtime");
+    return rill_executor_of_thread;
+}
 
 /* The first half of a turn: wakes the tasks whose time has come, then polls the
  * tasks that were ready when it began. */
