@@ -70,7 +70,7 @@ struct rill_future *rill_file_write_all_at(struct rill_file *file, struct rill_o
                                            const void *buffer, size_t size, uint64_t offset)
 {
     rill_op_prepare(op, &name_write, IORING_OP_WRITE, file->fd, buffer, size, offset);
-    op->kind = RILL_OP_EXACT;
+    op->kind = RILL_OP_EXACT | (offset == RILL_OFFSET_CURRENT ? 0 : RILL_OP_AT_OFFSET);
     return &op->future;
 }
 

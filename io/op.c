@@ -7,6 +7,13 @@
 
 #include <errno.h>
 
+void rill_op_refill(struct rill_op *op, const void *address, uint64_t length)
+{
+    op->address = (uint64_t)(uintptr_t)address;
+    op->remaining = length;
+    op->state = RILL_OP_PREPARED;
+}
+
 struct rill_future *rill_op_prepare(struct rill_op *op, const struct rill_place *name,
                                     uint8_t opcode, int fd, const void *address, uint64_t length,
                                     uint64_t offset)
@@ -16,17 +23,15 @@ struct rill_future *rill_op_prepare(struct rill_op *op, const struct rill_place 
     rill_future_init(&op->future, rill_op_poll);
     op->future.place = name;
     op->transferred = 0;
-    op->address = (uint64_t)(uintptr_t)address;
     op->offset = offset;
-    op->remaining = length;
     op->op_flags = 0;
     op->fd = fd;
     op->opcode = opcode;
     op->sqe_flags = 0;
     op->ioprio = 0;
-    op->state = RILL_OP_PREPARED;
     op->kind = 0;
     op->complete = rill_op_complete;
+    rill_op_refill(op, address, length);
     return &op->future;
 }
 
@@ -75,7 +80,7 @@ static enum rill_poll answered(struct rill_op *op, struct rill_task *task, bool 
     if (op->remaining == 0)
         return over(op, (int64_t)op->transferred);
     op->address += (uint64_t)answer;
-    if (op->offset != RILL_OFFSET_CURRENT)
+    if (op->kind & RILL_OP_AT_OFFSET)
         op->offset += (uint64_t)answer;
     return start(op, task, cancelled);
 }

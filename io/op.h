@@ -42,8 +42,9 @@ enum rill_op_state {
 };
 
 enum {
-    RILL_OP_EXACT = 1,    /* go on until all bytes are moved, the stream ends or an error */
-    RILL_OP_SHIELDED = 2, /* can not be cancelled: closing */
+    RILL_OP_EXACT = 1,     /* go on until all bytes are moved, the stream ends or an error */
+    RILL_OP_AT_OFFSET = 2, /* what follows goes to the bytes that follow in the file */
+    RILL_OP_SHIELDED = 4,  /* can not be cancelled: closing */
 };
 
 struct rill_op {
@@ -78,6 +79,10 @@ struct rill_op {
 struct rill_future *rill_op_prepare(struct rill_op *op, const struct rill_place *name,
                                     uint8_t opcode, int fd, const void *address, uint64_t length,
                                     uint64_t offset);
+
+/* Prepares an op that is over for the same operation on other memory, and leaves
+ * all else as it is: for those that go on by themselves while somebody awaits. */
+void rill_op_refill(struct rill_op *op, const void *address, uint64_t length);
 
 /* Prepares closing fd. The result is 0 or what close(2) says; the descriptor is
  * gone in any case. It can not be cancelled. */

@@ -20,27 +20,29 @@ static void wake_waiter(struct rill_sender *sender)
 }
 
 /* Sends what is left of the first buffer. */
-static void send_first(struct rill_sender *sender, int fd, bool wait)
+static void send_first(struct rill_sender *sender, bool wait)
 {
-    static const struct rill_place name = {"send shared buffers", NULL, 0};
     struct rill_reactor *reactor = rill_reactor_here();
     struct rill_op *op = &sender->op;
-    struct rill_task *waiter = op->waiter;
 
-    op->state = RILL_OP_IDLE;
-    rill_op_prepare(op, &name, IORING_OP_SEND, fd,
-                    rill_buffers_data(&reactor->buffers, sender->first),
-                    reactor->buffers.buffers[sender->first].length, 0);
-    op->waiter = waiter;
-    op->complete = send_complete;
-    op->op_flags = MSG_NOSIGNAL | MSG_WAITALL;
-    if (!wait) {
-        op->op_flags |= MSG_DONTWAIT;
-        op->sqe_flags = IOSQE_CQE_SKIP_SUCCESS;
-    }
+    rill_op_refill(op, rill_buffers_data(&reactor->buffers, sender->first),
+                   reactor->buffers.buffers[sender->first].length);
+    op->offset = 0;
+    op->op_flags = MSG_NOSIGNAL | MSG_WAITALL | (wait ? 0 : MSG_DONTWAIT);
+    op->sqe_flags = wait ? 0 : IOSQE_CQE_SKIP_SUCCESS;
     rill_reactor_submit(reactor, op);
-    if (sender->held > 1 || waiter)
+    if (sender->held > 1 || op->waiter)
         rill_reactor_hurry(reactor);
+}
+
+/* Makes the op ready for the first buffer of a line. */
+static void prepare_send(struct rill_sender *sender, int fd)
+{
+    static const struct rill_place name = {"send shared buffers", NULL, 0};
+
+    rill_op_prepare(&sender->op, &name, IORING_OP_SEND, fd, NULL, 0, 0);
+    sender->op.waiter = NULL;
+    sender->op.complete = send_complete;
 }
 
 static void give_back_first(struct rill_sender *sender)
@@ -83,7 +85,7 @@ static void send_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags
     if (withdrawn && sender->held > 0)
         give_up(sender, -ECANCELED);
     if (sender->held > 0)
-        send_first(sender, op->fd, wait);
+        send_first(sender, wait);
     if (sender->held < RILL_SENDER_HELD_MAX)
         wake_waiter(sender);
 }
@@ -112,10 +114,12 @@ enum rill_poll rill_sender_put(struct rill_sender *sender, int fd, struct rill_t
     else
         buffers->buffers[sender->last].next = buffer;
     sender->last = (uint16_t)buffer;
-    if (sender->held == 1)
-        send_first(sender, fd, false);
-    else
-        rill_reactor_hurry(reactor); /* the next one is submitted when the first is over */
+    if (sender->held == 1) {
+        prepare_send(sender, fd);
+        send_first(sender, false);
+    } else {
+        rill_reactor_hurry(reactor); /* this one is submitted when those before are over */
+    }
     return RILL_READY;
 }
 

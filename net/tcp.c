@@ -198,18 +198,6 @@ static void skip_sent(struct msghdr *message, size_t sent)
     }
 }
 
-static void prepare_message(struct rill_send_vectored *send, int fd)
-{
-    static const struct rill_place name = {"send several parts", NULL, 0};
-    uint64_t transferred = send->op.transferred;
-    rill_poll_fn *poll = send->op.future.poll;
-
-    rill_op_prepare(&send->op, &name, IORING_OP_SENDMSG, fd, &send->message, 1, 0);
-    send->op.op_flags = MSG_NOSIGNAL | MSG_WAITALL;
-    send->op.transferred = transferred;
-    send->op.future.poll = poll;
-}
-
 static enum rill_poll vectored_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_send_vectored *send = rill_container_of(self, struct rill_send_vectored, op.future);
@@ -223,7 +211,7 @@ static enum rill_poll vectored_poll(struct rill_future *self, struct rill_task *
         skip_sent(&send->message, (size_t)send->result);
         if (send->message.msg_iovlen == 0)
             break;
-        prepare_message(send, send->op.fd);
+        rill_op_refill(&send->op, &send->message, 1);
     }
     send->result = (int64_t)send->op.transferred;
     return RILL_READY;
@@ -232,11 +220,13 @@ static enum rill_poll vectored_poll(struct rill_future *self, struct rill_task *
 struct rill_future *rill_tcp_send_vectored(struct rill_tcp *tcp, struct rill_send_vectored *send,
                                            struct iovec *parts, size_t count)
 {
+    static const struct rill_place name = {"send several parts", NULL, 0};
+
     check_order(tcp);
     send->message = (struct msghdr){.msg_iov = parts, .msg_iovlen = count};
-    send->op.transferred = 0;
+    rill_op_prepare(&send->op, &name, IORING_OP_SENDMSG, tcp->fd, &send->message, 1, 0);
+    send->op.op_flags = MSG_NOSIGNAL | MSG_WAITALL;
     send->op.future.poll = vectored_poll;
-    prepare_message(send, tcp->fd);
     return &send->op.future;
 }
 

@@ -106,6 +106,16 @@ void sim_buffers_finish(struct sim_ring *ring)
     }
 }
 
+void sim_buffers_check(struct sim_ring *ring)
+{
+    for (struct sim_link *link = ring->groups.next; link != &ring->groups; link = link->next) {
+        struct group *group = sim_container_of(link, struct group, link);
+
+        if (group->ring)
+            scan(ring->sim, group);
+    }
+}
+
 int sim_buffer_look(struct sim_ring *ring, int id, struct iovec *buffer)
 {
     struct group *group = find(ring, id);

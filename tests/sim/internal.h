@@ -3,46 +3,12 @@
 #ifndef RILL_TESTS_SIM_INTERNAL_H
 #define RILL_TESTS_SIM_INTERNAL_H
 
+#include "tests/sim/list.h"
 #include "tests/sim/sim.h"
 
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/un.h>
-
-#define sim_container_of(pointer, type, member)                                                    \
-    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
-/* ---- lists: a ring of links with its head among them ---- */
-
-struct sim_link {
-    struct sim_link *next, *previous;
-};
-
-static inline void sim_list_init(struct sim_link *head)
-{
-    head->next = head->previous = head;
-}
-
-static inline bool sim_list_empty(const struct sim_link *head)
-{
-    return head->next == head;
-}
-
-static inline void sim_list_append(struct sim_link *head, struct sim_link *link)
-{
-    link->next = head;
-    link->previous = head->previous;
-    head->previous->next = link;
-    head->previous = link;
-}
-
-/* A removed link is a list of its own, so removing twice does no harm. */
-static inline void sim_list_remove(struct sim_link *link)
-{
-    link->previous->next = link->next;
-    link->next->previous = link->previous;
-    sim_list_init(link);
-}
 
 /* ---- clock.c: what will happen, and when ---- */
 
@@ -241,6 +207,7 @@ void sim_op_drop(struct sim_op *op);             /* without a completion */
 bool sim_op_more(struct sim_op *op, int result); /* false: the multishot ends here */
 int sim_op_wait(struct sim_op *op, unsigned mask);
 const char *sim_op_name(const struct sim_op *op);
+void sim_ops_print(struct sim *sim, FILE *file, size_t most);
 bool sim_op_chance(const struct sim_op *op, unsigned per_mille);
 
 /* The opcodes. Prepare copies what the kernel copies at submission; attempt
@@ -281,6 +248,7 @@ void sim_op_forget(struct sim_op *op);
 int sim_buffers_register(struct sim_ring *ring, const struct io_uring_buf_reg *reg);
 int sim_buffers_unregister(struct sim_ring *ring, int group);
 void sim_buffers_finish(struct sim_ring *ring);
+void sim_buffers_check(struct sim_ring *ring);
 /* The next buffer, which sim_buffer_take takes out; -ENOBUFS: none. */
 int sim_buffer_look(struct sim_ring *ring, int group, struct iovec *buffer);
 unsigned sim_buffer_take(struct sim_ring *ring, int group);
@@ -316,6 +284,7 @@ int sim_socket_create(struct sim *sim, int domain, int type, int protocol,
 int sim_socket_bind(struct sim_object *object, const struct sim_address *address);
 int sim_socket_listen(struct sim_object *object, int backlog);
 void sim_socket_name(struct sim_object *object); /* gives it a free port if it has none */
+int sim_socket_find(struct rill_kernel *kernel, int fd, struct sim_object **object);
 int sim_socket_option(struct sim_object *object, int level, int name);
 bool sim_socket_lingers_not(struct sim_object *object);
 void sim_socket_linger_not(struct sim_object *object);

@@ -64,6 +64,17 @@ const char *sim_op_name(const struct sim_op *op)
     return opcode_of(op)->name;
 }
 
+void sim_ops_print(struct sim *sim, FILE *file, size_t most)
+{
+    for (struct sim_link *link = sim->ops.next; link != &sim->ops && most; most--) {
+        const struct sim_op *op = sim_container_of(link, struct sim_op, link);
+
+        fprintf(file, "in flight: #%llu %s fd %d, %s\n", (unsigned long long)op->id,
+                sim_op_name(op), op->sqe.fd, op->state == SIM_OP_WAITING ? "waits" : "is due");
+        link = link->next;
+    }
+}
+
 bool sim_op_chance(const struct sim_op *op, unsigned per_mille)
 {
     return sim_chance(op->ring->sim, per_mille);
@@ -104,11 +115,22 @@ static void trace_result(const struct sim_op *op, int result, const char *more)
                   op->sqe.fd, result, buffer, more);
 }
 
+/* What IOSQE_CQE_SKIP_SUCCESS does not hide: errors, and transfers that were to be
+ * whole and are not. */
+static bool is_failure(const struct sim_op *op, int result)
+{
+    bool whole = (op->sqe.opcode == IORING_OP_SEND || op->sqe.opcode == IORING_OP_SENDMSG ||
+                  op->sqe.opcode == IORING_OP_RECV) &&
+                 op->sqe.msg_flags & MSG_WAITALL;
+
+    return result < 0 || (whole && (size_t)result < op->total);
+}
+
 void sim_op_complete(struct sim_op *op, int result)
 {
     sim_op_touch(op);
     trace_result(op, result, "");
-    if (result < 0 || !(op->sqe.flags & IOSQE_CQE_SKIP_SUCCESS))
+    if (is_failure(op, result) || !(op->sqe.flags & IOSQE_CQE_SKIP_SUCCESS))
         sim_ring_post(op->ring, op->sqe.user_data, result, op->cqe_flags);
     sim_op_drop(op);
 }
@@ -198,6 +220,23 @@ static int prepare(struct sim_op *op)
     return 0;
 }
 
+/* What the kernel is sure to have tried before it looks at the next entry: a cancel,
+ * so that it cannot hit an operation that was submitted after it, and a transfer
+ * that must not wait, which is over when the call that submitted it returns. */
+static bool is_prompt(const struct io_uring_sqe *sqe)
+{
+    switch (sqe->opcode) {
+    case IORING_OP_ASYNC_CANCEL:
+        return true;
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG:
+    case IORING_OP_RECV:
+        return sqe->msg_flags & MSG_DONTWAIT;
+    default:
+        return false;
+    }
+}
+
 /* The first attempt is made at once, later in this enter, or later still. */
 void sim_op_start(struct sim_ring *ring, const struct io_uring_sqe *sqe)
 {
@@ -218,7 +257,7 @@ void sim_op_start(struct sim_ring *ring, const struct io_uring_sqe *sqe)
     if (result < 0)
         sim_op_complete(op, result);
     else if ((sqe->flags & IOSQE_ASYNC) ||
-             (sim->options.delay_max_ns > 0 && sim_random(sim, 3) == 0))
+             (sim->options.delay_max_ns > 0 && !is_prompt(sqe) && sim_random(sim, 3) == 0))
         sim_op_schedule(op, sim_delay(sim));
     else
         attempt(op);

@@ -249,6 +249,7 @@ static int enter(struct rill_kernel *kernel, struct io_uring *ring, int64_t unti
     self->sq_flags &= ~IORING_SQ_TASKRUN;
     sim->now += sim->options.clock_step_ns;
     self->choked = false;
+    sim_buffers_check(self);
     flush(self);
     if (!sim_list_empty(&self->overflow) && sim_chance(sim, sim->options.submit_ebusy_per_mille))
         return -EBUSY;

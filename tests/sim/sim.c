@@ -165,19 +165,6 @@ struct sim *sim_create(const struct sim_options *options)
     return sim;
 }
 
-static void report_leaks(struct sim *sim)
-{
-    for (struct sim_link *link = sim->ops.next; link != &sim->ops; link = link->next) {
-        struct sim_op *op = sim_container_of(link, struct sim_op, link);
-
-        fprintf(stderr, "sim: left in flight: #%llu %s fd %d\n", (unsigned long long)op->id,
-                sim_op_name(op), op->sqe.fd);
-    }
-    for (unsigned i = 0; i < sim->options.fds_max; i++)
-        if (sim->fds[i])
-            fprintf(stderr, "sim: left open: fd %d\n", SIM_FD_FIRST + (int)i);
-}
-
 void sim_destroy(struct sim *sim)
 {
     bool leaks;
@@ -186,7 +173,9 @@ void sim_destroy(struct sim *sim)
         return;
     leaks = sim->op_count || sim->fd_count || !sim_list_empty(&sim->rings);
     if (leaks && !sim->options.leaks_allowed) {
-        report_leaks(sim);
+        for (unsigned i = 0; i < sim->options.fds_max; i++)
+            if (sim->fds[i])
+                fprintf(stderr, "sim: left open: fd %d\n", SIM_FD_FIRST + (int)i);
         sim_fail(sim, "%zu operations, %zu descriptors%s left", sim->op_count, sim->fd_count,
                  sim_list_empty(&sim->rings) ? "" : ", a ring");
     }

@@ -66,6 +66,7 @@ void sim_fail(struct sim *sim, const char *format, ...)
     va_list arguments;
 
     sim_trace_print(sim, stderr, 60);
+    sim_ops_print(sim, stderr, 20);
     fprintf(stderr, "sim: seed %" PRIu64 ": ", sim->options.seed);
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);

@@ -34,6 +34,10 @@ bool world_open_or_skip(struct world *world, int which, const struct sim_options
         world->sim = sim_create(options ? options : &none);
     world->kernel = world->sim ? sim_kernel(world->sim) : rill_kernel_linux();
     result = world->kernel->ops->setup(world->kernel, &world->ring, entries, entries);
+    if (result < 0 && result != -EPERM && result != -ENOSYS) {
+        fprintf(stderr, "no ring: %s\n", strerror(-result));
+        abort();
+    }
     if (result < 0) {
         printf("skipped: io_uring is not permitted here (%s)\n", strerror(-result));
         sim_destroy(world->sim);

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/fixture.h"
+
+#include "runtime/task.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct fixture fixture = {.step = -1};
+
+/* ---- failures ---- */
+
+static void tell_how(void)
+{
+    const char *name = program_invocation_short_name;
+
+    if (!fixture.seeded)
+        return;
+    if (fixture.sim)
+        sim_trace_print(fixture.sim, stderr, 40);
+    if (fixture.what)
+        fprintf(stderr, "in: %s, step %lld\n", fixture.what, (long long)fixture.step);
+    fprintf(stderr, "seed %llu; replay it with: SIM_SEED=%llu SIM_SEEDS=1 make test NAME=%s\n",
+            (unsigned long long)fixture.seed, (unsigned long long)fixture.seed,
+            strncmp(name, "test_", 5) == 0 ? name + 5 : name);
+    fixture.seeded = false;
+}
+
+static void on_crash(int number)
+{
+    tell_how();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+extern void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+
+static void tell_how_in_a_crash(void)
+{
+    signal(SIGABRT, on_crash);
+    if (__sanitizer_set_death_callback)
+        __sanitizer_set_death_callback(tell_how);
+    else
+        signal(SIGSEGV, on_crash);
+}
+
+void fixture_fail(const char *file, int line, const char *format, ...)
+{
+    char message[512];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "%s:%d: %s\n", file, line, message);
+    if (fixture.runtime)
+        rill_executor_print(&fixture.runtime->executor, stderr);
+    tell_how();
+    ck_abort_msg("%s:%d: %s", file, line, message);
+    abort();
+}
+
+void fixture_expect_panic(void (*body)(void), const char *text)
+{
+    char output[16384] = "";
+    size_t size = 0;
+    ssize_t more;
+    int ends[2], status;
+    pid_t child;
+
+    ck_assert_int_eq(pipe(ends), 0);
+    child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        body();
+        _exit(0);
+    }
+    close(ends[1]);
+    while ((more = read(ends[0], output + size, sizeof output - 1 - size)) > 0)
+        size += (size_t)more;
+    close(ends[0]);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT || !strstr(output, text))
+        ck_abort_msg("want an abort that says '%s', got status %#x and:\n%s", text, status, output);
+}
+
+/* ---- a runtime ---- */
+
+static size_t count_fds(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    size_t count = 0;
+
+    if (!directory)
+        return 0;
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count;
+}
+
+bool fixture_open(int which, const struct sim_options *options,
+                  const struct rill_runtime_options *runtime_options)
+{
+    static const struct sim_options no_faults;
+    struct rill_runtime_options full = {0};
+    int error;
+
+    if (runtime_options)
+        full = *runtime_options;
+    fixture.sim = which == SIMULATED ? sim_create(options ? options : &no_faults) : NULL;
+    full.kernel = fixture.sim ? sim_kernel(fixture.sim) : NULL;
+    fixture.fds_at_open = fixture.sim ? 0 : count_fds();
+    error = rill_runtime_create(&fixture.runtime, &full);
+    if (error == -EPERM || error == -ENOSYS) {
+        printf("skipped: %s\n", rill_runtime_explain(error));
+        return false;
+    }
+    expect_eq(error, 0);
+    return true;
+}
+
+/* ---- between the reactor and the kernel ---- */
+
+static struct {
+    const struct rill_kernel_ops *inner;
+    struct rill_kernel_ops ops;
+    void (*on_entry)(struct io_uring_sqe *sqe);
+    unsigned seen; /* entries that on_entry was shown */
+    int error;
+    unsigned errors;
+} between;
+
+static int enter_between(struct rill_kernel *kernel, struct io_uring *ring, int64_t until_ns)
+{
+    while (between.seen != ring->sq.sqe_tail) {
+        struct io_uring_sqe *sqe = &ring->sq.sqes[between.seen++ & ring->sq.ring_mask];
+
+        if (between.on_entry)
+            between.on_entry(sqe);
+    }
+    if (between.errors > 0) {
+        between.errors--;
+        return between.error;
+    }
+    return between.inner->enter(kernel, ring, until_ns);
+}
+
+static void step_between(void)
+{
+    struct rill_kernel *kernel = fixture.runtime->reactor.kernel;
+
+    if (kernel->ops == &between.ops)
+        return;
+    between.inner = kernel->ops;
+    between.ops = *kernel->ops;
+    between.ops.enter = enter_between;
+    between.seen = fixture.runtime->reactor.ring.sq.sqe_tail;
+    kernel->ops = &between.ops;
+}
+
+void fixture_on_entry(void (*fn)(struct io_uring_sqe *sqe))
+{
+    step_between();
+    between.on_entry = fn;
+}
+
+void fixture_fail_enters(int error, unsigned count)
+{
+    step_between();
+    between.error = error;
+    between.errors = count;
+}
+
+static void step_back(void)
+{
+    struct rill_kernel *kernel = fixture.runtime->reactor.kernel;
+
+    if (kernel->ops == &between.ops)
+        kernel->ops = between.inner;
+    memset(&between, 0, sizeof between);
+}
+
+static void check_nothing_is_left(void)
+{
+    struct rill_executor *executor = &fixture.runtime->executor;
+    struct rill_reactor *reactor = &fixture.runtime->reactor;
+
+    expect_eq(executor->tasks_alive, 0);
+    expect_eq(executor->wheel.armed, 0);
+    expect_eq(executor->pool.in_use, 0);
+    expect_eq(reactor->ops_in_flight, 0);
+    expect_eq(reactor->fds_open, 0);
+    expect_eq(reactor->buffers.in_use, 0);
+    expect(rill_list_is_empty(&reactor->backlog));
+    expect(rill_list_is_empty(&reactor->buffers.starved));
+    if (!fixture.sim)
+        return;
+    expect_eq(sim_fds_open(fixture.sim), 0);
+    expect_eq(sim_bad_fds(fixture.sim), 0);
+    expect_eq(sim_buffers_missing(fixture.sim, RILL_BUFFERS_GROUP), 0);
+}
+
+void fixture_close(void)
+{
+    /* The completions of cancels that came too late mean nothing and may still come. */
+    for (int i = 0; fixture.sim && sim_ops_in_flight(fixture.sim) > 0 && i < 100; i++)
+        fixture_turn();
+    check_nothing_is_left();
+    step_back();
+    rill_runtime_destroy(fixture.runtime);
+    fixture.runtime = NULL;
+    if (fixture.sim)
+        expect_eq(sim_ops_in_flight(fixture.sim), 0);
+    else if (!fixture.keeps_fds)
+        expect_eq(count_fds(), fixture.fds_at_open);
+    sim_destroy(fixture.sim);
+    fixture.sim = NULL;
+}
+
+int64_t await(struct rill_future *future)
+{
+    return rill_block_on(fixture.runtime, future);
+}
+
+static enum rill_poll background_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct background *background = rill_container_of(self, struct background, task.future);
+
+    background->polls++;
+    RILL_BEGIN();
+    RILL_AWAIT(background->future);
+    RILL_RETURN(background->future->result);
+    RILL_END();
+}
+
+void background_start(struct background *background, struct rill_future *future)
+{
+    memset(background, 0, sizeof *background);
+    background->future = future;
+    rill_task_spawn(&background->task, background_poll);
+}
+
+int64_t background_end(struct background *background)
+{
+    return await(rill_task_join(&background->join, &background->task));
+}
+
+void fixture_turn(void)
+{
+    rill_executor_run(&fixture.runtime->executor);
+    expect_eq(rill_executor_wait(&fixture.runtime->executor, RILL_NO_WAIT), 0);
+}
+
+void settle(void)
+{
+    struct rill_sleep sleep;
+
+    await(rill_sleep(&sleep, fixture.sim ? 1 * RILL_SECOND : 3 * RILL_MILLISECOND));
+}
+
+/* ---- connections ---- */
+
+struct rill_address loopback(uint16_t port)
+{
+    struct rill_address address;
+
+    expect_eq(rill_address_parse(&address, "127.0.0.1", port), 0);
+    return address;
+}
+
+uint16_t fixture_listen(struct rill_listener *listener, const struct rill_listen_options *options)
+{
+    struct rill_address address = loopback(0);
+
+    expect_eq(rill_listener_open(listener, &address, options), 0);
+    expect_eq(rill_listener_address(listener, &address), 0);
+    return rill_address_port(&address);
+}
+
+void fixture_pair(struct rill_tcp *one, struct rill_tcp *other)
+{
+    struct rill_listener listener;
+    static struct rill_connect connect; /* large */
+    struct background connecting;
+    struct rill_accept accept;
+    struct rill_address address = loopback(fixture_listen(&listener, NULL));
+
+    memset(one, 0, sizeof *one);
+    memset(&connect, 0, sizeof connect);
+    background_start(&connecting, rill_tcp_connect_address(one, &connect, &address));
+    expect(await(rill_tcp_accept(&listener, &accept)) >= 0);
+    rill_tcp_adopt(other, (int)accept.result);
+    expect_eq(background_end(&connecting), 0);
+    expect_eq(await(rill_listener_close(&listener)), 0);
+}
+
+void fixture_hang_up(struct rill_tcp *tcp)
+{
+    expect_eq(await(rill_tcp_close(tcp)), 0);
+}
+
+void pattern_fill(char *bytes, uint64_t at, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = pattern(at + i);
+}
+
+bool pattern_is(const char *bytes, uint64_t at, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i] != pattern(at + i))
+            return false;
+    return true;
+}
+
+/* ---- seeds ---- */
+
+void fixture_seeds(unsigned usual, uint64_t *first, uint64_t *count)
+{
+    const char *seed = getenv("SIM_SEED"), *seeds = getenv("SIM_SEEDS");
+
+#ifdef __SANITIZE_ADDRESS__
+    usual = usual / 4 + 1;
+#endif
+    if (getenv("TEST_UNDER_VALGRIND"))
+        usual = usual / 50 + 1;
+    *first = seed ? strtoull(seed, NULL, 0) : 1;
+    *count = seeds ? strtoull(seeds, NULL, 0) : usual;
+    tell_how_in_a_crash();
+}
+
+struct sim_options sim_options_troubled(uint64_t seed)
+{
+    struct sim_options options = sim_options_hostile(seed);
+
+    options.accept_per_mille = 0;
+    options.connect_per_mille = 0;
+    options.reset_per_mille = 0;
+    options.file_per_mille = 0;
+    options.enomem_per_mille = 0;
+    if (seed % 4 == 0) { /* nothing but time and order */
+        options.short_per_mille = 0;
+        options.enobufs_per_mille = 0;
+        options.multishot_end_per_mille = 0;
+        options.submit_eagain_per_mille = 0;
+        options.submit_ebusy_per_mille = 0;
+        options.enter_eintr_per_mille = 0;
+        options.overflow_per_mille = 0;
+    }
+    return options;
+}
+
+/* ---- the main function of a test program ---- */
+
+int fixture_main(const char *name, const struct fixture_case *cases, size_t count)
+{
+    Suite *suite = suite_create(name);
+    TCase *tcase = tcase_create(name);
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    for (size_t i = 0; i < count; i++)
+        tcase_add_loop_test(tcase, cases[i].test, cases[i].worlds & IN_SIMULATED ? SIMULATED : REAL,
+                            cases[i].worlds & IN_REAL ? REAL + 1 : SIMULATED + 1);
+    tcase_set_timeout(tcase, 60);
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

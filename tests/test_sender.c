@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_sender.c - shared buffers are sent on in order, all of them, or the stream says why. */
+#include "io/sender.h"
+
+#include "net/socket_options.h"
+#include "net/tcp.h"
+#include "runtime/timeout.h"
+#include "tests/fixture.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct rill_tcp one, other;
+static struct rill_op send_op, recv_op;
+static struct rill_borrow borrow;
+static struct background sending, echoing, flushing;
+static char bytes[1 << 22], buffer[1 << 22]; /* more than a socket of the real kernel holds */
+
+static bool open_pair(int which, const struct sim_options *options,
+                      const struct rill_runtime_options *runtime_options)
+{
+    if (!fixture_open(which, options, runtime_options))
+        return false;
+    fixture_pair(&one, &other);
+    pattern_fill(bytes, 0, sizeof bytes);
+    return true;
+}
+
+static void close_pair(void)
+{
+    fixture_hang_up(&one);
+    fixture_hang_up(&other);
+    fixture_close();
+}
+
+static unsigned buffers_in_use(void)
+{
+    return fixture.runtime->reactor.buffers.in_use;
+}
+
+/* Borrows what the peer has sent, size bytes of it in one buffer. */
+static void borrow_bytes(size_t size)
+{
+    expect_eq(await(rill_tcp_send_all(&one, &send_op, bytes, size)), size);
+    expect_eq(await(rill_tcp_recv_borrowed(&other, &borrow)), size);
+}
+
+START_TEST(what_was_borrowed_is_sent_on_and_given_back)
+{
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    borrow_bytes(100);
+    ck_assert_int_eq(await(rill_tcp_send_borrowed(&other, &borrow)), 100);
+    ck_assert_ptr_null(borrow.data);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&one, &recv_op, buffer, 100)), 100);
+    ck_assert(pattern_is(buffer, 0, 100));
+    ck_assert_int_eq(await(rill_tcp_flush(&other)), 0);
+    ck_assert_uint_eq(buffers_in_use(), 0);
+    close_pair();
+}
+END_TEST
+
+START_TEST(sending_on_is_ready_at_once)
+{
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    borrow_bytes(100);
+    background_start(&sending, rill_tcp_send_borrowed(&other, &borrow));
+    ck_assert_int_eq(background_end(&sending), 100);
+    ck_assert_uint_eq(sending.polls, 1);
+    close_pair();
+}
+END_TEST
+
+START_TEST(bytes_may_leave_on_another_connection)
+{
+    struct rill_tcp third, fourth;
+
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    fixture_pair(&third, &fourth);
+    borrow_bytes(100);
+    ck_assert_int_eq(await(rill_tcp_send_borrowed(&third, &borrow)), 100);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&fourth, &recv_op, buffer, 100)), 100);
+    ck_assert(pattern_is(buffer, 0, 100));
+    fixture_hang_up(&third);
+    fixture_hang_up(&fourth);
+    close_pair();
+}
+END_TEST
+
+START_TEST(a_flush_without_anything_in_line_is_ready)
+{
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    ck_assert_int_eq(await(rill_tcp_flush(&other)), 0);
+    close_pair();
+}
+END_TEST
+
+START_TEST(after_a_flush_other_sends_may_follow)
+{
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    borrow_bytes(100);
+    ck_assert_int_eq(await(rill_tcp_send_borrowed(&other, &borrow)), 100);
+    ck_assert_int_eq(await(rill_tcp_flush(&other)), 0);
+    ck_assert_int_eq(await(rill_tcp_send_all(&other, &send_op, bytes + 100, 50)), 50);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&one, &recv_op, buffer, 150)), 150);
+    ck_assert(pattern_is(buffer, 0, 150));
+    close_pair();
+}
+END_TEST
+
+static void overtake(void)
+{
+    if (!open_pair(SIMULATED, NULL, NULL))
+        return;
+    borrow_bytes(100);
+    await(rill_tcp_send_borrowed(&other, &borrow));
+    await(rill_tcp_send_all(&other, &send_op, bytes, 50));
+}
+
+START_TEST(another_send_can_not_overtake_what_is_in_line)
+{
+    fixture_expect_panic(overtake, "await rill_tcp_flush");
+}
+END_TEST
+
+START_TEST(closing_sends_what_is_in_line)
+{
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    borrow_bytes(100);
+    ck_assert_int_eq(await(rill_tcp_send_borrowed(&other, &borrow)), 100);
+    fixture_hang_up(&other);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&one, &recv_op, buffer, 200)), 100);
+    ck_assert(pattern_is(buffer, 0, 100));
+    close_pair();
+}
+END_TEST
+
+/* Sends on whatever comes, until the peer has finished. */
+struct echo {
+    struct rill_future future;
+    struct rill_borrow chunk;
+};
+
+static struct echo echo;
+
+static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    for (;;) {
+        RILL_AWAIT(rill_tcp_recv_borrowed(&other, &echo.chunk));
+        if (echo.chunk.result <= 0)
+            break;
+        RILL_AWAIT(rill_tcp_send_borrowed(&other, &echo.chunk));
+        if (echo.chunk.result < 0)
+            break;
+    }
+    rill_borrow_give_back(&echo.chunk);
+    RILL_RETURN(echo.chunk.result);
+    RILL_END();
+}
+
+static struct rill_future *echo_run(void)
+{
+    memset(&echo, 0, sizeof echo);
+    return rill_future_init(&echo.future, echo_poll);
+}
+
+/* Fills the line and both sockets' buffers of a peer that does not read. */
+static void fill_line(void)
+{
+    background_start(&sending, rill_tcp_send_all(&one, &send_op, bytes, sizeof bytes));
+    background_start(&echoing, echo_run());
+    settle();
+    expect(!rill_task_is_over(&echoing.task));
+    expect(other.sender.held > 0);
+}
+
+static bool open_narrow_pair(int which)
+{
+    const struct sim_options options = {.seed = 3, .socket_buffer_size = 2048};
+    const struct rill_runtime_options runtime_options = {.buffer_count = 64, .buffer_size = 512};
+
+    if (!open_pair(which, &options, &runtime_options))
+        return false;
+    if (which == REAL) {
+        expect_eq(rill_socket_set_buffers(one.fd, 4096, 4096), 0);
+        expect_eq(rill_socket_set_buffers(other.fd, 4096, 4096), 0);
+    }
+    return true;
+}
+
+START_TEST(a_line_is_bounded_and_goes_on_when_the_peer_reads)
+{
+    if (!open_narrow_pair(_i))
+        return;
+    fill_line();
+    ck_assert_uint_le(other.sender.held, RILL_SENDER_HELD_MAX);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&one, &recv_op, buffer, sizeof buffer)),
+                     sizeof buffer);
+    ck_assert(pattern_is(buffer, 0, sizeof buffer));
+    ck_assert_int_eq(background_end(&sending), sizeof bytes);
+    ck_assert_int_eq(await(rill_tcp_finish_sending(&one, &send_op)), 0);
+    ck_assert_int_eq(background_end(&echoing), 0);
+    close_pair();
+}
+END_TEST
+
+START_TEST(a_cancelled_wait_for_room_keeps_the_buffer_with_the_caller)
+{
+    if (!open_narrow_pair(_i))
+        return;
+    fill_line();
+    rill_task_cancel(&echoing.task);
+    ck_assert_int_eq(background_end(&echoing), -ECANCELED);
+    rill_task_cancel(&sending.task);
+    background_end(&sending);
+    close_pair(); /* one goes first, so the line of the other breaks */
+}
+END_TEST
+
+START_TEST(a_cancelled_flush_gives_up_what_was_not_sent)
+{
+
+    if (!open_narrow_pair(_i))
+        return;
+    fill_line();
+    rill_task_cancel(&echoing.task);
+    background_end(&echoing);
+    rill_task_cancel(&sending.task);
+    background_end(&sending);
+    background_start(&flushing, rill_tcp_flush(&other));
+    settle();
+    ck_assert(!rill_task_is_over(&flushing.task));
+    rill_task_cancel(&flushing.task);
+    ck_assert_int_eq(background_end(&flushing), -ECANCELED);
+    ck_assert_uint_eq(other.sender.held, 0);
+    close_pair();
+}
+END_TEST
+
+START_TEST(a_reset_ends_the_line_and_every_later_send)
+{
+    if (!open_narrow_pair(_i))
+        return;
+    fill_line();
+    rill_task_cancel(&sending.task);
+    background_end(&sending);
+    ck_assert_int_eq(rill_socket_set_reset_on_close(one.fd, true), 0);
+    fixture_hang_up(&one);
+    ck_assert_int_lt(background_end(&echoing), 0);
+    ck_assert_int_lt(await(rill_tcp_flush(&other)), 0);
+    close_pair();
+}
+END_TEST
+
+/* The point of it: a request and its answer take one enter. */
+START_TEST(an_answer_costs_no_enter_of_its_own)
+{
+    enum { ROUNDS = 100 };
+    uint64_t enters;
+
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    background_start(&echoing, echo_run());
+    settle();
+    enters = fixture.runtime->reactor.stats.enters;
+    for (int i = 0; i < ROUNDS; i++) {
+        ck_assert_int_eq(await(rill_tcp_send_all(&one, &send_op, bytes, 64)), 64);
+        ck_assert_int_eq(await(rill_tcp_recv(&one, &recv_op, buffer, sizeof buffer)), 64);
+    }
+    /* The client's send and receive take two, the server's answer none. */
+    ck_assert_uint_le(fixture.runtime->reactor.stats.enters - enters, 3 * ROUNDS);
+    ck_assert_int_eq(await(rill_tcp_finish_sending(&one, &send_op)), 0);
+    ck_assert_int_eq(background_end(&echoing), 0);
+    close_pair();
+}
+END_TEST
+
+/* Short sends, full queues, overflows, lost cancels, any order and delay. */
+START_TEST(every_byte_comes_back_once_and_in_order_whatever_the_seed)
+{
+    uint64_t first, count;
+
+    fixture_seeds(300, &first, &count);
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        const struct sim_options options = sim_options_troubled(seed);
+        const struct rill_runtime_options runtime_options = {
+            .sq_entries = 4u << seed % 4,
+            .cq_entries = 16u << seed % 4,
+            .buffer_count = 4u << seed % 5,
+            .buffer_size = 64 + seed % 1000,
+        };
+        size_t size = 1 + (seed * 2654435761u) % 20000;
+
+        if (!open_pair(SIMULATED, &options, &runtime_options))
+            return;
+        fixture.seed = seed;
+        fixture.seeded = true;
+        memset(buffer, 0, size);
+        background_start(&echoing, echo_run());
+        background_start(&sending, rill_tcp_send_all(&one, &send_op, bytes, size));
+        expect_eq(await(rill_tcp_recv_exactly(&one, &recv_op, buffer, size)), size);
+        expect(pattern_is(buffer, 0, size));
+        expect_eq(background_end(&sending), size);
+        expect_eq(await(rill_tcp_finish_sending(&one, &send_op)), 0);
+        expect_eq(background_end(&echoing), 0);
+        close_pair();
+    }
+}
+END_TEST
+
+/* The echo is cancelled at some moment; what it had put in line arrives when it is
+ * closed in a task that is not. */
+START_TEST(a_cancel_at_any_moment_loses_no_byte_that_was_in_line)
+{
+    uint64_t first, count;
+
+    fixture_seeds(300, &first, &count);
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        const struct sim_options options = sim_options_troubled(seed);
+        const struct rill_runtime_options runtime_options = {.buffer_count = 16,
+                                                             .buffer_size = 256};
+        size_t size = 1 + (seed * 2654435761u) % 5000;
+        int64_t got;
+
+        if (!open_pair(SIMULATED, &options, &runtime_options))
+            return;
+        fixture.seed = seed;
+        fixture.seeded = true;
+        background_start(&echoing, echo_run());
+        background_start(&sending, rill_tcp_send_all(&one, &send_op, bytes, size));
+        for (uint64_t turns = seed % 40; turns > 0; turns--)
+            fixture_turn();
+        rill_task_cancel(&echoing.task);
+        background_end(&echoing);
+        rill_task_cancel(&sending.task);
+        background_end(&sending);
+        expect_eq(await(rill_tcp_flush(&other)), 0);
+        fixture_hang_up(&other);
+        got = await(rill_tcp_recv_exactly(&one, &recv_op, buffer, sizeof buffer));
+        expect(got >= 0 || got == -ECONNRESET); /* closing with bytes unread resets */
+        expect(pattern_is(buffer, 0, recv_op.transferred));
+        close_pair();
+    }
+}
+END_TEST
+
+int main(void)
+{
+    const struct fixture_case cases[] = {
+        {what_was_borrowed_is_sent_on_and_given_back, IN_BOTH},
+        {sending_on_is_ready_at_once, IN_BOTH},
+        {bytes_may_leave_on_another_connection, IN_BOTH},
+        {a_flush_without_anything_in_line_is_ready, IN_BOTH},
+        {after_a_flush_other_sends_may_follow, IN_BOTH},
+        {another_send_can_not_overtake_what_is_in_line, IN_SIMULATED},
+        {closing_sends_what_is_in_line, IN_BOTH},
+        {a_line_is_bounded_and_goes_on_when_the_peer_reads, IN_BOTH},
+        {a_cancelled_wait_for_room_keeps_the_buffer_with_the_caller, IN_BOTH},
+        {a_cancelled_flush_gives_up_what_was_not_sent, IN_BOTH},
+        {a_reset_ends_the_line_and_every_later_send, IN_BOTH},
+        {an_answer_costs_no_enter_of_its_own, IN_BOTH},
+        {every_byte_comes_back_once_and_in_order_whatever_the_seed, IN_SIMULATED},
+        {a_cancel_at_any_moment_loses_no_byte_that_was_in_line, IN_SIMULATED},
+    };
+
+    return fixture_main("sender", cases, sizeof cases / sizeof cases[0]);
+}
