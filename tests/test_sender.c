@@ -189,8 +189,8 @@ static bool open_narrow_pair(int which)
     if (!open_pair(which, &options, &runtime_options))
         return false;
     if (which == REAL) {
-        expect_eq(rill_socket_set_buffers(one.fd, 4096, 4096), 0);
-        expect_eq(rill_socket_set_buffers(other.fd, 4096, 4096), 0);
+        expect_eq(rill_socket_set_buffers(one.fd, 0, 4096), 0);
+        expect_eq(rill_socket_set_buffers(other.fd, 4096, 0), 0);
     }
     return true;
 }
