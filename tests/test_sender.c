@@ -181,14 +181,14 @@ static void fill_line(void)
     expect(other.sender.held > 0);
 }
 
-static bool open_narrow_pair(int which)
+static bool open_narrow_pair(int which, bool narrow_in_reality)
 {
     const struct sim_options options = {.seed = 3, .socket_buffer_size = 2048};
     const struct rill_runtime_options runtime_options = {.buffer_count = 64, .buffer_size = 512};
 
     if (!open_pair(which, &options, &runtime_options))
         return false;
-    if (which == REAL) {
+    if (which == REAL && narrow_in_reality) {
         expect_eq(rill_socket_set_buffers(one.fd, 0, 4096), 0);
         expect_eq(rill_socket_set_buffers(other.fd, 4096, 0), 0);
     }
@@ -197,7 +197,7 @@ static bool open_narrow_pair(int which)
 
 START_TEST(a_line_is_bounded_and_goes_on_when_the_peer_reads)
 {
-    if (!open_narrow_pair(_i))
+    if (!open_narrow_pair(_i, false)) /* four megabytes through a narrow window take minutes */
         return;
     fill_line();
     ck_assert_uint_le(other.sender.held, RILL_SENDER_HELD_MAX);
@@ -213,7 +213,7 @@ END_TEST
 
 START_TEST(a_cancelled_wait_for_room_keeps_the_buffer_with_the_caller)
 {
-    if (!open_narrow_pair(_i))
+    if (!open_narrow_pair(_i, true))
         return;
     fill_line();
     rill_task_cancel(&echoing.task);
@@ -227,7 +227,7 @@ END_TEST
 START_TEST(a_cancelled_flush_gives_up_what_was_not_sent)
 {
 
-    if (!open_narrow_pair(_i))
+    if (!open_narrow_pair(_i, true))
         return;
     fill_line();
     rill_task_cancel(&echoing.task);
@@ -246,7 +246,7 @@ END_TEST
 
 START_TEST(a_reset_ends_the_line_and_every_later_send)
 {
-    if (!open_narrow_pair(_i))
+    if (!open_narrow_pair(_i, true))
         return;
     fill_line();
     rill_task_cancel(&sending.task);
