@@ -18,7 +18,7 @@ extern "C" {
 
 struct rill_select {
     union {
-        int64_t result; /* the index of the winner */
+        int64_t result; /* the index of the winner, or -ECANCELED */
         struct rill_future future;
     };
 
@@ -33,8 +33,9 @@ struct rill_select {
  * nothing of them is in flight when it ends. The result is the index of the first
  * that was ready. Each other future holds its own result: -ECANCELED, or the real
  * one if that won the race (a select of a receive and a notification can end with
- * both). The entries of futures are NULL afterwards. Cancelling it cancels all
- * of them. With count 0 it is -EINVAL. */
+ * both). The entries of futures are NULL afterwards. Cancelling it cancels all of
+ * them: the result is -ECANCELED unless one of them won that race. With count 0 it
+ * is -EINVAL. */
 struct rill_future *rill_select(struct rill_select *select, struct rill_future **futures,
                                 uint32_t count);
 

@@ -9,6 +9,12 @@
 /* A sleep's state is its poll function: one that has not begun yet holds a delay,
  * one that has begun a deadline. */
 
+/* The moment that lies by_ns after when_ns, RILL_NEVER if there is none. */
+static int64_t later(int64_t when_ns, int64_t by_ns)
+{
+    return when_ns > RILL_NEVER - by_ns ? RILL_NEVER : when_ns + by_ns;
+}
+
 static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_sleep *sleep = rill_container_of(self, struct rill_sleep, future);
@@ -32,14 +38,10 @@ static enum rill_poll start_until(struct rill_sleep *sleep, struct rill_task *ta
 {
     struct rill_executor *executor = rill_executor_here();
 
-    if (rill_task_is_cancelled(task)) {
-        sleep->result = -ECANCELED;
-        return RILL_READY;
-    }
-    if (sleep->timer.deadline_ns <= rill_now()) {
+    if (rill_task_is_cancelled(task) || sleep->timer.deadline_ns <= rill_now()) {
         if (!rill_budget_spend(executor, task))
             return RILL_PENDING;
-        sleep->result = 0;
+        sleep->result = rill_task_is_cancelled(task) ? -ECANCELED : 0;
         return RILL_READY;
     }
     sleep->timer.task = task;
@@ -62,8 +64,7 @@ static enum rill_poll delay_poll(struct rill_future *self, struct rill_task *tas
         sleep->result = -EINVAL;
         return RILL_READY;
     }
-    if (__builtin_add_overflow(rill_now(), delay_ns, &sleep->timer.deadline_ns))
-        sleep->timer.deadline_ns = RILL_NEVER;
+    sleep->timer.deadline_ns = later(rill_now(), delay_ns);
     sleep->future.poll = until_poll;
     return start_until(sleep, task);
 }
@@ -88,10 +89,18 @@ struct rill_future *rill_sleep_until(struct rill_sleep *sleep, int64_t when_ns)
     return prepare(sleep, when_ns, until_poll);
 }
 
-void rill_interval_init(struct rill_interval *interval, int64_t period_ns)
+static void check_period(int64_t period_ns)
 {
     rill_check(period_ns > 0, "an interval of %lld ns: want more than 0", (long long)period_ns);
-    *interval = (struct rill_interval){.next_ns = rill_now() + period_ns, .period_ns = period_ns};
+}
+
+void rill_interval_init(struct rill_interval *interval, int64_t period_ns)
+{
+    check_period(period_ns);
+    *interval = (struct rill_interval){
+        .next_ns = later(rill_now(), period_ns),
+        .period_ns = period_ns,
+    };
 }
 
 static enum rill_poll tick_poll(struct rill_future *self, struct rill_task *task)
@@ -107,12 +116,14 @@ static enum rill_poll tick_poll(struct rill_future *self, struct rill_task *task
 
         if (late_ns < 0)
             late_ns = 0;
-        interval->next_ns += interval->period_ns * (1 + late_ns / interval->period_ns);
+        late_ns -= late_ns % interval->period_ns;
+        interval->next_ns = later(interval->next_ns + late_ns, interval->period_ns);
     }
     return poll;
 }
 
 struct rill_future *rill_interval_tick(struct rill_interval *interval)
 {
+    check_period(interval->period_ns);
     return prepare(&interval->sleep, interval->next_ns, tick_poll);
 }

@@ -32,8 +32,8 @@ struct rill_future *rill_sleep(struct rill_sleep *sleep, int64_t delay_ns);
  * passed is ready at once. */
 struct rill_future *rill_sleep_until(struct rill_sleep *sleep, int64_t when_ns);
 
-/* Ticks at a fixed rate, however long the work between two ticks takes. Zeroed or
- * made by rill_interval_init; owns nothing, so there is nothing to end. */
+/* Ticks at a fixed rate, however long the work between two ticks takes. Made by
+ * rill_interval_init; owns nothing, so there is nothing to end. */
 struct rill_interval {
     struct rill_sleep sleep;
     int64_t next_ns;   /* when the next tick is due */

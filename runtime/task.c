@@ -91,6 +91,7 @@ static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task
     struct rill_join *join = rill_container_of(self, struct rill_join, future);
     struct rill_task *target = join->target;
 
+    rill_check(!target->joiner || target->joiner == task, "two tasks join the same task");
     if (target->state == RILL_TASK_OVER) {
         join->result = target->future.result;
         target->joiner = NULL;
@@ -103,7 +104,6 @@ static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task
         join->result = -ECANCELED;
         return RILL_READY;
     }
-    rill_check(!target->joiner || target->joiner == task, "two tasks join the same task");
     rill_check(target != task, "a task joins itself");
     target->joiner = task;
     return RILL_PENDING;

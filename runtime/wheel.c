@@ -11,7 +11,7 @@ static int64_t tick_after(int64_t deadline_ns)
 {
     int64_t tick = deadline_ns >> RILL_WHEEL_TICK_BITS;
 
-    return (tick << RILL_WHEEL_TICK_BITS) < deadline_ns ? tick + 1 : tick;
+    return deadline_ns & ((1 << RILL_WHEEL_TICK_BITS) - 1) ? tick + 1 : tick;
 }
 
 void rill_wheel_init(struct rill_wheel *wheel, int64_t now_ns)
