@@ -395,6 +395,14 @@ static enum cli_outcome finish_positionals(struct reader *reader)
     return CLI_RUN;
 }
 
+/* What the user typed is in the message, and the message is one line. */
+static void make_printable(char *message)
+{
+    for (char *byte = message; *byte != '\0'; byte++)
+        if (iscntrl((unsigned char)*byte))
+            *byte = '?';
+}
+
 enum cli_outcome cli_read(const struct cli *cli, int argc, char **argv, char *message, size_t size)
 {
     unsigned counts[8] = {0};
@@ -431,10 +439,7 @@ enum cli_outcome cli_read(const struct cli *cli, int argc, char **argv, char *me
     if (outcome == CLI_RUN)
         outcome = finish_positionals(&reader);
 
-    /* What the user typed is in the message, and the message is one line. */
-    for (char *byte = message; *byte != '\0'; byte++)
-        if (iscntrl((unsigned char)*byte))
-            *byte = '?';
+    make_printable(message);
     return outcome;
 }
 
@@ -568,12 +573,13 @@ void cli_parse(const struct cli *cli, int argc, char **argv)
 
 void cli_fail(const struct cli *cli, const char *format, ...)
 {
+    char message[2 * TEXT_SIZE];
     va_list arguments;
 
-    fprintf(stderr, "%s: ", cli->program);
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    fputc('\n', stderr);
+    make_printable(message);
+    fprintf(stderr, "%s: %s\n", cli->program, message);
     exit(2);
 }

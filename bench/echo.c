@@ -111,7 +111,7 @@ static void print_statistics(const struct rill_runtime *runtime)
     json_open_object(&json, "alive");
     json_unsigned(&json, "tasks", runtime->executor.tasks_alive);
     json_unsigned(&json, "ops", reactor->ops_in_flight);
-    json_unsigned(&json, "buffers", reactor->buffers.in_use);
+    json_unsigned(&json, "buffers", reactor->buffers.in_use + reactor->buffers.private_in_use);
     json_unsigned(&json, "fds", reactor->fds_open);
     json_close(&json);
     json_open_object(&json, "runtime");
@@ -145,7 +145,7 @@ static void raise_descriptor_limit(void)
 }
 
 /* Bad URLs are found before anything is opened. */
-static void check_urls(const struct program *program)
+static void check_urls(const struct cli *cli, const struct program *program)
 {
     for (unsigned i = 0; i < program->count; i++) {
         struct rill_url url;
@@ -159,10 +159,8 @@ static void check_urls(const struct program *program)
                 why = "the host is not a numeric address; want tcp://127.0.0.1:7000, or "
                       "tcp://[::]:7000 for all of this machine's";
         }
-        if (why) {
-            fprintf(stderr, "rill-echo: %s: %s\n", program->urls[i], why);
-            exit(2);
-        }
+        if (why)
+            cli_fail(cli, "%s: %s", program->urls[i], why);
     }
 }
 
@@ -195,7 +193,7 @@ int main(int argc, char **argv)
     struct rill_runtime *runtime;
     const char *congestion = NULL;
     int64_t grace_ns = 2 * RILL_SECOND, spin_ns = 50 * RILL_MICROSECOND;
-    int64_t buffer_count = 1024, buffer_size = 16 * 1024;
+    int64_t buffer_count = 4096, buffer_size = 16 * 1024;
     int wait_policy = RILL_WAIT_SLEEP;
     bool json = false;
     const struct cli_option options[] = {
@@ -204,7 +202,7 @@ int main(int argc, char **argv)
         CLI_DURATION(0, "grace", &grace_ns, 0, 3600 * RILL_SECOND,
                      "how long connections may take to end after a signal"),
         CLI_INTEGER(0, "buffers", &buffer_count, 1, RILL_BUFFERS_MAX,
-                    "shared receive buffers, a power of two"),
+                    "shared receive buffers, at most, a power of two"),
         CLI_SIZE(0, "buffer-size", &buffer_size, 64, 1 << 20, "the size of each"),
         CLI_STRING(0, "congestion", &congestion, "NAME", "congestion control, such as cubic"),
         CLI_FLAG('j', "json", &json, "print statistics at the end as one JSON object"),
@@ -224,7 +222,7 @@ int main(int argc, char **argv)
     int error, status;
 
     cli_parse(&cli, argc, argv);
-    check_urls(&program);
+    check_urls(&cli, &program);
     raise_descriptor_limit();
 
     const struct rill_runtime_options runtime_options = {

@@ -70,8 +70,9 @@ uint64_t histogram_percentile(const struct histogram *histogram, double percent)
         return histogram->max_ns;
 
     /* The rank is rounded up: the value sought is the first one with at least
-     * percent of all values at or below it. */
-    double exact = percent / 100 * (double)histogram->count;
+     * percent of all values at or below it. What the arithmetic errs by must not
+     * count as a part of a rank: 7 % of 100 values are 7, not 7.000000000000001. */
+    double exact = percent / 100 * (double)histogram->count * (1 - 1e-14);
     uint64_t rank = (uint64_t)exact;
     if ((double)rank < exact || rank == 0)
         rank++;

@@ -158,6 +158,8 @@ static enum rill_poll finish_poll(struct rill_future *self, struct rill_task *ta
         else
             RILL_AWAIT(
                 rill_task_join(&ping->clients[ping->next].join, &ping->clients[ping->next].task));
+        if (rill_task_is_cancelled(task))
+            RILL_RETURN(-ECANCELED);
     }
     RILL_END();
 }

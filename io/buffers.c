@@ -5,39 +5,54 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 void rill_buffers_init(struct rill_buffers *buffers, struct rill_kernel *kernel,
-                       struct io_uring *uring, unsigned count, size_t size)
+                       struct io_uring *uring, unsigned limit, size_t size)
 {
     *buffers =
-        (struct rill_buffers){.count = count, .size = size, .kernel = kernel, .uring = uring};
+        (struct rill_buffers){.limit = limit, .size = size, .kernel = kernel, .uring = uring};
     rill_list_init(&buffers->starved);
 }
 
+/* Address space, of which a page becomes memory when it is first used. */
 static void *map(size_t size)
 {
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     return memory == MAP_FAILED ? NULL : memory;
 }
 
+static void unmap(void *memory, size_t size)
+{
+    if (memory)
+        munmap(memory, size);
+}
+
+static size_t numbers(const struct rill_buffers *buffers)
+{
+    return (size_t)buffers->limit + RILL_BUFFERS_PRIVATE_MAX;
+}
+
 static void release(struct rill_buffers *buffers)
 {
-    if (buffers->ring)
-        munmap(buffers->ring, buffers->count * sizeof(struct io_uring_buf));
-    if (buffers->memory)
-        munmap(buffers->memory, buffers->count * buffers->size);
-    free(buffers->buffers);
+    unmap(buffers->ring, buffers->limit * sizeof(struct io_uring_buf));
+    unmap(buffers->memory, buffers->limit * buffers->size);
+    unmap(buffers->buffers, numbers(buffers) * sizeof *buffers->buffers);
+    unmap(buffers->private_memory, RILL_BUFFERS_PRIVATE_MAX * sizeof *buffers->private_memory);
     buffers->ring = NULL;
     buffers->memory = NULL;
     buffers->buffers = NULL;
+    buffers->private_memory = NULL;
 }
 
 void rill_buffers_finish(struct rill_buffers *buffers)
 {
-    rill_check(buffers->in_use == 0, "a runtime was ended with %u shared buffers in use",
-               buffers->in_use);
+    rill_check(buffers->in_use + buffers->private_in_use == 0,
+               "a runtime was ended with %u shared buffers in use",
+               buffers->in_use + buffers->private_in_use);
     if (buffers->ring)
         buffers->kernel->ops->unregister_buffers(buffers->kernel, buffers->uring,
                                                  RILL_BUFFERS_GROUP);
@@ -49,7 +64,24 @@ static void add(struct rill_buffers *buffers, unsigned id, int after)
 {
     io_uring_buf_ring_add(buffers->ring, buffers->memory + id * buffers->size,
                           (unsigned)buffers->size, (unsigned short)id,
-                          io_uring_buf_ring_mask(buffers->count), after);
+                          io_uring_buf_ring_mask(buffers->limit), after);
+}
+
+/* Gives the kernel buffers until there are count of them. */
+static void make(struct rill_buffers *buffers, unsigned count)
+{
+    unsigned before = buffers->count;
+
+    for (unsigned id = before; id < count; id++)
+        add(buffers, id, (int)(id - before));
+    io_uring_buf_ring_advance(buffers->ring, (int)(count - before));
+    buffers->count = count;
+}
+
+void rill_buffers_grow(struct rill_buffers *buffers)
+{
+    if (buffers->count < buffers->limit)
+        make(buffers, 2 * buffers->count);
 }
 
 int rill_buffers_ready(struct rill_buffers *buffers)
@@ -57,17 +89,18 @@ int rill_buffers_ready(struct rill_buffers *buffers)
     if (__builtin_expect(buffers->ring != NULL, 1))
         return 0;
 
-    buffers->ring = map(buffers->count * sizeof(struct io_uring_buf));
-    buffers->memory = map(buffers->count * buffers->size);
-    buffers->buffers = calloc(buffers->count, sizeof *buffers->buffers);
-    if (!buffers->ring || !buffers->memory || !buffers->buffers) {
+    buffers->ring = map(buffers->limit * sizeof(struct io_uring_buf));
+    buffers->memory = map(buffers->limit * buffers->size);
+    buffers->buffers = map(numbers(buffers) * sizeof *buffers->buffers);
+    buffers->private_memory = map(RILL_BUFFERS_PRIVATE_MAX * sizeof *buffers->private_memory);
+    if (!buffers->ring || !buffers->memory || !buffers->buffers || !buffers->private_memory) {
         release(buffers);
         return -ENOMEM;
     }
 
     struct io_uring_buf_reg reg = {
         .ring_addr = (uint64_t)(uintptr_t)buffers->ring,
-        .ring_entries = buffers->count,
+        .ring_entries = buffers->limit,
         .bgid = RILL_BUFFERS_GROUP,
     };
     int error;
@@ -78,9 +111,7 @@ int rill_buffers_ready(struct rill_buffers *buffers)
         release(buffers);
         return error;
     }
-    for (unsigned id = 0; id < buffers->count; id++)
-        add(buffers, id, (int)id);
-    io_uring_buf_ring_advance(buffers->ring, (int)buffers->count);
+    make(buffers, buffers->limit < RILL_BUFFERS_FIRST ? buffers->limit : RILL_BUFFERS_FIRST);
     return 0;
 }
 
@@ -94,8 +125,56 @@ struct rill_buffer *rill_buffers_filled(struct rill_buffers *buffers, unsigned i
     return buffer;
 }
 
+/* Returns a number for a private buffer, or 0, which is a shared one's. */
+static unsigned private_number(struct rill_buffers *buffers)
+{
+    unsigned id = buffers->private_free;
+
+    if (id)
+        buffers->private_free = buffers->buffers[id].next;
+    else if (buffers->private_made < RILL_BUFFERS_PRIVATE_MAX)
+        id = buffers->limit + buffers->private_made++;
+    return id;
+}
+
+static void private_free(struct rill_buffers *buffers, unsigned id)
+{
+    free(buffers->private_memory[id - buffers->limit]);
+    buffers->buffers[id].next = buffers->private_free;
+    buffers->private_free = id;
+    buffers->private_in_use--;
+}
+
+unsigned rill_buffers_detach(struct rill_buffers *buffers, unsigned id)
+{
+    const struct rill_buffer *shared = &buffers->buffers[id];
+    unsigned char *memory;
+    unsigned own;
+
+    if (id >= buffers->limit)
+        return id;
+    memory = malloc(shared->length);
+    if (!memory)
+        return id;
+    own = private_number(buffers);
+    if (!own) {
+        free(memory);
+        return id;
+    }
+    memcpy(memory, rill_buffers_data(buffers, id), shared->length);
+    buffers->private_memory[own - buffers->limit] = memory;
+    buffers->buffers[own] = (struct rill_buffer){.length = shared->length, .next = shared->next};
+    buffers->private_in_use++;
+    rill_buffers_give_back(buffers, id);
+    return own;
+}
+
 void rill_buffers_give_back(struct rill_buffers *buffers, unsigned id)
 {
+    if (__builtin_expect(id >= buffers->limit, 0)) {
+        private_free(buffers, id);
+        return;
+    }
     rill_check(buffers->in_use > 0, "a shared buffer was given back twice");
     buffers->in_use--;
     add(buffers, id, 0);

@@ -6,14 +6,23 @@
  * given to the kernel instead (io_uring_register_buf_ring(3)); it takes one when
  * bytes arrive and says which. The reader uses it and gives it back.
  *
- * Invariant: each buffer is with the kernel (in the ring), in the chain of one
- * receiver, or borrowed by a reader; in_use counts the last two. */
+ * There are few at first, so that the same warm memory is used again and again, and
+ * twice as many each time that they did not suffice, up to a limit.
+ *
+ * Whoever is slow must not keep shared buffers from the others. Bytes that have to
+ * wait are therefore moved into memory of their own (rill_buffers_detach); such a
+ * private buffer has a number too, above those of the shared ones, and is freed
+ * when it is given back.
+ *
+ * Invariant: each shared buffer is with the kernel (in the ring), in the chain of
+ * one receiver or sender, or borrowed by a reader; in_use counts all but the first. */
 #ifndef RILL_IO_BUFFERS_H
 #define RILL_IO_BUFFERS_H
 
 #include "io/kernel.h"
 #include "runtime/list.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +33,9 @@ extern "C" {
 enum {
     RILL_BUFFERS_MAX = 32768, /* the kernel's limit */
     RILL_BUFFERS_GROUP = 0,
+    RILL_BUFFERS_FIRST = 256, /* made when the first receive needs them */
+    RILL_BUFFERS_PRIVATE_MAX = 32768,
+    RILL_BUFFERS_SHARE = 16, /* that one direction of one stream may hold */
 };
 
 /* What is in a buffer that is not with the kernel. */
@@ -34,9 +46,11 @@ struct rill_buffer {
 };
 
 struct rill_buffers {
-    unsigned count; /* a power of two */
+    unsigned limit; /* how many there may be, a power of two */
+    unsigned count; /* how many there are */
     size_t size;    /* of each, in bytes */
     unsigned in_use;
+    unsigned private_in_use;
 
     /* private */
     struct rill_kernel *kernel;
@@ -44,12 +58,15 @@ struct rill_buffers {
     struct io_uring_buf_ring *ring; /* NULL until the first receive needs it */
     struct rill_buffer *buffers;
     unsigned char *memory;
-    struct rill_link starved; /* of rill_op.backlog: receives that wait for a buffer */
+    unsigned char **private_memory; /* by number, from limit on */
+    unsigned private_made;          /* numbers that were used so far */
+    uint32_t private_free;          /* a number that is free again, chained by next, or 0 */
+    struct rill_link starved;       /* of rill_op.backlog: receives that wait for a buffer */
 };
 
-/* Says how many buffers of what size there will be. Allocates nothing yet. */
+/* Says how many buffers of what size there may be. Allocates nothing yet. */
 void rill_buffers_init(struct rill_buffers *buffers, struct rill_kernel *kernel,
-                       struct io_uring *uring, unsigned count, size_t size);
+                       struct io_uring *uring, unsigned limit, size_t size);
 
 /* Ends the ring and frees the memory. */
 void rill_buffers_finish(struct rill_buffers *buffers);
@@ -57,6 +74,21 @@ void rill_buffers_finish(struct rill_buffers *buffers);
 /* Makes the buffers and gives them to the kernel, if that was not done. Returns 0,
  * -ENOMEM, or what the kernel says. */
 int rill_buffers_ready(struct rill_buffers *buffers);
+
+/* Doubles the number of buffers, if the limit permits. Their memory was reserved at
+ * the beginning, so it can not fail. */
+void rill_buffers_grow(struct rill_buffers *buffers);
+
+/* Whether so many are in use that what nobody waits for should be detached. */
+static inline bool rill_buffers_are_scarce(const struct rill_buffers *buffers)
+{
+    return buffers->in_use >= buffers->limit / 2;
+}
+
+/* Moves what is left in buffer id into memory of its own and gives the shared one
+ * back. Returns the number of the private buffer; or id itself, if it is private
+ * already or there is no memory. Pointers to its bytes are no longer valid. */
+unsigned rill_buffers_detach(struct rill_buffers *buffers, unsigned id);
 
 /* Notes that the kernel has put length bytes into buffer id. */
 struct rill_buffer *rill_buffers_filled(struct rill_buffers *buffers, unsigned id, uint32_t length);
@@ -67,7 +99,10 @@ void rill_buffers_give_back(struct rill_buffers *buffers, unsigned id);
 /* The bytes of buffer id that were not read yet. */
 static inline void *rill_buffers_data(const struct rill_buffers *buffers, unsigned id)
 {
-    return buffers->memory + id * buffers->size + buffers->buffers[id].offset;
+    unsigned char *memory = id < buffers->limit ? buffers->memory + id * buffers->size
+                                                : buffers->private_memory[id - buffers->limit];
+
+    return memory + buffers->buffers[id].offset;
 }
 
 #ifdef __cplusplus

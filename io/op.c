@@ -53,8 +53,9 @@ static enum rill_poll over(struct rill_op *op, int64_t result)
 
 static enum rill_poll start(struct rill_op *op, struct rill_task *task, bool cancelled)
 {
+    /* A loop that does not look at its results must not keep the others waiting. */
     if (cancelled)
-        return over(op, -ECANCELED);
+        return rill_budget_spend(rill_executor_here(), task) ? over(op, -ECANCELED) : RILL_PENDING;
     op->waiter = task;
     task->ops++;
     rill_reactor_submit(rill_reactor_here(), op);

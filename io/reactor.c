@@ -158,7 +158,10 @@ static void submit_backlog(struct rill_reactor *reactor)
 static void feed_starved(struct rill_reactor *reactor)
 {
     struct rill_buffers *buffers = &reactor->buffers;
-    unsigned available = buffers->count - buffers->in_use;
+    unsigned available;
+
+    rill_buffers_grow(buffers);
+    available = buffers->count - buffers->in_use;
 
     for (; available > 0 && !rill_list_is_empty(&buffers->starved); available--) {
         struct rill_op *op =
@@ -289,7 +292,8 @@ static int wait(struct rill_reactor *reactor, int64_t until_ns)
 
     if (io_uring_sq_ready(&reactor->ring) > 0)
         error = enter(reactor, RILL_NO_WAIT);
-    if (error || has_completions(reactor))
+    /* What the kernel did not take, for want of memory, is offered again. */
+    if (error || has_completions(reactor) || io_uring_sq_ready(&reactor->ring) > 0)
         return error;
     return enter(reactor, look_out(reactor, until_ns) ? RILL_NO_WAIT : until_ns);
 }

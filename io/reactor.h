@@ -103,8 +103,8 @@ void rill_reactor_cancel(struct rill_reactor *reactor, struct rill_op *op);
 /* Takes back an op that is QUEUED or STARVED, which the kernel never saw. */
 void rill_reactor_withdraw(struct rill_reactor *reactor, struct rill_op *op);
 
-/* Lays an op aside, whose last completion was -ENOBUFS, until a shared buffer is
- * free; it is then submitted again. */
+/* Lays aside an op that needs a shared buffer, until one is free; it is then
+ * submitted, those that wait longest first. */
 void rill_reactor_starve(struct rill_reactor *reactor, struct rill_op *op);
 
 #ifdef __cplusplus

@@ -24,13 +24,25 @@ static void wake_reader(struct rill_receiver *receiver)
 static void chain(struct rill_receiver *receiver, struct rill_buffers *buffers, unsigned id,
                   uint32_t length)
 {
+    bool is_more_than_its_share = receiver->held >= RILL_BUFFERS_SHARE;
+
     rill_buffers_filled(buffers, id, length);
+    if (is_more_than_its_share || (rill_buffers_are_scarce(buffers) && !receiver->op.waiter))
+        id = rill_buffers_detach(buffers, id);
     if (receiver->held == 0)
         receiver->first = (uint16_t)id;
     else
         buffers->buffers[receiver->last].next = id;
     receiver->last = (uint16_t)id;
     receiver->held++;
+}
+
+/* Whether so much has come that the rest should wait in the socket: more than the
+ * share, or anything at all that is not read at once while others go short. */
+static bool is_ahead(const struct rill_receiver *receiver, const struct rill_buffers *buffers)
+{
+    return receiver->held >= RILL_BUFFERS_SHARE ||
+           (receiver->held > 1 && rill_buffers_are_scarce(buffers));
 }
 
 static void receive_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
@@ -51,6 +63,8 @@ static void receive_complete(struct rill_op *op, int32_t answer, uint32_t cqe_fl
     }
     if (!(cqe_flags & IORING_CQE_F_MORE)) {
         op->state = RILL_OP_IDLE;
+        if (!op->ioprio && answer < (int64_t)reactor->buffers.size)
+            receiver->singly = false; /* that was all there was */
         if (answer == -ENOBUFS && op->waiter && !withdrawn) {
             rill_reactor_starve(reactor, op);
             return;
@@ -62,7 +76,8 @@ static void receive_complete(struct rill_op *op, int32_t answer, uint32_t cqe_fl
             receiver->ended = true;
             receiver->end = (int16_t)answer;
         }
-    } else if (receiver->held >= RILL_RECEIVER_HELD_MAX && !withdrawn) {
+    } else if (!withdrawn && is_ahead(receiver, &reactor->buffers)) {
+        receiver->singly = true;
         rill_reactor_cancel(reactor, op);
     }
     wake_reader(receiver);
@@ -78,10 +93,13 @@ static int arm(struct rill_receiver *receiver, int fd)
     if (error)
         return error;
     rill_op_prepare(op, &name, IORING_OP_RECV, fd, NULL, 0, 0);
-    op->ioprio = IORING_RECV_MULTISHOT;
+    op->ioprio = receiver->singly ? 0 : IORING_RECV_MULTISHOT;
     op->sqe_flags = IOSQE_BUFFER_SELECT;
     op->complete = receive_complete;
-    rill_reactor_submit(reactor, op);
+    if (rill_list_is_empty(&reactor->buffers.starved))
+        rill_reactor_submit(reactor, op);
+    else
+        rill_reactor_starve(reactor, op); /* behind those that wait for a buffer already */
     return 0;
 }
 

@@ -6,9 +6,10 @@
  * arrive. The receiver chains them until they are read: bytes that come while
  * nobody waits, or while a wait is being cancelled, are there for the next one.
  *
- * A reader that is slower than its peer holds RILL_RECEIVER_HELD_MAX buffers at
- * the most, or a few more that were on their way: the receive is then withdrawn,
- * the bytes stay in the socket, and TCP slows the peer down.
+ * A reader that is slower than its peer holds its share of the buffers
+ * (RILL_BUFFERS_SHARE): the receive is then withdrawn, the bytes stay in the socket,
+ * and TCP slows the peer down. What was on its way is moved into private memory.
+ * Such a stream then gets a buffer at a time, until it was seen empty.
  *
  * Invariant: first..last are chained while held > 0; op is in the kernel or
  * starved while the receive is armed. */
@@ -23,8 +24,6 @@
 extern "C" {
 #endif
 
-enum { RILL_RECEIVER_HELD_MAX = 16 };
-
 /* A zeroed receiver is one that has not received yet. */
 struct rill_receiver {
     /* private */
@@ -33,6 +32,7 @@ struct rill_receiver {
     uint16_t held;        /* how many */
     int16_t end;          /* once ended: 0 at the end of the stream, or -errno */
     bool ended;
+    bool singly; /* a buffer at a time */
 };
 
 /* Takes the oldest buffer that has arrived on fd: answers RILL_READY with its

@@ -12,7 +12,7 @@ enum {
     SQ_ENTRIES = 512,
     CQ_ENTRIES = 4096,
     ENTRIES_MAX = 32768, /* the kernel's limit on the submission queue */
-    BUFFER_COUNT = 1024,
+    BUFFER_COUNT = 4096,
     BUFFER_SIZE = 16 * 1024,
     BUFFER_SIZE_MAX = 1 << 30,
 };
@@ -120,7 +120,8 @@ int64_t rill_block_on(struct rill_runtime *runtime, struct rill_future *future)
 void rill_runtime_shutdown(struct rill_runtime *runtime, int64_t grace_ns)
 {
     struct rill_executor *executor = &runtime->executor;
-    int64_t deadline_ns = rill_now() + grace_ns;
+    int64_t now_ns = rill_now();
+    int64_t deadline_ns = grace_ns < RILL_NEVER - now_ns ? now_ns + grace_ns : RILL_NEVER;
 
     rill_check(!executor->running, "a task shuts down the runtime that runs it");
     for (;;) {

@@ -33,7 +33,7 @@ struct rill_runtime_options {
     int64_t spin_ns;                   /* of adaptive waiting [50 us] */
     unsigned sq_entries;               /* submission queue, a power of two [512] */
     unsigned cq_entries;               /* completion queue, a power of two [4096] */
-    unsigned buffer_count;             /* shared receive buffers, a power of two [1024] */
+    unsigned buffer_count;             /* shared receive buffers, at most, a power of two [4096] */
     size_t buffer_size;                /* of each, in bytes [16 KiB] */
     struct rill_kernel *kernel;        /* [rill_kernel_linux()] */
 };

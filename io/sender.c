@@ -19,12 +19,35 @@ static void wake_waiter(struct rill_sender *sender)
         rill_task_wake(waiter);
 }
 
+/* Whether the peer's slowness is what the line waits for. */
+static bool is_waiting(const struct rill_sender *sender)
+{
+    return !(sender->op.op_flags & MSG_DONTWAIT);
+}
+
+/* Moves all that is in line into private memory. */
+static void detach_line(struct rill_sender *sender, struct rill_buffers *buffers)
+{
+    unsigned id = rill_buffers_detach(buffers, sender->first);
+
+    sender->first = (uint16_t)id;
+    for (unsigned left = sender->held - 1u; left > 0; left--) {
+        unsigned next = rill_buffers_detach(buffers, buffers->buffers[id].next);
+
+        buffers->buffers[id].next = next;
+        id = next;
+    }
+    sender->last = (uint16_t)id;
+}
+
 /* Sends what is left of the first buffer. */
 static void send_first(struct rill_sender *sender, bool wait)
 {
     struct rill_reactor *reactor = rill_reactor_here();
     struct rill_op *op = &sender->op;
 
+    if (wait)
+        detach_line(sender, &reactor->buffers);
     rill_op_refill(op, rill_buffers_data(&reactor->buffers, sender->first),
                    reactor->buffers.buffers[sender->first].length);
     op->offset = 0;
@@ -86,12 +109,12 @@ static void send_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags
         give_up(sender, -ECANCELED);
     if (sender->held > 0)
         send_first(sender, wait);
-    if (sender->held < RILL_SENDER_HELD_MAX)
+    if (sender->held < RILL_BUFFERS_SHARE)
         wake_waiter(sender);
 }
 
 enum rill_poll rill_sender_put(struct rill_sender *sender, int fd, struct rill_task *task,
-                               unsigned buffer, int64_t *result)
+                               unsigned *buffer, int64_t *result)
 {
     struct rill_reactor *reactor = rill_reactor_here();
     struct rill_buffers *buffers = &reactor->buffers;
@@ -101,19 +124,22 @@ enum rill_poll rill_sender_put(struct rill_sender *sender, int fd, struct rill_t
         *result = sender->error ? sender->error : -ECANCELED;
         return RILL_READY;
     }
-    if (sender->held >= RILL_SENDER_HELD_MAX) {
+    if (sender->held >= RILL_BUFFERS_SHARE) {
         rill_check(!sender->op.waiter || sender->op.waiter == task,
                    "two tasks send on the same stream");
         sender->op.waiter = task;
+        *buffer = rill_buffers_detach(buffers, *buffer);
         rill_reactor_hurry(reactor);
         return RILL_PENDING;
     }
-    *result = buffers->buffers[buffer].length;
+    if (sender->held > 0 && is_waiting(sender))
+        *buffer = rill_buffers_detach(buffers, *buffer);
+    *result = buffers->buffers[*buffer].length;
     if (sender->held++ == 0)
-        sender->first = (uint16_t)buffer;
+        sender->first = (uint16_t)*buffer;
     else
-        buffers->buffers[sender->last].next = buffer;
-    sender->last = (uint16_t)buffer;
+        buffers->buffers[sender->last].next = *buffer;
+    sender->last = (uint16_t)*buffer;
     if (sender->held == 1) {
         prepare_send(sender, fd);
         send_first(sender, false);
@@ -133,7 +159,7 @@ static enum rill_poll flush_poll(struct rill_future *self, struct rill_task *tas
         if (op->state == RILL_OP_QUEUED) {
             rill_reactor_withdraw(reactor, op);
             give_up(sender, -ECANCELED);
-        } else if (op->state == RILL_OP_IN_KERNEL && !(op->op_flags & MSG_DONTWAIT)) {
+        } else if (op->state == RILL_OP_IN_KERNEL && is_waiting(sender)) {
             rill_reactor_cancel(reactor, op);
         }
     }

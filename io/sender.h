@@ -10,7 +10,8 @@
  * submitted it returns. So a reactor that answers a request sleeps until the next
  * one in that same call, where a completion for the answer would wake it first:
  * one system call a request instead of two. What does not go out at once goes on
- * as a send that waits.
+ * as a send that waits, from private memory: a peer that does not read keeps no
+ * shared buffer.
  *
  * Invariant: first..last are chained while held > 0, and op sends the first of
  * them; after an error nothing is held. */
@@ -22,8 +23,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-enum { RILL_SENDER_HELD_MAX = 16 };
 
 /* A zeroed sender is one that has sent nothing. */
 struct rill_sender {
@@ -37,9 +36,10 @@ struct rill_sender {
 /* Puts a shared buffer that the caller has borrowed in line, to be sent on fd:
  * answers RILL_READY with its length in *result, and the buffer is the sender's;
  * or with an earlier send's -errno or -ECANCELED, and it is still the caller's.
- * Answers RILL_PENDING while RILL_SENDER_HELD_MAX are in line. */
+ * Answers RILL_PENDING while RILL_BUFFERS_SHARE are in line; the buffer may then have
+ * become a private one, with another number. */
 enum rill_poll rill_sender_put(struct rill_sender *sender, int fd, struct rill_task *task,
-                               unsigned buffer, int64_t *result);
+                               unsigned *buffer, int64_t *result);
 
 /* Waits until all that is in line was sent: sender->op.result is 0, or the -errno
  * that ended the stream. Cancelling it gives up what was not sent yet, and the

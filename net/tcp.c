@@ -27,7 +27,8 @@ void rill_tcp_adopt_foreign(struct rill_tcp *tcp, int fd)
 /* ---- receiving ---- */
 
 /* A receive into the caller's memory from a connection that has received into
- * shared buffers: those bytes come first. The op never goes to the kernel. */
+ * shared buffers: those bytes come first. The op never goes to the kernel. Nor does
+ * a receive of no bytes, for which the kernel would wait until there are some. */
 static enum rill_poll copy_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_op *op = rill_container_of(self, struct rill_op, future);
@@ -74,7 +75,7 @@ static struct rill_future *prepare_recv(struct rill_tcp *tcp, struct rill_op *op
                                         size_t size)
 {
     rill_op_prepare(op, &name_recv, IORING_OP_RECV, tcp->fd, buffer, size, 0);
-    if (__builtin_expect(rill_receiver_is_active(&tcp->receiver), 0)) {
+    if (__builtin_expect(rill_receiver_is_active(&tcp->receiver) || size == 0, 0)) {
         op->offset = (uint64_t)(uintptr_t)&tcp->receiver;
         op->future.poll = copy_poll;
     }
@@ -135,12 +136,14 @@ static enum rill_poll forward_poll(struct rill_future *self, struct rill_task *t
     struct rill_borrow *borrow = rill_container_of(self, struct rill_borrow, future);
     struct rill_tcp *tcp = borrow->tcp;
 
-    if (rill_sender_put(&tcp->sender, tcp->fd, task, borrow->buffer, &borrow->result) ==
-        RILL_PENDING)
-        return RILL_PENDING;
-    if (borrow->result >= 0)
+    enum rill_poll poll =
+        rill_sender_put(&tcp->sender, tcp->fd, task, &borrow->buffer, &borrow->result);
+
+    if (poll == RILL_READY && borrow->result >= 0)
         borrow->data = NULL;
-    return RILL_READY;
+    else
+        borrow->data = rill_buffers_data(&rill_reactor_here()->buffers, borrow->buffer);
+    return poll;
 }
 
 struct rill_future *rill_tcp_send_borrowed(struct rill_tcp *tcp, struct rill_borrow *borrow)
