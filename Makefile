@@ -235,6 +235,12 @@ $(programs): $(call object,$(bench_common)) $(archive)
 $(examples): $(output)/examples/%: $(objects)/examples/%.o $(archive)
 	$(call link_program)
 
+# Some tests are of what the programs are made of, and some run the programs.
+$(output)/tests/test_cli:       $(call object,bench/cli.c)
+$(output)/tests/test_histogram: $(call object,bench/histogram.c)
+$(output)/tests/test_json:      $(call object,bench/json.c)
+$(filter $(output)/tests/test_programs%,$(tests)): | $(programs) $(examples)
+
 $(tests): $(output)/tests/%: $(objects)/tests/%.o $(call object,$(test_common)) $(archive) | have-test
 	$(call link_program,$(test_libraries))
 

@@ -41,6 +41,14 @@ static void on_crash(int number)
 
 extern void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
 
+/* The undefined behaviour sanitizer of gcc knows no callback, so it has to abort. */
+const char *__ubsan_default_options(void);
+
+const char *__ubsan_default_options(void)
+{
+    return "abort_on_error=1";
+}
+
 static void tell_how_in_a_crash(void)
 {
     signal(SIGABRT, on_crash);

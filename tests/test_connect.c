@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_connect.c - connecting tries what a name means, and leaves nothing behind when it fails. */
+#include "net/connect.h"
+
+#include "runtime/timeout.h"
+#include "tests/fixture.h"
+
+#include <errno.h>
+#include <string.h>
+
+static struct rill_listener listener;
+static struct rill_accept accepting;
+static struct rill_connect connect_op;
+static struct rill_resolve resolve;
+static struct rill_timeout timeout;
+static struct rill_tcp tcp, server;
+static uint16_t port;
+
+static bool open_listener(int which, const struct sim_options *options)
+{
+    if (!fixture_open(which, options, NULL))
+        return false;
+    port = fixture_listen(&listener, NULL);
+    return true;
+}
+
+static void close_all(void)
+{
+    fixture_hang_up(&tcp);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    fixture_close();
+}
+
+static struct rill_future *connect_to(const char *host, uint16_t to)
+{
+    return rill_tcp_connect(&tcp, &connect_op, host, to);
+}
+
+/* A port at which nobody listens. */
+static uint16_t free_port(void)
+{
+    uint16_t unused;
+    struct rill_listener other;
+
+    unused = fixture_listen(&other, NULL);
+    ck_assert_int_eq(await(rill_listener_close(&other)), 0);
+    return unused;
+}
+
+START_TEST(a_numeric_address_is_connected_to_without_a_look_up)
+{
+    if (!open_listener(_i, NULL))
+        return;
+    ck_assert_int_eq(await(connect_to("127.0.0.1", port)), 0);
+    ck_assert(tcp.is_open);
+    ck_assert_int_ge(await(rill_tcp_accept(&listener, &accepting)), 0);
+    rill_tcp_adopt(&server, (int)accepting.result);
+    fixture_hang_up(&server);
+    close_all();
+}
+END_TEST
+
+START_TEST(a_port_at_which_nobody_listens_is_ECONNREFUSED)
+{
+    if (!open_listener(_i, NULL))
+        return;
+    ck_assert_int_eq(await(connect_to("127.0.0.1", free_port())), -ECONNREFUSED);
+    ck_assert(!tcp.is_open);
+    ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 1);
+    ck_assert_int_eq(await(connect_to("127.0.0.1", port)), 0); /* the same struct again */
+    close_all();
+}
+END_TEST
+
+/* Puts the addresses where a look-up would have put them. */
+static struct rill_future *connect_to_all(const uint16_t *ports, int count)
+{
+    struct rill_address first = loopback(ports[0]);
+    struct rill_future *future = rill_tcp_connect_address(&tcp, &connect_op, &first);
+
+    for (int i = 0; i < count; i++)
+        connect_op.resolve.addresses[i] = loopback(ports[i]);
+    connect_op.count = count;
+    return future;
+}
+
+START_TEST(the_addresses_of_a_name_are_tried_until_one_answers)
+{
+    uint16_t ports[3];
+
+    if (!open_listener(_i, NULL))
+        return;
+    ports[0] = free_port();
+    ports[1] = port;
+    ports[2] = ports[0];
+    ck_assert_int_eq(await(connect_to_all(ports, 3)), 0);
+    ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 2);
+    fixture_hang_up(&tcp);
+    ports[1] = ports[0];
+    ck_assert_int_eq(await(connect_to_all(ports, 3)), -ECONNREFUSED);
+    ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 1);
+    close_all();
+}
+END_TEST
+
+START_TEST(the_error_of_the_last_address_is_the_result)
+{
+    const struct sim_options options = {.fds_max = 1};
+
+    open_listener(_i, &options);
+    ck_assert_int_eq(await(connect_to("127.0.0.1", port)), -EMFILE);
+    ck_assert_int_eq(await(connect_to("::1", port)), -EMFILE);
+    close_all();
+}
+END_TEST
+
+START_TEST(a_cancelled_connect_closes_its_socket)
+{
+    const struct sim_options options = {.latency_min_ns = RILL_MILLISECOND};
+    struct background task;
+    struct rill_sleep sleep;
+
+    open_listener(_i, &options);
+    background_start(&task, connect_to("127.0.0.1", port));
+    await(rill_sleep(&sleep, 100 * RILL_MICROSECOND));
+    ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 2);
+    rill_task_cancel(&task.task);
+    ck_assert_int_eq(background_end(&task), -ECANCELED);
+    ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 1);
+    close_all();
+}
+END_TEST
+
+START_TEST(a_connect_that_was_cancelled_before_it_began_does_not_open_a_socket_for_long)
+{
+    struct background task;
+
+    if (!open_listener(_i, NULL))
+        return;
+    background_start(&task, connect_to("127.0.0.1", port));
+    rill_task_cancel(&task.task);
+    ck_assert_int_eq(background_end(&task), -ECANCELED);
+    ck_assert(!tcp.is_open);
+    close_all();
+}
+END_TEST
+
+START_TEST(a_timeout_ends_a_connect_to_a_listener_that_is_overrun)
+{
+    struct rill_address address = loopback(0);
+
+    fixture_open(_i, NULL, NULL);
+    ck_assert_int_eq(
+        rill_listener_open(&listener, &address, &(struct rill_listen_options){.backlog = 1}), 0);
+    ck_assert_int_eq(rill_listener_address(&listener, &address), 0);
+    port = rill_address_port(&address);
+    for (int i = 0; i < 3; i++)
+        sim_peer_connect(fixture.sim, port);
+    ck_assert_int_eq(await(rill_timeout(&timeout, RILL_SECOND, connect_to("127.0.0.1", port))),
+                     -ETIMEDOUT);
+    ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 1);
+    /* When there is room, the same struct connects. */
+    ck_assert_int_ge(await(rill_tcp_accept(&listener, &accepting)), 0);
+    rill_tcp_adopt(&server, (int)accepting.result);
+    fixture_hang_up(&server);
+    ck_assert_int_eq(await(rill_timeout(&timeout, RILL_SECOND, connect_to("127.0.0.1", port))), 0);
+    close_all();
+}
+END_TEST
+
+START_TEST(a_name_that_does_not_exist_is_ENOENT)
+{
+    int64_t result;
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    fixture.keeps_fds = true;
+    result = await(connect_to("no.such.name.invalid", 80));
+    /* Without a network the name server can not say that there is none. */
+    ck_assert(result == -ENOENT || result == -EAGAIN);
+    ck_assert(!tcp.is_open);
+    ck_assert_int_eq(await(connect_to("", 80)), -ENOENT);
+    fixture_close();
+}
+END_TEST
+
+START_TEST(localhost_is_looked_up_beside_the_loop)
+{
+    struct background task;
+    struct rill_sleep sleep;
+    int64_t count;
+
+    if (!open_listener(_i, NULL))
+        return;
+    fixture.keeps_fds = true;
+    background_start(&task, rill_resolve(&resolve, "localhost", port));
+    await(rill_sleep(&sleep, 1)); /* the loop goes on meanwhile */
+    count = background_end(&task);
+    ck_assert_int_ge(count, 1);
+    for (int64_t i = 0; i < count; i++)
+        ck_assert_uint_eq(rill_address_port(&resolve.addresses[i]), port);
+    /* It may be ::1 first, where nobody listens, and 127.0.0.1 then. */
+    ck_assert_int_eq(await(connect_to("localhost", port)), 0);
+    close_all();
+}
+END_TEST
+
+START_TEST(more_look_ups_than_there_may_be_at_once_are_EAGAIN_and_nothing_worse)
+{
+    enum { LOOKUPS = 2 * RILL_RESOLVE_LOOKUPS_MAX };
+    static struct rill_resolve resolves[LOOKUPS];
+    static struct background tasks[LOOKUPS];
+    int found = 0;
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    fixture.keeps_fds = true;
+    for (int i = 0; i < LOOKUPS; i++)
+        background_start(&tasks[i], rill_resolve(&resolves[i], "localhost", 1));
+    for (int i = 0; i < LOOKUPS; i++) {
+        int64_t result = background_end(&tasks[i]);
+
+        ck_assert(result > 0 || result == -EAGAIN);
+        found += result > 0;
+    }
+    ck_assert_int_ge(found, RILL_RESOLVE_LOOKUPS_MAX);
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_cancelled_look_up_ends_at_once)
+{
+    struct background task;
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    fixture.keeps_fds = true;
+    background_start(&task, rill_resolve(&resolve, "no.such.name.invalid", 1));
+    fixture_turn();
+    rill_task_cancel(&task.task);
+    ck_assert_int_lt(background_end(&task), 0);
+    fixture_close();
+}
+END_TEST
+
+START_TEST(connecting_in_a_hostile_world_leaves_nothing_behind)
+{
+    uint64_t first, count;
+
+    fixture_seeds(200, &first, &count);
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        struct sim_options options = sim_options_hostile(seed);
+        uint16_t ports[3];
+
+        fixture.seed = seed;
+        fixture.seeded = true;
+        options.fds_max = 2 + seed % 3;
+        open_listener(SIMULATED, &options);
+        ports[0] = ports[2] = port;
+        ports[1] = 1;
+        for (int i = 0; i < 10; i++) {
+            int64_t result = await(
+                rill_timeout(&timeout, (int64_t)sim_random(fixture.sim, 3000) * RILL_MICROSECOND,
+                             connect_to_all(ports, 3)));
+
+            expect_eq(tcp.is_open, result == 0);
+            fixture_hang_up(&tcp);
+            expect_eq(fixture.runtime->reactor.fds_open, 1);
+        }
+        close_all();
+    }
+}
+END_TEST
+
+int main(void)
+{
+    const struct fixture_case cases[] = {
+        {a_numeric_address_is_connected_to_without_a_look_up, IN_BOTH},
+        {a_port_at_which_nobody_listens_is_ECONNREFUSED, IN_BOTH},
+        {the_addresses_of_a_name_are_tried_until_one_answers, IN_BOTH},
+        {the_error_of_the_last_address_is_the_result, IN_SIMULATED},
+        {a_cancelled_connect_closes_its_socket, IN_SIMULATED},
+        {a_connect_that_was_cancelled_before_it_began_does_not_open_a_socket_for_long, IN_BOTH},
+        {a_timeout_ends_a_connect_to_a_listener_that_is_overrun, IN_SIMULATED},
+        {a_name_that_does_not_exist_is_ENOENT, IN_REAL},
+        {localhost_is_looked_up_beside_the_loop, IN_REAL},
+        {more_look_ups_than_there_may_be_at_once_are_EAGAIN_and_nothing_worse, IN_REAL},
+        {a_cancelled_look_up_ends_at_once, IN_REAL},
+        {connecting_in_a_hostile_world_leaves_nothing_behind, IN_SIMULATED},
+    };
+
+    return fixture_main("connect", cases, sizeof cases / sizeof *cases);
+}

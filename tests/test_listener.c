@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_listener.c - every connection that arrives is accepted once, or closed with the listener. */
+#include "net/listener.h"
+
+#include "net/socket_options.h"
+#include "runtime/timeout.h"
+#include "tests/fixture.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { MANY = 1000 };
+
+static struct rill_listener listener;
+static struct rill_accept accepting;
+static struct rill_connect connects[MANY];
+static struct rill_tcp clients[MANY], servers[MANY];
+static struct background connecting[MANY];
+static uint16_t port;
+
+static bool open_listener(int which, const struct sim_options *options)
+{
+    if (!fixture_open(which, options, NULL))
+        return false;
+    port = fixture_listen(&listener, NULL);
+    return true;
+}
+
+static void start_client(int i)
+{
+    struct rill_address address = loopback(port);
+
+    memset(&clients[i], 0, sizeof clients[i]);
+    background_start(&connecting[i], rill_tcp_connect_address(&clients[i], &connects[i], &address));
+}
+
+static void end_client(int i)
+{
+    ck_assert_int_eq(background_end(&connecting[i]), 0);
+    fixture_hang_up(&clients[i]);
+}
+
+static void accept_into(struct rill_tcp *tcp)
+{
+    expect(await(rill_tcp_accept(&listener, &accepting)) >= 0);
+    rill_tcp_adopt(tcp, (int)accepting.result);
+}
+
+static void close_listener(void)
+{
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+}
+
+START_TEST(port_0_is_a_free_port_that_the_listener_knows)
+{
+    struct rill_address address;
+
+    if (!open_listener(_i, NULL))
+        return;
+    ck_assert_int_eq(rill_listener_address(&listener, &address), 0);
+    ck_assert_int_eq(address.any.sa_family, AF_INET);
+    ck_assert_uint_eq(rill_address_port(&address), port);
+    ck_assert_uint_ne(port, 0);
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_port_that_is_taken_is_EADDRINUSE_and_leaves_no_descriptor)
+{
+    struct rill_listener second;
+    struct rill_address address;
+
+    if (!open_listener(_i, NULL))
+        return;
+    address = loopback(port);
+    ck_assert_int_eq(rill_listener_open(&second, &address, NULL), -EADDRINUSE);
+    ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 1);
+    close_listener();
+    ck_assert_int_eq(rill_listener_open(&second, &address, NULL), 0); /* now it is free */
+    ck_assert_int_eq(await(rill_listener_close(&second)), 0);
+    fixture_close();
+}
+END_TEST
+
+START_TEST(two_listeners_share_a_port_with_reuseport)
+{
+    const struct rill_listen_options shared = {.reuseport = true, .nodelay = true};
+    struct rill_listener second;
+    struct rill_address address;
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    address = loopback(fixture_listen(&listener, &shared));
+    ck_assert_int_eq(rill_listener_open(&second, &address, &shared), 0);
+    ck_assert_int_eq(await(rill_listener_close(&second)), 0);
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
+START_TEST(an_address_of_another_machine_and_an_unknown_congestion_control_are_errors)
+{
+    struct rill_address address;
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    ck_assert_int_eq(rill_address_parse(&address, "192.0.2.1", 0), 0);
+    ck_assert_int_eq(rill_listener_open(&listener, &address, NULL), -EADDRNOTAVAIL);
+    address = loopback(0);
+    ck_assert_int_eq(rill_listener_open(&listener, &address,
+                                        &(struct rill_listen_options){.congestion = "no such"}),
+                     -ENOENT);
+    ck_assert_int_eq(rill_listener_open(&listener, &address,
+                                        &(struct rill_listen_options){.congestion = "reno"}),
+                     0);
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
+START_TEST(tasks_that_accept_are_served_in_order)
+{
+    enum { TASKS = 5 };
+    static struct rill_accept accepts[TASKS];
+    static struct background tasks[TASKS];
+    struct rill_tcp tcp;
+
+    if (!open_listener(_i, NULL))
+        return;
+    for (int i = 0; i < TASKS; i++)
+        background_start(&tasks[i], rill_tcp_accept(&listener, &accepts[i]));
+    settle();
+    for (int i = 0; i < TASKS; i++) {
+        start_client(i);
+        settle();
+        for (int other = 0; other < TASKS; other++)
+            ck_assert_int_eq(rill_task_is_over(&tasks[other].task), other <= i);
+        rill_tcp_adopt(&tcp, (int)background_end(&tasks[i]));
+        fixture_hang_up(&tcp);
+        end_client(i);
+    }
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_cancelled_accept_in_the_middle_of_the_queue_holds_up_nobody)
+{
+    enum { TASKS = 3 };
+    static struct rill_accept accepts[TASKS];
+    static struct background tasks[TASKS];
+
+    if (!open_listener(_i, NULL))
+        return;
+    for (int i = 0; i < TASKS; i++)
+        background_start(&tasks[i], rill_tcp_accept(&listener, &accepts[i]));
+    settle();
+    rill_task_cancel(&tasks[0].task);
+    rill_task_cancel(&tasks[1].task);
+    ck_assert_int_eq(background_end(&tasks[0]), -ECANCELED);
+    ck_assert_int_eq(background_end(&tasks[1]), -ECANCELED);
+    start_client(0);
+    rill_tcp_adopt(&servers[0], (int)background_end(&tasks[2]));
+    ck_assert(servers[0].fd >= 0);
+    fixture_hang_up(&servers[0]);
+    end_client(0);
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_connection_whose_accept_was_cancelled_goes_to_the_next)
+{
+    struct background task;
+
+    if (!open_listener(_i, NULL))
+        return;
+    background_start(&task, rill_tcp_accept(&listener, &accepting));
+    settle();
+    rill_task_cancel(&task.task);
+    ck_assert_int_eq(background_end(&task), -ECANCELED);
+    for (int i = 0; i < 10; i++)
+        start_client(i);
+    settle(); /* they arrive while nobody accepts, for the accept stays in the kernel */
+    ck_assert_uint_gt(listener.held.count, 0);
+    for (int i = 0; i < 10; i++)
+        accept_into(&servers[i]);
+    for (int i = 0; i < 10; i++) {
+        fixture_hang_up(&servers[i]);
+        end_client(i);
+    }
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
+START_TEST(connections_that_nobody_took_are_closed_with_the_listener)
+{
+    struct background task;
+
+    if (!open_listener(_i, NULL))
+        return;
+    background_start(&task, rill_tcp_accept(&listener, &accepting));
+    settle();
+    rill_task_cancel(&task.task);
+    background_end(&task);
+    for (int i = 0; i < 20; i++)
+        start_client(i);
+    settle();
+    ck_assert_uint_gt(listener.held.count, 0);
+    close_listener();
+    for (int i = 0; i < 20; i++)
+        end_client(i);
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_listener_that_never_accepted_closes)
+{
+    if (!open_listener(_i, NULL))
+        return;
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
+/* One look at a crowd may take all of it; then the accept is withdrawn. */
+START_TEST(a_listener_that_holds_many_leaves_the_others_in_the_backlog_and_serves_all)
+{
+    enum { CROWD = 200 };
+    size_t held;
+
+    if (!open_listener(_i, NULL))
+        return;
+    accept_into((start_client(0), &servers[0]));
+    for (int i = 1; i < CROWD / 2; i++)
+        start_client(i);
+    settle();
+    held = listener.held.count;
+    ck_assert_uint_ge(held, RILL_LISTENER_HELD_MAX);
+    for (int i = CROWD / 2; i < CROWD; i++)
+        start_client(i);
+    settle();
+    ck_assert_uint_eq(listener.held.count, held);
+    for (int i = 1; i < CROWD; i++)
+        accept_into(&servers[i]);
+    for (int i = 0; i < CROWD; i++) {
+        fixture_hang_up(&servers[i]);
+        end_client(i);
+    }
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_thousand_connections_at_once)
+{
+    const struct sim_options options = {.fds_max = 3000, .latency_max_ns = 1000};
+    struct rlimit limit;
+    static struct rill_op op;
+    int count = MANY;
+    char byte = 0;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (_i == REAL && limit.rlim_cur < 2 * MANY + 100)
+        count = (int)(limit.rlim_cur - 100) / 2;
+    if (!open_listener(_i, &options))
+        return;
+    for (int i = 0; i < count; i++)
+        start_client(i);
+    for (int i = 0; i < count; i++)
+        accept_into(&servers[i]);
+    for (int i = 0; i < count; i++)
+        expect_eq(background_end(&connecting[i]), 0);
+    for (int i = 0; i < count; i++)
+        expect_eq(await(rill_tcp_send_all(&servers[i], &op, "x", 1)), 1);
+    for (int i = 0; i < count; i++) {
+        expect_eq(await(rill_tcp_recv(&clients[i], &op, &byte, 1)), 1);
+        fixture_hang_up(&clients[i]);
+        fixture_hang_up(&servers[i]);
+    }
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
+START_TEST(an_IPv6_listener_takes_IPv6_and_with_its_option_nothing_else)
+{
+    struct rill_address address, peer;
+    char text[RILL_ADDRESS_TEXT_MAX];
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    ck_assert_int_eq(rill_address_parse(&address, "::1", 0), 0);
+    if (_i == REAL && rill_listener_open(&listener, &address, NULL) == -EADDRNOTAVAIL) {
+        printf("skipped: this machine has no IPv6\n");
+        fixture_close();
+        return;
+    }
+    if (_i == REAL)
+        close_listener();
+    ck_assert_int_eq(
+        rill_listener_open(&listener, &address, &(struct rill_listen_options){.ip6_only = true}),
+        0);
+    ck_assert_int_eq(rill_listener_address(&listener, &address), 0);
+    background_start(&connecting[0], rill_tcp_connect_address(&clients[0], &connects[0], &address));
+    accept_into(&servers[0]);
+    ck_assert_int_eq(background_end(&connecting[0]), 0);
+    ck_assert_int_eq(rill_tcp_peer_address(&servers[0], &peer), 0);
+    ck_assert_int_eq(strncmp(rill_address_format(&peer, text), "[::1]:", 6), 0);
+    peer = loopback(rill_address_port(&address));
+    ck_assert_int_eq(await(rill_tcp_connect_address(&clients[1], &connects[1], &peer)),
+                     -ECONNREFUSED);
+    fixture_hang_up(&clients[0]);
+    fixture_hang_up(&servers[0]);
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
+/* ---- without descriptors ---- */
+
+START_TEST(a_listener_without_descriptors_pauses_and_serves_again_when_there_are_some)
+{
+    enum { FDS = 8, PEERS = 20 };
+    const struct sim_options options = {.fds_max = FDS};
+    struct sim_peer *peers[PEERS];
+    struct background task;
+    struct rill_sleep sleep;
+    size_t enters;
+    int accepted = 0;
+
+    open_listener(SIMULATED, &options);
+    for (int i = 0; i < PEERS; i++)
+        peers[i] = sim_peer_connect(fixture.sim, port);
+    for (; accepted < FDS - 1; accepted++)
+        accept_into(&servers[accepted]);
+    background_start(&task, rill_tcp_accept(&listener, &accepting));
+    enters = sim_enters(fixture.sim);
+    await(rill_sleep(&sleep, 10 * RILL_SECOND));
+    ck_assert(!rill_task_is_over(&task.task));
+    ck_assert_uint_ge(listener.shortages, 5);
+    ck_assert_uint_le(listener.shortages, 30); /* 1 ms, 2 ms, ... 1 s, 1 s */
+    ck_assert_uint_le(sim_enters(fixture.sim) - enters, 120);
+    fixture_hang_up(&servers[0]);
+    ck_assert_int_ge(background_end(&task), 0);
+    rill_tcp_adopt(&servers[0], (int)accepting.result);
+    for (accepted++; accepted < PEERS; accepted++) {
+        fixture_hang_up(&servers[accepted % (FDS - 1)]);
+        accept_into(&servers[accepted % (FDS - 1)]);
+    }
+    for (int i = 0; i < FDS - 1; i++)
+        fixture_hang_up(&servers[i]);
+    for (int i = 0; i < PEERS; i++)
+        ck_assert(sim_peer_connected(peers[i]));
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_pause_for_want_of_descriptors_can_be_cancelled_and_is_begun_by_the_next)
+{
+    const struct sim_options options = {.fds_max = 2};
+    struct background tasks[2];
+    struct rill_accept accepts[2];
+
+    open_listener(SIMULATED, &options);
+    sim_peer_connect(fixture.sim, port);
+    sim_peer_connect(fixture.sim, port);
+    accept_into(&servers[0]);
+    for (int i = 0; i < 2; i++)
+        background_start(&tasks[i], rill_tcp_accept(&listener, &accepts[i]));
+    settle();
+    rill_task_cancel(&tasks[0].task);
+    ck_assert_int_eq(background_end(&tasks[0]), -ECANCELED);
+    fixture_hang_up(&servers[0]);
+    ck_assert_int_ge(background_end(&tasks[1]), 0);
+    rill_tcp_adopt(&servers[0], (int)accepts[1].result);
+    fixture_hang_up(&servers[0]);
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
+START_TEST(errors_of_single_connections_do_not_end_a_listener)
+{
+    for (uint64_t seed = 1; seed < 50; seed++) {
+        const struct sim_options options = {
+            .seed = seed,
+            .accept_per_mille = 500,
+            .enomem_per_mille = 200,
+            .multishot_end_per_mille = 300,
+        };
+        struct sim_peer *peers[10];
+
+        open_listener(SIMULATED, &options);
+        for (int i = 0; i < 10; i++)
+            peers[i] = sim_peer_connect(fixture.sim, port);
+        for (int i = 0; i < 10; i++) {
+            accept_into(&servers[i]);
+            fixture_hang_up(&servers[i]);
+        }
+        settle();
+        for (int i = 0; i < 10; i++)
+            expect(sim_peer_ended(peers[i]));
+        close_listener();
+        fixture_close();
+    }
+}
+END_TEST
+
+START_TEST(a_listener_that_was_shut_down_tells_all_that_accept)
+{
+    struct background tasks[3];
+    struct rill_accept accepts[3];
+
+    if (!open_listener(_i, NULL))
+        return;
+    for (int i = 0; i < 3; i++)
+        background_start(&tasks[i], rill_tcp_accept(&listener, &accepts[i]));
+    settle();
+    ck_assert_int_eq(shutdown(listener.fd, SHUT_RDWR), 0);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(background_end(&tasks[i]), -EINVAL);
+    ck_assert_int_eq(await(rill_tcp_accept(&listener, &accepting)), -EINVAL);
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
+static void close_while_accepting(void)
+{
+    struct background task;
+
+    open_listener(SIMULATED, NULL);
+    background_start(&task, rill_tcp_accept(&listener, &accepting));
+    fixture_turn();
+    await(rill_listener_close(&listener));
+}
+
+START_TEST(closing_while_a_task_accepts_is_a_panic)
+{
+    fixture_expect_panic(close_while_accepting, "a listener is closed while a task accepts");
+}
+END_TEST
+
+int main(void)
+{
+    const struct fixture_case cases[] = {
+        {port_0_is_a_free_port_that_the_listener_knows, IN_BOTH},
+        {a_port_that_is_taken_is_EADDRINUSE_and_leaves_no_descriptor, IN_BOTH},
+        {two_listeners_share_a_port_with_reuseport, IN_BOTH},
+        {an_address_of_another_machine_and_an_unknown_congestion_control_are_errors, IN_REAL},
+        {tasks_that_accept_are_served_in_order, IN_BOTH},
+        {a_cancelled_accept_in_the_middle_of_the_queue_holds_up_nobody, IN_BOTH},
+        {a_connection_whose_accept_was_cancelled_goes_to_the_next, IN_BOTH},
+        {connections_that_nobody_took_are_closed_with_the_listener, IN_BOTH},
+        {a_listener_that_never_accepted_closes, IN_BOTH},
+        {a_listener_that_holds_many_leaves_the_others_in_the_backlog_and_serves_all, IN_BOTH},
+        {a_thousand_connections_at_once, IN_BOTH},
+        {an_IPv6_listener_takes_IPv6_and_with_its_option_nothing_else, IN_BOTH},
+        {a_listener_without_descriptors_pauses_and_serves_again_when_there_are_some, IN_SIMULATED},
+        {a_pause_for_want_of_descriptors_can_be_cancelled_and_is_begun_by_the_next, IN_SIMULATED},
+        {errors_of_single_connections_do_not_end_a_listener, IN_SIMULATED},
+        {a_listener_that_was_shut_down_tells_all_that_accept, IN_REAL},
+        {closing_while_a_task_accepts_is_a_panic, IN_SIMULATED},
+    };
+
+    return fixture_main("listener", cases, sizeof cases / sizeof *cases);
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_programs_ping.c - rill-ping measures good servers and says what is wrong with others. */
+#include "tests/bad_server.h"
+#include "tests/client.h"
+#include "tests/json_reader.h"
+#include "tests/programs.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct echo_server server;
+static struct process ping;
+static char url[URL_TEXT_MAX];
+
+/* The program ends with 1, prints no result and tells why in one line. */
+static void expect_failure(const char *why)
+{
+    int status = process_wait(&ping);
+
+    ck_assert_msg(status == 1, "status %d: %s", status, ping.err.text);
+    ck_assert_str_eq(ping.out.text, "");
+    ck_assert_msg(strstr(ping.err.text, why) != NULL, "%s", ping.err.text);
+    ck_assert_ptr_nonnull(strstr(ping.err.text, url));
+    ck_assert_ptr_eq(strchr(ping.err.text, '\n') + 1, ping.err.text + ping.err.size);
+}
+
+/* The program ends with 0 and prints its result as JSON, and nothing else. */
+static void expect_result(void)
+{
+    int status = process_wait(&ping);
+
+    ck_assert_msg(status == 0, "status %d: %s", status, ping.err.text);
+    ck_assert_str_eq(ping.err.text, "");
+    ck_assert_msg(json_is_object(ping.out.text), "no JSON object: %s", ping.out.text);
+    ck_assert_double_eq(json_number(ping.out.text, "errors"), 0);
+}
+
+/* Waits until so many of its connections have come to the server. */
+static void wait_for_connections(unsigned before, unsigned count)
+{
+    echo_server_expect_descriptors(&server, before + count);
+}
+
+/* ---- good servers ---- */
+
+START_TEST(every_size_and_depth_is_measured_without_errors)
+{
+    const char *const sizes[] = {"1", "64", "16k", "1m"};
+    const char *const times[] = {"100ms", "100ms", "100ms", "400ms"};
+    const char *const depths[] = {"1", "16"};
+    double requests;
+
+    ECHO_SERVER_START(&server);
+    url_of(server.port, url);
+    for (int i = 0; i < 4; i++) {
+        PROCESS_START(&ping, "bin/rill-ping", "-j", "-c", "3", "-s", sizes[i], "-d", depths[_i],
+                      "-t", times[i], "--warmup", "20ms", url);
+        expect_result();
+        requests = json_number(ping.out.text, "requests");
+        ck_assert_double_gt(requests, 0);
+        ck_assert_double_eq(json_number(ping.out.text, "connections"), 3);
+        ck_assert_double_eq(json_number(ping.out.text, "depth"), _i ? 16 : 1);
+        ck_assert_double_gt(json_number(ping.out.text, "requests_per_second"), 0);
+        ck_assert_double_gt(json_number(ping.out.text, "latency_us.min"), 0);
+        ck_assert_double_ge(json_number(ping.out.text, "latency_us.p50"),
+                            json_number(ping.out.text, "latency_us.min"));
+        ck_assert_double_ge(json_number(ping.out.text, "latency_us.p99"),
+                            json_number(ping.out.text, "latency_us.p50"));
+        ck_assert_double_ge(json_number(ping.out.text, "latency_us.max"),
+                            json_number(ping.out.text, "latency_us.p999"));
+    }
+    ck_assert_double_eq(json_number(echo_server_stop(&server), "connections"), 12);
+}
+END_TEST
+
+START_TEST(every_wait_policy_works_on_both_sides)
+{
+    const char *const policies[] = {"sleep", "adaptive", "spin"};
+
+    ECHO_SERVER_START(&server, "--wait", policies[_i], "--spin", "20us");
+    url_of(server.port, url);
+    PROCESS_START(&ping, "bin/rill-ping", "--json", "--wait", policies[_i], "-c", "4", "-t",
+                  "200ms", url);
+    expect_result();
+    ck_assert_double_gt(json_number(ping.out.text, "requests"), 0);
+    echo_server_stop(&server);
+}
+END_TEST
+
+START_TEST(the_report_for_people_says_how_many_and_how_fast)
+{
+    ECHO_SERVER_START(&server);
+    url_of(server.port, url);
+    PROCESS_START(&ping, "bin/rill-ping", "-c2", "-s100", "-d3", "-t100ms", url);
+    ck_assert_int_eq(process_wait(&ping), 0);
+    ck_assert_str_eq(ping.err.text, "");
+    ck_assert_ptr_nonnull(
+        strstr(ping.out.text, ": 2 connections, 100 bytes, 3 in flight on each\n"));
+    ck_assert_ptr_nonnull(strstr(ping.out.text, "requests/s"));
+    ck_assert_ptr_nonnull(strstr(ping.out.text, "latency p50 "));
+    echo_server_stop(&server);
+}
+END_TEST
+
+START_TEST(idle_connections_are_opened_and_send_nothing)
+{
+    const char *statistics;
+
+    ECHO_SERVER_START(&server);
+    url_of(server.port, url);
+    PROCESS_START(&ping, "bin/rill-ping", "--idle", "-j", "-c", "100", "-t", "200ms", url);
+    expect_result();
+    ck_assert_double_eq(json_number(ping.out.text, "requests"), 0);
+    statistics = echo_server_stop(&server);
+    ck_assert_double_eq(json_number(statistics, "connections"), 100);
+    ck_assert_double_eq(json_number(statistics, "messages"), 0);
+    ck_assert_double_eq(json_number(statistics, "errors"), 0);
+}
+END_TEST
+
+START_TEST(an_interrupt_ends_it_early_with_a_report)
+{
+    const char *const forms[] = {"--json", "--seconds=1h"};
+    unsigned before;
+
+    ECHO_SERVER_START(&server);
+    url_of(server.port, url);
+    before = process_descriptors(server.process.pid);
+    PROCESS_START(&ping, "bin/rill-ping", "-c", "5", "--seconds=1h", forms[_i], url);
+    wait_for_connections(before, 5);
+    sleep_ms(50);
+    process_signal(&ping, _i ? SIGTERM : SIGINT);
+    if (_i == 0) {
+        expect_result();
+        ck_assert_double_gt(json_number(ping.out.text, "requests"), 0);
+        ck_assert_double_lt(json_number(ping.out.text, "seconds"), PROCESS_LIMIT_MS / 1e3);
+    } else {
+        ck_assert_int_eq(process_wait(&ping), 0);
+        ck_assert_ptr_nonnull(strstr(ping.out.text, "requests/s"));
+    }
+    echo_server_stop(&server);
+}
+END_TEST
+
+/* A listener whose backlog is full does not answer to those that come then. */
+START_TEST(an_interrupt_ends_a_connect_that_hangs)
+{
+    uint16_t port;
+    int listener = bad_server_listen(&port, 0), filler = client_connect(port);
+
+    url_of(port, url);
+    PROCESS_START(&ping, "bin/rill-ping", "--json", url);
+    sleep_ms(300); /* for it to hang; if it does not yet, the signal waits for it */
+    process_signal(&ping, SIGINT);
+    ck_assert_int_eq(process_wait_within(&ping, 8000), 0);
+    ck_assert(json_is_object(ping.out.text));
+    ck_assert_double_eq(json_number(ping.out.text, "requests"), 0);
+    client_close(filler);
+    client_close(listener);
+}
+END_TEST
+
+/* ---- others ---- */
+
+START_TEST(a_port_at_which_nobody_listens_is_a_refused_connection)
+{
+    url_of(bad_server_absent(), url);
+    PROCESS_START(&ping, "bin/rill-ping", "-c", "3", url);
+    expect_failure("cannot connect: connection refused: no server listens there");
+}
+END_TEST
+
+START_TEST(a_wrong_byte_is_found_wherever_it_is)
+{
+    const uint64_t positions[] = {0, 64, 70000};
+    struct bad_server bad = {.manner = BAD_CORRUPTS, .position = positions[_i]};
+
+    bad_server_start(&bad);
+    url_of(bad.port, url);
+    PROCESS_START(&ping, "bin/rill-ping", "-s", _i < 2 ? "64" : "16k", "-d", "8", "-t", "1h", url);
+    expect_failure("a connection broke: a byte came back that was not sent");
+    bad_server_stop(&bad);
+}
+END_TEST
+
+START_TEST(a_server_that_ends_the_connection_early_is_an_error)
+{
+    const struct bad_server manners[] = {
+        {.manner = BAD_CLOSES, .position = 0},
+        {.manner = BAD_CLOSES, .position = 100},
+        {.manner = BAD_RESETS, .position = 1000},
+    };
+    struct bad_server bad = manners[_i];
+
+    bad_server_start(&bad);
+    url_of(bad.port, url);
+    PROCESS_START(&ping, "bin/rill-ping", "-d", "4", "-t", "1h", url);
+    expect_failure("a connection broke: ");
+    bad_server_stop(&bad);
+}
+END_TEST
+
+START_TEST(a_server_that_is_killed_is_an_error)
+{
+    unsigned before;
+
+    ECHO_SERVER_START(&server);
+    url_of(server.port, url);
+    before = process_descriptors(server.process.pid);
+    PROCESS_START(&ping, "bin/rill-ping", "-c", "10", "-d", "4", "-t", "1h", url);
+    wait_for_connections(before, 10);
+    sleep_ms(20);
+    process_kill(&server.process);
+    expect_failure("a connection broke: ");
+}
+END_TEST
+
+/* It ends by itself, with or without a failure, and not by a panic. */
+START_TEST(a_server_that_never_answers_is_not_waited_for_for_ever)
+{
+    struct bad_server bad = {.manner = _i ? BAD_NEVER_READS : BAD_NEVER_ANSWERS};
+    int status;
+
+    bad_server_start(&bad);
+    url_of(bad.port, url);
+    PROCESS_START(&ping, "bin/rill-ping", "-s", "1m", "-d", "16", "-t", "100ms", url);
+    status = process_wait_within(&ping, 12000);
+    ck_assert_msg(status == 0 || status == 1, "status %d: %s", status, ping.err.text);
+    bad_server_stop(&bad);
+}
+END_TEST
+
+int main(void)
+{
+    const struct program_test tests[] = {
+        {every_size_and_depth_is_measured_without_errors, 2},
+        {every_wait_policy_works_on_both_sides, 3},
+        {the_report_for_people_says_how_many_and_how_fast, 1},
+        {idle_connections_are_opened_and_send_nothing, 1},
+        {an_interrupt_ends_it_early_with_a_report, 2},
+        {an_interrupt_ends_a_connect_that_hangs, 1},
+        {a_port_at_which_nobody_listens_is_a_refused_connection, 1},
+        {a_wrong_byte_is_found_wherever_it_is, 3},
+        {a_server_that_ends_the_connection_early_is_an_error, 3},
+        {a_server_that_is_killed_is_an_error, 1},
+        {a_server_that_never_answers_is_not_waited_for_for_ever, 2},
+    };
+
+    return programs_main("programs_ping", tests, sizeof tests / sizeof tests[0]);
+}

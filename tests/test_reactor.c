@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_reactor.c - full queues, failing calls and waiting slow a runtime down, and lose nothing. */
+#include "io/reactor.h"
+
+#include "io/file.h"
+#include "runtime/task.h"
+#include "tests/fixture.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MANY = 300 };
+
+static struct rill_tcp one, other;
+static struct rill_op op, recv_op;
+static struct background receiving;
+static char buffer[64];
+
+static struct rill_reactor *reactor(void)
+{
+    return &fixture.runtime->reactor;
+}
+
+/* ---- queues ---- */
+
+static struct background reads[MANY];
+static struct rill_op read_ops[MANY];
+static char read_bytes[MANY][8];
+
+/* Reads MANY pieces of one file at the same time. */
+static void read_many(void)
+{
+    char path[] = "/tmp/rill-reactor-XXXXXX", bytes[MANY * 8];
+    struct rill_file file = {.fd = -1};
+
+    pattern_fill(bytes, 0, sizeof bytes);
+    if (fixture.sim) {
+        sim_file_put(fixture.sim, path, bytes, sizeof bytes);
+    } else {
+        int fd = mkstemp(path);
+
+        ck_assert_int_eq(write(fd, bytes, sizeof bytes), sizeof bytes);
+        close(fd);
+    }
+    ck_assert_int_eq(await(rill_file_open(&file, path, O_RDONLY, 0)), 0);
+    for (int i = 0; i < MANY; i++)
+        background_start(&reads[i],
+                         rill_file_read_at(&file, &read_ops[i], read_bytes[i], 8, (uint64_t)i * 8));
+    for (int i = 0; i < MANY; i++) {
+        expect_eq(background_end(&reads[i]), 8);
+        expect(pattern_is(read_bytes[i], (uint64_t)i * 8, 8));
+        expect_eq(reads[i].polls, 2);
+    }
+    ck_assert_int_eq(await(rill_file_close(&file)), 0);
+    if (!fixture.sim)
+        unlink(path);
+}
+
+START_TEST(hundreds_of_operations_go_through_a_queue_of_four)
+{
+    if (!fixture_open(_i, NULL, &(struct rill_runtime_options){.sq_entries = 4, .cq_entries = 8}))
+        return;
+    read_many();
+    ck_assert_uint_ge(reactor()->stats.submissions, MANY);
+    fixture_close();
+}
+END_TEST
+
+START_TEST(hundreds_of_completions_overflow_a_queue_of_two_and_all_arrive)
+{
+    const struct sim_options options = {.cq_entries_max = 2, .delay_max_ns = 1000};
+
+    if (!fixture_open(_i, &options,
+                      &(struct rill_runtime_options){.sq_entries = 1, .cq_entries = 2}))
+        return;
+    read_many();
+    if (_i == SIMULATED)
+        ck_assert_uint_gt(sim_overflows(fixture.sim), 0);
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_kernel_that_takes_part_of_the_queue_is_asked_again)
+{
+    for (uint64_t seed = 1; seed < 30; seed++) {
+        const struct sim_options options = {
+            .seed = seed,
+            .shuffle = true,
+            .delay_max_ns = 10000,
+            .submit_eagain_per_mille = 300,
+            .submit_ebusy_per_mille = 500,
+            .enter_eintr_per_mille = 300,
+            .overflow_per_mille = 300,
+        };
+
+        fixture_open(SIMULATED, &options,
+                     &(struct rill_runtime_options){.sq_entries = 4, .cq_entries = 4});
+        read_many();
+        fixture_close();
+    }
+}
+END_TEST
+
+/* ---- calls that fail ---- */
+
+static void open_pair(int which, const struct rill_runtime_options *options)
+{
+    fixture_open(which, NULL, options);
+    fixture_pair(&one, &other);
+}
+
+static void close_pair(void)
+{
+    fixture_hang_up(&one);
+    fixture_hang_up(&other);
+    fixture_close();
+}
+
+START_TEST(an_enter_that_was_interrupted_or_refused_for_now_is_no_failure)
+{
+    static const int errors[] = {-EINTR, -EAGAIN, -EBUSY};
+
+    for (size_t i = 0; i < 3; i++) {
+        open_pair(_i, NULL);
+        for (unsigned times = 1; times < 4; times++) {
+            fixture_fail_enters(errors[i], times);
+            ck_assert_int_eq(await(rill_tcp_send_all(&one, &op, "x", 1)), 1);
+            fixture_fail_enters(errors[i], times);
+            ck_assert_int_eq(await(rill_tcp_recv(&other, &op, buffer, 1)), 1);
+        }
+        close_pair();
+    }
+}
+END_TEST
+
+/* The fifth operation finds the queue of four full twice: the kernel is short of
+ * memory. Then it takes the four, of which none will ever complete without the
+ * fifth. */
+START_TEST(the_runtime_does_not_sleep_while_operations_wait_for_a_place)
+{
+    enum { WAITING = 4 };
+    static struct rill_tcp left[WAITING], right[WAITING];
+    static struct rill_op recvs[WAITING];
+    static struct background tasks[WAITING], sending;
+
+    if (!fixture_open(_i, NULL, &(struct rill_runtime_options){.sq_entries = 4, .cq_entries = 8}))
+        return;
+    for (int i = 0; i < WAITING; i++)
+        fixture_pair(&left[i], &right[i]);
+    for (int i = 0; i < WAITING; i++)
+        background_start(&tasks[i], rill_tcp_recv(&left[i], &recvs[i], &buffer[i], 1));
+    background_start(&sending, rill_tcp_send_all(&right[0], &op, "x", 1));
+    fixture_fail_enters(-EAGAIN, 2);
+    ck_assert_int_eq(background_end(&tasks[0]), 1);
+    ck_assert_int_eq(background_end(&sending), 1);
+    for (int i = 1; i < WAITING; i++) {
+        ck_assert_int_eq(await(rill_tcp_send_all(&right[i], &op, "x", 1)), 1);
+        ck_assert_int_eq(background_end(&tasks[i]), 1);
+    }
+    for (int i = 0; i < WAITING; i++) {
+        fixture_hang_up(&left[i]);
+        fixture_hang_up(&right[i]);
+    }
+    fixture_close();
+}
+END_TEST
+
+static void fail_for_good(void)
+{
+    open_pair(SIMULATED, NULL);
+    fixture_fail_enters(-EBADF, 1000);
+    await(rill_tcp_send_all(&one, &op, "x", 1));
+}
+
+START_TEST(an_enter_that_fails_for_good_is_a_panic_with_its_number)
+{
+    fixture_expect_panic(fail_for_good, "the driver failed: error 9");
+}
+END_TEST
+
+/* ---- waiting ---- */
+
+static bool can_spin(void)
+{
+    return sysconf(_SC_NPROCESSORS_ONLN) > 1;
+}
+
+START_TEST(an_idle_runtime_is_silent)
+{
+    struct rill_sleep sleep;
+    size_t enters;
+
+    open_pair(SIMULATED, NULL);
+    background_start(&receiving, rill_tcp_recv(&one, &recv_op, buffer, 1));
+    await(rill_sleep(&sleep, RILL_SECOND));
+    enters = sim_enters(fixture.sim);
+    await(rill_sleep(&sleep, 3600 * RILL_SECOND));
+    ck_assert_uint_le(sim_enters(fixture.sim) - enters, 12); /* one a level of the wheel */
+    ck_assert_uint_eq(receiving.polls, 1);
+    ck_assert_int_eq(await(rill_tcp_send_all(&other, &op, "x", 1)), 1);
+    ck_assert_int_eq(background_end(&receiving), 1);
+    close_pair();
+}
+END_TEST
+
+START_TEST(looking_out_makes_no_system_call)
+{
+    struct rill_sleep sleep;
+    size_t enters;
+
+    open_pair(SIMULATED, &(struct rill_runtime_options){.wait_policy = RILL_WAIT_SPIN});
+    enters = sim_enters(fixture.sim);
+    await(rill_sleep(&sleep, 20 * RILL_MILLISECOND));
+    ck_assert_uint_le(sim_enters(fixture.sim) - enters, 4);
+    if (can_spin())
+        ck_assert_uint_eq(reactor()->stats.sleeps, 0);
+    close_pair();
+}
+END_TEST
+
+static void send_byte(struct sim *sim, void *peer)
+{
+    (void)sim;
+    sim_peer_send(peer, "x", 1);
+}
+
+/* Has a byte arrive delay_ns after somebody waits for it. */
+static void await_byte_after(int64_t delay_ns, enum rill_wait_policy policy)
+{
+    struct rill_listener listener;
+    struct rill_accept accept;
+    struct sim_peer *peer;
+    uint16_t port;
+
+    fixture_open(SIMULATED, NULL, &(struct rill_runtime_options){.wait_policy = policy});
+    port = fixture_listen(&listener, NULL);
+    peer = sim_peer_connect(fixture.sim, port);
+    ck_assert_int_ge(await(rill_tcp_accept(&listener, &accept)), 0);
+    rill_tcp_adopt(&one, (int)accept.result);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    memset(&reactor()->stats, 0, sizeof reactor()->stats);
+    sim_at(fixture.sim, sim_now(fixture.sim) + delay_ns, send_byte, peer);
+    ck_assert_int_eq(await(rill_tcp_recv(&one, &op, buffer, 1)), 1);
+}
+
+static void close_byte(void)
+{
+    fixture_hang_up(&one);
+    fixture_close();
+}
+
+START_TEST(adaptive_waiting_looks_out_first_and_sleeps_when_nothing_comes)
+{
+    if (!can_spin())
+        return;
+    await_byte_after(20 * RILL_MICROSECOND, RILL_WAIT_ADAPTIVE);
+    ck_assert_uint_ge(reactor()->stats.spins_hit, 1);
+    ck_assert_uint_eq(reactor()->stats.sleeps, 0);
+    close_byte();
+    await_byte_after(20 * RILL_MILLISECOND, RILL_WAIT_ADAPTIVE);
+    ck_assert_uint_eq(reactor()->stats.spins_missed, 1);
+    ck_assert_uint_eq(reactor()->stats.sleeps, 1);
+    close_byte();
+    await_byte_after(20 * RILL_MICROSECOND, RILL_WAIT_SLEEP);
+    ck_assert_uint_eq(reactor()->stats.spins_hit + reactor()->stats.spins_missed, 0);
+    close_byte();
+}
+END_TEST
+
+START_TEST(every_way_of_waiting_works_on_the_real_ring)
+{
+    for (unsigned policy = RILL_WAIT_SLEEP; policy <= RILL_WAIT_SPIN; policy++) {
+        if (!fixture_open(REAL, NULL,
+                          &(struct rill_runtime_options){
+                              .wait_policy = (enum rill_wait_policy)policy, .spin_ns = 1000}))
+            return;
+        fixture_pair(&one, &other);
+        for (int i = 0; i < 100; i++) {
+            background_start(&receiving, rill_tcp_recv(&one, &recv_op, buffer, 1));
+            ck_assert_int_eq(await(rill_tcp_send_all(&other, &op, "x", 1)), 1);
+            ck_assert_int_eq(background_end(&receiving), 1);
+        }
+        settle();
+        close_pair();
+    }
+}
+END_TEST
+
+START_TEST(a_runtime_that_spins_submits_again_what_the_kernel_did_not_take)
+{
+    open_pair(SIMULATED, &(struct rill_runtime_options){.wait_policy = RILL_WAIT_SPIN});
+    fixture_fail_enters(-EAGAIN, 1);
+    ck_assert_int_eq(await(rill_tcp_send_all(&one, &op, "x", 1)), 1);
+    close_pair();
+}
+END_TEST
+
+/* ---- a runtime's life ---- */
+
+START_TEST(options_out_of_range_are_EINVAL)
+{
+    static const struct rill_runtime_options wrong[] = {
+        {.sq_entries = 3},
+        {.sq_entries = 65536},
+        {.cq_entries = 100},
+        {.cq_entries = 131072},
+        {.sq_entries = 64, .cq_entries = 32},
+        {.buffer_count = 1000},
+        {.buffer_count = 65536},
+        {.buffer_size = (size_t)2 << 30},
+        {.spin_ns = -1},
+    };
+    static const struct rill_runtime_options right[] = {
+        {.sq_entries = 1, .cq_entries = 1},
+        {.sq_entries = 32768, .cq_entries = 65536},
+        {.buffer_count = 1, .buffer_size = 1},
+        {.buffer_count = 32768, .buffer_size = 16},
+    };
+
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct rill_runtime *runtime = (void *)1;
+
+        expect_eq(rill_runtime_create(&runtime, &wrong[i]), -EINVAL);
+        expect(!runtime);
+    }
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        fixture_open(SIMULATED, NULL, &right[i]);
+        fixture_close();
+    }
+}
+END_TEST
+
+START_TEST(a_thread_has_one_runtime)
+{
+    struct rill_runtime *second;
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    ck_assert_int_eq(rill_runtime_create(&second, NULL), -EBUSY);
+    fixture_close();
+    if (fixture_open(_i, NULL, NULL)) /* and another one after it */
+        fixture_close();
+}
+END_TEST
+
+START_TEST(a_kernel_that_refuses_is_explained_with_what_to_do)
+{
+    static const struct {
+        int error;
+        const char *says;
+    } cases[] = {
+        {-EPERM, "kernel.io_uring_disabled"},
+        {-ENOSYS, "Linux 6.1"},
+        {-ENOMEM, "memory"},
+        {-EMFILE, "open files"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sim *sim = sim_create(&(struct sim_options){.setup_error = cases[i].error});
+        struct rill_runtime *runtime;
+        int error = rill_runtime_create(&runtime,
+                                        &(struct rill_runtime_options){.kernel = sim_kernel(sim)});
+
+        ck_assert_int_eq(error, cases[i].error);
+        ck_assert_ptr_null(runtime);
+        ck_assert_ptr_nonnull(strstr(rill_runtime_explain(error), cases[i].says));
+        sim_destroy(sim);
+    }
+    ck_assert_ptr_nonnull(strstr(rill_runtime_explain(-EBUSY), "already"));
+    ck_assert_ptr_nonnull(strstr(rill_runtime_explain(-EINVAL), "powers of two"));
+    rill_runtime_destroy(NULL);
+}
+END_TEST
+
+static void destroy_with_a_task(void)
+{
+    open_pair(SIMULATED, NULL);
+    background_start(&receiving, rill_tcp_recv(&one, &recv_op, buffer, 1));
+    fixture_turn();
+    rill_runtime_destroy(fixture.runtime);
+}
+
+START_TEST(ending_a_runtime_with_a_task_alive_is_a_panic_that_names_what_it_waits_for)
+{
+    fixture_expect_panic(destroy_with_a_task, "a runtime was ended with 1 tasks alive");
+    fixture_expect_panic(destroy_with_a_task, "background_poll");
+    fixture_expect_panic(destroy_with_a_task, "receive");
+}
+END_TEST
+
+static void destroy_with_a_receive_armed(void)
+{
+    static struct rill_borrow borrow;
+
+    open_pair(SIMULATED, NULL);
+    background_start(&receiving, rill_tcp_recv_borrowed(&one, &borrow));
+    fixture_turn();
+    rill_task_cancel(&receiving.task);
+    background_end(&receiving);
+    rill_runtime_destroy(fixture.runtime);
+}
+
+START_TEST(ending_a_runtime_with_an_operation_in_flight_is_a_panic)
+{
+    fixture_expect_panic(destroy_with_a_receive_armed, "operations in flight");
+}
+END_TEST
+
+/* A task that sleeps, then ends; when it is cancelled it may take long to end, and
+ * may spawn another one on its way. */
+struct stubborn {
+    struct rill_task task;
+    struct rill_sleep sleep;
+    int64_t sleeps_ns;
+    int spawns;
+    bool *was_cancelled;
+};
+
+static enum rill_poll stubborn_poll(struct rill_future *self, struct rill_task *task);
+
+static void spawn_stubborn(int64_t sleeps_ns, int spawns, bool *was_cancelled)
+{
+    struct stubborn *stubborn = rill_task_alloc(sizeof *stubborn);
+
+    stubborn->sleeps_ns = sleeps_ns;
+    stubborn->spawns = spawns;
+    stubborn->was_cancelled = was_cancelled;
+    rill_task_spawn(&stubborn->task, stubborn_poll);
+    rill_task_detach(&stubborn->task);
+}
+
+static enum rill_poll stubborn_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct stubborn *stubborn = rill_container_of(self, struct stubborn, task.future);
+
+    RILL_BEGIN();
+    RILL_AWAIT(rill_sleep(&stubborn->sleep, stubborn->sleeps_ns));
+    if (stubborn->sleep.result < 0)
+        *stubborn->was_cancelled = true;
+    if (stubborn->spawns > 0)
+        spawn_stubborn(stubborn->sleeps_ns, stubborn->spawns - 1, stubborn->was_cancelled);
+    RILL_END();
+}
+
+START_TEST(a_shutdown_lets_tasks_end_by_themselves_while_the_grace_lasts)
+{
+    bool cancelled = false;
+    int64_t begin;
+
+    fixture_open(SIMULATED, NULL, NULL);
+    begin = rill_now();
+    spawn_stubborn(10 * RILL_MILLISECOND, 3, &cancelled);
+    rill_runtime_shutdown(fixture.runtime, RILL_SECOND);
+    ck_assert(!cancelled);
+    ck_assert_int_ge(sim_now(fixture.sim) - begin, 40 * RILL_MILLISECOND);
+    ck_assert_int_lt(sim_now(fixture.sim) - begin, 50 * RILL_MILLISECOND);
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_shutdown_cancels_what_does_not_end_and_what_that_spawns)
+{
+    bool cancelled = false;
+    int64_t begin;
+
+    fixture_open(SIMULATED, NULL, NULL);
+    begin = rill_now();
+    for (int i = 0; i < 5; i++)
+        spawn_stubborn(3600 * RILL_SECOND, i, &cancelled);
+    rill_runtime_shutdown(fixture.runtime, RILL_SECOND);
+    ck_assert(cancelled);
+    ck_assert_int_ge(sim_now(fixture.sim) - begin, RILL_SECOND);
+    ck_assert_int_lt(sim_now(fixture.sim) - begin, 2 * RILL_SECOND);
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_shutdown_without_grace_cancels_at_once_and_one_without_limit_never_does)
+{
+    bool cancelled = false;
+
+    fixture_open(SIMULATED, NULL, NULL);
+    spawn_stubborn(RILL_SECOND, 0, &cancelled);
+    rill_runtime_shutdown(fixture.runtime, 0);
+    ck_assert(cancelled);
+    cancelled = false;
+    spawn_stubborn(RILL_SECOND, 0, &cancelled);
+    rill_runtime_shutdown(fixture.runtime, RILL_NEVER);
+    ck_assert(!cancelled);
+    rill_runtime_shutdown(fixture.runtime, RILL_SECOND); /* nothing is left to do */
+    fixture_close();
+}
+END_TEST
+
+static enum rill_poll block_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_sleep sleep;
+
+    RILL_BEGIN();
+    await(rill_sleep(&sleep, 1));
+    RILL_END();
+}
+
+static void block_in_a_task(void)
+{
+    struct rill_future future;
+
+    fixture_open(SIMULATED, NULL, NULL);
+    await(rill_future_init(&future, block_poll));
+}
+
+START_TEST(a_task_that_blocks_its_own_thread_is_a_panic)
+{
+    fixture_expect_panic(block_in_a_task, "await instead");
+}
+END_TEST
+
+int main(void)
+{
+    const struct fixture_case cases[] = {
+        {hundreds_of_operations_go_through_a_queue_of_four, IN_BOTH},
+        {hundreds_of_completions_overflow_a_queue_of_two_and_all_arrive, IN_BOTH},
+        {a_kernel_that_takes_part_of_the_queue_is_asked_again, IN_SIMULATED},
+        {an_enter_that_was_interrupted_or_refused_for_now_is_no_failure, IN_SIMULATED},
+        {the_runtime_does_not_sleep_while_operations_wait_for_a_place, IN_SIMULATED},
+        {an_enter_that_fails_for_good_is_a_panic_with_its_number, IN_SIMULATED},
+        {an_idle_runtime_is_silent, IN_SIMULATED},
+        {looking_out_makes_no_system_call, IN_SIMULATED},
+        {adaptive_waiting_looks_out_first_and_sleeps_when_nothing_comes, IN_SIMULATED},
+        {every_way_of_waiting_works_on_the_real_ring, IN_REAL},
+        {a_runtime_that_spins_submits_again_what_the_kernel_did_not_take, IN_SIMULATED},
+        {options_out_of_range_are_EINVAL, IN_SIMULATED},
+        {a_thread_has_one_runtime, IN_BOTH},
+        {a_kernel_that_refuses_is_explained_with_what_to_do, IN_SIMULATED},
+        {ending_a_runtime_with_a_task_alive_is_a_panic_that_names_what_it_waits_for, IN_SIMULATED},
+        {ending_a_runtime_with_an_operation_in_flight_is_a_panic, IN_SIMULATED},
+        {a_shutdown_lets_tasks_end_by_themselves_while_the_grace_lasts, IN_SIMULATED},
+        {a_shutdown_cancels_what_does_not_end_and_what_that_spawns, IN_SIMULATED},
+        {a_shutdown_without_grace_cancels_at_once_and_one_without_limit_never_does, IN_SIMULATED},
+        {a_task_that_blocks_its_own_thread_is_a_panic, IN_SIMULATED},
+    };
+
+    return fixture_main("reactor", cases, sizeof cases / sizeof *cases);
+}
