@@ -52,7 +52,7 @@ int main(int argc, char **argv)
     }
     snprintf(line, sizeof line, "%s\n", argv[3]);
     client.host = argv[1];
-    client.port = (uint16_t)atoi(argv[2]);
+    client.port = (uint16_t)strtoul(argv[2], NULL, 10);
     client.line = line;
     status = rill_main(
         rill_timeout(&client.timeout, 5 * RILL_SECOND, rill_future_init(&client.future, ask_poll)));

@@ -80,7 +80,7 @@ static bool answer(struct session *session)
     const char *text = session->line.text;
 
     if (strncmp(text, "add ", 4) == 0)
-        sum += atoi(text + 4);
+        sum += strtol(text + 4, NULL, 10);
     else if (strncmp(text, "sum", 3) != 0)
         return false;
     snprintf(session->answer, sizeof session->answer, "%" PRId64 "\n", sum);

@@ -16,6 +16,9 @@ struct fixture fixture = {.step = -1};
 
 /* ---- failures ---- */
 
+/* Also called when the process has crashed: it is at its end, and the trace is worth
+ * the risk of printing it.
+ * NOLINTBEGIN(bugprone-signal-handler,cert-sig30-c) */
 static void tell_how(void)
 {
     const char *name = program_invocation_short_name;
@@ -31,6 +34,7 @@ static void tell_how(void)
             strncmp(name, "test_", 5) == 0 ? name + 5 : name);
     fixture.seeded = false;
 }
+/* NOLINTEND(bugprone-signal-handler,cert-sig30-c) */
 
 static void on_crash(int number)
 {
@@ -208,6 +212,7 @@ static void check_nothing_is_left(void)
     expect_eq(reactor->ops_in_flight, 0);
     expect_eq(reactor->fds_open, 0);
     expect_eq(reactor->buffers.in_use, 0);
+    expect_eq(reactor->buffers.private_in_use, 0);
     expect(rill_list_is_empty(&reactor->backlog));
     expect(rill_list_is_empty(&reactor->buffers.starved));
     if (!fixture.sim)

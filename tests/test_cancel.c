@@ -49,6 +49,7 @@ static struct {
     struct rill_timeout timeout;
     char bytes[TOTAL + 100];
     size_t at;     /* bytes received, in order */
+    bool broken;   /* the stream was given up: who takes part sees an error */
     bool notified; /* rill_notify_one found somebody */
     int fds[2];    /* a counter, or a pipe */
     char url[40], path[100];
@@ -90,6 +91,8 @@ static enum rill_poll feeder_poll(struct rill_future *self, struct rill_task *ta
         if (feed->size > TOTAL - feed->at)
             feed->size = TOTAL - feed->at;
         RILL_AWAIT(rill_tcp_send_all(&my.other, &feed->op, feed->bytes + feed->at, feed->size));
+        if (feed->op.result < 0 && my.broken)
+            RILL_RETURN(0);
         expect_eq(feed->op.result, feed->size);
         feed->at += feed->size;
     }
@@ -116,8 +119,8 @@ static enum rill_poll drainer_poll(struct rill_future *self, struct rill_task *t
     for (;;) {
         RILL_AWAIT(rill_sleep(&drain->pause, moment()));
         RILL_AWAIT(rill_tcp_recv(&my.other, &drain->op, drain->bytes, sizeof drain->bytes));
-        expect(drain->op.result >= 0);
-        if (drain->op.result == 0)
+        expect(drain->op.result >= 0 || my.broken);
+        if (drain->op.result <= 0)
             break;
         expect(pattern_is(drain->bytes, drain->at, (size_t)drain->op.result));
         drain->at += (size_t)drain->op.result;
@@ -322,6 +325,66 @@ static void after_close_tcp(int64_t result)
     expect_eq(result, 0);
     expect(!my.one.is_open);
     hang_up_both();
+}
+
+/* ---- sending on what was borrowed ---- */
+
+static void start_relay(void)
+{
+    start_feeder();
+    rill_task_spawn(&drainer.task, drainer_poll);
+    expect(await(recv_borrowed()) > 0);
+    my.at = (size_t)my.borrow.result;
+}
+
+static struct rill_future *send_borrowed(void)
+{
+    return rill_tcp_send_borrowed(&my.one, &my.borrow);
+}
+
+static void after_send_borrowed(int64_t result)
+{
+    expect(result == (int64_t)my.at || result == -ECANCELED);
+    expect_eq(my.borrow.data == NULL, result >= 0);
+    if (result < 0)
+        expect_eq(await(rill_tcp_send_all(&my.one, &my.op, my.borrow.data, my.at)), my.at);
+    rill_borrow_give_back(&my.borrow);
+    for (;;) { /* the rest goes the same way */
+        int64_t size = await(rill_tcp_recv_borrowed(&my.one, &my.borrow));
+
+        if (size == 0)
+            break;
+        my.at += (size_t)size;
+        expect_eq(await(rill_tcp_send_borrowed(&my.one, &my.borrow)), size);
+    }
+    expect_eq(await(rill_tcp_flush(&my.one)), 0);
+    expect_eq(await(rill_tcp_finish_sending(&my.one, &my.op)), 0);
+    expect_eq(await(rill_task_join(&feeder.join, &feeder.task)), 0);
+    expect_eq(await(rill_task_join(&drainer.join, &drainer.task)), TOTAL);
+    hang_up_both();
+}
+
+static void start_relay_in_line(void)
+{
+    start_relay();
+    expect_eq(await(send_borrowed()), my.at);
+}
+
+static struct rill_future *flush(void)
+{
+    return rill_tcp_flush(&my.one);
+}
+
+/* Cancelling gives up what was not sent, and with it the stream. */
+static void after_flush(int64_t result)
+{
+    expect(result == 0 || result == -ECANCELED);
+    my.broken = true;
+    fixture_hang_up(&my.one);
+    await(rill_task_join(&feeder.join, &feeder.task));
+    expect(await(rill_task_join(&drainer.join, &drainer.task)) <= (int64_t)my.at);
+    expect(result < 0 || drainer.at <= my.at);
+    fixture_hang_up(&my.other);
 }
 
 /* ---- combinators around a receive ---- */
@@ -901,6 +964,8 @@ static const struct operation {
     {"send", IN_BOTH, start_drainer, send_some, after_send, false},
     {"send_all", IN_BOTH, start_drainer, send_all, after_send_all, false},
     {"send_vectored", IN_BOTH, start_drainer, send_vectored, after_send_vectored, false},
+    {"send_borrowed", IN_BOTH, start_relay, send_borrowed, after_send_borrowed, false},
+    {"flush", IN_BOTH, start_relay_in_line, flush, after_flush, false},
     {"finish_sending", IN_BOTH, start_drainer, finish_sending, after_finish_sending, false},
     {"tcp_close", IN_BOTH, start_quiet_pair, close_tcp, after_close_tcp, false},
     {"timeout", IN_BOTH, start_feeder, recv_with_timeout, after_recv_with_timeout, false},

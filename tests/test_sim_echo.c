@@ -54,7 +54,7 @@ struct echo {
     struct rill_tcp peer;
     struct rill_op recv, send;
     struct rill_borrow borrow;
-    bool borrows;
+    enum { COPIES, BORROWS, SENDS_ON } manner;
     size_t place; /* in echoes */
     int64_t error;
     char buffer[300];
@@ -80,15 +80,20 @@ static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task
 
     RILL_BEGIN();
     enlist(echo);
-    echo->borrows = dice(2);
+    echo->manner = dice(3);
     for (;;) {
-        if (echo->borrows) {
+        if (echo->manner != COPIES) {
             RILL_AWAIT(rill_tcp_recv_borrowed(&echo->peer, &echo->borrow));
             echo->error = echo->borrow.result;
             if (echo->error <= 0)
                 break;
-            RILL_AWAIT(rill_tcp_send_all(&echo->peer, &echo->send, echo->borrow.data,
-                                         (size_t)echo->borrow.result));
+            if (echo->manner == SENDS_ON) {
+                RILL_AWAIT(rill_tcp_send_borrowed(&echo->peer, &echo->borrow));
+                echo->send.result = echo->borrow.result;
+            } else {
+                RILL_AWAIT(rill_tcp_send_all(&echo->peer, &echo->send, echo->borrow.data,
+                                             (size_t)echo->borrow.result));
+            }
             rill_borrow_give_back(&echo->borrow);
         } else {
             RILL_AWAIT(
@@ -103,7 +108,8 @@ static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task
         if (echo->error < 0)
             break;
     }
-    if (echo->error < 0)
+    RILL_AWAIT(rill_tcp_flush(&echo->peer));
+    if (echo->error < 0 || echo->peer.sender.op.result < 0)
         server_errors++;
     RILL_AWAIT(rill_tcp_close(&echo->peer));
     echoes[echo->place] = NULL;

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_server.c - a server gives each connection a task, and goes without taking them along. */
+#include "net/server.h"
+
+#include "runtime/timeout.h"
+#include "tests/fixture.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct echo {
+    struct rill_task task;
+    int before; /* the connection need not come first */
+    struct rill_tcp peer;
+    struct rill_op recv, send;
+    char buffer[4096];
+};
+
+static unsigned echoes_begun, echoes_over;
+
+static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct echo *echo = rill_container_of(self, struct echo, task.future);
+
+    RILL_BEGIN();
+    expect_eq(echo->before, 0);
+    echoes_begun++;
+    for (;;) {
+        RILL_AWAIT(rill_tcp_recv(&echo->peer, &echo->recv, echo->buffer, sizeof echo->buffer));
+        if (echo->recv.result <= 0)
+            break;
+        RILL_AWAIT(
+            rill_tcp_send_all(&echo->peer, &echo->send, echo->buffer, (size_t)echo->recv.result));
+        if (echo->send.result < 0)
+            break;
+    }
+    RILL_AWAIT(rill_tcp_close(&echo->peer));
+    echoes_over++;
+    RILL_END();
+}
+
+static struct rill_server server;
+static struct background serving;
+static uint16_t port;
+
+static struct rill_future *serve(const char *url)
+{
+    return rill_serve(&server, url, RILL_SERVICE(struct echo, peer, echo_poll));
+}
+
+static bool start_server(int which, const struct sim_options *options)
+{
+    struct rill_address address;
+
+    if (!fixture_open(which, options, NULL))
+        return false;
+    background_start(&serving, serve("tcp://127.0.0.1:0"));
+    fixture_turn();
+    ck_assert_int_eq(rill_listener_address(&server.listener, &address), 0);
+    port = rill_address_port(&address);
+    return true;
+}
+
+static void stop_server(void)
+{
+    rill_task_cancel(&serving.task);
+    ck_assert_int_eq(background_end(&serving), -ECANCELED);
+    ck_assert_int_eq(server.result, -ECANCELED);
+}
+
+static void connect_client(struct rill_tcp *tcp)
+{
+    static struct rill_connect connect;
+
+    expect_eq(await(rill_tcp_connect(tcp, &connect, "127.0.0.1", port)), 0);
+}
+
+static void expect_echo(struct rill_tcp *tcp)
+{
+    static struct rill_op op;
+    char bytes[] = "hello", back[sizeof bytes] = "";
+
+    expect_eq(await(rill_tcp_send_all(tcp, &op, bytes, sizeof bytes)), sizeof bytes);
+    expect_eq(await(rill_tcp_recv_exactly(tcp, &op, back, sizeof back)), sizeof back);
+    expect(memcmp(bytes, back, sizeof back) == 0);
+}
+
+START_TEST(each_connection_is_served_by_a_task_of_its_own)
+{
+    enum { CLIENTS = 50 };
+    struct rill_tcp clients[CLIENTS] = {{.fd = 0}};
+
+    if (!start_server(_i, NULL))
+        return;
+    for (int i = 0; i < CLIENTS; i++)
+        connect_client(&clients[i]);
+    for (int i = CLIENTS - 1; i >= 0; i--)
+        expect_echo(&clients[i]);
+    ck_assert_uint_eq(server.accepted, CLIENTS);
+    ck_assert_uint_eq(echoes_begun, CLIENTS);
+    for (int i = 0; i < CLIENTS; i++)
+        fixture_hang_up(&clients[i]);
+    stop_server();
+    rill_runtime_shutdown(fixture.runtime, RILL_SECOND);
+    ck_assert_uint_eq(echoes_over, CLIENTS);
+    fixture_close();
+}
+END_TEST
+
+START_TEST(connections_go_on_when_their_server_has_ended)
+{
+    struct rill_tcp client = {.fd = 0}, late = {.fd = 0};
+    static struct rill_connect connect;
+
+    if (!start_server(_i, NULL))
+        return;
+    connect_client(&client);
+    expect_echo(&client);
+    stop_server();
+    expect_echo(&client);
+    ck_assert_int_eq(await(rill_tcp_connect(&late, &connect, "127.0.0.1", port)), -ECONNREFUSED);
+    fixture_hang_up(&client);
+    rill_runtime_shutdown(fixture.runtime, RILL_SECOND);
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_shutdown_cancels_the_connections_that_do_not_end)
+{
+    struct rill_tcp client = {.fd = 0};
+    static struct rill_op op;
+    char byte = 0;
+
+    if (!start_server(_i, NULL))
+        return;
+    connect_client(&client);
+    expect_echo(&client);
+    stop_server();
+    rill_runtime_shutdown(fixture.runtime, 5 * RILL_MILLISECOND);
+    ck_assert_uint_eq(echoes_over, 1);
+    ck_assert_int_eq(await(rill_tcp_recv(&client, &op, &byte, 1)), 0);
+    fixture_hang_up(&client);
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_URL_that_is_wrong_is_EINVAL_and_says_why)
+{
+    static const struct {
+        const char *url, *says;
+    } cases[] = {
+        {"127.0.0.1:7000", "scheme"},
+        {"udp://127.0.0.1:7000", "tcp only"},
+        {"tcp://localhost:7000", "numeric address"},
+        {"tcp://127.0.0.1", "port is missing"},
+        {"tcp://127.0.0.1:70000", "65535"},
+        {"tcp://::1:7000", "brackets"},
+        {"", "scheme"},
+    };
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        memset(&server, 0, sizeof server);
+        expect_eq(await(serve(cases[i].url)), -EINVAL);
+        expect(server.why && strstr(server.why, cases[i].says));
+    }
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_port_that_is_taken_is_the_result)
+{
+    struct rill_server second = {.announce = NULL};
+    char url[40];
+
+    if (!start_server(_i, NULL))
+        return;
+    snprintf(url, sizeof url, "tcp://127.0.0.1:%u", port);
+    ck_assert_int_eq(await(rill_serve(&second, url, RILL_SERVICE(struct echo, peer, echo_poll))),
+                     -EADDRINUSE);
+    stop_server();
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_server_announces_the_address_at_which_it_really_listens)
+{
+    char *text = NULL, want[80];
+    size_t size = 0;
+
+    server.announce = open_memstream(&text, &size);
+    if (start_server(_i, NULL)) {
+        snprintf(want, sizeof want, "listening on tcp://127.0.0.1:%u\n", port);
+        ck_assert_str_eq(text, want);
+        stop_server();
+        fixture_close();
+    }
+    fclose(server.announce);
+    free(text);
+}
+END_TEST
+
+START_TEST(a_server_listens_at_IPv6_too)
+{
+    struct rill_address address;
+    struct rill_tcp client = {.fd = 0};
+    static struct rill_connect connect;
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    background_start(&serving, serve("TCP://[::1]:0"));
+    fixture_turn();
+    if (rill_task_is_over(&serving.task)) {
+        ck_assert_int_eq(background_end(&serving), -EADDRNOTAVAIL);
+        printf("skipped: this machine has no IPv6\n");
+        fixture_close();
+        return;
+    }
+    ck_assert_int_eq(rill_listener_address(&server.listener, &address), 0);
+    ck_assert_int_eq(await(rill_tcp_connect(&client, &connect, "::1", rill_address_port(&address))),
+                     0);
+    expect_echo(&client);
+    fixture_hang_up(&client);
+    stop_server();
+    rill_runtime_shutdown(fixture.runtime, RILL_SECOND);
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_server_without_descriptors_serves_on_when_there_are_some)
+{
+    enum { PEERS = 30 };
+    const struct sim_options options = {.fds_max = 6};
+    struct sim_peer *peers[PEERS];
+
+    start_server(SIMULATED, &options);
+    for (int i = 0; i < PEERS; i++) {
+        peers[i] = sim_peer_connect(fixture.sim, port);
+        sim_peer_send(peers[i], "hello", 5);
+        sim_peer_shutdown(peers[i]);
+    }
+    for (int i = 0; i < PEERS; i++)
+        settle();
+    for (int i = 0; i < PEERS; i++) {
+        const void *bytes;
+
+        ck_assert_uint_eq(sim_peer_received(peers[i], &bytes), 5);
+        ck_assert(memcmp(bytes, "hello", 5) == 0);
+        ck_assert(sim_peer_ended(peers[i]));
+    }
+    ck_assert_uint_eq(server.accepted, PEERS);
+    stop_server();
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_server_that_was_cancelled_before_it_began_leaves_no_socket)
+{
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    background_start(&serving, serve("tcp://127.0.0.1:0"));
+    stop_server();
+    fixture_close();
+}
+END_TEST
+
+static void serve_giants(void)
+{
+    static struct rill_server big;
+
+    fixture_open(SIMULATED, NULL, NULL);
+    rill_serve(&big, "tcp://127.0.0.1:0",
+               (struct rill_service){RILL_POOL_BLOCK_MAX + 1, 64, echo_poll});
+}
+
+START_TEST(a_connection_struct_that_is_too_large_is_a_panic)
+{
+    fixture_expect_panic(serve_giants, "a connection's struct has 262145 bytes");
+}
+END_TEST
+
+int main(void)
+{
+    const struct fixture_case cases[] = {
+        {each_connection_is_served_by_a_task_of_its_own, IN_BOTH},
+        {connections_go_on_when_their_server_has_ended, IN_BOTH},
+        {a_shutdown_cancels_the_connections_that_do_not_end, IN_BOTH},
+        {a_URL_that_is_wrong_is_EINVAL_and_says_why, IN_BOTH},
+        {a_port_that_is_taken_is_the_result, IN_BOTH},
+        {a_server_announces_the_address_at_which_it_really_listens, IN_BOTH},
+        {a_server_listens_at_IPv6_too, IN_BOTH},
+        {a_server_without_descriptors_serves_on_when_there_are_some, IN_SIMULATED},
+        {a_server_that_was_cancelled_before_it_began_leaves_no_socket, IN_BOTH},
+        {a_connection_struct_that_is_too_large_is_a_panic, IN_SIMULATED},
+    };
+
+    return fixture_main("server", cases, sizeof cases / sizeof *cases);
+}

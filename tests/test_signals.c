@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_signals.c - a signal is seen once, whether somebody waits for it yet or not. */
+#include "io/signals.h"
+
+#include "runtime/select.h"
+#include "tests/fixture.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct rill_signals signals;
+static struct background waiting;
+
+static bool open_signals(void)
+{
+    if (!fixture_open(REAL, NULL, NULL))
+        return false;
+    ck_assert_int_eq(rill_signals_open(&signals, (const int[]){SIGUSR1, SIGUSR2}, 2), 0);
+    return true;
+}
+
+static void close_signals(void)
+{
+    rill_signals_close(&signals);
+    fixture_close();
+}
+
+START_TEST(a_signal_that_came_before_is_there)
+{
+    if (!open_signals())
+        return;
+    raise(SIGUSR1);
+    ck_assert_int_eq(await(rill_signals_next(&signals)), SIGUSR1);
+    close_signals();
+}
+END_TEST
+
+START_TEST(a_signal_wakes_who_waits_for_it)
+{
+    if (!open_signals())
+        return;
+    background_start(&waiting, rill_signals_next(&signals));
+    settle();
+    ck_assert(!rill_task_is_over(&waiting.task));
+    kill(getpid(), SIGUSR2);
+    ck_assert_int_eq(background_end(&waiting), SIGUSR2);
+    close_signals();
+}
+END_TEST
+
+START_TEST(two_signals_are_two_results_and_two_of_a_kind_are_one)
+{
+    if (!open_signals())
+        return;
+    raise(SIGUSR2);
+    raise(SIGUSR1);
+    raise(SIGUSR2);
+    ck_assert_int_eq(await(rill_signals_next(&signals)), SIGUSR1); /* the lower number first */
+    ck_assert_int_eq(await(rill_signals_next(&signals)), SIGUSR2);
+    background_start(&waiting, rill_signals_next(&signals));
+    settle();
+    ck_assert(!rill_task_is_over(&waiting.task));
+    rill_task_cancel(&waiting.task);
+    ck_assert_int_eq(background_end(&waiting), -ECANCELED);
+    close_signals();
+}
+END_TEST
+
+START_TEST(a_cancelled_wait_leaves_the_signal_for_the_next)
+{
+    if (!open_signals())
+        return;
+    for (int turns = 0; turns < 5; turns++) {
+        int64_t result;
+
+        background_start(&waiting, rill_signals_next(&signals));
+        for (int i = 0; i < turns; i++)
+            fixture_turn();
+        raise(SIGUSR1);
+        rill_task_cancel(&waiting.task);
+        result = background_end(&waiting);
+        ck_assert(result == SIGUSR1 || result == -ECANCELED);
+        if (result < 0)
+            ck_assert_int_eq(await(rill_signals_next(&signals)), SIGUSR1);
+    }
+    close_signals();
+}
+END_TEST
+
+START_TEST(a_signal_that_another_reader_took_is_waited_for_again)
+{
+    static struct rill_signals other;
+    struct background second;
+
+    if (!open_signals())
+        return;
+    ck_assert_int_eq(rill_signals_open(&other, (const int[]){SIGUSR1}, 1), 0);
+    background_start(&waiting, rill_signals_next(&signals));
+    background_start(&second, rill_signals_next(&other));
+    settle();
+    raise(SIGUSR1);
+    settle();
+    ck_assert(rill_task_is_over(&waiting.task) != rill_task_is_over(&second.task));
+    raise(SIGUSR1);
+    ck_assert_int_eq(background_end(&waiting), SIGUSR1);
+    ck_assert_int_eq(background_end(&second), SIGUSR1);
+    rill_signals_close(&other);
+    close_signals();
+}
+END_TEST
+
+START_TEST(a_number_that_is_no_signal_is_EINVAL_and_opens_nothing)
+{
+    if (!fixture_open(REAL, NULL, NULL))
+        return;
+    ck_assert_int_eq(rill_signals_open(&signals, (const int[]){SIGUSR1, 9999}, 2), -EINVAL);
+    ck_assert_int_eq(rill_signals_open(&signals, (const int[]){-1}, 1), -EINVAL);
+    rill_signals_close(&signals);
+    fixture_close();
+}
+END_TEST
+
+static volatile sig_atomic_t handled;
+
+static void on_signal(int number)
+{
+    handled = number;
+}
+
+START_TEST(closing_gives_the_signals_back_as_they_were)
+{
+    sigset_t before, after;
+
+    if (!fixture_open(REAL, NULL, NULL))
+        return;
+    signal(SIGUSR1, on_signal);
+    sigprocmask(SIG_BLOCK, NULL, &before);
+    ck_assert_int_eq(rill_signals_open(&signals, (const int[]){SIGUSR1}, 1), 0);
+    raise(SIGUSR1);
+    ck_assert_int_eq(handled, 0);
+    ck_assert_int_eq(await(rill_signals_next(&signals)), SIGUSR1);
+    rill_signals_close(&signals);
+    rill_signals_close(&signals); /* twice does nothing */
+    raise(SIGUSR1);
+    ck_assert_int_eq(handled, SIGUSR1);
+    sigprocmask(SIG_BLOCK, NULL, &after);
+    for (int number = 1; number < 32; number++)
+        ck_assert_int_eq(sigismember(&before, number), sigismember(&after, number));
+    fixture_close();
+}
+END_TEST
+
+int main(void)
+{
+    const struct fixture_case cases[] = {
+        {a_signal_that_came_before_is_there, IN_REAL},
+        {a_signal_wakes_who_waits_for_it, IN_REAL},
+        {two_signals_are_two_results_and_two_of_a_kind_are_one, IN_REAL},
+        {a_cancelled_wait_leaves_the_signal_for_the_next, IN_REAL},
+        {a_signal_that_another_reader_took_is_waited_for_again, IN_REAL},
+        {a_number_that_is_no_signal_is_EINVAL_and_opens_nothing, IN_REAL},
+        {closing_gives_the_signals_back_as_they_were, IN_REAL},
+    };
+
+    return fixture_main("signals", cases, sizeof cases / sizeof *cases);
+}
