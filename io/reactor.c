@@ -206,15 +206,14 @@ static void drain(struct rill_reactor *reactor)
         reactor->stats.overflows++;
 }
 
-/* Ends the quiet ops that the kernel has taken over and said nothing about: all is
- * well with them. What it had to say may still lie in the overflow, so that is
- * fetched first. */
-static void settle(struct rill_reactor *reactor)
+/* Ends the quiet ops that the kernel had taken over before the drain (its head of
+ * the submission queue was taken_over) and has said nothing about: all is well with
+ * them. What it had to say may still lie in the overflow, so that is fetched first. */
+static void settle(struct rill_reactor *reactor, unsigned taken_over, bool has_overflowed)
 {
-    const struct io_uring_sq *sq = &reactor->ring.sq;
     struct rill_link settled;
 
-    if (IO_URING_READ_ONCE(*sq->kflags) & IORING_SQ_CQ_OVERFLOW) {
+    if (has_overflowed) {
         reactor->in_hurry = true;
         return;
     }
@@ -222,9 +221,8 @@ static void settle(struct rill_reactor *reactor)
     rill_list_take(&settled, &reactor->quiet);
     while (!rill_list_is_empty(&settled)) {
         struct rill_op *op = rill_container_of(rill_list_pop(&settled), struct rill_op, backlog);
-        bool taken_over = (int32_t)(*sq->khead - (uint32_t)op->offset) >= 0;
-
-        if (!taken_over) { /* the others are behind it in the queue */
+        if ((int32_t)(taken_over - (uint32_t)op->offset) <
+            0) { /* the others are behind it in the queue */
             rill_list_prepend(&settled, &op->backlog);
             break;
         }
@@ -317,9 +315,14 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
     else if (io_uring_sq_ready(&reactor->ring) > 0 || kernel_wants_us(reactor))
         error = enter(reactor, RILL_NO_WAIT);
 
+    /* As it is now: a complete function that submits may enter the kernel again, and
+     * what the kernel then says is not drained in this turn. */
+    unsigned taken_over = *reactor->ring.sq.khead;
+    bool has_overflowed = IO_URING_READ_ONCE(*reactor->ring.sq.kflags) & IORING_SQ_CQ_OVERFLOW;
+
     drain(reactor);
     if (!rill_list_is_empty(&reactor->quiet))
-        settle(reactor);
+        settle(reactor, taken_over, has_overflowed);
     return error;
 }
 

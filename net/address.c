@@ -2,10 +2,28 @@
 #include "net/address.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* The number of an interface that is given by name or by number, or 0. */
+static unsigned zone_index(const char *zone)
+{
+    unsigned index = if_nametoindex(zone);
+    char name[IF_NAMESIZE];
+    char *end;
+
+    if (index == 0 && isdigit((unsigned char)*zone)) {
+        unsigned long number = strtoul(zone, &end, 10);
+
+        if (!*end && number <= UINT32_MAX && if_indextoname((unsigned)number, name))
+            index = (unsigned)number;
+    }
+    return index;
+}
 
 /* Reads an IPv6 address with an optional zone behind a percent sign. */
 static int parse_ip6(struct rill_address *address, const char *host)
@@ -21,7 +39,7 @@ static int parse_ip6(struct rill_address *address, const char *host)
     if (inet_pton(AF_INET6, text, &address->ip6.sin6_addr) != 1)
         return -EINVAL;
     if (*percent) {
-        address->ip6.sin6_scope_id = if_nametoindex(percent + 1);
+        address->ip6.sin6_scope_id = zone_index(percent + 1);
         if (address->ip6.sin6_scope_id == 0)
             return -EINVAL;
     }

@@ -3,8 +3,8 @@
  *
  * One multishot accept (io_uring_prep_multishot_accept(3)) stays in the kernel
  * while connections are awaited. One that arrives when nobody waits is kept for
- * the next accept; when RILL_LISTENER_HELD_MAX are kept the accept is withdrawn
- * and the others wait in the kernel's backlog.
+ * the next accept; when RILL_LISTENER_HELD_MAX are kept the accept is withdrawn,
+ * what was in the backlog at that moment is kept too, and later ones wait in it.
  *
  * When the process or the system has no descriptor (or memory) left for a
  * connection, the connection stays in the backlog and accepting is tried again

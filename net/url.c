@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -25,6 +26,17 @@ static int parse_scheme(struct rill_url *url, const char *text, const char *end)
     }
     url->scheme[length] = '\0';
     return 0;
+}
+
+/* Letters, digits and what stands in names and numeric addresses; bytes above ASCII
+ * belong to names in other scripts. */
+static bool is_host(const char *host)
+{
+    for (; *host; host++)
+        if (!isalnum((unsigned char)*host) && !strchr(".-_:%~", *host) &&
+            (unsigned char)*host < 0x80)
+            return false;
+    return true;
 }
 
 static int parse_port(struct rill_url *url, const char *text)
@@ -73,7 +85,7 @@ int rill_url_parse(struct rill_url *url, const char *text, const char **why)
     if ((size_t)(end - host) >= sizeof url->host)
         return fail(why, "the host is longer than 253 characters");
     memcpy(url->host, host, (size_t)(end - host));
-    if (strpbrk(url->host, "/@?# "))
+    if (!is_host(url->host))
         return fail(why, "the host has a character that no host has; want scheme://host:port");
     if (parse_port(url, port) < 0)
         return fail(why, "the port is not a number from 0 to 65535");
