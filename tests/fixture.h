@@ -56,6 +56,11 @@ extern struct fixture fixture;
 bool fixture_open(int which, const struct sim_options *options,
                   const struct rill_runtime_options *runtime_options);
 
+/* Whether other threads run while this one waits in io_uring_enter. Valgrind 3.19
+ * holds its one lock there, so a look-up's thread would never come to run: says so
+ * and returns false. */
+bool fixture_has_threads(void);
+
 /* Ends it, and checks that nothing is left: tasks, operations, timers, shared
  * buffers, descriptors; in the simulator also that no closed one was used. */
 void fixture_close(void);
@@ -107,6 +112,10 @@ static inline char pattern(uint64_t at)
 
 void pattern_fill(char *bytes, uint64_t at, size_t size);
 bool pattern_is(const char *bytes, uint64_t at, size_t size);
+
+/* The same of memory that rill allocated and the kernel filled. Valgrind does not
+ * see what the real one writes through a ring, and is not asked. */
+bool loaded_is(const char *bytes, uint64_t at, size_t size);
 
 /* The seeds of a test: `usual` many from 1 on, fewer under sanitizers and valgrind,
  * or what SIM_SEED and SIM_SEEDS say. */

@@ -800,7 +800,7 @@ static void expect_contents(void)
     expect_eq(await(rill_file_close(&my.file)), 0);
     expect_eq(await(rill_file_open(&my.file, my.path, O_RDONLY, 0)), 0);
     expect_eq(await(rill_file_read_to_end(&my.file, &all, 10 * TOTAL)), TOTAL);
-    expect(pattern_is(all.data, 0, TOTAL));
+    expect(loaded_is(all.data, 0, TOTAL));
     free(all.data);
     close_file();
 }
@@ -843,7 +843,7 @@ static void after_file_read(int64_t result)
         result = 0;
     expect(pattern_is(my.bytes, 0, (size_t)result));
     expect_eq(await(rill_file_read_to_end(&my.file, &rest, TOTAL)), TOTAL - result);
-    expect(pattern_is(rest.data, (uint64_t)result, (size_t)(TOTAL - result)));
+    expect(loaded_is(rest.data, (uint64_t)result, (size_t)(TOTAL - result)));
     free(rest.data);
     close_file();
 }
@@ -940,7 +940,7 @@ static struct rill_future *file_read_to_end(void)
 static void after_file_read_to_end(int64_t result)
 {
     expect(result == TOTAL || result == -ECANCELED);
-    expect(result < 0 ? !my.read_to_end.data : pattern_is(my.read_to_end.data, 0, TOTAL));
+    expect(result < 0 ? !my.read_to_end.data : loaded_is(my.read_to_end.data, 0, TOTAL));
     free(my.read_to_end.data);
     close_file();
 }
@@ -1137,7 +1137,8 @@ START_TEST(and_so_it_is_on_the_real_ring)
     const struct operation *operation = &operations[_i];
     uint64_t first, count;
 
-    if (!(operation->worlds & IN_REAL))
+    if (!(operation->worlds & IN_REAL) ||
+        (operation->prepare == resolve_name && !fixture_has_threads()))
         return;
     fixture_seeds(3, &first, &count);
     expect(mkdtemp(directory) != NULL);

@@ -194,8 +194,8 @@ static void options(void)
 static void files(void)
 {
     struct rill_file file = {.fd = -1}, folder = {.fd = -1};
-    struct statx status;
-    char path[100], bytes[100];
+    struct statx status = {0};
+    char path[100], bytes[100] = "";
 
     if (fixture.sim) {
         snprintf(path, sizeof path, "%s/other", directory);

@@ -215,7 +215,7 @@ static void expect_all(size_t size, size_t limit)
     expect_eq(await(rill_file_open(&again, path, O_RDONLY, 0)), 0);
     expect_eq(await(rill_file_read_to_end(&again, &all, limit)), size);
     expect(all.data != NULL);
-    expect(pattern_is(all.data, 0, size));
+    expect(loaded_is(all.data, 0, size));
     expect_eq(all.data[size], 0);
     free(all.data);
     expect_eq(await(rill_file_close(&again)), 0);
@@ -255,7 +255,7 @@ START_TEST(read_to_end_begins_where_the_file_stands)
     open_file(O_RDONLY);
     ck_assert_int_eq(await(rill_file_read(&file, &op, buffer, 300)), 300);
     ck_assert_int_eq(await(rill_file_read_to_end(&file, &all, 700)), 700);
-    ck_assert(pattern_is(all.data, 300, 700));
+    ck_assert(loaded_is(all.data, 300, 700));
     free(all.data);
     ck_assert_int_eq(await(rill_file_read_to_end(&file, &all, 700)), 0);
     ck_assert_str_eq(all.data, "");
@@ -280,7 +280,7 @@ END_TEST
 
 START_TEST(stat_tells_of_an_open_file_and_of_a_path)
 {
-    struct statx status;
+    struct statx status = {0};
 
     if (!open_world(_i, NULL))
         return;
@@ -390,7 +390,7 @@ START_TEST(reading_a_pipe_to_its_end)
     ck_assert_int_eq(write(ends[1], bytes, 3000), 3000);
     close(ends[1]);
     ck_assert_int_eq(await(rill_file_read_to_end(&in, &all, 10000)), 3000);
-    ck_assert(pattern_is(all.data, 0, 3000));
+    ck_assert(loaded_is(all.data, 0, 3000));
     free(all.data);
     ck_assert_int_eq(await(rill_file_close(&in)), 0);
     close_world();

@@ -466,7 +466,7 @@ START_TEST(every_byte_comes_back_once_and_in_order_or_there_is_an_error)
 {
     uint64_t first, count;
 
-    fixture_seeds(300, &first, &count);
+    fixture_seeds(1000, &first, &count);
     for (uint64_t seed = first; seed < first + count; seed++)
         run(seed);
 }

@@ -45,6 +45,8 @@ static int read_file(struct sim_op *op)
 
     if (result < 0)
         return result;
+    if (size > INT64_MAX - offset)
+        return -EINVAL;
     if (offset >= node->size || !size)
         return 0;
     if (size > node->size - offset)

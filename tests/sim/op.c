@@ -265,7 +265,7 @@ void sim_op_start(struct sim_ring *ring, const struct io_uring_sqe *sqe)
 
 int sim_attempt_poll(struct sim_op *op)
 {
-    unsigned wanted = op->sqe.poll32_events | POLLERR | POLLHUP;
+    unsigned wanted = op->sqe.poll32_events | POLLERR | POLLHUP | POLLRDHUP;
     unsigned ready = sim_object_ready(op->object) & wanted;
 
     if (op->sqe.len)

@@ -231,7 +231,8 @@ int sim_attempt_shutdown(struct sim_op *op)
         sim_listener_shut(op->object);
         return 0;
     }
-    if (socket->state != SIM_CONNECTED || socket->reset)
+    /* A connection that has ended in both directions is one no more. */
+    if (socket->state != SIM_CONNECTED || socket->reset || (socket->ended && socket->shut_out))
         return -ENOTCONN;
     if (how != SHUT_RD)
         sim_stream_shut_out(op->object);
