@@ -46,24 +46,27 @@ static uint64_t sendable(struct exchange *exchange)
     return exchange->started * load->size - exchange->sent;
 }
 
-/* Goes on sending. Returns whether something changed, or -errno. */
+/* Goes on sending: the pattern lasts, so what is put in line needs no waiting for.
+ * Returns whether something changed, or -errno. */
 static int64_t drive_send(struct exchange *exchange, struct rill_task *task)
 {
+    struct rill_borrow *send = &exchange->send;
+
     if (!exchange->sending) {
         uint64_t size = sendable(exchange);
 
         if (size == 0)
             return false;
-        rill_tcp_send_all(exchange->peer, &exchange->send, pattern_at(exchange, exchange->sent),
-                          size < CHUNK_MAX ? size : CHUNK_MAX);
+        rill_tcp_send_lasting(exchange->peer, send, pattern_at(exchange, exchange->sent),
+                              size < CHUNK_MAX ? size : CHUNK_MAX);
         exchange->sending = true;
     }
-    if (exchange->send.future.poll(&exchange->send.future, task) == RILL_PENDING)
+    if (send->future.poll(&send->future, task) == RILL_PENDING)
         return false;
     exchange->sending = false;
-    if (exchange->send.result < 0)
-        return exchange->send.result;
-    exchange->sent += (uint64_t)exchange->send.result;
+    if (send->result < 0)
+        return send->result;
+    exchange->sent += (uint64_t)send->result;
     return true;
 }
 
@@ -111,29 +114,23 @@ static int64_t drive_receive(struct exchange *exchange, struct rill_task *task)
     return error ? error : true;
 }
 
-/* Before the exchange ends, what it started has to end. */
-static enum rill_poll drain_poll(struct rill_future *self, struct rill_task *task)
+/* Before the exchange ends, what it started has to end. Both end at once when they
+ * are cancelled: what is in line is left to closing. */
+static void cancel_both(struct exchange *exchange, struct rill_task *task)
 {
-    struct exchange *exchange = rill_container_of(self, struct exchange, future);
-
-    if (exchange->sending &&
-        rill_poll_scoped(&exchange->send.future, task, RILL_SCOPE_CANCELLED) == RILL_PENDING)
-        return RILL_PENDING;
-    exchange->sending = false;
+    if (exchange->sending)
+        rill_poll_scoped(&exchange->send.future, task, RILL_SCOPE_CANCELLED);
     if (exchange->receiving) {
-        /* A receive into shared buffers ends at once when it is cancelled. */
         rill_poll_scoped(&exchange->chunk.future, task, RILL_SCOPE_CANCELLED);
         rill_borrow_give_back(&exchange->chunk);
-        exchange->receiving = false;
     }
-    return RILL_READY;
 }
 
 static enum rill_poll finish(struct exchange *exchange, struct rill_task *task, int64_t result)
 {
+    cancel_both(exchange, task);
     exchange->result = result;
-    exchange->future.poll = drain_poll;
-    return drain_poll(&exchange->future, task);
+    return RILL_READY;
 }
 
 static enum rill_poll exchange_poll(struct rill_future *self, struct rill_task *task)

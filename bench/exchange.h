@@ -34,8 +34,7 @@ struct exchange {
     /* private */
     struct load *load;
     struct rill_tcp *peer;
-    struct rill_op send;
-    struct rill_borrow chunk;
+    struct rill_borrow send, chunk;
     bool sending, receiving;
     uint64_t seed; /* where in the pattern this connection begins */
     uint64_t sent, received, started, finished;

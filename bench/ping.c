@@ -228,6 +228,9 @@ static int64_t run(struct rill_runtime *runtime, struct ping *ping)
     if (!error && ping->errors > 0) {
         ping->phase = "a connection broke";
         error = ping->first_error;
+    } else if (!error && !ping->idle && ping->load.requests == 0) {
+        ping->phase = "no request was answered";
+        error = -ETIMEDOUT;
     }
     return error;
 }
@@ -309,7 +312,7 @@ static const char *reason(int64_t error)
     case -EBADMSG:
         return "a byte came back that was not sent";
     case -ETIMEDOUT:
-        return "no answer within 10 s";
+        return "the time is over";
     case -EADDRNOTAVAIL:
         return "no local port is left: use several addresses of the server";
     default:

@@ -139,7 +139,8 @@ static unsigned private_number(struct rill_buffers *buffers)
 
 static void private_free(struct rill_buffers *buffers, unsigned id)
 {
-    free(buffers->private_memory[id - buffers->limit]);
+    if (!buffers->buffers[id].is_lent)
+        free(buffers->private_memory[id - buffers->limit]);
     buffers->buffers[id].next = buffers->private_free;
     buffers->private_free = id;
     buffers->private_in_use--;
@@ -167,6 +168,18 @@ unsigned rill_buffers_detach(struct rill_buffers *buffers, unsigned id)
     buffers->private_in_use++;
     rill_buffers_give_back(buffers, id);
     return own;
+}
+
+int rill_buffers_lend(struct rill_buffers *buffers, const void *data, uint32_t length)
+{
+    unsigned id = private_number(buffers);
+
+    if (!id)
+        return -ENOMEM;
+    buffers->private_memory[id - buffers->limit] = (unsigned char *)(uintptr_t)data;
+    buffers->buffers[id] = (struct rill_buffer){.length = length, .is_lent = true};
+    buffers->private_in_use++;
+    return (int)id;
 }
 
 void rill_buffers_give_back(struct rill_buffers *buffers, unsigned id)

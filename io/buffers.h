@@ -43,6 +43,7 @@ struct rill_buffer {
     uint32_t offset; /* of the first byte that was not read yet */
     uint32_t length; /* bytes from there on */
     uint32_t next;   /* the buffer behind it in its receiver's chain */
+    bool is_lent;    /* its memory is somebody else\'s */
 };
 
 struct rill_buffers {
@@ -89,6 +90,10 @@ static inline bool rill_buffers_are_scarce(const struct rill_buffers *buffers)
  * back. Returns the number of the private buffer; or id itself, if it is private
  * already or there is no memory. Pointers to its bytes are no longer valid. */
 unsigned rill_buffers_detach(struct rill_buffers *buffers, unsigned id);
+
+/* Makes a private buffer of memory that stays the caller's and that it keeps valid
+ * until the buffer is given back. Returns its number, or -ENOMEM. */
+int rill_buffers_lend(struct rill_buffers *buffers, const void *data, uint32_t length);
 
 /* Notes that the kernel has put length bytes into buffer id. */
 struct rill_buffer *rill_buffers_filled(struct rill_buffers *buffers, unsigned id, uint32_t length);

@@ -157,6 +157,62 @@ struct rill_future *rill_tcp_send_borrowed(struct rill_tcp *tcp, struct rill_bor
     return &borrow->future;
 }
 
+/* Before it is in line the buffer is not the sender's: a send that ends without
+ * having been put in line takes it back. */
+static enum rill_poll lasting_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_borrow *send = rill_container_of(self, struct rill_borrow, future);
+    struct rill_buffers *buffers = &rill_reactor_here()->buffers;
+    struct rill_tcp *tcp = send->tcp;
+
+    if (rill_sender_put(&tcp->sender, tcp->fd, task, &send->buffer, &send->result) == RILL_PENDING)
+        return RILL_PENDING;
+    if (send->result < 0)
+        rill_buffers_give_back(buffers, send->buffer);
+    return RILL_READY;
+}
+
+static enum rill_poll lasting_start(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_borrow *send = rill_container_of(self, struct rill_borrow, future);
+    struct rill_buffers *buffers = &rill_reactor_here()->buffers;
+    const void *data = send->data;
+    int64_t size = send->result;
+
+    send->data = NULL;
+    send->result = size > (int64_t)RILL_OP_CHUNK_MAX ? -EINVAL : rill_buffers_ready(buffers);
+    if (send->result == 0)
+        send->result = rill_buffers_lend(buffers, data, (uint32_t)size);
+    if (send->result < 0)
+        return RILL_READY;
+    send->buffer = (unsigned)send->result;
+    self->poll = lasting_poll;
+    return lasting_poll(self, task);
+}
+
+/* Nothing to send is sent at once. */
+static enum rill_poll nothing_poll(struct rill_future *self, struct rill_task *task)
+{
+    (void)self;
+    (void)task;
+    return RILL_READY;
+}
+
+struct rill_future *rill_tcp_send_lasting(struct rill_tcp *tcp, struct rill_borrow *send,
+                                          const void *data, size_t size)
+{
+    static const struct rill_place name = {"send lasting bytes", NULL, 0};
+
+    rill_check(!send->data, "a borrow that holds a buffer is used for another send");
+    rill_future_init(&send->future, size > 0 ? lasting_start : nothing_poll);
+    send->future.place = &name;
+    send->tcp = tcp;
+    if (size > 0)
+        send->data = (void *)(uintptr_t)data;
+    send->result = size < INT64_MAX ? (int64_t)size : INT64_MAX;
+    return &send->future;
+}
+
 struct rill_future *rill_tcp_flush(struct rill_tcp *tcp)
 {
     return rill_sender_flush(&tcp->sender);

@@ -91,6 +91,15 @@ void rill_borrow_give_back(struct rill_borrow *borrow);
  * borrowed. tcp may be another connection than the one that it came from. */
 struct rill_future *rill_tcp_send_borrowed(struct rill_tcp *tcp, struct rill_borrow *borrow);
 
+/* Puts bytes in line without copying them: constants, or memory that the caller
+ * leaves valid and unchanged until rill_tcp_flush or rill_tcp_close is over. Ready
+ * as soon as they are in line, as above. send->result is size, or -errno and
+ * nothing is in line: that of an earlier send, -ECANCELED, -EINVAL for more than
+ * RILL_OP_CHUNK_MAX bytes (1 GiB), -ENOMEM for more than RILL_BUFFERS_PRIVATE_MAX in
+ * line in all. A borrow that is in use can not be used here. */
+struct rill_future *rill_tcp_send_lasting(struct rill_tcp *tcp, struct rill_borrow *send,
+                                          const void *data, size_t size);
+
 /* Waits until all that is in line was sent: the result (tcp->sender.op.result) is 0
  * or -errno. To be awaited before sending in another way or finishing; closing does
  * it by itself. Cancelling it gives up what was not sent. */

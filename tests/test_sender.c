@@ -259,6 +259,77 @@ START_TEST(a_reset_ends_the_line_and_every_later_send)
 }
 END_TEST
 
+/* ---- lasting bytes ---- */
+
+START_TEST(lasting_bytes_leave_in_line_with_borrowed_ones)
+{
+    struct rill_borrow send = {0};
+
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    borrow_bytes(100);
+    ck_assert_int_eq(await(rill_tcp_send_borrowed(&other, &borrow)), 100);
+    ck_assert_int_eq(await(rill_tcp_send_lasting(&other, &send, bytes + 100, 50)), 50);
+    ck_assert_int_eq(await(rill_tcp_send_lasting(&other, &send, bytes, 0)), 0);
+    ck_assert_int_eq(await(rill_tcp_send_lasting(&other, &send, bytes + 150, 7)), 7);
+    ck_assert_int_eq(await(rill_tcp_flush(&other)), 0);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&one, &recv_op, buffer, 157)), 157);
+    ck_assert(pattern_is(buffer, 0, 157));
+    ck_assert_uint_eq(fixture.runtime->reactor.buffers.private_in_use, 0);
+    close_pair();
+}
+END_TEST
+
+START_TEST(megabytes_of_lasting_bytes_go_out_whole)
+{
+    struct rill_borrow send = {0};
+
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    ck_assert_int_eq(await(rill_tcp_send_lasting(&other, &send, bytes, sizeof bytes)),
+                     sizeof bytes);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&one, &recv_op, buffer, sizeof buffer)),
+                     sizeof buffer);
+    ck_assert(pattern_is(buffer, 0, sizeof buffer));
+    close_pair();
+}
+END_TEST
+
+START_TEST(more_than_a_gigabyte_at_once_is_EINVAL)
+{
+    struct rill_borrow send = {0};
+
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    ck_assert_int_eq(await(rill_tcp_send_lasting(&other, &send, bytes, RILL_OP_CHUNK_MAX + 1)),
+                     -EINVAL);
+    close_pair();
+}
+END_TEST
+
+START_TEST(a_lasting_send_that_is_cancelled_while_it_waits_for_room_leaves_nothing)
+{
+    struct rill_borrow send = {0};
+
+    if (!open_narrow_pair(_i, true))
+        return;
+    fill_line();
+    rill_task_cancel(&echoing.task);
+    background_end(&echoing);
+    rill_task_cancel(&sending.task);
+    background_end(&sending);
+    while (other.sender.held < RILL_BUFFERS_SHARE)
+        ck_assert_int_eq(await(rill_tcp_send_lasting(&other, &send, bytes, 3000)), 3000);
+    background_start(&sending, rill_tcp_send_lasting(&other, &send, bytes, 10));
+    settle();
+    ck_assert(!rill_task_is_over(&sending.task));
+    rill_task_cancel(&sending.task);
+    ck_assert_int_eq(background_end(&sending), -ECANCELED);
+    ck_assert_int_eq(rill_socket_set_reset_on_close(one.fd, true), 0);
+    close_pair();
+}
+END_TEST
+
 /* The point of it: a request and its answer take one enter. */
 START_TEST(an_answer_costs_no_enter_of_its_own)
 {
@@ -365,6 +436,10 @@ int main(void)
         {a_cancelled_wait_for_room_keeps_the_buffer_with_the_caller, IN_BOTH},
         {a_cancelled_flush_gives_up_what_was_not_sent, IN_BOTH},
         {a_reset_ends_the_line_and_every_later_send, IN_BOTH},
+        {lasting_bytes_leave_in_line_with_borrowed_ones, IN_BOTH},
+        {megabytes_of_lasting_bytes_go_out_whole, IN_BOTH},
+        {more_than_a_gigabyte_at_once_is_EINVAL, IN_BOTH},
+        {a_lasting_send_that_is_cancelled_while_it_waits_for_room_leaves_nothing, IN_BOTH},
         {an_answer_costs_no_enter_of_its_own, IN_BOTH},
         {every_byte_comes_back_once_and_in_order_whatever_the_seed, IN_SIMULATED},
         {a_cancel_at_any_moment_loses_no_byte_that_was_in_line, IN_SIMULATED},
