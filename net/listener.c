@@ -59,6 +59,7 @@ int rill_listener_open(struct rill_listener *listener, const struct rill_address
     reactor->fds_open++;
     memset(listener, 0, sizeof *listener);
     listener->fd = fd;
+    listener->is_open = true;
     rill_fd_queue_init(&listener->held);
     rill_list_init(&listener->waiters);
     return 0;
@@ -227,12 +228,15 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     struct rill_listener *listener = rill_container_of(self, struct rill_listener, future);
 
     RILL_BEGIN();
+    if (!listener->is_open)
+        RILL_RETURN(0);
     rill_check(rill_list_is_empty(&listener->waiters), "a listener is closed while a task accepts");
     RILL_AWAIT(withdraw(listener));
     while (listener->held.count > 0)
         RILL_AWAIT(rill_op_close(&listener->op,
                                  rill_fd_queue_pop(&rill_reactor_here()->fds, &listener->held)));
     RILL_AWAIT(rill_op_close(&listener->op, listener->fd));
+    listener->is_open = false;
     RILL_RETURN(listener->op.result);
     RILL_END();
 }

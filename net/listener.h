@@ -42,7 +42,8 @@ struct rill_listener {
         int64_t result; /* of closing */
         struct rill_future future;
     };
-    int fd;
+    int fd;             /* valid while open */
+    bool is_open;       /* owns fd */
     uint64_t shortages; /* times that accepting paused for want of a descriptor */
 
     /* private */
@@ -85,7 +86,8 @@ struct rill_accept {
 struct rill_future *rill_tcp_accept(struct rill_listener *listener, struct rill_accept *accept);
 
 /* Stops listening: withdraws the accept, closes the connections that nobody took,
- * then the socket. No accept may be waiting. It can not be cancelled. */
+ * then the socket. No accept may be waiting. It can not be cancelled; a listener that
+ * is closed already, or was never open, is closed with 0. */
 struct rill_future *rill_listener_close(struct rill_listener *listener);
 
 #ifdef __cplusplus

@@ -449,6 +449,20 @@ START_TEST(closing_while_a_task_accepts_is_a_panic)
 }
 END_TEST
 
+START_TEST(closing_what_was_never_open_or_is_closed_is_0)
+{
+    static struct rill_listener never, twice;
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    ck_assert_int_eq(await(rill_listener_close(&never)), 0);
+    fixture_listen(&twice, NULL);
+    ck_assert_int_eq(await(rill_listener_close(&twice)), 0);
+    ck_assert_int_eq(await(rill_listener_close(&twice)), 0);
+    fixture_close();
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
@@ -469,6 +483,7 @@ int main(void)
         {errors_of_single_connections_do_not_end_a_listener, IN_SIMULATED},
         {a_listener_that_was_shut_down_tells_all_that_accept, IN_REAL},
         {closing_while_a_task_accepts_is_a_panic, IN_SIMULATED},
+        {closing_what_was_never_open_or_is_closed_is_0, IN_BOTH},
     };
 
     return fixture_main("listener", cases, sizeof cases / sizeof *cases);

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_programs_examples.c - each example does what its first lines say. */
+#include "tests/programs.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+START_TEST(hello_lets_two_tasks_take_turns)
+{
+    struct process hello = {0};
+
+    PROCESS_START(&hello, "examples/hello");
+    ck_assert_int_eq(process_wait(&hello), 0);
+    ck_assert_str_eq(hello.out.text, "hello 1\nworld 1\nhello 2\nworld 2\nhello 3\nworld 3\n"
+                                     "6 greetings\n");
+    ck_assert_str_eq(hello.err.text, "");
+}
+END_TEST
+
+START_TEST(cat_writes_files_one_after_the_other)
+{
+    char path[] = "/tmp/rill-cat-XXXXXX";
+    int fd = mkstemp(path);
+    struct process cat = {0};
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, "a line\n", 7), 7);
+    close(fd);
+    PROCESS_START(&cat, "examples/cat", path, path);
+    ck_assert_int_eq(process_wait(&cat), 0);
+    ck_assert_str_eq(cat.out.text, "a line\na line\n");
+    unlink(path);
+}
+END_TEST
+
+START_TEST(cat_goes_on_after_a_file_that_is_not_there_and_says_so)
+{
+    struct process cat = {0};
+
+    PROCESS_START(&cat, "examples/cat", "/nowhere/at/all", "/dev/null");
+    ck_assert_int_eq(process_wait(&cat), 1);
+    ck_assert_ptr_nonnull(strstr(cat.err.text, "/nowhere/at/all: No such file or directory"));
+}
+END_TEST
+
+/* Asks the server at port and checks the answer. */
+static void ask(uint16_t port, const char *line, const char *answer)
+{
+    struct process client = {0};
+    char number[8];
+
+    snprintf(number, sizeof number, "%u", port);
+    PROCESS_START(&client, "examples/client", "127.0.0.1", number, line);
+    ck_assert_int_eq(process_wait(&client), 0);
+    ck_assert_str_eq(client.out.text, answer);
+    ck_assert_str_eq(client.err.text, "");
+}
+
+START_TEST(lines_adds_up_what_its_clients_send)
+{
+    struct process lines = {0};
+    uint16_t port;
+
+    PROCESS_START(&lines, "examples/lines", LOOPBACK_URL);
+    port = listening_port(&lines, 0);
+    ask(port, "add 5", "5\n");
+    ask(port, "add 37", "42\n");
+    ask(port, "sum", "42\n");
+    ask(port, "quit", "");
+    process_signal(&lines, SIGTERM);
+    ck_assert_int_eq(process_wait(&lines), 0);
+    ck_assert_str_eq(lines.err.text, "");
+}
+END_TEST
+
+START_TEST(client_says_why_it_got_no_answer)
+{
+    struct process client = {0};
+
+    PROCESS_START(&client, "examples/client", "127.0.0.1", "1", "sum");
+    ck_assert_int_eq(process_wait(&client), 1);
+    ck_assert_str_eq(client.err.text, "client: Connection refused\n");
+}
+END_TEST
+
+int main(void)
+{
+    const struct program_test tests[] = {
+        {hello_lets_two_tasks_take_turns, 1},
+        {cat_writes_files_one_after_the_other, 1},
+        {cat_goes_on_after_a_file_that_is_not_there_and_says_so, 1},
+        {lines_adds_up_what_its_clients_send, 1},
+        {client_says_why_it_got_no_answer, 1},
+    };
+
+    return programs_main("programs_examples", tests, sizeof tests / sizeof tests[0]);
+}
