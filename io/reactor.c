@@ -296,6 +296,16 @@ static int wait(struct rill_reactor *reactor, int64_t until_ns)
     return enter(reactor, look_out(reactor, until_ns) ? RILL_NO_WAIT : until_ns);
 }
 
+/* Whether there is something to be done that no completion will announce. */
+static bool may_not_sleep(const struct rill_reactor *reactor)
+{
+    /* What the kernel did not take, for want of memory, is offered again soon. */
+    if (reactor->in_hurry || !rill_list_is_empty(&reactor->backlog))
+        return true;
+    /* The end of a quiet send gives back the buffer that a starved receive needs. */
+    return !rill_list_is_empty(&reactor->buffers.starved) && !rill_list_is_empty(&reactor->quiet);
+}
+
 static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
 {
     struct rill_reactor *reactor = reactor_of(driver);
@@ -305,8 +315,7 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
     if (__builtin_expect(!rill_list_is_empty(&reactor->buffers.starved), 0))
         feed_starved(reactor);
 
-    /* What the kernel did not take, for want of memory, is offered again soon. */
-    if (reactor->in_hurry || !rill_list_is_empty(&reactor->backlog))
+    if (may_not_sleep(reactor))
         until_ns = RILL_NO_WAIT;
     reactor->in_hurry = false;
 

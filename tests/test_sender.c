@@ -145,30 +145,39 @@ END_TEST
 struct echo {
     struct rill_future future;
     struct rill_borrow chunk;
+    struct rill_tcp *tcp;
 };
-
-static struct echo echo;
 
 static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task)
 {
+    struct echo *echo = rill_container_of(self, struct echo, future);
+
     RILL_BEGIN();
     for (;;) {
-        RILL_AWAIT(rill_tcp_recv_borrowed(&other, &echo.chunk));
-        if (echo.chunk.result <= 0)
+        RILL_AWAIT(rill_tcp_recv_borrowed(echo->tcp, &echo->chunk));
+        if (echo->chunk.result <= 0)
             break;
-        RILL_AWAIT(rill_tcp_send_borrowed(&other, &echo.chunk));
-        if (echo.chunk.result < 0)
+        RILL_AWAIT(rill_tcp_send_borrowed(echo->tcp, &echo->chunk));
+        if (echo->chunk.result < 0)
             break;
     }
-    rill_borrow_give_back(&echo.chunk);
-    RILL_RETURN(echo.chunk.result);
+    rill_borrow_give_back(&echo->chunk);
+    RILL_RETURN(echo->chunk.result);
     RILL_END();
+}
+
+static struct rill_future *echo_on(struct echo *echo, struct rill_tcp *tcp)
+{
+    memset(echo, 0, sizeof *echo);
+    echo->tcp = tcp;
+    return rill_future_init(&echo->future, echo_poll);
 }
 
 static struct rill_future *echo_run(void)
 {
-    memset(&echo, 0, sizeof echo);
-    return rill_future_init(&echo.future, echo_poll);
+    static struct echo echo;
+
+    return echo_on(&echo, &other);
 }
 
 /* Fills the line and both sockets' buffers of a peer that does not read. */
@@ -256,6 +265,44 @@ START_TEST(a_reset_ends_the_line_and_every_later_send)
     ck_assert_int_lt(background_end(&echoing), 0);
     ck_assert_int_lt(await(rill_tcp_flush(&other)), 0);
     close_pair();
+}
+END_TEST
+
+/* When all shared buffers are in sends that ask for no completion, and everybody else
+ * waits for a buffer, nothing but the end of those sends can wake the reactor. */
+START_TEST(two_buffers_serve_many_echoes_to_the_last_byte)
+{
+    enum { CROWD = 8, SIZE = 1000 };
+    static struct rill_tcp clients[CROWD], servers[CROWD];
+    static struct echo echoes[CROWD];
+    static struct background tasks[CROWD];
+    static struct rill_op ops[CROWD];
+    const struct rill_runtime_options runtime_options = {.buffer_count = 2, .buffer_size = 64};
+
+    if (!fixture_open(_i, NULL, &runtime_options))
+        return;
+    pattern_fill(bytes, 0, SIZE);
+    for (int i = 0; i < CROWD; i++) {
+        fixture_pair(&clients[i], &servers[i]);
+        background_start(&tasks[i], echo_on(&echoes[i], &servers[i]));
+    }
+    for (int i = 0; i < CROWD; i++)
+        ck_assert_int_eq(await(rill_tcp_send_all(&clients[i], &ops[i], bytes, SIZE)), SIZE);
+    for (int i = 0; i < CROWD; i++) {
+        struct rill_timeout timeout;
+
+        ck_assert_int_eq(
+            await(rill_timeout(&timeout, 5 * RILL_SECOND,
+                               rill_tcp_recv_exactly(&clients[i], &ops[i], buffer, SIZE))),
+            SIZE);
+        ck_assert(pattern_is(buffer, 0, SIZE));
+    }
+    for (int i = 0; i < CROWD; i++) {
+        fixture_hang_up(&clients[i]);
+        ck_assert_int_eq(background_end(&tasks[i]), 0);
+        fixture_hang_up(&servers[i]);
+    }
+    fixture_close();
 }
 END_TEST
 
@@ -436,6 +483,7 @@ int main(void)
         {a_cancelled_wait_for_room_keeps_the_buffer_with_the_caller, IN_BOTH},
         {a_cancelled_flush_gives_up_what_was_not_sent, IN_BOTH},
         {a_reset_ends_the_line_and_every_later_send, IN_BOTH},
+        {two_buffers_serve_many_echoes_to_the_last_byte, IN_BOTH},
         {lasting_bytes_leave_in_line_with_borrowed_ones, IN_BOTH},
         {megabytes_of_lasting_bytes_go_out_whole, IN_BOTH},
         {more_than_a_gigabyte_at_once_is_EINVAL, IN_BOTH},
