@@ -302,8 +302,11 @@ static bool may_not_sleep(const struct rill_reactor *reactor)
     /* What the kernel did not take, for want of memory, is offered again soon. */
     if (reactor->in_hurry || !rill_list_is_empty(&reactor->backlog))
         return true;
-    /* The end of a quiet send gives back the buffer that a starved receive needs. */
-    return !rill_list_is_empty(&reactor->buffers.starved) && !rill_list_is_empty(&reactor->quiet);
+    if (rill_list_is_empty(&reactor->buffers.starved))
+        return false;
+    /* The end of a quiet send gives back the buffer that a starved receive needs. And
+     * those that were let on may have found nothing, and left the buffers to others. */
+    return !rill_list_is_empty(&reactor->quiet) || reactor->buffers.in_use < reactor->buffers.count;
 }
 
 static int reactor_turn(struct rill_driver *driver, int64_t until_ns)

@@ -192,6 +192,36 @@ static void give_all_back(void)
     rill_borrow_give_back(&readers[1].borrow);
 }
 
+/* Those that are let on first find nothing, and so take no buffer and wake nobody. */
+START_TEST(receives_that_find_nothing_do_not_keep_the_others_waiting_for_a_buffer)
+{
+    enum { WAITING = CONNECTIONS - 2 };
+    struct background receiving[WAITING] = {0};
+    struct rill_op op = {0};
+
+    if (!open_many(_i, NULL, 2, 100))
+        return;
+    borrow_all();
+    for (int i = 0; i < WAITING; i++)
+        background_start(&receiving[i],
+                         rill_tcp_recv_borrowed(&readers[2 + i].tcp, &readers[2 + i].borrow));
+    settle();
+    ck_assert_uint_ge(reactor()->stats.buffers_starved, WAITING);
+    give_all_back();
+    for (int i = WAITING - 1; i >= 0; i--) {
+        struct rill_timeout timeout;
+        struct rill_join join;
+
+        ck_assert_int_eq(await(rill_tcp_send_all(&senders[2 + i].tcp, &op, bytes, 30)), 30);
+        ck_assert_int_eq(
+            await(rill_timeout(&timeout, RILL_SECOND, rill_task_join(&join, &receiving[i].task))),
+            30);
+        rill_borrow_give_back(&readers[2 + i].borrow);
+    }
+    close_many();
+}
+END_TEST
+
 START_TEST(a_receive_waits_until_somebody_gives_a_buffer_back)
 {
     struct background receiving;
@@ -329,6 +359,7 @@ int main(void)
         {no_connection_gets_far_ahead_of_the_others_when_buffers_are_short, IN_BOTH},
         {buffers_that_are_short_in_a_troubled_world_lose_nothing, IN_SIMULATED},
         {nothing_is_registered_before_the_first_borrowed_receive, IN_BOTH},
+        {receives_that_find_nothing_do_not_keep_the_others_waiting_for_a_buffer, IN_BOTH},
         {a_receive_waits_until_somebody_gives_a_buffer_back, IN_BOTH},
         {a_receive_that_has_no_buffer_costs_nothing_while_it_waits, IN_SIMULATED},
         {a_receive_that_has_no_buffer_can_be_cancelled_and_begun_again, IN_BOTH},
