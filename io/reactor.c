@@ -221,8 +221,9 @@ static void settle(struct rill_reactor *reactor, unsigned taken_over, bool has_o
     rill_list_take(&settled, &reactor->quiet);
     while (!rill_list_is_empty(&settled)) {
         struct rill_op *op = rill_container_of(rill_list_pop(&settled), struct rill_op, backlog);
-        if ((int32_t)(taken_over - (uint32_t)op->offset) <
-            0) { /* the others are behind it in the queue */
+        bool still_queued = (int32_t)(taken_over - (uint32_t)op->offset) < 0;
+
+        if (still_queued) { /* and the others are behind it */
             rill_list_prepend(&settled, &op->backlog);
             break;
         }
