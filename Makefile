@@ -133,7 +133,7 @@ library_sources := $(wildcard runtime/*.c io/*.c net/*.c) $(if $(ucx),$(rdma_sou
 public_headers  := $(wildcard runtime/*.h io/*.h net/*.h) $(if $(ucx),$(wildcard rdma/*.h))
 bench_mains     := bench/echo.c bench/ping.c bench/micro.c bench/uring_echo.c
 bench_common    := $(filter-out $(bench_mains),$(wildcard bench/*.c))
-example_sources := $(wildcard examples/*.c)
+example_sources := $(wildcard examples/*.c examples/guide/*.c)
 test_sources    := $(wildcard tests/test_*.c)
 test_common     := $(filter-out $(test_sources),$(wildcard tests/*.c tests/sim/*.c))
 
@@ -308,7 +308,7 @@ check: all tests ## build and run all tests, in release and in asan mode
 ifeq ($(MODE),release)
 	@$(MAKE) --no-print-directory MODE=asan examples tests
 endif
-	@CC='$(CC)' CXX='$(CXX)' tests/run.sh tests/check_headers.sh tests/check_readme.sh $(tests) \
+	@CC='$(CC)' CXX='$(CXX)' tests/run.sh tests/check_headers.sh tests/check_docs.sh $(tests) \
 	    $(if $(filter release,$(MODE)),$(test_sources:tests/%.c=build/asan/tests/%))
 
 test: $(if $(NAME),$(output)/tests/test_$(NAME)) ## run one and see each case: make test NAME=timer [MODE=asan]
@@ -317,8 +317,8 @@ test: $(if $(NAME),$(output)/tests/test_$(NAME)) ## run one and see each case: m
 check-headers: have-test ## compile each public header alone, as C11 and as C++17
 	@CC='$(CC)' CXX='$(CXX)' tests/check_headers.sh
 
-check-readme: ## compare the program in README.md with examples/echo.c
-	@tests/check_readme.sh
+check-docs: library examples ## compare the programs in the documentation with those in examples/
+	@tests/check_docs.sh
 
 # Check forks for every case, and memcheck looks at each of these processes when it
 # ends: a leak or a bad access fails the case that it is in. Valgrind does not see
@@ -420,7 +420,7 @@ FORCE:
 
 .PHONY: all library programs examples tests objects FORCE \
         have-build have-test have-lint have-valgrind note-rdma \
-        demo check test check-headers check-readme valgrind \
+        demo check test check-headers check-docs valgrind \
         lint format lint-format lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell \
         clean install uninstall help
 

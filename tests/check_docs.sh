@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# check_docs.sh - the programs that the documentation shows are those that are
+# compiled, and they print what it says.
+#
+# Below a line <!-- examples/guide/mutex.c --> stands a ```c block that is this
+# file, byte for byte. Below <!-- output of examples/guide/mutex --> stands a ```text
+# block that is all that the built example prints when it is run without arguments,
+# and it exits with 0. Every program in examples/guide/ has to be shown.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+shopt -s nullglob
+
+pages=(README.md docs/*.md docs/guide/*.md)
+builds=(build build/asan)
+first_program=examples/echo.c
+first_program_lines_max=49
+checks=0 failures=0
+
+# check WHAT COMMAND...: counts, and says what is wrong if the command fails.
+check() {
+    local what=$1
+    shift
+    checks=$((checks + 1))
+    "$@" || {
+        echo "$what"
+        failures=$((failures + 1))
+    }
+}
+
+# markers PAGE PATTERN: what stands in the page's markers of one kind.
+markers() {
+    sed -n "s/^<!-- $2 -->\$/\1/p" "$1"
+}
+
+# block PAGE MARKER: the fenced block that follows the marker.
+block() {
+    awk -v marker="<!-- $2 -->" '
+        inside && /^```/          { exit }
+        inside                    { print; next }
+        $0 == marker              { marked = 1; next }
+        marked && /^```(c|text)$/ { inside = 1 }' "$1"
+}
+
+same_source() {
+    diff -u --label "$1" --label "$2" <(block "$1" "$2") "$2"
+}
+
+same_output() {
+    local page=$1 program=$2 build=$3 printed
+
+    printed=$(timeout 60 "$build/$program" 2>&1 </dev/null && echo .) || return
+    diff -u --label "$page" --label "$build/$program" \
+        <(block "$page" "output of $program") <(printf '%s' "${printed%.}")
+}
+
+for page in "${pages[@]}"; do
+    for source in $(markers "$page" '\(examples\/.*\.c\)'); do
+        check "$page shows another program than $source" same_source "$page" "$source"
+    done
+    for program in $(markers "$page" 'output of \(examples\/.*\)'); do
+        for build in "${builds[@]}"; do
+            [[ -x $build/$program ]] || continue
+            check "$page: $build/$program failed, or printed something else" \
+                same_output "$page" "$program" "$build"
+        done
+    done
+done
+
+for source in examples/guide/*.c; do
+    check "no page in docs/guide/ shows $source" grep -qxF "<!-- $source -->" docs/guide/*.md
+done
+
+lines=$(wc -l <"$first_program") || lines=0
+check "$first_program has $lines lines, and should have 1 to $first_program_lines_max" \
+    test "$lines" -ge 1 -a "$lines" -le "$first_program_lines_max"
+
+echo "$((100 * (checks - failures) / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
+((failures == 0))
