@@ -61,7 +61,8 @@ int64_t rill_block_on(struct rill_runtime *runtime, struct rill_future *future);
 
 /* Runs until no task is alive: for grace_ns it lets them end by themselves, then it
  * cancels all of them and those that they spawn on their way out. A task that
- * does not end although it is cancelled keeps it waiting. */
+ * does not end although it is cancelled keeps it waiting. Then no other thread can post
+ * to it any more (see io/remote.h). */
 void rill_runtime_shutdown(struct rill_runtime *runtime, int64_t grace_ns);
 
 #ifdef __cplusplus
