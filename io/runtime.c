@@ -71,6 +71,7 @@ int rill_runtime_create(struct rill_runtime **out, const struct rill_runtime_opt
     error = rill_executor_init(&runtime->executor, &runtime->reactor.driver);
     if (error)
         goto finish_reactor;
+    runtime->embedding.is_open = false;
     *out = runtime;
     return 0;
 
@@ -90,6 +91,7 @@ void rill_runtime_destroy(struct rill_runtime *runtime)
     if (runtime->reactor.remote && runtime->executor.tasks_alive == 0)
         rill_remote_close(runtime->reactor.remote);
     rill_executor_finish(&runtime->executor);
+    rill_embedding_finish(&runtime->embedding);
     rill_reactor_finish(&runtime->reactor);
     free(runtime);
 }

@@ -15,6 +15,7 @@
 #ifndef RILL_IO_RUNTIME_H
 #define RILL_IO_RUNTIME_H
 
+#include "io/embedding.h"
 #include "io/reactor.h"
 #include "runtime/executor.h"
 
@@ -25,6 +26,9 @@ extern "C" {
 struct rill_runtime {
     struct rill_executor executor;
     struct rill_reactor reactor;
+
+    /* private */
+    struct rill_embedding embedding;
 };
 
 /* A zeroed field means its default, in brackets. */
