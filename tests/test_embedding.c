@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 enum { WAIT_MS = 10000 }; /* what never lasts so long */
@@ -192,6 +193,60 @@ START_TEST(a_post_of_another_thread_makes_it_readable)
 }
 END_TEST
 
+/* What comes between the last look at the world and the sleep: this program has an
+ * epoll_wait of its own, so that it can come exactly there. */
+static void (*before_forgetting)(void);
+
+int epoll_wait(int epoll_fd, struct epoll_event *events, int count, int timeout_ms)
+{
+    void (*hook)(void) = before_forgetting;
+
+    before_forgetting = NULL;
+    if (hook)
+        hook();
+    return epoll_pwait(epoll_fd, events, count, timeout_ms, NULL);
+}
+
+static struct rill_tcp near, far;
+
+static void post_now(void)
+{
+    wake(NULL);
+}
+
+static void complete_now(void)
+{
+    expect_eq(write(far.fd, "x", 1), 1);
+}
+
+START_TEST(what_comes_while_signals_are_forgotten_is_not_forgotten)
+{
+    struct rill_op recv = {0};
+    char got[1];
+
+    if (!open_embedded())
+        return;
+    ck_assert_int_eq(rill_waker_open(&waker), 0);
+    background_start(&driven, rill_waker_wait(&waker));
+    rest();
+    before_forgetting = post_now;
+    turn();
+    ck_assert_int_eq(drive(&driven), 0);
+
+    fixture_pair(&near, &far);
+    background_start(&driven, rill_tcp_recv(&near, &recv, got, 1));
+    turn();
+    rest();
+    before_forgetting = complete_now;
+    turn();
+    ck_assert_int_eq(drive(&driven), 1);
+    fixture_hang_up(&near);
+    fixture_hang_up(&far);
+    rill_waker_close(&waker);
+    fixture_close();
+}
+END_TEST
+
 START_TEST(a_turn_may_wait_itself)
 {
     struct rill_sleep sleep;
@@ -369,6 +424,7 @@ int main(void)
         {a_completion_makes_it_readable, IN_REAL},
         {a_task_that_yields_keeps_it_readable_and_lets_the_other_loop_run, IN_REAL},
         {a_post_of_another_thread_makes_it_readable, IN_REAL},
+        {what_comes_while_signals_are_forgotten_is_not_forgotten, IN_REAL},
         {a_turn_may_wait_itself, IN_REAL},
         {a_turn_without_a_descriptor_works_too, IN_REAL},
         {entries_that_the_kernel_did_not_take_are_due_at_once, IN_REAL},

@@ -279,6 +279,34 @@ START_TEST(a_runtime_that_nobody_posts_to_has_no_operation_and_no_descriptor)
 }
 END_TEST
 
+static unsigned polls_ended;
+
+/* As when the completion queue is full: the kernel gives the poll up. */
+static void end_first_poll(struct io_uring_sqe *sqe)
+{
+    if (sqe->opcode == IORING_OP_POLL_ADD && polls_ended++ == 0)
+        sqe->len &= ~IORING_POLL_ADD_MULTI;
+}
+
+START_TEST(a_bell_whose_poll_the_kernel_has_ended_is_heard_again)
+{
+    struct note note = make_note(1);
+
+    if (!open_remote(NULL))
+        return;
+    fixture_on_entry(end_first_poll);
+    for (int i = 0; i < 4; i++) {
+        pthread_t thread = thread_start(post_when_asleep, &note);
+
+        ck_assert_int_eq(await(rill_notify_wait(&noted, &wait_for_note)), 0);
+        thread_join(thread);
+        expect_numbers(1, 1);
+    }
+    ck_assert_uint_eq(polls_ended, 2);
+    close_remote();
+}
+END_TEST
+
 /* ---- the end of a runtime ---- */
 
 START_TEST(posts_that_were_accepted_are_run_when_the_runtime_is_destroyed)
@@ -588,6 +616,7 @@ int main(void)
         {a_runtime_that_never_sleeps_finds_a_post_without_the_bell, IN_REAL},
         {only_who_posts_to_a_sleeping_runtime_rings_the_bell, IN_REAL},
         {a_runtime_that_nobody_posts_to_has_no_operation_and_no_descriptor, IN_REAL},
+        {a_bell_whose_poll_the_kernel_has_ended_is_heard_again, IN_REAL},
         {posts_that_were_accepted_are_run_when_the_runtime_is_destroyed, IN_REAL},
         {shutting_down_waits_for_what_the_last_posts_spawn, IN_REAL},
         {whatever_was_accepted_while_a_runtime_ends_was_run, IN_REAL},
