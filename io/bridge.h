@@ -81,14 +81,14 @@ void rill_bridge_finish(struct rill_bridge *bridge);
 void rill_bridge_close(struct rill_bridge *bridge);
 
 /* Sends the value, which is borrowed, once there is a place. The result is 0: it was taken
- * over; or else it was not: -EPIPE: the bridge is closed; -ECANCELED; -ENOMEM and -EMFILE
- * if it would have had to wait and could not. */
+ * over; or else it was not: -EPIPE: the bridge is closed; -ECANCELED; or it would have
+ * had to wait and could not: -ENOMEM, -EMFILE, -ESHUTDOWN (after rill_runtime_shutdown). */
 struct rill_future *rill_bridge_send(struct rill_bridge *bridge, struct rill_bridge_op *send,
                                      const void *value);
 
 /* Receives the oldest value into the memory of value, which is borrowed, once there is
  * one. The result is 1: a value was received; 0: the bridge is closed and empty; or, no
- * value having left the bridge, -ECANCELED, -ENOMEM or -EMFILE. */
+ * value having left the bridge, -errno as above. */
 struct rill_future *rill_bridge_recv(struct rill_bridge *bridge, struct rill_bridge_op *recv,
                                      void *value);
 

@@ -34,7 +34,8 @@ struct rill_waker {
     bool is_woken;              /* and no wait has ended with it yet */
 };
 
-/* Makes a waker for a task of this thread's runtime. Returns 0, -ENOMEM or -EMFILE. */
+/* Makes a waker for a task of this thread's runtime. Returns 0, or the
+ * -errno of rill_remote_open. */
 int rill_waker_open(struct rill_waker *waker);
 
 /* Waits until the waker was woken since the last wait. One task at a time. Cancelling

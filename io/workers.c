@@ -36,12 +36,15 @@ void rill_workers_init(struct rill_workers *workers, const struct rill_workers_o
 
 void rill_workers_finish(struct rill_workers *workers)
 {
+    rill_check(!workers->is_static, "a pool of threads for the whole process was finished");
     pthread_mutex_lock(&workers->lock);
     workers->is_ending = true;
     pthread_cond_broadcast(&workers->work);
     while (workers->threads > 0)
         pthread_cond_wait(&workers->ended, &workers->lock);
     pthread_mutex_unlock(&workers->lock);
+    if (workers->has_ended_thread)
+        pthread_join(workers->ended_thread, NULL);
     pthread_cond_destroy(&workers->ended);
     pthread_cond_destroy(&workers->work);
     pthread_mutex_destroy(&workers->lock);
@@ -69,6 +72,26 @@ static bool wait_for_work(struct rill_workers *workers)
     return error != ETIMEDOUT;
 }
 
+/* Ends the calling thread's part, and gives up the lock. Each thread that ends joins the
+ * one that ended before it, so that whoever finishes the pool has to join but one, and
+ * then nothing is left of any. */
+static void leave(struct rill_workers *workers)
+{
+    pthread_t before = workers->ended_thread;
+    bool join_before = workers->has_ended_thread && !workers->is_static;
+
+    workers->ended_thread = pthread_self();
+    workers->has_ended_thread = true;
+    if (workers->is_static)
+        pthread_detach(workers->ended_thread);
+    workers->threads--;
+    if (workers->threads == 0)
+        pthread_cond_signal(&workers->ended);
+    pthread_mutex_unlock(&workers->lock);
+    if (join_before)
+        pthread_join(before, NULL);
+}
+
 static void *worker_main(void *argument)
 {
     struct rill_workers *workers = argument;
@@ -89,10 +112,7 @@ static void *worker_main(void *argument)
             break;
         stay = wait_for_work(workers);
     }
-    workers->threads--;
-    if (workers->threads == 0)
-        pthread_cond_signal(&workers->ended);
-    pthread_mutex_unlock(&workers->lock);
+    leave(workers);
     return NULL;
 }
 
@@ -100,17 +120,13 @@ static void *worker_main(void *argument)
 static void start_thread(struct rill_workers *workers)
 {
     sigset_t all, before;
-    pthread_attr_t attributes;
     pthread_t thread;
 
     sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (pthread_create(&thread, &attributes, worker_main, workers) == 0)
+    if (pthread_create(&thread, NULL, worker_main, workers) == 0)
         workers->threads++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
 }
 
 /* Whether a thread is about to take what would now be put in line. */

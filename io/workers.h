@@ -51,7 +51,10 @@ struct rill_workers {
     size_t waiting_count, waiting_max;
     unsigned threads, busy, threads_max;
     int64_t idle_ns;
+    bool is_static; /* never finished, so nobody joins its threads */
     bool is_ending;
+    bool has_ended_thread;
+    pthread_t ended_thread; /* the latest to end, which has joined the one before */
 };
 
 /* A zeroed field means its default. */
@@ -68,7 +71,7 @@ struct rill_workers_options {
         .lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER,                       \
         .ended = PTHREAD_COND_INITIALIZER, .waiting = {&(self).waiting, &(self).waiting},          \
         .waiting_max = (most_waiting), .threads_max = (most_threads),                              \
-        .idle_ns = RILL_WORKERS_IDLE_NS                                                            \
+        .idle_ns = RILL_WORKERS_IDLE_NS, .is_static = true                                         \
     }
 
 /* The pool that the whole process shares, for work that takes milliseconds: files, a

@@ -39,7 +39,7 @@ struct rill_resolve {
  * with the port. host is borrowed. The result is their number, or -errno:
  *   -ENOENT  no such name
  *   -EAGAIN  the name server does not answer, or too many look-ups wait for a thread
- *   -ENOMEM, -EMFILE, -EIO
+ *   -ENOMEM, -EMFILE, -EIO, or -ESHUTDOWN after rill_runtime_shutdown
  * Cancelling ends it at once. One that has no thread yet never gets one; otherwise the
  * thread's answer is thrown away when it comes. */
 struct rill_future *rill_resolve(struct rill_resolve *resolve, const char *host, uint16_t port);

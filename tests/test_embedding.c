@@ -204,6 +204,7 @@ int epoll_wait(int epoll_fd, struct epoll_event *events, int count, int timeout_
     before_forgetting = NULL;
     if (hook)
         hook();
+    /* cppcheck-suppress nullPointer; as epoll_wait(2) says */
     return epoll_pwait(epoll_fd, events, count, timeout_ms, NULL);
 }
 

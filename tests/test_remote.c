@@ -437,11 +437,14 @@ END_TEST
 
 static struct note signal_note;
 
+/* The analyzer can not know that rill_post makes no call but write(2).
+ * NOLINTBEGIN(bugprone-signal-handler,cert-sig30-c) */
 static void on_signal(int number)
 {
     (void)number;
-    post_note(&signal_note);
+    (void)rill_post(remote, &signal_note.post);
 }
+/* NOLINTEND(bugprone-signal-handler,cert-sig30-c) */
 
 static void *signal_when_asleep(void *unused)
 {
