@@ -77,6 +77,7 @@ START_TEST(the_result_is_that_of_the_function)
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(await(rill_blocking(&one, &pool, answer, &values[i])), values[i]);
     ck_assert_int_eq(await(rill_blocking(&one, NULL, answer, &values[0])), 42);
+    fixture.keeps_fds = true; /* the remote's, until the shared pool's thread lets go of it */
     close_pool();
 }
 END_TEST
@@ -201,6 +202,7 @@ START_TEST(a_pool_that_is_stuck_keeps_no_other_waiting)
     gate_open(&gate);
     ck_assert_int_eq(background_end(&first), 5);
     ck_assert_int_eq(background_end(&second), 5);
+    fixture.keeps_fds = true; /* the remote's, until the shared pool's thread lets go of it */
     close_pool();
 }
 END_TEST
