@@ -336,7 +336,7 @@ valgrind: examples tests have-valgrind ## run the tests under valgrind
 # and a kernel package that is only unpacked, the script installs or names.
 vm := tests/vm.sh --timeout 3600 --env TEST_TIMEOUT=900 --env CK_TIMEOUT_MULTIPLIER=20
 
-check-vm: all tests ## run the tests on Linux 6.1, in a virtual machine (half an hour)
+check-vm: all tests ## run the tests on Linux 6.1, in a virtual machine (some minutes)
 	@$(vm) --rdma none -- tests/run.sh $(tests)
 
 ##@ Keep it good
