@@ -60,8 +60,8 @@ const char *rill_runtime_explain(int error);
 int64_t rill_block_on(struct rill_runtime *runtime, struct rill_future *future);
 
 /* Runs until no task is alive: for grace_ns it lets them end by themselves, then it
- * cancels all of them and those that they spawn on their way out. A task that
- * does not end although it is cancelled keeps it waiting. */
+ * cancels all of them (RILL_SHUTTING_DOWN), and those that they spawn on their way
+ * out. A task that does not end although it is cancelled keeps it waiting. */
 void rill_runtime_shutdown(struct rill_runtime *runtime, int64_t grace_ns);
 
 #ifdef __cplusplus

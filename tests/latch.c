@@ -15,12 +15,16 @@ static enum rill_poll end(struct latch *latch, int64_t result)
 static enum rill_poll latch_poll(struct rill_future *self, struct rill_task *task)
 {
     struct latch *latch = rill_container_of(self, struct latch, future);
+    enum rill_cancel_reason reason = rill_task_cancel_reason(task);
     bool cancelled = rill_task_is_cancelled(task);
 
     if (latch->over)
         ck_abort_msg("a latch was polled after its end");
     if (latch->begun && latch->task != task)
         ck_abort_msg("a latch was polled by two tasks");
+    if (latch->reason != RILL_NOT_CANCELLED && latch->reason != reason)
+        ck_abort_msg("a latch was cancelled for reason %d, and then for %d", latch->reason, reason);
+    latch->reason = reason;
     latch->polls++;
     latch->cancelled_polls += cancelled;
 
