@@ -87,16 +87,23 @@ void rill_task_wake(struct rill_task *task)
     }
 }
 
-static void run_task(struct rill_executor *executor, struct rill_task *task)
+/* A task of a scope waits in the list in which its scope finds it. */
+static void park(struct rill_executor *executor, struct rill_task *task)
 {
     struct rill_link *parked = &executor->parked;
+
+    if (__builtin_expect(task->in_scope, 0))
+        parked = &task->scope->parked;
+    task->state = RILL_TASK_PARKED;
+    rill_list_append(parked, &task->queue);
+}
+
+static void run_task(struct rill_executor *executor, struct rill_task *task)
+{
     enum rill_poll poll;
 
-    if (task->in_scope) {
-        parked = &task->scope->parked;
-        if (task->reason == RILL_NOT_CANCELLED) /* it was queued when the scope was cancelled */
-            task->reason = task->scope->reason;
-    }
+    if (__builtin_expect(task->in_scope, 0) && task->reason == RILL_NOT_CANCELLED)
+        task->reason = task->scope->reason; /* it may have been cancelled meanwhile */
     task->state = RILL_TASK_RUNNING;
     executor->running = task;
     executor->budget_left = RILL_TASK_BUDGET;
@@ -109,8 +116,7 @@ static void run_task(struct rill_executor *executor, struct rill_task *task)
     } else if (task->state == RILL_TASK_WOKEN) {
         make_ready(executor, task);
     } else {
-        task->state = RILL_TASK_PARKED;
-        rill_list_append(parked, &task->queue);
+        park(executor, task);
     }
 }
 

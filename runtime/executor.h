@@ -38,7 +38,6 @@ struct rill_executor {
     /* private */
     struct rill_link ready;  /* of rill_task.queue, first in first out */
     struct rill_link parked; /* of rill_task.queue */
-    struct rill_link scopes; /* of rill_scope.entry: those with tasks alive */
     size_t ready_count;
     struct rill_task *running; /* whose poll function is being run, or NULL */
     unsigned budget_left;      /* of the running task */
@@ -47,6 +46,7 @@ struct rill_executor {
     int64_t now_ns;
     struct rill_wheel wheel;
     struct rill_pool pool;
+    struct rill_link scopes; /* of rill_scope.entry: those with tasks alive */
 };
 
 /* Makes the executor of this thread over a driver, which it borrows until it is

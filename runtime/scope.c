@@ -29,6 +29,8 @@ static void hand_over(struct rill_scope *scope, struct rill_task *owner)
 
 void rill_scope_spawn(struct rill_scope *scope, struct rill_task *task, rill_poll_fn *poll)
 {
+    rill_check(!scope->owner || !rill_task_is_over(scope->owner),
+               "a task was spawned into a scope whose owner has ended");
     rill_task_spawn(task, poll);
     task->in_scope = true;
     task->scope = scope;

@@ -48,7 +48,8 @@ struct rill_scope {
 
 /* Makes an empty scope, which owns nothing and allocates nothing. The running task,
  * if there is one, becomes its owner, up to the moment at which another one awaits
- * the scope's end. An owner that ends while the scope has tasks alive panics. */
+ * the scope's end. The owner outlives the scope: if it ends while tasks of the scope
+ * are alive, or one is spawned after its end, that panics. */
 void rill_scope_init(struct rill_scope *scope, enum rill_scope_policy policy);
 
 /* Starts a task in the scope, as rill_task_spawn does: borrows it until it is over,
