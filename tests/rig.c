@@ -19,6 +19,7 @@ struct rig rig;
 
 void rig_start(void)
 {
+    rig.seed = 0;
     manual_driver_init(&rig.driver);
     ck_assert_int_eq(rill_executor_init(&rig.executor, &rig.driver.driver), 0);
 }

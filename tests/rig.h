@@ -17,6 +17,7 @@
 struct rig {
     struct manual_driver driver;
     struct rill_executor executor;
+    unsigned long long seed; /* of one of many random runs, named by what fails, or 0 */
 };
 extern struct rig rig;
 
