@@ -19,6 +19,8 @@
 #include "tests/rig.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { DEPTH_MAX = 4, CHILDREN_MAX = 3, NODES_MAX = 128, STEPS_MAX = 60, TRIES_MAX = 1000 };
@@ -79,11 +81,18 @@ static unsigned pick(unsigned bound)
     return (unsigned)rig_random(&state, bound);
 }
 
-#define EXPECT(condition, what, ...)                                                               \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            ck_abort_msg(what " (seed %llu)" __VA_OPT__(, ) __VA_ARGS__, rig.seed);                \
-    } while (0)
+__attribute__((format(printf, 2, 3))) static void demand(bool condition, const char *format, ...)
+{
+    char what[200];
+    va_list arguments;
+
+    if (condition)
+        return;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    ck_abort_msg("%s (seed %llu)", what, rig.seed);
+}
 
 /* ---- the model ---- */
 
@@ -186,7 +195,7 @@ static enum rill_poll node_poll(struct rill_future *self, struct rill_task *task
 {
     struct node *node = rill_container_of(self, struct node, future);
 
-    EXPECT(!node->ended, "a node of kind %d was polled after its end", node->kind);
+    demand(!node->ended, "a node of kind %d was polled after its end", node->kind);
     if (node->begun_ns == 0)
         node->begun_ns = rill_now();
     if (node->inner->poll(node->inner, task) == RILL_PENDING)
@@ -194,10 +203,10 @@ static enum rill_poll node_poll(struct rill_future *self, struct rill_task *task
     node->future.result = node->inner->result;
     node->cancelled_at_end = rill_task_is_cancelled(task);
     node->ended = ++ended_count;
-    EXPECT(result_is_right(node), "a node of kind %d has the result %lld", node->kind,
+    demand(result_is_right(node), "a node of kind %d has the result %lld", node->kind,
            (long long)node->future.result);
     for (unsigned i = node->first_latch; i < node->first_latch + node->latches; i++)
-        EXPECT(!latches[i]->begun || latches[i]->over,
+        demand(!latches[i]->begun || latches[i]->over,
                "a node of kind %d has ended, and a latch below it is in flight", node->kind);
     return RILL_READY;
 }
@@ -216,16 +225,16 @@ static enum rill_poll any_body_poll(struct rill_future *self, struct rill_task *
         RILL_AWAIT(rill_any_next(&node->any));
         if (node->any.result < 0)
             break;
-        EXPECT(!node->given[node->any.result], "a future was given out twice");
-        EXPECT(node->children[node->any.result]->ended, "a future was given out too early");
+        demand(!node->given[node->any.result], "a future was given out twice");
+        demand(node->children[node->any.result]->ended, "a future was given out too early");
         node->given[node->any.result] = true;
     }
     for (unsigned i = 0; i < node->count; i++)
-        EXPECT(!node->children[i]->ended || node->given[i] || !has_won(node->children[i]),
+        demand(!node->children[i]->ended || node->given[i] || !has_won(node->children[i]),
                "a result was not given out");
     RILL_AWAIT(rill_any_drain(&node->any, RILL_CANCELLED));
     for (unsigned i = 0; i < node->count; i++) {
-        EXPECT(node->children[i]->ended, "a future was not drained");
+        demand(node->children[i]->ended, "a future was not drained");
         node->any.result -= !node->given[i] && node->children[i]->future.result != -ECANCELED;
     }
     RILL_RETURN(node->any.result);
@@ -251,9 +260,9 @@ static enum rill_poll scope_body_poll(struct rill_future *self, struct rill_task
     while (node->spawned < node->spawned_at_once)
         spawn_next(node);
     RILL_AWAIT(rill_scope_join(&node->scope));
-    EXPECT(node->scope.alive == 0, "a scope was left with tasks alive");
+    demand(node->scope.alive == 0, "a scope was left with tasks alive");
     for (unsigned i = 0; i < node->spawned; i++)
-        EXPECT(rill_task_is_over(&node->tasks[i].task), "a scope was left before its task ended");
+        demand(rill_task_is_over(&node->tasks[i].task), "a scope was left before its task ended");
     RILL_RETURN(node->scope.result);
     RILL_END();
 }
@@ -399,7 +408,7 @@ static void step(void)
 static void check_that_all_know(void)
 {
     for (unsigned i = 0; i < latch_count; i++)
-        EXPECT(!latches[i]->begun || latches[i]->over || latch_nodes[i]->is_shielded ||
+        demand(!latches[i]->begun || latches[i]->over || latch_nodes[i]->is_shielded ||
                    latches[i]->reason != RILL_NOT_CANCELLED,
                "a cancelled tree has a latch that was not told");
 }
@@ -421,13 +430,13 @@ static void run(uint64_t seed)
         check_that_all_know();
     }
     while (!rill_task_is_over(&root.task)) {
-        EXPECT(tries++ < TRIES_MAX, "the tree does not end");
+        demand(tries++ < TRIES_MAX, "the tree does not end");
         open_one(latches[pick(latch_count)]);
         rig_settle();
     }
-    EXPECT(rig.executor.tasks_alive == 0, "a task has outlived the tree");
-    EXPECT(rig.executor.wheel.armed == 0, "a timer has outlived the tree");
-    EXPECT(rill_list_is_empty(&rig.executor.scopes), "a scope has outlived the tree");
+    demand(rig.executor.tasks_alive == 0, "a task has outlived the tree");
+    demand(rig.executor.wheel.armed == 0, "a timer has outlived the tree");
+    demand(rill_list_is_empty(&rig.executor.scopes), "a scope has outlived the tree");
 }
 
 START_TEST(random_trees_end_with_the_right_results_and_leave_nothing_behind)
