@@ -10,6 +10,8 @@
  *     rill_task_spawn(&echo->task, echo_poll);
  *     rill_task_detach(&echo->task);                          // frees itself at its end
  *
+ * A task that is a part of something else is spawned into a scope (runtime/scope.h).
+ *
  * All functions belong to the thread of the runtime and panic elsewhere. */
 #ifndef RILL_RUNTIME_TASK_H
 #define RILL_RUNTIME_TASK_H
