@@ -165,7 +165,7 @@ START_TEST(an_entry_that_is_always_ready_starves_neither_entries_nor_tasks)
 }
 END_TEST
 
-START_TEST(a_loop_over_nothing_yields_to_other_tasks)
+START_TEST(without_an_entry_it_is_ENOENT)
 {
     static struct rill_any any;
     static struct runner runner;
@@ -178,6 +178,32 @@ START_TEST(a_loop_over_nothing_yields_to_other_tasks)
     runner_start(&runner, rill_any_next(&any), NULL);
     rig_settle();
     ck_assert_int_eq(runner.task.future.result, -ENOENT);
+}
+END_TEST
+
+enum { SPINS = 10 * RILL_TASK_BUDGET };
+
+static enum rill_poll spin_poll(struct rill_future *self, struct rill_task *task)
+{
+    static struct rill_any any;
+    static int i;
+
+    RILL_BEGIN();
+    rill_any_init(&any, NULL, 0);
+    for (i = 0; i < SPINS; i++)
+        RILL_AWAIT(rill_any_next(&any));
+    RILL_END();
+}
+
+START_TEST(a_loop_over_nothing_yields_to_other_tasks)
+{
+    struct rill_task task = {.state = RILL_TASK_NEW};
+    uint64_t polls = rig.executor.polls;
+
+    rill_task_spawn(&task, spin_poll);
+    rig_settle();
+    ck_assert(rill_task_is_over(&task));
+    ck_assert_uint_ge(rig.executor.polls - polls, 10);
 }
 END_TEST
 
@@ -303,6 +329,7 @@ int main(void)
         a_new_future_in_the_entry_goes_on,
         all_that_are_ready_together_are_given_out_one_a_turn,
         an_entry_that_is_always_ready_starves_neither_entries_nor_tasks,
+        without_an_entry_it_is_ENOENT,
         a_loop_over_nothing_yields_to_other_tasks,
         cancelling_drains_all_and_then_says_so,
         what_wins_against_the_cancel_is_given_out_first,

@@ -186,6 +186,9 @@ START_TEST(cancelling_the_scope_itself_is_no_error)
         ck_assert_int_eq(latches[i].reason, RILL_SHUTTING_DOWN);
         ck_assert_int_eq(children[i].task.future.result, -ECANCELED);
     }
+    spawn(0); /* one that comes later is told the same */
+    rig_settle();
+    ck_assert_int_eq(latches[0].reason, RILL_SHUTTING_DOWN);
     expect_result(0);
 }
 END_TEST
