@@ -11,12 +11,6 @@ void rill_any_init(struct rill_any *any, struct rill_future **futures, uint32_t 
         futures[i] = NULL;
 }
 
-static enum rill_poll end(struct rill_any *any, int64_t result)
-{
-    any->result = result;
-    return RILL_READY;
-}
-
 static uint32_t behind(const struct rill_any *any, uint32_t index)
 {
     return index + 1 < any->count ? index + 1 : 0;
@@ -41,13 +35,13 @@ static enum rill_poll next_poll(struct rill_future *self, struct rill_task *task
         if (!rill_future_has_won(future, task))
             continue;
         any->first = behind(any, i);
-        return end(any, i);
+        return rill_future_end(self, i);
     }
     if (is_pending)
         return RILL_PENDING;
     if (!rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
-    return end(any, rill_task_is_cancelled(task) ? -ECANCELED : -ENOENT);
+    return rill_future_end(self, rill_task_is_cancelled(task) ? -ECANCELED : -ENOENT);
 }
 
 static enum rill_poll drain_poll(struct rill_future *self, struct rill_task *task)
@@ -68,7 +62,7 @@ static enum rill_poll drain_poll(struct rill_future *self, struct rill_task *tas
         if (future->result != -ECANCELED)
             any->result++;
     }
-    return is_pending ? RILL_PENDING : RILL_READY;
+    return is_pending ? RILL_PENDING : rill_future_end(self, any->result);
 }
 
 static enum rill_poll start_drain_poll(struct rill_future *self, struct rill_task *task)

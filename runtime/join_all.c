@@ -30,16 +30,24 @@ static bool failure_decides(struct rill_future_set *set, uint32_t index,
     return note(set, index, future);
 }
 
+static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task,
+                                rill_future_set_decides_fn *decides)
+{
+    struct rill_join_all *all = rill_container_of(self, struct rill_join_all, future);
+
+    if (rill_future_set_poll(&all->set, task, decides) == RILL_PENDING)
+        return RILL_PENDING;
+    return rill_future_end(self, all->result);
+}
+
 static enum rill_poll all_poll(struct rill_future *self, struct rill_task *task)
 {
-    return rill_future_set_poll(&rill_container_of(self, struct rill_join_all, future)->set, task,
-                                none_decides);
+    return join_poll(self, task, none_decides);
 }
 
 static enum rill_poll try_poll(struct rill_future *self, struct rill_task *task)
 {
-    return rill_future_set_poll(&rill_container_of(self, struct rill_join_all, future)->set, task,
-                                failure_decides);
+    return join_poll(self, task, failure_decides);
 }
 
 static struct rill_future *prepare(struct rill_join_all *all, struct rill_future **futures,

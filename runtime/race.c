@@ -35,9 +35,7 @@ static enum rill_poll race_poll(struct rill_future *self, struct rill_task *task
 
     if (rill_future_set_poll(&race->set, task, decides) == RILL_PENDING)
         return RILL_PENDING;
-    if (race->winner < 0)
-        race->result = race->last_error;
-    return RILL_READY;
+    return rill_future_end(self, race->winner < 0 ? race->last_error : race->result);
 }
 
 static enum rill_poll first_poll(struct rill_future *self, struct rill_task *task)

@@ -102,8 +102,7 @@ static void check_waiter(const struct rill_scope *scope, const struct rill_task 
 static enum rill_poll end(struct rill_scope *scope, int64_t result)
 {
     scope->waiter = NULL;
-    scope->result = result;
-    return RILL_READY;
+    return rill_future_end(&scope->future, result);
 }
 
 static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)

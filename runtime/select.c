@@ -16,10 +16,8 @@ static enum rill_poll select_poll(struct rill_future *self, struct rill_task *ta
     if (rill_future_set_poll(&select->set, task, first_decides) == RILL_PENDING)
         return RILL_PENDING;
     if (select->set.count == 0)
-        select->result = -EINVAL;
-    else
-        select->result = select->set.decided < 0 ? -ECANCELED : select->set.decided;
-    return RILL_READY;
+        return rill_future_end(self, -EINVAL);
+    return rill_future_end(self, select->set.decided < 0 ? -ECANCELED : select->set.decided);
 }
 
 struct rill_future *rill_select(struct rill_select *select, struct rill_future **futures,

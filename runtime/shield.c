@@ -11,8 +11,7 @@ static enum rill_poll shield_poll(struct rill_future *self, struct rill_task *ta
     if (rill_poll_because(shield->child, task, RILL_NOT_CANCELLED) == RILL_PENDING)
         return RILL_PENDING;
     self->awaits = NULL;
-    shield->result = shield->child->result;
-    return RILL_READY;
+    return rill_future_end(self, shield->child->result);
 }
 
 struct rill_future *rill_shield(struct rill_shield *shield, struct rill_future *child)

@@ -9,8 +9,7 @@ static enum rill_poll finish(struct rill_timeout *timeout, int64_t result)
 {
     rill_wheel_disarm(&rill_executor_here()->wheel, &timeout->timer);
     timeout->future.awaits = NULL;
-    timeout->result = result;
-    return RILL_READY;
+    return rill_future_end(&timeout->future, result);
 }
 
 static enum rill_poll drain_poll(struct rill_future *self, struct rill_task *task)

@@ -449,10 +449,44 @@ START_TEST(random_trees_end_with_the_right_results_and_leave_nothing_behind)
 }
 END_TEST
 
+/* Combinators that were awaited to their end, and then once more as they are. */
+static struct rill_future *again;
+
+static void await_again(void)
+{
+    runner_start(&root, again, again);
+    rig_settle();
+}
+
+START_TEST(a_combinator_that_is_awaited_again_after_its_end_says_so)
+{
+    static struct node node;
+    static struct latch latch;
+    struct rill_future *const futures[] = {
+        rill_select(&node.select, node.futures, 0),
+        rill_race(&node.race, node.futures, 0),
+        rill_try_join_all(&node.all, node.futures, 0),
+        rill_shield(&node.shield, latch_wait(&latch)),
+        rill_timeout(&node.timeout, -1, latch_wait(&latch)),
+        rill_scope_join(&node.scope),
+        rill_any_next(&node.any),
+    };
+
+    latch_open(&latch, 0);
+    for (size_t i = 0; i < RIG_COUNT(futures); i++) {
+        again = futures[i];
+        rig_expect_text(rig_abort_message(await_again), "was awaited again after it had ended");
+    }
+    again = rill_any_drain(&node.any, RILL_CANCELLED);
+    rig_expect_text(rig_abort_message(await_again), "was awaited again after it had ended");
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
         random_trees_end_with_the_right_results_and_leave_nothing_behind,
+        a_combinator_that_is_awaited_again_after_its_end_says_so,
     };
 
     return rig_main("combinators", tests, RIG_COUNT(tests));
