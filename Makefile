@@ -354,6 +354,14 @@ valgrind: examples tests have-valgrind ## run the tests under valgrind
 	@TEST_UNDER_VALGRIND=1 TEST_WRAPPER='$(memcheck)' TEST_TIMEOUT=600 CK_TIMEOUT_MULTIPLIER=20 \
 	    tests/run.sh $(tests)
 
+# A stock Debian 6.1 kernel, the oldest that rill supports, in a virtual machine
+# without acceleration: slow, so not a part of check. What the machine needs, QEMU
+# and a kernel package that is only unpacked, the script installs or names.
+vm := tests/vm.sh --timeout 3600 --env TEST_TIMEOUT=900 --env CK_TIMEOUT_MULTIPLIER=20
+
+check-vm: all tests ## run the tests on Linux 6.1, in a virtual machine (some minutes)
+	@$(vm) --rdma none -- tests/run.sh $(tests)
+
 ##@ Keep it good
 
 lint: lint-format lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell ## format, warnings, clang-tidy, cppcheck, shellcheck
@@ -443,7 +451,7 @@ FORCE:
 
 .PHONY: all library programs examples tests objects FORCE \
         have-build have-test have-lint have-valgrind note-rdma note-libuv \
-        demo check tsan test check-headers check-docs valgrind \
+        demo check check-vm tsan test check-headers check-docs valgrind \
         lint format lint-format lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell \
         clean install uninstall help
 

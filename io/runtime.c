@@ -145,7 +145,7 @@ void rill_runtime_shutdown(struct rill_runtime *runtime, int64_t grace_ns)
         bool patient = rill_now() < deadline_ns;
 
         if (!patient) /* each time: those that were spawned meanwhile have to end too */
-            rill_executor_cancel_all(executor);
+            rill_executor_cancel_all(executor, RILL_SHUTTING_DOWN);
         rill_executor_run(executor);
         if (executor->tasks_alive == 0 && !has_late_posts(runtime))
             break;

@@ -64,9 +64,9 @@ const char *rill_runtime_explain(int error);
 int64_t rill_block_on(struct rill_runtime *runtime, struct rill_future *future);
 
 /* Runs until no task is alive: for grace_ns it lets them end by themselves, then it
- * cancels all of them and those that they spawn on their way out. A task that
- * does not end although it is cancelled keeps it waiting. Then no other thread can post
- * to it any more (see io/remote.h). */
+ * cancels all of them (RILL_SHUTTING_DOWN), and those that they spawn on their way
+ * out. A task that does not end although it is cancelled keeps it waiting.
+ * Then no other thread can post to it any more (see io/remote.h). */
 void rill_runtime_shutdown(struct rill_runtime *runtime, int64_t grace_ns);
 
 #ifdef __cplusplus

@@ -162,7 +162,7 @@ START_TEST(arming_and_cancelling_ten_thousand_sleeps_calls_no_malloc_at_all)
     for (int i = 0; i < COUNT; i++)
         runner_start(&runners[i], rill_sleep(&sleeps[i], i * (int64_t)RILL_MILLISECOND + 1), NULL);
     rig_settle();
-    rill_executor_cancel_all(&rig.executor);
+    rill_executor_cancel_all(&rig.executor, RILL_CANCELLED);
     rig_settle();
     after = calls;
     ck_assert_uint_eq(rig.executor.tasks_alive, 0);
