@@ -13,9 +13,24 @@ struct program {
     struct rill_future future;
     struct rill_future *choices[2];
     struct rill_select select;
+    struct rill_future signal;
     struct rill_signals signals;
     struct rill_future *main;
 };
+
+/* Waits for the first signal. From there on a second one acts as if there were no
+ * runtime, also while the program's future is on its way out, or stuck there. */
+static enum rill_poll signal_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct program *program = rill_container_of(self, struct program, signal);
+
+    RILL_BEGIN();
+    RILL_AWAIT(rill_signals_next(&program->signals));
+    if (program->signals.result >= 0)
+        rill_signals_close(&program->signals);
+    RILL_RETURN(program->signals.result);
+    RILL_END();
+}
 
 static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
 {
@@ -23,7 +38,7 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
 
     RILL_BEGIN();
     program->choices[0] = program->main;
-    program->choices[1] = rill_signals_next(&program->signals);
+    program->choices[1] = rill_future_init(&program->signal, signal_poll);
     RILL_AWAIT(rill_select(&program->select, program->choices, 2));
     RILL_RETURN(program->main->result);
     RILL_END();
@@ -36,7 +51,6 @@ static int run(struct rill_runtime *runtime, struct rill_future *future)
 
     if (result == 0) {
         result = rill_block_on(runtime, rill_future_init(&program.future, program_poll));
-        /* From here on a second signal acts as if there were no runtime. */
         rill_signals_close(&program.signals);
         rill_runtime_shutdown(runtime, RILL_PROGRAM_GRACE_NS);
     }
