@@ -310,7 +310,7 @@ static double sleeping_task_bytes(int64_t count)
     after = mallinfo2();
     bytes = (double)(after.uordblks + after.hblkhd - before.uordblks - before.hblkhd) /
             (double)(pool->in_use - in_use);
-    rill_executor_cancel_all(micro.executor);
+    rill_executor_cancel_all(micro.executor, RILL_CANCELLED);
     run_all();
     return bytes;
 }

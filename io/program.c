@@ -2,44 +2,37 @@
 #include "io/program.h"
 
 #include "io/signals.h"
-#include "runtime/select.h"
+#include "runtime/any.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+enum { MAIN, SIGNAL, FUTURES };
+
 /* The program's future, and the signals that end it. */
 struct program {
     struct rill_future future;
-    struct rill_future *choices[2];
-    struct rill_select select;
-    struct rill_future signal;
+    struct rill_any any;
+    struct rill_future *futures[FUTURES];
     struct rill_signals signals;
     struct rill_future *main;
 };
-
-/* Waits for the first signal. From there on a second one acts as if there were no
- * runtime, also while the program's future is on its way out, or stuck there. */
-static enum rill_poll signal_poll(struct rill_future *self, struct rill_task *task)
-{
-    struct program *program = rill_container_of(self, struct program, signal);
-
-    RILL_BEGIN();
-    RILL_AWAIT(rill_signals_next(&program->signals));
-    if (program->signals.result >= 0)
-        rill_signals_close(&program->signals);
-    RILL_RETURN(program->signals.result);
-    RILL_END();
-}
 
 static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
 {
     struct program *program = rill_container_of(self, struct program, future);
 
     RILL_BEGIN();
-    program->choices[0] = program->main;
-    program->choices[1] = rill_future_init(&program->signal, signal_poll);
-    RILL_AWAIT(rill_select(&program->select, program->choices, 2));
+    rill_any_init(&program->any, program->futures, FUTURES);
+    program->futures[MAIN] = program->main;
+    program->futures[SIGNAL] = rill_signals_next(&program->signals);
+    RILL_AWAIT(rill_any_next(&program->any));
+    /* From here on a second signal acts as if there were no runtime, also while the
+     * program's future is on its way out, or stuck there. */
+    if (program->any.result == SIGNAL)
+        rill_signals_close(&program->signals);
+    RILL_AWAIT(rill_any_drain(&program->any, RILL_SHUTTING_DOWN));
     RILL_RETURN(program->main->result);
     RILL_END();
 }
