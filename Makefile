@@ -422,6 +422,8 @@ Libs: -L$(libdir) -lrill -pthread
 endef
 export rill_pc
 
+# Root's install is followed by ldconfig, or what is linked with librill.so does not
+# find it.
 install: all ## [PREFIX=/usr/local] [DESTDIR=]
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir)/pkgconfig
 	install -m 644 $(archive) $(DESTDIR)$(libdir)
@@ -433,6 +435,7 @@ install: all ## [PREFIX=/usr/local] [DESTDIR=]
 	done
 	install -m 755 $(programs) $(DESTDIR)$(bindir)
 	printf '%s\n' "$$rill_pc" > $(DESTDIR)$(libdir)/pkgconfig/rill.pc
+	[ -n '$(DESTDIR)' ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 uninstall: ## with the same PREFIX and DESTDIR
 	rm -f $(addprefix $(DESTDIR)$(bindir)/,$(notdir $(programs)))
