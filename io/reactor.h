@@ -8,6 +8,7 @@
 #define RILL_IO_REACTOR_H
 
 #include "io/buffers.h"
+#include "io/event_source.h"
 #include "io/fd_queue.h"
 #include "io/kernel.h"
 #include "io/op.h"
@@ -55,6 +56,7 @@ struct rill_reactor {
     struct io_uring ring;
     struct rill_link backlog; /* of rill_op.backlog, first in first out */
     struct rill_link quiet;   /* of rill_op.backlog: asked for no completion, as submitted */
+    struct rill_link sources; /* of rill_event_source.sources */
     bool in_hurry;            /* do not sleep in this turn */
     struct rill_buffers buffers;
     struct rill_fd_table fds;
@@ -75,7 +77,7 @@ struct rill_reactor_options {
  * of rill_kernel_ops.setup. */
 int rill_reactor_init(struct rill_reactor *reactor, const struct rill_reactor_options *options);
 
-/* Ends it. Panics if an op is in flight. */
+/* Ends it. Panics if an op is in flight or an event source plugged in. */
 void rill_reactor_finish(struct rill_reactor *reactor);
 
 /* The reactor of this thread's runtime, which is its executor's driver. */
