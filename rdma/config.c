@@ -24,9 +24,8 @@ static const struct preset presets[] = {
     {{"RNDV_THRESH", "8000"}, true, true},
     /* A peer that dies is not reported over shared memory, so that has to be asked for. */
     {{"TLS", "^sm"}, false, true},
-    /* Endpoints that report errors use shared memory only with these. */
+    /* Endpoints that report errors use shared memory only with this. */
     {{"POSIX_ERROR_HANDLING", "y"}, true, false},
-    {{"SYSV_ERROR_HANDLING", "y"}, true, false},
 };
 
 int rill_rdma_say(struct rill_rdma_why *why, int error, const char *format, ...)

@@ -64,6 +64,9 @@ void rill_rdma_op_sent(void *request, ucs_status_t status, void *op_)
 
 void rill_rdma_op_withdraw(struct rill_rdma_op *op)
 {
+    if (op->was_withdrawn)
+        return;
+    op->was_withdrawn = true;
     op->rdma->stats.cancels++;
     op->rdma->ucx->request_cancel(op->rdma->worker, op->request);
 }
@@ -116,6 +119,7 @@ static enum rill_poll start(struct rill_rdma_op *op, struct rill_task *task)
             return over_at_once(op, task, op->ep->error);
     }
     op->waiter = NULL;
+    op->was_withdrawn = false;
     op->state = RILL_RDMA_OP_IN_UCX;
     op->rdma->stats.posts++;
     rill_event_source_touch(&op->rdma->source);

@@ -64,6 +64,7 @@ struct rill_rdma_op {
     struct rill_task *waiter;   /* NULL while it is being posted */
     struct rill_link in_flight; /* rill_rdma_ep.ops or rill_rdma.ops */
     uint8_t state;              /* enum rill_rdma_op_state */
+    bool was_withdrawn;         /* UCX was asked to let go */
 };
 
 /* private: prepares an op, whose arguments the caller then sets. It panics if the op is
@@ -79,8 +80,8 @@ void rill_rdma_op_complete(struct rill_rdma_op *op, void *request, ucs_status_t 
 /* private: such a callback for operations that tell nothing but their end. */
 void rill_rdma_op_sent(void *request, ucs_status_t status, void *op);
 
-/* private: asks UCX to let go of a receive that it owns. It may have done so when this
- * returns. */
+/* private: asks UCX, once, to let go of a receive that it owns. It may have done so when
+ * this returns. */
 void rill_rdma_op_withdraw(struct rill_rdma_op *op);
 
 /* private: ends an op that UCX does not let go of, with an -errno. */

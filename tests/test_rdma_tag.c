@@ -106,8 +106,7 @@ START_TEST(a_vectored_message_is_one_message)
         in[2] = (struct iovec){received + size, 10};
         background_start(&receiving, rill_rdma_tag_recv_vectored(&duo.right, &recv_op, in, 3, 5,
                                                                  RILL_RDMA_TAG_EXACT));
-        background_start(&sending,
-                         rill_rdma_tag_send_vectored(&duo.to_right, &send_op, out, 5, 5));
+        background_start(&sending, rill_rdma_tag_send_vectored(&duo.to_right, &send_op, out, 5, 5));
         expect_eq(background_end(&receiving), size);
         expect_eq(background_end(&sending), size);
         expect(pattern_is(received, 0, size));
@@ -279,8 +278,8 @@ END_TEST
 START_TEST(both_sides_send_and_receive_with_every_way_of_waiting)
 {
     for (unsigned policy = RILL_WAIT_SLEEP; policy <= RILL_WAIT_SPIN; policy++) {
-        if (!open_duo(
-                _i, &(struct rill_runtime_options){.wait_policy = (enum rill_wait_policy)policy}))
+        if (!open_duo(_i,
+                      &(struct rill_runtime_options){.wait_policy = (enum rill_wait_policy)policy}))
             return;
         for (int i = 0; i < 300; i++) {
             background_start(&receiving, recv_right(8, 1));
