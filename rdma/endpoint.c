@@ -74,8 +74,34 @@ static void on_flushed(void *request, ucs_status_t status, void *ep_)
     }
 }
 
+/* Who waits for bytes of its stream looks again, and finds the reason. */
+static void wake_reader(struct rill_rdma_ep *ep)
+{
+    if (ep->stream_reader)
+        rill_task_wake(ep->stream_reader->waiter);
+}
+
+/* Whether bytes of a stream that arrived are still to be read. They go with the endpoint. */
+static bool has_unread(struct rill_rdma_ep *ep)
+{
+    ucs_status_ptr_t data;
+
+    if (ep->stream_data || !ep->rdma->has_streams)
+        return ep->stream_data != NULL;
+    data = ep->rdma->ucx->stream_recv_data_nb(ep->ucp, &ep->stream_size);
+    if (!UCS_PTR_IS_PTR(data))
+        return false;
+    ep->stream_data = data;
+    ep->stream_offset = 0;
+    return true;
+}
+
 static void close_in_ucx(struct rill_rdma_ep *ep, uint32_t flags)
 {
+    if (ep->stream_data)
+        ep->rdma->ucx->stream_data_release(ep->ucp, ep->stream_data);
+    ep->stream_data = NULL;
+
     const ucp_request_param_t param = {
         .op_attr_mask =
             UCP_OP_ATTR_FIELD_FLAGS | UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA,
@@ -91,6 +117,7 @@ static void close_in_ucx(struct rill_rdma_ep *ep, uint32_t flags)
 static void cut(struct rill_rdma_ep *ep)
 {
     withdraw_receives(ep);
+    wake_reader(ep);
     ep->state = RILL_RDMA_EP_CUT;
     ep->patience = PATIENCE;
     ep->deadline_ns = now() + RILL_RDMA_DRAIN_NS;
@@ -136,17 +163,34 @@ static unsigned finish_end(struct rill_rdma_ep *ep)
     return 1;
 }
 
+/* Ends an endpoint that has failed, when what arrived on it was read. Its sends, which
+ * as a rule have ended with the connection, do not wait longer than others for that. */
+static unsigned give_up(struct rill_rdma_ep *ep)
+{
+    bool is_first = ep->deadline_ns == RILL_NEVER;
+
+    if (is_first) {
+        ep->deadline_ns = now() + RILL_RDMA_DRAIN_NS;
+        withdraw_receives(ep);
+        wake_reader(ep);
+    }
+    if (!ep->closer && has_unread(ep) && (rill_list_is_empty(&ep->ops) || now() < ep->deadline_ns))
+        return is_first;
+    cut(ep);
+    return 1;
+}
+
 static unsigned look(struct rill_rdma_watcher *watcher)
 {
     struct rill_rdma_ep *ep = rill_container_of(watcher, struct rill_rdma_ep, watcher);
 
     switch ((enum rill_rdma_ep_state)ep->state) {
     case RILL_RDMA_EP_FAILED:
-        if (ep->patience > 0)
+        if (ep->patience > 0) {
             ep->patience--;
-        else
-            cut(ep);
-        return 1;
+            return 1;
+        }
+        return give_up(ep);
     case RILL_RDMA_EP_FLUSHING:
         if (ep->flush_request)
             return 0;
@@ -211,6 +255,7 @@ static void begin_close(struct rill_rdma_ep *ep)
     ep->error = -ESHUTDOWN;
     begin_end(ep);
     withdraw_receives(ep);
+    wake_reader(ep);
     if (ep->is_forced || ep->was_cancelled)
         cut(ep);
     else
@@ -246,6 +291,8 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
         }
         break;
     case RILL_RDMA_EP_FAILED:
+        rill_event_source_touch(&ep->rdma->source); /* what was not read is given up */
+        break;
     case RILL_RDMA_EP_CUT:
         break;
     case RILL_RDMA_EP_GONE:

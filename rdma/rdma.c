@@ -93,6 +93,8 @@ static int open_context(struct rill_rdma *rdma, const struct rill_rdma_options *
                                      UCP_FEATURE_RMA | UCP_FEATURE_AMO32 | UCP_FEATURE_AMO64),
         .name = "rill",
     };
+    rdma->has_streams = params.features & UCP_FEATURE_STREAM;
+
     ucs_status_t status = rdma->ucx->init(&params, config->ucp, &rdma->context);
     int error;
 
