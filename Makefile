@@ -142,10 +142,11 @@ bench_common    := $(filter-out $(bench_mains),$(wildcard bench/*.c))
 example_sources := $(wildcard examples/*.c examples/guide/*.c)
 test_sources    := $(filter-out $(if $(libuv),,tests/test_libuv.c),$(wildcard tests/test_*.c))
 test_common     := $(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c tests/sim/*.c))
+test_scenarios  := $(wildcard tests/scenarios/*.c)
 
 c_sources := $(library_sources) $(wildcard $(bench_mains)) $(bench_common) $(example_sources) \
              $(test_sources) $(test_common)
-c_headers := $(public_headers) $(wildcard bench/*.h tests/*.h tests/sim/*.h)
+c_headers := $(public_headers) $(wildcard bench/*.h tests/*.h tests/sim/*.h tests/scenarios/*.h)
 scripts   := $(wildcard .ci/run bench/*.sh tests/*.sh)
 
 # A program is built once its main file is there.
@@ -249,6 +250,9 @@ $(examples): $(output)/examples/%: $(objects)/examples/%.o $(archive)
 $(output)/tests/test_cli:       $(call object,bench/cli.c)
 $(output)/tests/test_histogram: $(call object,bench/histogram.c)
 $(output)/tests/test_json:      $(call object,bench/json.c)
+$(output)/tests/test_scenarios: $(call object,$(test_scenarios))
+# What the library allocates while it runs is refused now and then: tests/scenarios/scenario.c.
+$(output)/tests/test_scenarios: test_libraries += -Wl,--wrap=malloc,--wrap=aligned_alloc,--wrap=mmap
 $(output)/tests/test_libuv:     test_libraries += $(call packaged_libs,libuv)
 $(filter $(output)/tests/test_programs%,$(tests)): | $(programs) $(examples)
 
@@ -358,6 +362,12 @@ valgrind: examples tests have-valgrind ## run the tests under valgrind
 # without acceleration: slow, so not a part of check. What the machine needs, QEMU
 # and a kernel package that is only unpacked, the script installs or names.
 vm := tests/vm.sh --timeout 3600 --env TEST_TIMEOUT=900 --env CK_TIMEOUT_MULTIPLIER=20
+
+sim: ## [SEEDS=2000] [SEED=1] [SCENARIO=echo]: the scenarios in as many worlds, with sanitizers
+	@$(MAKE) --no-print-directory MODE=asan build/asan/tests/test_scenarios
+	@SIM_SEEDS=$(or $(SEEDS),2000) SIM_SEED=$(or $(SEED),1) SIM_SCENARIO=$(SCENARIO) \
+	    ASAN_OPTIONS=detect_stack_use_after_return=1 CK_TIMEOUT_MULTIPLIER=100000 \
+	    build/asan/tests/test_scenarios
 
 check-vm: all tests ## run the tests on Linux 6.1, in a virtual machine (some minutes)
 	@$(vm) --rdma none -- tests/run.sh $(tests)
