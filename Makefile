@@ -12,7 +12,7 @@ all:
 # not needed: without the one there is no rdma/, without the other no test of rill
 # within libuv's loop, and everything else works.
 packages_build    := gcc libc6-dev pkg-config liburing-dev
-packages_test     := check g++
+packages_test     := check g++ patch
 packages_lint     := clang clang-format clang-tidy cppcheck shellcheck
 packages_valgrind := valgrind
 packages_rdma     := libucx-dev
@@ -277,6 +277,7 @@ probe_pkg-config   := $(PKG_CONFIG) --version
 probe_liburing-dev := $(PKG_CONFIG) --exists liburing
 probe_check        := $(PKG_CONFIG) --exists check
 probe_g++          := $(CXX) --version
+probe_patch        := patch --version
 probe_clang        := clang --version
 probe_clang-format := clang-format --version
 probe_clang-tidy   := clang-tidy --version
@@ -368,6 +369,9 @@ sim: ## [SEEDS=2000] [SEED=1] [SCENARIO=echo]: the scenarios in as many worlds, 
 	@SIM_SEEDS=$(or $(SEEDS),2000) SIM_SEED=$(or $(SEED),1) SIM_SCENARIO=$(SCENARIO) \
 	    ASAN_OPTIONS=detect_stack_use_after_return=1 CK_TIMEOUT_MULTIPLIER=100000 \
 	    build/asan/tests/test_scenarios
+
+mutants: have-test ## [NAME=...]: plant known bugs, one at a time: the tests have to catch each
+	@tests/mutants.sh $(NAME)
 
 check-vm: all tests ## run the tests on Linux 6.1, in a virtual machine (some minutes)
 	@$(vm) --rdma none -- tests/run.sh $(tests)
