@@ -34,14 +34,13 @@ void rill_rate_limit_finish(struct rill_rate_limit *limit)
     rill_line_finish(&limit->line, "a rate limit");
 }
 
-/* Adds what has come since the last time. */
-static void fill(struct rill_rate_limit *limit)
+/* Adds what has come up to a moment, which lies not before the last one. */
+static void fill(struct rill_rate_limit *limit, int64_t when_ns)
 {
-    int64_t now_ns = rill_now();
     int64_t missing = limit->level_max - limit->level;
-    int64_t elapsed_ns = now_ns - limit->filled_ns;
+    int64_t elapsed_ns = when_ns - limit->filled_ns;
 
-    limit->filled_ns = now_ns;
+    limit->filled_ns = when_ns;
     limit->level = elapsed_ns > missing / limit->rate ? limit->level_max
                                                       : limit->level + elapsed_ns * limit->rate;
 }
@@ -60,27 +59,41 @@ static int64_t divide_up(int64_t a, int64_t b)
     return a > 0 ? (a - 1) / b + 1 : a / b;
 }
 
+/* When there will be, or were, enough tokens for the first in line. */
+static int64_t due_ns(const struct rill_rate_limit *limit, const struct rill_rate_limit_take *take)
+{
+    int64_t missing = take->tokens * limit->interval_ns - limit->level;
+    int64_t when_ns;
+
+    if (missing <= 0)
+        return limit->filled_ns;
+    if (__builtin_add_overflow(limit->filled_ns, divide_up(missing, limit->rate), &when_ns))
+        return RILL_NEVER;
+    return when_ns;
+}
+
 /* Hands tokens to the first in line, and so on, as long as there are enough, and lets
  * the timer of the next one run until there will be. */
 static void hand_over(struct rill_rate_limit *limit)
 {
     struct rill_wheel *wheel = &rill_executor_here()->wheel;
+    int64_t now_ns = rill_now(), late_ns = now_ns - RILL_RATE_LIMIT_LATE_MAX_NS;
     struct rill_place_in_line *first;
 
-    fill(limit);
     while ((first = rill_line_first(&limit->line))) {
         struct rill_rate_limit_take *take =
             rill_container_of(first, struct rill_rate_limit_take, place);
-        int64_t missing = take->tokens * limit->interval_ns - limit->level;
+        int64_t when_ns = due_ns(limit, take);
 
         rill_wheel_disarm(wheel, &take->timer);
-        if (missing > 0) {
+        if (when_ns > now_ns) {
             take->timer.task = first->task;
-            take->timer.deadline_ns = limit->filled_ns + divide_up(missing, limit->rate);
+            take->timer.deadline_ns = when_ns;
             rill_wheel_arm(wheel, &take->timer);
             break;
         }
-        limit->level = -missing;
+        fill(limit, when_ns > late_ns ? when_ns : late_ns);
+        limit->level -= take->tokens * limit->interval_ns;
         limit->in_line -= take->tokens;
         rill_line_serve_first(&limit->line);
     }
@@ -91,7 +104,6 @@ static enum rill_poll leave(struct rill_rate_limit_take *take)
     struct rill_rate_limit *limit = take->limit;
     bool was_handed = !rill_link_is_linked(&take->place.link);
 
-    fill(limit);
     if (was_handed) {
         give_back(limit, take->tokens);
     } else {
@@ -163,7 +175,7 @@ bool rill_rate_limit_try_take(struct rill_rate_limit *limit, int64_t tokens)
 {
     if (!is_possible(limit, tokens) || !rill_line_is_empty(&limit->line))
         return false;
-    fill(limit);
+    fill(limit, rill_now());
     if (tokens * limit->interval_ns > limit->level)
         return false;
     limit->level -= tokens * limit->interval_ns;
@@ -174,11 +186,13 @@ bool rill_rate_limit_try_take(struct rill_rate_limit *limit, int64_t tokens)
  * whole intervals that it takes are split off before. */
 int64_t rill_rate_limit_time_until(struct rill_rate_limit *limit, int64_t tokens)
 {
+    int64_t now_ns = rill_now();
     int64_t missing, part, intervals, rest_ns, time_ns;
 
     if (!is_possible(limit, tokens))
         return RILL_NEVER;
-    fill(limit);
+    if (rill_line_is_empty(&limit->line))
+        fill(limit, now_ns);
     missing = limit->in_line + tokens - limit->level / limit->interval_ns;
     part = limit->level % limit->interval_ns;
     intervals = missing > 0 ? missing / limit->rate : 0;
@@ -187,5 +201,6 @@ int64_t rill_rate_limit_time_until(struct rill_rate_limit *limit, int64_t tokens
     if (__builtin_mul_overflow(intervals, limit->interval_ns, &time_ns) ||
         __builtin_add_overflow(time_ns, rest_ns, &time_ns))
         return RILL_NEVER;
+    time_ns -= now_ns - limit->filled_ns;
     return time_ns > 0 ? time_ns : 0;
 }

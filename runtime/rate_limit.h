@@ -8,22 +8,30 @@
  *         RILL_RETURN(mail->take.result);
  *
  * The bucket holds up to burst tokens, is full at first, and gets rate tokens in each
- * interval, evenly. So in any span of time no more are taken than it brings, and a
- * burst. First come, first served: who wants many is not overtaken by who wants few.
+ * interval, evenly. First come, first served: who wants many is not overtaken by who
+ * wants few.
  *
- * Timers are late by up to 17 us, and a full bucket gets no more: to reach a high rate
- * the burst has to be larger than what comes in that time. */
+ * A timer is late by up to 17 us, and a busy thread by more. Who waited is served as of the
+ * moment at which its tokens were there, so the rate is kept however late that is noticed;
+ * but at most by RILL_RATE_LIMIT_LATE_MAX_NS, or a thread that comes back after a second
+ * would hand out all of that second at once. So in any span of time no more are handed out
+ * than a burst, what comes in the span and in that much more, and what cancelled ones
+ * that had been served already give back. */
 #ifndef RILL_RUNTIME_RATE_LIMIT_H
 #define RILL_RUNTIME_RATE_LIMIT_H
 
 #include "runtime/line.h"
+#include "runtime/time.h"
 #include "runtime/wheel.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum { RILL_RATE_LIMIT_TOKENS_MAX = INT32_MAX }; /* of a rate, and of a burst */
+enum {
+    RILL_RATE_LIMIT_TOKENS_MAX = INT32_MAX, /* of a rate, and of a burst */
+    RILL_RATE_LIMIT_LATE_MAX_NS = 1000000,
+};
 
 /* Time and tokens are counted together in whole numbers, tokens x interval_ns, so
  * nothing is rounded and nothing drifts.
@@ -34,7 +42,7 @@ struct rill_rate_limit {
     /* private */
     int64_t rate, interval_ns;
     int64_t level, level_max; /* tokens x interval_ns */
-    int64_t filled_ns;        /* when level was right */
+    int64_t filled_ns;        /* when level was right; before now while somebody waits */
     int64_t in_line;          /* tokens that are waited for */
     struct rill_line line;
 };
