@@ -9,12 +9,10 @@ void rill_backoff_init(struct rill_backoff *backoff, int64_t first_ns, int64_t m
     rill_check(first_ns > 0 && first_ns <= max_ns,
                "a back-off from %lld to %lld ns: want 0 < first <= max", (long long)first_ns,
                (long long)max_ns);
-    *backoff = (struct rill_backoff){
-        .bound_ns = first_ns,
-        .first_ns = first_ns,
-        .max_ns = max_ns,
-        .random = random,
-    };
+    backoff->bound_ns = first_ns;
+    backoff->first_ns = first_ns;
+    backoff->max_ns = max_ns;
+    backoff->random = random;
 }
 
 /* SplitMix64 (Steele, Lea and Flood, 2014): any seed does, zero too. */

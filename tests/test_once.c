@@ -25,7 +25,7 @@ static void start(int count)
     rig_settle();
 }
 
-static void open(int i, int64_t result)
+static void child_ends(int i, int64_t result)
 {
     latch_open(&latches[i], result);
     rig_settle();
@@ -54,7 +54,7 @@ START_TEST(the_first_one_does_it_and_the_others_wait)
     for (int i = 0; i < COUNT; i++)
         ck_assert_int_eq(latches[i].begun, i == 0);
     ck_assert_int_eq(once.state, RILL_ONCE_RUNNING);
-    open(0, 7);
+    child_ends(0, 7);
     expect_over(0, 7);
     ck_assert(runs[0].was_first);
     for (int i = 1; i < COUNT; i++) {
@@ -82,7 +82,7 @@ END_TEST
 START_TEST(who_comes_later_does_not_wait)
 {
     start(1);
-    open(0, 0);
+    child_ends(0, 0);
     runner_start(&runners[1], rill_once_run(&once, &runs[1], latch_wait(&latches[1])), NULL);
     rig_settle();
     expect_over(1, 0);
@@ -95,11 +95,11 @@ END_TEST
 START_TEST(after_a_failure_the_next_in_line_tries_and_only_the_first_has_failed)
 {
     start(3);
-    open(0, -EIO);
+    child_ends(0, -EIO);
     expect_over(0, -EIO);
     ck_assert(!runs[0].was_first);
     ck_assert(latches[1].begun && !latches[2].begun);
-    open(1, 0);
+    child_ends(1, 0);
     expect_over(1, 0);
     ck_assert(runs[1].was_first);
     expect_over(2, 0);
@@ -110,14 +110,14 @@ END_TEST
 START_TEST(where_all_fail_it_can_be_tried_again)
 {
     start(2);
-    open(0, -EIO);
-    open(1, -ENOENT);
+    child_ends(0, -EIO);
+    child_ends(1, -ENOENT);
     expect_over(0, -EIO);
     expect_over(1, -ENOENT);
     ck_assert_int_eq(once.state, RILL_ONCE_NEW);
     runner_start(&runners[2], rill_once_run(&once, &runs[2], latch_wait(&latches[2])), NULL);
     rig_settle();
-    open(2, 5);
+    child_ends(2, 5);
     expect_over(2, 5);
     rill_once_finish(&once);
 }
@@ -133,7 +133,7 @@ START_TEST(a_cancelled_one_leaves_it_to_the_next_once_its_own_has_ended)
     rig_settle();
     expect_over(0, -ECANCELED);
     ck_assert(latches[1].begun);
-    open(1, 0);
+    child_ends(1, 0);
     expect_over(1, 0);
     rill_once_finish(&once);
 }
@@ -157,9 +157,9 @@ START_TEST(a_cancelled_one_that_waits_gives_up_its_place)
     start(3);
     cancel(1);
     expect_over(1, -ECANCELED);
-    open(0, -EIO);
+    child_ends(0, -EIO);
     ck_assert(latches[2].begun);
-    open(2, 0);
+    child_ends(2, 0);
     expect_over(2, 0);
     rill_once_finish(&once);
 }
@@ -178,7 +178,7 @@ START_TEST(one_cancelled_when_its_turn_has_come_lets_the_next_one_have_it)
         rig_settle();
         expect_over(1, -ECANCELED);
         ck_assert(!latches[1].begun && latches[2].begun);
-        open(2, 0);
+        child_ends(2, 0);
         rill_once_finish(&once);
     }
 }
@@ -204,7 +204,7 @@ START_TEST(polling_those_that_wait_for_no_reason_does_no_harm)
         rig_settle();
     }
     ck_assert(!latches[1].begun && !latches[2].begun);
-    open(0, 0);
+    child_ends(0, 0);
     expect_over(2, 0);
     rill_once_finish(&once);
 }
@@ -227,7 +227,7 @@ START_TEST(a_select_that_cancels_the_one_that_runs_it_leaves_it_to_the_next)
     rig_settle();
     expect_over(0, -ECANCELED);
     ck_assert(latches[1].begun);
-    open(1, 0);
+    child_ends(1, 0);
     expect_over(1, 0);
     rill_once_finish(&once);
 }
