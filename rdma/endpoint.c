@@ -74,8 +74,19 @@ static void on_flushed(void *request, ucs_status_t status, void *ep_)
     }
 }
 
+/* Who waits for bytes of its stream looks again, and finds the reason. */
+static void wake_reader(struct rill_rdma_ep *ep)
+{
+    if (ep->stream_reader)
+        rill_task_wake(ep->stream_reader->waiter);
+}
+
 static void close_in_ucx(struct rill_rdma_ep *ep, uint32_t flags)
 {
+    if (ep->stream_data)
+        ep->rdma->ucx->stream_data_release(ep->ucp, ep->stream_data);
+    ep->stream_data = NULL;
+
     const ucp_request_param_t param = {
         .op_attr_mask =
             UCP_OP_ATTR_FIELD_FLAGS | UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA,
@@ -91,6 +102,7 @@ static void close_in_ucx(struct rill_rdma_ep *ep, uint32_t flags)
 static void cut(struct rill_rdma_ep *ep)
 {
     withdraw_receives(ep);
+    wake_reader(ep);
     ep->state = RILL_RDMA_EP_CUT;
     ep->patience = PATIENCE;
     ep->deadline_ns = now() + RILL_RDMA_DRAIN_NS;
@@ -211,6 +223,7 @@ static void begin_close(struct rill_rdma_ep *ep)
     ep->error = -ESHUTDOWN;
     begin_end(ep);
     withdraw_receives(ep);
+    wake_reader(ep);
     if (ep->is_forced || ep->was_cancelled)
         cut(ep);
     else

@@ -12,9 +12,14 @@
  * hole and a server that never accepts all look well at first. That the other side is
  * there is shown by what comes from it.
  *
- * When UCX reports that the peer is gone (not over shared memory, and not if it is only
- * stopped), or when the endpoint is closed, all its operations end, in bounded time:
- * after one more progress, for what had arrived, its receives are withdrawn, the
+ * That it is gone is reported by UCX: at once when its process ends (but not over shared
+ * memory, and not if it is only stopped), and when it closes an endpoint that was
+ * connected by socket address; other closing is not told. UCX may tell of the closing
+ * before it has read what was sent before it, which then is lost: what must arrive wants
+ * an answer, of the other side's program or of its receive (rill_rdma_tag_send_sync).
+ *
+ * When UCX reports that the peer is gone, or when the endpoint is closed, all its operations end,
+ * in bounded time: after one more progress, for what had arrived, its receives are withdrawn, the
  * endpoint is closed by force, which ends its sends, and what UCX has not let go of
  * RILL_RDMA_DRAIN_NS later is abandoned: the operation ends, and the request stays with
  * UCX until the worker is destroyed. ep->error tells why. */
@@ -72,6 +77,11 @@ struct rill_rdma_ep {
     void *flush_request, *close_request; /* NULL: none */
     int64_t deadline_ns;                 /* when what is left is abandoned */
     struct rill_task *closer;            /* or NULL */
+
+    /* private, of stream.h */
+    struct rill_rdma_op *stream_reader; /* that waits, or NULL */
+    unsigned char *stream_data;         /* UCX's, partly read; or NULL */
+    size_t stream_size, stream_offset;
 };
 
 /* Opens an endpoint to the worker of that address (rill_rdma_address of its side), which
@@ -86,8 +96,9 @@ int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const voi
 int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
                          const struct sockaddr *address, socklen_t size);
 
-/* Waits until all that was sent on the endpoint before has arrived in the memory of the
- * other side's UCX. The result is 0 or -errno. It can not be withdrawn, as a send. */
+/* Waits until all that was sent on the endpoint has gone out, and what was put into the
+ * other side's memory has arrived there. The result is 0 or -errno. It can not be
+ * withdrawn, as a send. */
 struct rill_future *rill_rdma_ep_flush(struct rill_rdma_ep *ep, struct rill_rdma_op *op);
 
 /* The same for all endpoints of a worker. */

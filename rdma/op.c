@@ -158,6 +158,7 @@ enum rill_poll rill_rdma_op_poll(struct rill_future *self, struct rill_task *tas
                 return over(op);
         }
         break;
+    case RILL_RDMA_OP_WAITING: /* has a poll function of its own */
     case RILL_RDMA_OP_CANCELLING:
         break;
     }

@@ -25,6 +25,7 @@ struct rill_rdma_op;
 enum rill_rdma_op_state {
     RILL_RDMA_OP_IDLE,       /* zeroed, or over. Preparing makes it PREPARED. */
     RILL_RDMA_OP_PREPARED,   /* its first poll posts it. Becomes IN_UCX, or ANSWERED. */
+    RILL_RDMA_OP_WAITING,    /* of a stream: for bytes; UCX does not know of it. Becomes IDLE. */
     RILL_RDMA_OP_IN_UCX,     /* UCX owns it. Its callback makes it ANSWERED. */
     RILL_RDMA_OP_CANCELLING, /* as before, and its task was cancelled. */
     RILL_RDMA_OP_ANSWERED,   /* UCX has let go. Its next poll makes it IDLE. */

@@ -86,6 +86,8 @@ struct rill_rdma {
     struct rill_link ops;      /* of rill_rdma_op.in_flight: those of no endpoint */
     struct rill_link watchers; /* of rill_rdma_watcher.link */
     bool is_open;
+    size_t stream_readers;           /* that wait: see stream.c */
+    struct rill_rdma_watcher stream; /* linked while there are some */
 };
 
 /* Opens UCX in the runtime of this thread. options may be NULL, and are borrowed until
@@ -110,7 +112,7 @@ static inline const void *rill_rdma_address(const struct rill_rdma *rdma, size_t
     return rdma->address;
 }
 
-/* private: joins and leaves the watchers. */
+/* private: join and leave the watchers. */
 void rill_rdma_watch(struct rill_rdma *rdma, struct rill_rdma_watcher *watcher);
 static inline void rill_rdma_unwatch(struct rill_rdma_watcher *watcher)
 {

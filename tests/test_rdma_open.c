@@ -4,6 +4,7 @@
 
 #include "tests/rdma/duo.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -161,18 +162,17 @@ END_TEST
 START_TEST(the_signals_that_the_library_took_are_given_back)
 {
     static const int numbers[] = {SIGHUP, SIGILL, SIGSEGV, SIGBUS, SIGFPE};
-    struct sigaction action, before[5];
 
-    for (int i = 0; i < 5; i++)
-        sigaction(numbers[i], NULL, &before[i]);
     if (!start())
         return;
     expect_eq(open_with(NULL, NULL), 0);
-    sigaction(SIGHUP, NULL, &action);
-    expect(action.sa_handler == SIG_DFL);
-    for (int i = 1; i < 5; i++) { /* the sanitizers have taken some of them */
+    for (int i = 0; i < 5; i++) { /* the sanitizers have some of them */
+        struct sigaction action;
+        Dl_info info;
+
         sigaction(numbers[i], NULL, &action);
-        expect(action.sa_handler == SIG_DFL || action.sa_handler == before[i].sa_handler);
+        expect(action.sa_handler == SIG_DFL || !dladdr((void *)action.sa_sigaction, &info) ||
+               !strstr(info.dli_fname, "libucs"));
     }
     finish();
 }

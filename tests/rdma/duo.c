@@ -79,6 +79,19 @@ struct sockaddr_in duo_listen(struct rill_rdma_listener *listener, struct rill_r
     return *(struct sockaddr_in *)&bound;
 }
 
+void duo_connect(struct rill_rdma_ep *client, struct rill_rdma_ep *server)
+{
+    static struct rill_rdma_listener listener; /* large */
+    struct rill_rdma_accept accept;
+    struct sockaddr_in address = duo_listen(&listener, &duo.right);
+
+    expect_eq(rill_rdma_ep_connect(client, &duo.left, (void *)&address, sizeof address), 0);
+    expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
+    expect_eq(accept.client_id, duo.left.client_id);
+    expect_eq(rill_rdma_ep_adopt(server, &accept), 0);
+    rill_rdma_listener_close(&listener);
+}
+
 int duo_main(const char *name, const struct duo_case *cases, size_t count)
 {
     Suite *suite = suite_create(name);

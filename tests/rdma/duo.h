@@ -66,6 +66,9 @@ struct sockaddr_in duo_address(uint16_t port);
 /* Has a worker listen at a free port. Returns where. */
 struct sockaddr_in duo_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma);
 
+/* Connects an endpoint of the left worker to one of the right, by socket address. */
+void duo_connect(struct rill_rdma_ep *client, struct rill_rdma_ep *server);
+
 struct duo_case {
     const TTest *test;
     unsigned worlds; /* IN_TCP ... */
