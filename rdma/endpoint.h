@@ -92,7 +92,7 @@ int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const voi
 /* Opens an endpoint to what listens at a socket address (rdma/listener.h, or another
  * program's ucp_listener), which is borrowed until this returns. Returns 0 or -errno:
  * -EHOSTUNREACH, -EINVAL. That nobody listens there is told later: the operations end
- * with -ECONNREFUSED, -ECONNRESET or -EHOSTUNREACH, as the transport sees it. */
+ * with -ENOTCONN, or with another reason of error.h, as the transport sees it. */
 int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
                          const struct sockaddr *address, socklen_t size);
 
