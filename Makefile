@@ -242,7 +242,7 @@ $(output)/tests/test_cli:       $(call object,bench/cli.c)
 $(output)/tests/test_histogram: $(call object,bench/histogram.c)
 $(output)/tests/test_json:      $(call object,bench/json.c)
 $(filter $(output)/tests/test_programs%,$(tests)): | $(programs) $(examples)
-$(filter $(output)/tests/test_rdma%,$(tests)): $(call object,$(test_rdma))
+$(filter $(output)/tests/test_rdma%,$(tests)): $(call object,$(test_rdma)) | $(examples)
 
 $(tests): $(output)/tests/%: $(objects)/tests/%.o $(call object,$(test_common)) $(archive) | have-test
 	$(call link_program,$(test_libraries))

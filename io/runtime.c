@@ -85,6 +85,8 @@ void rill_runtime_destroy(struct rill_runtime *runtime)
 {
     if (!runtime)
         return;
+    if (runtime->executor.tasks_alive == 0)
+        rill_event_sources_close(&runtime->reactor);
     rill_executor_finish(&runtime->executor);
     rill_reactor_finish(&runtime->reactor);
     free(runtime);

@@ -40,6 +40,11 @@ static int arm(struct rill_event_source *source)
     return rdma->ucx->worker_arm(rdma->worker) == UCS_OK ? 0 : -EBUSY;
 }
 
+static void close_with_runtime(struct rill_event_source *source)
+{
+    rill_rdma_close(rill_container_of(source, struct rill_rdma, source));
+}
+
 void rill_rdma_watch(struct rill_rdma *rdma, struct rill_rdma_watcher *watcher)
 {
     rill_list_append(&rdma->watchers, &watcher->link);
@@ -156,7 +161,7 @@ static int open_all(struct rill_rdma *rdma, const struct rill_rdma_options *opti
 
 int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *options)
 {
-    static const struct rill_event_source_ops source_ops = {progress, arm};
+    static const struct rill_event_source_ops source_ops = {progress, arm, close_with_runtime};
     static const struct rill_rdma_options defaults;
     int error;
 

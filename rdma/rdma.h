@@ -100,8 +100,8 @@ struct rill_rdma {
  *   -ENOMEM, -EIO, ... what UCX says; as a rule it has printed more on stdout */
 int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *options);
 
-/* Closes it. Panics if an endpoint or a listener is open or an operation in flight.
- * Does nothing to one that is closed, or zeroed. */
+/* Closes it; rill_runtime_destroy does so by itself. Panics if an endpoint or a listener
+ * is open or an operation in flight. Does nothing to one that is closed, or zeroed. */
 void rill_rdma_close(struct rill_rdma *rdma);
 
 /* The address of the worker, which a peer needs for rill_rdma_ep_open: bytes to be
