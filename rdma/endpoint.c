@@ -97,6 +97,7 @@ static void close_in_ucx(struct rill_rdma_ep *ep, uint32_t flags)
     ucs_status_ptr_t status = ep->rdma->ucx->ep_close_nbx(ep->ucp, &param);
 
     ep->close_request = UCS_PTR_IS_PTR(status) ? status : NULL;
+    rill_link_remove(&ep->all);
 }
 
 static void cut(struct rill_rdma_ep *ep)
@@ -294,6 +295,25 @@ struct rill_future *rill_rdma_ep_abort(struct rill_rdma_ep *ep)
 
 /* ---- opening ---- */
 
+/* Handles are addresses of structs of some hundred bytes. */
+static struct rill_link *bucket(struct rill_rdma *rdma, ucp_ep_h ucp)
+{
+    return &rdma->eps[((uintptr_t)ucp * UINT64_C(0x9e3779b97f4a7c15) >> 32) % RILL_RDMA_EP_BUCKETS];
+}
+
+struct rill_rdma_ep *rill_rdma_ep_find(struct rill_rdma *rdma, ucp_ep_h ucp)
+{
+    const struct rill_link *list = bucket(rdma, ucp);
+
+    for (struct rill_link *link = list->next; link != list; link = link->next) {
+        struct rill_rdma_ep *ep = rill_container_of(link, struct rill_rdma_ep, all);
+
+        if (ep->ucp == ucp)
+            return ep;
+    }
+    return NULL;
+}
+
 int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_params_t *params)
 {
     int error;
@@ -324,6 +344,7 @@ int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_
     }
     ep->is_open = true;
     rdma->endpoints++;
+    rill_list_append(bucket(rdma, ep->ucp), &ep->all);
     return 0;
 }
 

@@ -73,6 +73,7 @@ struct rill_rdma_ep {
     bool was_cancelled;   /* its closing was */
     uint8_t patience;     /* looks before a failed one is cut, or a cut one may sleep */
     struct rill_link ops; /* of rill_rdma_op.in_flight */
+    struct rill_link all; /* rill_rdma.eps, by the address of ucp; while OPEN or FAILED */
     struct rill_rdma_watcher watcher;
     void *flush_request, *close_request; /* NULL: none */
     int64_t deadline_ns;                 /* when what is left is abandoned */
@@ -125,6 +126,10 @@ int rill_rdma_ep_addresses(const struct rill_rdma_ep *ep, struct sockaddr_storag
  * Returns 0, -ENOTCONN or -ENOMEM. UCX begins with one transport and goes over to others
  * when it is connected. */
 int rill_rdma_ep_describe(const struct rill_rdma_ep *ep, char *text, size_t size);
+
+/* private: the endpoint that has this handle of UCX and is not about to be closed, or
+ * NULL. */
+struct rill_rdma_ep *rill_rdma_ep_find(struct rill_rdma *rdma, ucp_ep_h ucp);
 
 /* private, for those who make endpoints: opens ep with params, to which what all
  * endpoints have in common is added. Returns 0 or -errno. */

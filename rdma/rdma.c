@@ -171,6 +171,8 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
     rdma->ucx = options->ucx ? options->ucx : &rill_ucx_library;
     rill_list_init(&rdma->ops);
     rill_list_init(&rdma->watchers);
+    for (int i = 0; i < RILL_RDMA_EP_BUCKETS; i++)
+        rill_list_init(&rdma->eps[i]);
     give_signals_back(rdma->ucx);
     error = open_all(rdma, options);
     if (error)

@@ -46,6 +46,9 @@ struct rill_rdma_options {
     const struct rill_ucx *ucx; /* [&rill_ucx_library] */
 };
 
+/* Lists by which an endpoint is found from UCX's handle. */
+enum { RILL_RDMA_EP_BUCKETS = 64 };
+
 /* What was counted since it was opened. Those of waiting are in source.stats. */
 struct rill_rdma_stats {
     uint64_t posts;             /* operations given to UCX */
@@ -85,6 +88,7 @@ struct rill_rdma {
     size_t address_size;
     struct rill_link ops;      /* of rill_rdma_op.in_flight: those of no endpoint */
     struct rill_link watchers; /* of rill_rdma_watcher.link */
+    struct rill_link eps[RILL_RDMA_EP_BUCKETS]; /* of rill_rdma_ep.all */
     bool is_open;
     size_t stream_readers;           /* that wait: see stream.c */
     struct rill_rdma_watcher stream; /* linked while there are some */
