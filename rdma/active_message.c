@@ -182,7 +182,8 @@ static void on_fetched(void *request, ucs_status_t status, size_t length, void *
     rill_rdma_op_complete(op, request, status, (int64_t)length);
 }
 
-/* From here on UCX has taken the data back, whatever becomes of it. */
+/* A rendezvous is given to UCX with this, whatever becomes of it. One without a byte is
+ * answered by releasing it: UCX 1.13 forgets it otherwise. */
 static ucs_status_ptr_t post_fetch(struct rill_rdma_op *op)
 {
     const ucp_request_param_t param = {
@@ -194,9 +195,10 @@ static ucs_status_ptr_t post_fetch(struct rill_rdma_op *op)
     struct rill_rdma_am *message = op->handle;
     void *data = message->held->data;
 
+    if (op->size == 0)
+        return NULL;
     if (!message->held->is_rendezvous) {
-        if (op->size > 0)
-            memcpy(op->buffer, data, op->size);
+        memcpy(op->buffer, data, op->size);
         return NULL;
     }
     message->held->data = NULL;

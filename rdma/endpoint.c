@@ -402,7 +402,9 @@ static void add_name(char *text, size_t size, const char *name, size_t name_size
  * "#  lane[0]:  1:tcp/eth0.0 md[1] -> ...", which says transport/device.path. */
 static void find_transports(char *printed, char *text, size_t size)
 {
-    for (char *line = strtok(printed, "\n"); line; line = strtok(NULL, "\n")) {
+    char *rest;
+
+    for (char *line = strtok_r(printed, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         char *lane = strstr(line, "lane[");
         char *name = lane ? strpbrk(lane, "]") : NULL;
 
