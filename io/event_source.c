@@ -184,3 +184,16 @@ void rill_event_source_remove(struct rill_event_source *source)
         rill_check(!error, "the driver failed: error %d", -error);
     }
 }
+
+void rill_event_sources_close(struct rill_reactor *reactor)
+{
+    struct rill_link *next;
+
+    for (struct rill_link *link = reactor->sources.next; link != &reactor->sources; link = next) {
+        struct rill_event_source *source = source_of(link);
+
+        next = link->next;
+        if (source->ops->close)
+            source->ops->close(source);
+    }
+}

@@ -65,6 +65,10 @@ struct rill_event_source_ops {
     /* Sees to it that fd becomes readable at the next event. Returns 0; or -EBUSY when
      * there are events, so that progress has to come first. */
     int (*arm)(struct rill_event_source *source);
+
+    /* Ends the engine, removing its source: called when the runtime is destroyed while it
+     * is plugged in. NULL: that is a mistake of the program's. */
+    void (*close)(struct rill_event_source *source);
 };
 
 /* What a source has counted since it was added. */
@@ -114,6 +118,9 @@ static inline void rill_event_source_touch(struct rill_event_source *source)
 {
     source->touched = true;
 }
+
+/* private, for the runtime's end: closes those that can be closed. */
+void rill_event_sources_close(struct rill_reactor *reactor);
 
 /* private, for the reactor: gives every source that is awake, or has to be, its
  * progress of this turn. Returns whether anything happened. */

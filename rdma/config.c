@@ -206,7 +206,7 @@ static void name_nearest(char *const *keys, size_t count, const char *key,
                          struct rill_rdma_why *text)
 {
     const char *nearest[NEAREST] = {NULL};
-    unsigned distances[NEAREST];
+    unsigned distances[NEAREST] = {0};
     int used;
 
     for (size_t i = 0; i < count; i++) {
@@ -239,11 +239,11 @@ static void name_nearest(char *const *keys, size_t count, const char *key,
 /* Cuts what print_keys wrote into names, in place. Returns their array, or NULL. */
 static char **cut(char *text, size_t *count)
 {
-    char **keys = NULL;
+    char **keys = NULL, *rest;
     size_t room = 0;
 
     *count = 0;
-    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         char *end = strchr(line, '=');
 
         if (!end || strncmp(line, prefix, sizeof prefix - 1) != 0)
@@ -289,7 +289,7 @@ int rill_rdma_config_check(const struct rill_ucx *ucx, const struct rill_rdma_se
                            size_t count, struct rill_rdma_why *why, struct rill_rdma_why *remark)
 {
     char *text = NULL, **keys;
-    size_t size, key_count;
+    size_t size, key_count = 0;
     FILE *file = open_memstream(&text, &size);
     int error;
 

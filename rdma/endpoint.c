@@ -81,21 +81,6 @@ static void wake_reader(struct rill_rdma_ep *ep)
         rill_task_wake(ep->stream_reader->waiter);
 }
 
-/* Whether bytes of a stream that arrived are still to be read. They go with the endpoint. */
-static bool has_unread(struct rill_rdma_ep *ep)
-{
-    ucs_status_ptr_t data;
-
-    if (ep->stream_data || !ep->rdma->has_streams)
-        return ep->stream_data != NULL;
-    data = ep->rdma->ucx->stream_recv_data_nb(ep->ucp, &ep->stream_size);
-    if (!UCS_PTR_IS_PTR(data))
-        return false;
-    ep->stream_data = data;
-    ep->stream_offset = 0;
-    return true;
-}
-
 static void close_in_ucx(struct rill_rdma_ep *ep, uint32_t flags)
 {
     if (ep->stream_data)
@@ -112,6 +97,7 @@ static void close_in_ucx(struct rill_rdma_ep *ep, uint32_t flags)
     ucs_status_ptr_t status = ep->rdma->ucx->ep_close_nbx(ep->ucp, &param);
 
     ep->close_request = UCS_PTR_IS_PTR(status) ? status : NULL;
+    rill_link_remove(&ep->all);
 }
 
 static void cut(struct rill_rdma_ep *ep)
@@ -163,34 +149,17 @@ static unsigned finish_end(struct rill_rdma_ep *ep)
     return 1;
 }
 
-/* Ends an endpoint that has failed, when what arrived on it was read. Its sends, which
- * as a rule have ended with the connection, do not wait longer than others for that. */
-static unsigned give_up(struct rill_rdma_ep *ep)
-{
-    bool is_first = ep->deadline_ns == RILL_NEVER;
-
-    if (is_first) {
-        ep->deadline_ns = now() + RILL_RDMA_DRAIN_NS;
-        withdraw_receives(ep);
-        wake_reader(ep);
-    }
-    if (!ep->closer && has_unread(ep) && (rill_list_is_empty(&ep->ops) || now() < ep->deadline_ns))
-        return is_first;
-    cut(ep);
-    return 1;
-}
-
 static unsigned look(struct rill_rdma_watcher *watcher)
 {
     struct rill_rdma_ep *ep = rill_container_of(watcher, struct rill_rdma_ep, watcher);
 
     switch ((enum rill_rdma_ep_state)ep->state) {
     case RILL_RDMA_EP_FAILED:
-        if (ep->patience > 0) {
+        if (ep->patience > 0)
             ep->patience--;
-            return 1;
-        }
-        return give_up(ep);
+        else
+            cut(ep);
+        return 1;
     case RILL_RDMA_EP_FLUSHING:
         if (ep->flush_request)
             return 0;
@@ -291,8 +260,6 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
         }
         break;
     case RILL_RDMA_EP_FAILED:
-        rill_event_source_touch(&ep->rdma->source); /* what was not read is given up */
-        break;
     case RILL_RDMA_EP_CUT:
         break;
     case RILL_RDMA_EP_GONE:
@@ -328,6 +295,25 @@ struct rill_future *rill_rdma_ep_abort(struct rill_rdma_ep *ep)
 
 /* ---- opening ---- */
 
+/* Handles are addresses of structs of some hundred bytes. */
+static struct rill_link *bucket(struct rill_rdma *rdma, ucp_ep_h ucp)
+{
+    return &rdma->eps[((uintptr_t)ucp * UINT64_C(0x9e3779b97f4a7c15) >> 32) % RILL_RDMA_EP_BUCKETS];
+}
+
+struct rill_rdma_ep *rill_rdma_ep_find(struct rill_rdma *rdma, ucp_ep_h ucp)
+{
+    const struct rill_link *list = bucket(rdma, ucp);
+
+    for (struct rill_link *link = list->next; link != list; link = link->next) {
+        struct rill_rdma_ep *ep = rill_container_of(link, struct rill_rdma_ep, all);
+
+        if (ep->ucp == ucp)
+            return ep;
+    }
+    return NULL;
+}
+
 int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_params_t *params)
 {
     int error;
@@ -358,6 +344,7 @@ int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_
     }
     ep->is_open = true;
     rdma->endpoints++;
+    rill_list_append(bucket(rdma, ep->ucp), &ep->all);
     return 0;
 }
 
@@ -415,7 +402,9 @@ static void add_name(char *text, size_t size, const char *name, size_t name_size
  * "#  lane[0]:  1:tcp/eth0.0 md[1] -> ...", which says transport/device.path. */
 static void find_transports(char *printed, char *text, size_t size)
 {
-    for (char *line = strtok(printed, "\n"); line; line = strtok(NULL, "\n")) {
+    char *rest;
+
+    for (char *line = strtok_r(printed, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         char *lane = strstr(line, "lane[");
         char *name = lane ? strpbrk(lane, "]") : NULL;
 

@@ -18,12 +18,11 @@
  * before it has read what was sent before it, which then is lost: what must arrive wants
  * an answer, of the other side's program or of its receive (rill_rdma_tag_send_sync).
  *
- * When UCX reports that the peer is gone, or when the endpoint is closed, all its operations end, in bounded time:
- * after one more progress, for what had arrived, its receives are withdrawn, the
+ * When UCX reports that the peer is gone, or when the endpoint is closed, all its operations end,
+ * in bounded time: after one more progress, for what had arrived, its receives are withdrawn, the
  * endpoint is closed by force, which ends its sends, and what UCX has not let go of
  * RILL_RDMA_DRAIN_NS later is abandoned: the operation ends, and the request stays with
- * UCX until the worker is destroyed. ep->error tells why. Bytes of a stream (stream.h)
- * that arrived before can still be read. */
+ * UCX until the worker is destroyed. ep->error tells why. */
 #ifndef RILL_RDMA_ENDPOINT_H
 #define RILL_RDMA_ENDPOINT_H
 
@@ -74,6 +73,7 @@ struct rill_rdma_ep {
     bool was_cancelled;   /* its closing was */
     uint8_t patience;     /* looks before a failed one is cut, or a cut one may sleep */
     struct rill_link ops; /* of rill_rdma_op.in_flight */
+    struct rill_link all; /* rill_rdma.eps, by the address of ucp; while OPEN or FAILED */
     struct rill_rdma_watcher watcher;
     void *flush_request, *close_request; /* NULL: none */
     int64_t deadline_ns;                 /* when what is left is abandoned */
@@ -93,7 +93,7 @@ int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const voi
 /* Opens an endpoint to what listens at a socket address (rdma/listener.h, or another
  * program's ucp_listener), which is borrowed until this returns. Returns 0 or -errno:
  * -EHOSTUNREACH, -EINVAL. That nobody listens there is told later: the operations end
- * with -ECONNREFUSED, -ECONNRESET or -EHOSTUNREACH, as the transport sees it. */
+ * with -ENOTCONN, or with another reason of error.h, as the transport sees it. */
 int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
                          const struct sockaddr *address, socklen_t size);
 
@@ -126,6 +126,10 @@ int rill_rdma_ep_addresses(const struct rill_rdma_ep *ep, struct sockaddr_storag
  * Returns 0, -ENOTCONN or -ENOMEM. UCX begins with one transport and goes over to others
  * when it is connected. */
 int rill_rdma_ep_describe(const struct rill_rdma_ep *ep, char *text, size_t size);
+
+/* private: the endpoint that has this handle of UCX and is not about to be closed, or
+ * NULL. */
+struct rill_rdma_ep *rill_rdma_ep_find(struct rill_rdma *rdma, ucp_ep_h ucp);
 
 /* private, for those who make endpoints: opens ep with params, to which what all
  * endpoints have in common is added. Returns 0 or -errno. */

@@ -14,9 +14,10 @@ extern "C" {
 
 /* Returns 0 for UCS_OK and the -errno for every other status. Those that mean the
  * loss of a peer are
- *   -ECONNRESET    the peer closed, or its process is gone
- *   -ECONNREFUSED  it rejected the connection, or nobody listens there
- *   -ETIMEDOUT     it does not answer
+ *   -ECONNRESET    the peer closed
+ *   -ECONNREFUSED  it rejected the connection
+ *   -ENOTCONN      nobody listens there
+ *   -ETIMEDOUT     it does not answer, or its process is gone
  *   -EHOSTUNREACH  no transport leads there
  *   -ENETDOWN      a link failed
  *   -ECONNABORTED  the endpoint failed for another reason

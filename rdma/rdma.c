@@ -40,6 +40,11 @@ static int arm(struct rill_event_source *source)
     return rdma->ucx->worker_arm(rdma->worker) == UCS_OK ? 0 : -EBUSY;
 }
 
+static void close_with_runtime(struct rill_event_source *source)
+{
+    rill_rdma_close(rill_container_of(source, struct rill_rdma, source));
+}
+
 void rill_rdma_watch(struct rill_rdma *rdma, struct rill_rdma_watcher *watcher)
 {
     rill_list_append(&rdma->watchers, &watcher->link);
@@ -93,8 +98,6 @@ static int open_context(struct rill_rdma *rdma, const struct rill_rdma_options *
                                      UCP_FEATURE_RMA | UCP_FEATURE_AMO32 | UCP_FEATURE_AMO64),
         .name = "rill",
     };
-    rdma->has_streams = params.features & UCP_FEATURE_STREAM;
-
     ucs_status_t status = rdma->ucx->init(&params, config->ucp, &rdma->context);
     int error;
 
@@ -158,7 +161,7 @@ static int open_all(struct rill_rdma *rdma, const struct rill_rdma_options *opti
 
 int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *options)
 {
-    static const struct rill_event_source_ops source_ops = {progress, arm};
+    static const struct rill_event_source_ops source_ops = {progress, arm, close_with_runtime};
     static const struct rill_rdma_options defaults;
     int error;
 
@@ -168,6 +171,8 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
     rdma->ucx = options->ucx ? options->ucx : &rill_ucx_library;
     rill_list_init(&rdma->ops);
     rill_list_init(&rdma->watchers);
+    for (int i = 0; i < RILL_RDMA_EP_BUCKETS; i++)
+        rill_list_init(&rdma->eps[i]);
     give_signals_back(rdma->ucx);
     error = open_all(rdma, options);
     if (error)

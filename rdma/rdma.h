@@ -46,6 +46,9 @@ struct rill_rdma_options {
     const struct rill_ucx *ucx; /* [&rill_ucx_library] */
 };
 
+/* Lists by which an endpoint is found from UCX's handle. */
+enum { RILL_RDMA_EP_BUCKETS = 64 };
+
 /* What was counted since it was opened. Those of waiting are in source.stats. */
 struct rill_rdma_stats {
     uint64_t posts;             /* operations given to UCX */
@@ -85,8 +88,8 @@ struct rill_rdma {
     size_t address_size;
     struct rill_link ops;      /* of rill_rdma_op.in_flight: those of no endpoint */
     struct rill_link watchers; /* of rill_rdma_watcher.link */
+    struct rill_link eps[RILL_RDMA_EP_BUCKETS]; /* of rill_rdma_ep.all */
     bool is_open;
-    bool has_streams;                /* UCP_FEATURE_STREAM */
     size_t stream_readers;           /* that wait: see stream.c */
     struct rill_rdma_watcher stream; /* linked while there are some */
 };
@@ -101,8 +104,8 @@ struct rill_rdma {
  *   -ENOMEM, -EIO, ... what UCX says; as a rule it has printed more on stdout */
 int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *options);
 
-/* Closes it. Panics if an endpoint or a listener is open or an operation in flight.
- * Does nothing to one that is closed, or zeroed. */
+/* Closes it; rill_runtime_destroy does so by itself. Panics if an endpoint or a listener
+ * is open or an operation in flight. Does nothing to one that is closed, or zeroed. */
 void rill_rdma_close(struct rill_rdma *rdma);
 
 /* The address of the worker, which a peer needs for rill_rdma_ep_open: bytes to be

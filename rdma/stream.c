@@ -83,26 +83,25 @@ static void end_wait(struct rill_rdma_op *op)
 
 /* ---- receiving ---- */
 
-/* Sees to it that there are bytes in ep->stream_data. Returns 1, 0 if none have come, or
- * -errno. */
-static int fetch(struct rill_rdma_ep *ep)
+/* Sees to it that there are bytes in ep->stream_data. Returns whether there are; if not,
+ * *error is why no more will come, or 0. */
+static bool fetch(struct rill_rdma_ep *ep, int *error)
 {
     ucs_status_ptr_t data;
 
     if (ep->stream_data)
-        return 1;
-    if (!ep->ucp || ep->error == -ESHUTDOWN)
-        return ep->error;
+        return true;
+    *error = ep->error;
+    if (*error)
+        return false;
     data = ep->rdma->ucx->stream_recv_data_nb(ep->ucp, &ep->stream_size);
-    if (UCS_PTR_IS_ERR(data))
-        return ep->error ? ep->error : rill_rdma_errno(UCS_PTR_STATUS(data));
-    if (!data) {
-        rill_event_source_touch(&ep->rdma->source); /* if it has failed, it can go now */
-        return ep->error;
+    if (!UCS_PTR_IS_PTR(data)) {
+        *error = rill_rdma_errno(UCS_PTR_RAW_STATUS(data));
+        return false;
     }
     ep->stream_data = data;
     ep->stream_offset = 0;
-    return 1;
+    return true;
 }
 
 static void copy(struct rill_rdma_op *op)
@@ -124,11 +123,11 @@ static void copy(struct rill_rdma_op *op)
 /* Moves what there is. Returns 0 if there may be more to come, or -errno. */
 static int move(struct rill_rdma_op *op)
 {
-    int found = 1;
+    int error = 0;
 
-    while (op->length < op->size && (found = fetch(op->ep)) > 0)
+    while (op->length < op->size && fetch(op->ep, &error))
         copy(op);
-    return found < 0 ? found : 0;
+    return error;
 }
 
 static bool is_exact(const struct rill_rdma_op *op)

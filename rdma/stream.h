@@ -8,8 +8,9 @@
  *                                      (size_t)echo->recv.result));
  *
  * Each endpoint has one stream in each direction, which mixes with no other. A stream has
- * no end of its own: the failure or the closing of the other side ends it, as endpoint.h
- * says, after the bytes that had arrived before.
+ * no end of its own: the failure or the closing of the other side ends it, and UCX then
+ * drops what had arrived and was not read. So the last word wants an answer before either
+ * side closes.
  *
  * A receive is never handed to UCX, which could not be asked to let go of it: bytes that
  * arrived wait in UCX, and are copied from there. So cancelling one takes no time and
@@ -31,8 +32,8 @@ struct rill_future *rill_rdma_stream_send(struct rill_rdma_ep *ep, struct rill_r
                                           const void *buffer, size_t size);
 
 /* Receives what is there, up to size bytes, into buffer, which is borrowed; one receive
- * at a time. The result is their number, > 0 (or 0 if size is); or, when all that came
- * was read, why the endpoint ended; or -ECANCELED. */
+ * at a time. The result is their number, > 0 (or 0 if size is); or why the endpoint ended
+ * (endpoint.h); or -ECANCELED. */
 struct rill_future *rill_rdma_stream_recv(struct rill_rdma_ep *ep, struct rill_rdma_op *op,
                                           void *buffer, size_t size);
 

@@ -85,6 +85,7 @@ struct rill_ucx {
     ucs_status_t (*mem_map)(ucp_context_h context, const ucp_mem_map_params_t *params,
                             ucp_mem_h *memory);
     ucs_status_t (*mem_unmap)(ucp_context_h context, ucp_mem_h memory);
+    ucs_status_t (*mem_query)(ucp_mem_h memory, ucp_mem_attr_t *attr);
     ucs_status_t (*rkey_pack)(ucp_context_h context, ucp_mem_h memory, void **buffer, size_t *size);
     void (*rkey_buffer_release)(void *buffer);
     ucs_status_t (*ep_rkey_unpack)(ucp_ep_h ep, const void *buffer, ucp_rkey_h *rkey);

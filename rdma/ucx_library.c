@@ -61,6 +61,7 @@ const struct rill_ucx rill_ucx_library = {
     .am_data_release = ucp_am_data_release,
     .mem_map = ucp_mem_map,
     .mem_unmap = ucp_mem_unmap,
+    .mem_query = ucp_mem_query,
     .rkey_pack = ucp_rkey_pack,
     .rkey_buffer_release = ucp_rkey_buffer_release,
     .ep_rkey_unpack = ucp_ep_rkey_unpack,

@@ -90,7 +90,7 @@ static int engine_arm(struct rill_event_source *source)
     return 0;
 }
 
-static const struct rill_event_source_ops engine_ops = {engine_progress, engine_arm};
+static const struct rill_event_source_ops engine_ops = {engine_progress, engine_arm, NULL};
 
 static void engine_open(struct engine *e)
 {
@@ -414,7 +414,7 @@ static unsigned late_progress(struct rill_event_source *source)
 
 START_TEST(an_event_that_comes_while_looking_out_needs_no_arming)
 {
-    static const struct rill_event_source_ops late_ops = {late_progress, engine_arm};
+    static const struct rill_event_source_ops late_ops = {late_progress, engine_arm, NULL};
 
     if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
         return;
@@ -491,6 +491,27 @@ START_TEST(a_source_can_be_removed_awake_and_asleep_and_added_again)
     event(&engine);
     ck_assert_int_eq(await(seen(&watcher, &engine, 1)), 1);
     finish();
+}
+END_TEST
+
+static void close_source(struct rill_event_source *source)
+{
+    engine_close(rill_container_of(source, struct engine, source));
+}
+
+START_TEST(an_engine_that_knows_how_is_closed_with_its_runtime)
+{
+    static const struct rill_event_source_ops closing = {engine_progress, engine_arm, close_source};
+
+    if (!open_with(_i, NULL))
+        return;
+    engine_open(&other_engine);
+    engine.source.ops = other_engine.source.ops = &closing;
+    settle();
+    rill_runtime_destroy(fixture.runtime);
+    expect(!rill_link_is_linked(&engine.source.sources));
+    expect(!rill_link_is_linked(&other_engine.source.sources));
+    sim_destroy(fixture.sim);
 }
 END_TEST
 
@@ -579,7 +600,7 @@ static int arm_fails(struct rill_event_source *source)
 
 static void break_arm(void)
 {
-    static const struct rill_event_source_ops broken = {engine_progress, arm_fails};
+    static const struct rill_event_source_ops broken = {engine_progress, arm_fails, NULL};
 
     open_with(SIMULATED, NULL);
     engine.source.ops = &broken;
@@ -622,6 +643,7 @@ int main(void)
         {there_is_one_watch_for_any_number_of_sleeps, IN_BOTH},
         {a_readable_descriptor_without_an_event_is_counted_as_futile, IN_BOTH},
         {a_source_can_be_removed_awake_and_asleep_and_added_again, IN_BOTH},
+        {an_engine_that_knows_how_is_closed_with_its_runtime, IN_BOTH},
         {two_sources_are_waited_for_together, IN_BOTH},
         {no_event_is_lost_whatever_the_kernel_does, IN_SIMULATED},
         {bad_use_is_a_panic, IN_SIMULATED},

@@ -432,13 +432,6 @@ static ucs_status_ptr_t tag_recv_nbx(ucp_worker_h w, void *buffer, size_t count,
     return post("tag_recv_nbx", NULL, true, buffer, count, param);
 }
 
-static ucs_status_ptr_t stream_recv_data_nb(ucp_ep_h ep, size_t *length)
-{
-    expect(!((struct fake_ep *)(void *)ep)->is_closed);
-    *length = 0;
-    return NULL;
-}
-
 /* ---- a listener ---- */
 
 static ucs_status_t listener_create(ucp_worker_h w, const ucp_listener_params_t *params,
@@ -500,7 +493,6 @@ const struct rill_ucx fake_ucx = {
     .conn_request_query = conn_request_query,
     .tag_send_nbx = tag_send_nbx,
     .tag_recv_nbx = tag_recv_nbx,
-    .stream_recv_data_nb = stream_recv_data_nb,
     .request_cancel = request_cancel,
     .request_free = request_free,
 };
