@@ -85,13 +85,15 @@ static const char *reason(const struct rill_server *server)
 {
     switch (server->result) {
     case -EADDRINUSE:
-        return "the port is taken by another program (port 0 picks a free one)";
+        return "the port is taken by another program (port 0 picks a free one), or a unix "
+               "socket's file exists";
     case -EACCES:
         return "the port needs privilege (those from 1024 on do not)";
     case -EADDRNOTAVAIL:
         return "the address is none of this machine's";
     case -ENOENT:
-        return "the kernel does not have this congestion control";
+        return "the kernel does not have this congestion control, or there is no directory of "
+               "that name";
     default:
         return strerror((int)-server->result);
     }
@@ -152,13 +154,8 @@ static void check_urls(const struct cli *cli, const struct program *program)
         struct rill_address address;
         const char *why = NULL;
 
-        if (rill_url_parse(&url, program->urls[i], &why) == 0) {
-            if (strcmp(url.scheme, "tcp") != 0)
-                why = "the scheme is not known; want tcp://host:port";
-            else if (rill_address_parse(&address, url.host, url.port) < 0)
-                why = "the host is not a numeric address; want tcp://127.0.0.1:7000, or "
-                      "tcp://[::]:7000 for all of this machine's";
-        }
+        if (rill_url_parse(&url, program->urls[i], &why) == 0)
+            (void)rill_url_address(&url, &address, &why);
         if (why)
             cli_fail(cli, "%s: %s", program->urls[i], why);
     }
@@ -210,7 +207,8 @@ int main(int argc, char **argv)
     };
     const struct cli_positional positionals[] = {
         CLI_MANY("URL", program.urls, 1, LISTENERS_MAX, &program.count,
-                 "where to listen, such as tcp://127.0.0.1:7000; port 0 picks a free one"),
+                 "where to listen, such as tcp://127.0.0.1:7000 (port 0 picks a free one) or "
+                 "unix:///run/echo.sock"),
         CLI_POSITIONAL_END,
     };
     const struct cli cli = {

@@ -99,9 +99,9 @@ static enum rill_poll connect_all_poll(struct rill_future *self, struct rill_tas
 
     RILL_BEGIN();
     for (ping->next = 0; ping->next < ping->connections; ping->next++) {
-        RILL_AWAIT(rill_timeout(&ping->timeout, connect_limit_ns,
-                                rill_tcp_connect(&ping->clients[ping->next].peer, &ping->connect,
-                                                 ping->url.host, ping->url.port)));
+        RILL_AWAIT(rill_timeout(
+            &ping->timeout, connect_limit_ns,
+            rill_tcp_connect_url(&ping->clients[ping->next].peer, &ping->connect, &ping->url)));
         if (ping->timeout.result < 0) {
             ping->phase = "cannot connect";
             RILL_RETURN(ping->timeout.result);
@@ -389,9 +389,9 @@ int main(int argc, char **argv)
     cli_parse(&cli, argc, argv);
     if (rill_url_parse(&ping.url, ping.text, &why) < 0)
         cli_fail(&cli, "%s: %s", ping.text, why);
-    if (strcmp(ping.url.scheme, "tcp") != 0)
-        cli_fail(&cli, "%s: the scheme %s is not known; want tcp://host:port", ping.text,
-                 ping.url.scheme);
+    if (strcmp(ping.url.scheme, "tcp") != 0 && strcmp(ping.url.scheme, "unix") != 0)
+        cli_fail(&cli, "%s: the scheme %s is not known; want tcp://host:port or unix:///path",
+                 ping.text, ping.url.scheme);
     if (size * depth > IN_FLIGHT_MAX)
         cli_fail(&cli,
                  "--size %" PRId64 " with --depth %" PRId64
