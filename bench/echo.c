@@ -7,7 +7,7 @@
 #include "io/runtime.h"
 #include "io/signals.h"
 #include "net/server.h"
-#include "runtime/select.h"
+#include "runtime/any.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -52,31 +52,35 @@ static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task
     RILL_END();
 }
 
-/* ---- the program ---- */
+/* ---- the program, which ends as docs/guide/shutdown.md describes ---- */
 
 struct program {
     struct rill_future future;
     struct rill_server servers[LISTENERS_MAX];
     struct rill_signals signals;
-    struct rill_future *choices[LISTENERS_MAX + 1]; /* the servers, then the signals */
-    struct rill_select select;
+    struct rill_any any;
+    struct rill_future *futures[LISTENERS_MAX + 1]; /* the servers, then the signals */
     const char *urls[LISTENERS_MAX];
     unsigned count;
+    int64_t first; /* the index of the future that ended first */
 };
 
-/* Serves until a signal comes or a server fails, and stops all others then. The
+/* Serves until a signal comes or a server fails, and accepts no more then. The
  * result is 0, or the number of the server that failed, counted from 1. */
 static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
 {
     struct program *program = rill_container_of(self, struct program, future);
 
     RILL_BEGIN();
+    rill_any_init(&program->any, program->futures, program->count + 1);
     for (unsigned i = 0; i < program->count; i++)
-        program->choices[i] = rill_serve(&program->servers[i], program->urls[i],
+        program->futures[i] = rill_serve(&program->servers[i], program->urls[i],
                                          RILL_SERVICE(struct echo, peer, echo_poll));
-    program->choices[program->count] = rill_signals_next(&program->signals);
-    RILL_AWAIT(rill_select(&program->select, program->choices, program->count + 1));
-    RILL_RETURN(program->select.result < program->count ? program->select.result + 1 : 0);
+    program->futures[program->count] = rill_signals_next(&program->signals);
+    RILL_AWAIT(rill_any_next(&program->any));
+    program->first = program->any.result;
+    RILL_AWAIT(rill_any_drain(&program->any, RILL_SHUTTING_DOWN));
+    RILL_RETURN(program->first < program->count ? program->first + 1 : 0);
     RILL_END();
 }
 
@@ -173,6 +177,8 @@ static int run(struct rill_runtime *runtime, struct program *program, int64_t gr
     }
     failed = rill_block_on(runtime, rill_future_init(&program->future, program_poll));
     rill_signals_close(&program->signals); /* a second signal ends it at once */
+    /* The connections end when their peers do, up to the deadline, and are cancelled
+     * and drained then. */
     rill_runtime_shutdown(runtime, failed ? 0 : grace_ns);
     if (failed) {
         fprintf(stderr, "rill-echo: %s: %s\n", program->urls[failed - 1],

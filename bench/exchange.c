@@ -119,9 +119,9 @@ static int64_t drive_receive(struct exchange *exchange, struct rill_task *task)
 static void cancel_both(struct exchange *exchange, struct rill_task *task)
 {
     if (exchange->sending)
-        rill_poll_scoped(&exchange->send.future, task, RILL_SCOPE_CANCELLED);
+        rill_poll_because(&exchange->send.future, task, RILL_CANCELLED);
     if (exchange->receiving) {
-        rill_poll_scoped(&exchange->chunk.future, task, RILL_SCOPE_CANCELLED);
+        rill_poll_because(&exchange->chunk.future, task, RILL_CANCELLED);
         rill_borrow_give_back(&exchange->chunk);
     }
 }

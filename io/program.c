@@ -2,17 +2,19 @@
 #include "io/program.h"
 
 #include "io/signals.h"
-#include "runtime/select.h"
+#include "runtime/any.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+enum { MAIN, SIGNAL, FUTURES };
+
 /* The program's future, and the signals that end it. */
 struct program {
     struct rill_future future;
-    struct rill_future *choices[2];
-    struct rill_select select;
+    struct rill_any any;
+    struct rill_future *futures[FUTURES];
     struct rill_signals signals;
     struct rill_future *main;
 };
@@ -22,9 +24,15 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     struct program *program = rill_container_of(self, struct program, future);
 
     RILL_BEGIN();
-    program->choices[0] = program->main;
-    program->choices[1] = rill_signals_next(&program->signals);
-    RILL_AWAIT(rill_select(&program->select, program->choices, 2));
+    rill_any_init(&program->any, program->futures, FUTURES);
+    program->futures[MAIN] = program->main;
+    program->futures[SIGNAL] = rill_signals_next(&program->signals);
+    RILL_AWAIT(rill_any_next(&program->any));
+    /* From here on a second signal acts as if there were no runtime, also while the
+     * program's future is on its way out, or stuck there. */
+    if (program->any.result == SIGNAL)
+        rill_signals_close(&program->signals);
+    RILL_AWAIT(rill_any_drain(&program->any, RILL_SHUTTING_DOWN));
     RILL_RETURN(program->main->result);
     RILL_END();
 }
@@ -36,7 +44,6 @@ static int run(struct rill_runtime *runtime, struct rill_future *future)
 
     if (result == 0) {
         result = rill_block_on(runtime, rill_future_init(&program.future, program_poll));
-        /* From here on a second signal acts as if there were no runtime. */
         rill_signals_close(&program.signals);
         rill_runtime_shutdown(runtime, RILL_PROGRAM_GRACE_NS);
     }

@@ -13,7 +13,7 @@ extern "C" {
 #define RILL_PROGRAM_GRACE_NS (5 * RILL_SECOND)
 
 /* Creates a runtime and runs future until it is ready, or until SIGINT or SIGTERM,
- * which cancels it; then lets the other tasks end by themselves for
+ * which cancels it (RILL_SHUTTING_DOWN); then lets the other tasks end by themselves for
  * RILL_PROGRAM_GRACE_NS, cancels those that have not, and ends the runtime. A
  * second signal ends the process at once. Borrows the future. Returns the exit
  * status of the process: 0, or 1 after printing why on stderr when there is no

@@ -175,8 +175,7 @@ static enum rill_poll stop_poll(struct rill_future *self, struct rill_task *task
     }
     op->waiter = NULL;
     receiver->ended = false;
-    op->result = 0;
-    return RILL_READY;
+    return rill_future_end(self, 0);
 }
 
 struct rill_future *rill_receiver_stop(struct rill_receiver *receiver)

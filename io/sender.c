@@ -168,8 +168,7 @@ static enum rill_poll flush_poll(struct rill_future *self, struct rill_task *tas
         rill_reactor_hurry(reactor);
         return RILL_PENDING;
     }
-    op->result = sender->error;
-    return RILL_READY;
+    return rill_future_end(self, sender->error);
 }
 
 struct rill_future *rill_sender_flush(struct rill_sender *sender)

@@ -152,9 +152,8 @@ static enum rill_poll leave(struct rill_accept *accept, int64_t result)
     rill_wheel_disarm(&rill_executor_here()->wheel, &accept->pause);
     if (rill_link_is_linked(&accept->queue))
         rill_link_remove(&accept->queue);
-    accept->result = result;
     wake_first(listener);
-    return RILL_READY;
+    return rill_future_end(&accept->future, result);
 }
 
 static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *task)

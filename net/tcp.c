@@ -46,8 +46,7 @@ static enum rill_poll copy_poll(struct rill_future *self, struct rill_task *task
         if (length <= 0) {
             bool counts = length == 0 && op->kind & RILL_OP_EXACT;
 
-            op->result = counts ? (int64_t)op->transferred : length;
-            return RILL_READY;
+            return rill_future_end(self, counts ? (int64_t)op->transferred : length);
         }
 
         struct rill_buffer *buffer = &buffers->buffers[id];
@@ -67,8 +66,7 @@ static enum rill_poll copy_poll(struct rill_future *self, struct rill_task *task
         if (!(op->kind & RILL_OP_EXACT))
             break;
     }
-    op->result = (int64_t)op->transferred;
-    return RILL_READY;
+    return rill_future_end(self, (int64_t)op->transferred);
 }
 
 static struct rill_future *prepare_recv(struct rill_tcp *tcp, struct rill_op *op, void *buffer,
@@ -107,7 +105,7 @@ static enum rill_poll borrow_poll(struct rill_future *self, struct rill_task *ta
         return RILL_PENDING;
     if (borrow->result > 0)
         borrow->data = rill_buffers_data(&rill_reactor_here()->buffers, borrow->buffer);
-    return RILL_READY;
+    return rill_future_end(self, borrow->result);
 }
 
 struct rill_future *rill_tcp_recv_borrowed(struct rill_tcp *tcp, struct rill_borrow *borrow)
@@ -143,7 +141,7 @@ static enum rill_poll forward_poll(struct rill_future *self, struct rill_task *t
         borrow->data = NULL;
     else
         borrow->data = rill_buffers_data(&rill_reactor_here()->buffers, borrow->buffer);
-    return poll;
+    return poll == RILL_READY ? rill_future_end(self, borrow->result) : RILL_PENDING;
 }
 
 struct rill_future *rill_tcp_send_borrowed(struct rill_tcp *tcp, struct rill_borrow *borrow)
@@ -169,7 +167,7 @@ static enum rill_poll lasting_poll(struct rill_future *self, struct rill_task *t
         return RILL_PENDING;
     if (send->result < 0)
         rill_buffers_give_back(buffers, send->buffer);
-    return RILL_READY;
+    return rill_future_end(self, send->result);
 }
 
 static enum rill_poll lasting_start(struct rill_future *self, struct rill_task *task)
@@ -184,7 +182,7 @@ static enum rill_poll lasting_start(struct rill_future *self, struct rill_task *
     if (send->result == 0)
         send->result = rill_buffers_lend(buffers, data, (uint32_t)size);
     if (send->result < 0)
-        return RILL_READY;
+        return rill_future_end(self, send->result);
     send->buffer = (unsigned)send->result;
     self->poll = lasting_poll;
     return lasting_poll(self, task);
@@ -193,9 +191,8 @@ static enum rill_poll lasting_start(struct rill_future *self, struct rill_task *
 /* Nothing to send is sent at once. */
 static enum rill_poll nothing_poll(struct rill_future *self, struct rill_task *task)
 {
-    (void)self;
     (void)task;
-    return RILL_READY;
+    return rill_future_end(self, 0);
 }
 
 struct rill_future *rill_tcp_send_lasting(struct rill_tcp *tcp, struct rill_borrow *send,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/executor.h"
 
+#include "runtime/scope.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 
@@ -18,6 +20,7 @@ int rill_executor_init(struct rill_executor *executor, struct rill_driver *drive
     executor->polls = 0;
     rill_list_init(&executor->ready);
     rill_list_init(&executor->parked);
+    rill_list_init(&executor->scopes);
     executor->ready_count = 0;
     executor->running = NULL;
     executor->budget_left = 0;
@@ -84,10 +87,23 @@ void rill_task_wake(struct rill_task *task)
     }
 }
 
+/* A task of a scope waits in the list in which its scope finds it. */
+static void park(struct rill_executor *executor, struct rill_task *task)
+{
+    struct rill_link *parked = &executor->parked;
+
+    if (__builtin_expect(task->in_scope, 0))
+        parked = &task->scope->parked;
+    task->state = RILL_TASK_PARKED;
+    rill_list_append(parked, &task->queue);
+}
+
 static void run_task(struct rill_executor *executor, struct rill_task *task)
 {
     enum rill_poll poll;
 
+    if (__builtin_expect(task->in_scope, 0) && task->reason == RILL_NOT_CANCELLED)
+        task->reason = task->scope->reason; /* it may have been cancelled meanwhile */
     task->state = RILL_TASK_RUNNING;
     executor->running = task;
     executor->budget_left = RILL_TASK_BUDGET;
@@ -100,8 +116,7 @@ static void run_task(struct rill_executor *executor, struct rill_task *task)
     } else if (task->state == RILL_TASK_WOKEN) {
         make_ready(executor, task);
     } else {
-        task->state = RILL_TASK_PARKED;
-        rill_list_append(&executor->parked, &task->queue);
+        park(executor, task);
     }
 }
 
@@ -178,35 +193,41 @@ int64_t rill_executor_block_on(struct rill_executor *executor, struct rill_futur
     return root.task.future.result;
 }
 
-/* Calls visit for each task that is queued or parked. */
-static void each_task(const struct rill_executor *executor,
-                      void (*visit)(struct rill_task *task, void *argument), void *argument)
+/* Calls visit, which may wake it, for each task in a list of rill_task.queue. */
+static void each_task_of(const struct rill_link *list,
+                         void (*visit)(struct rill_task *task, void *argument), void *argument)
 {
-    const struct rill_link *const lists[] = {&executor->ready, &executor->parked};
+    struct rill_link *next;
 
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        struct rill_link *next;
-
-        for (struct rill_link *link = lists[i]->next; link != lists[i]; link = next) {
-            next = link->next;
-            visit(rill_container_of(link, struct rill_task, queue), argument);
-        }
+    for (struct rill_link *link = list->next; link != list; link = next) {
+        next = link->next;
+        visit(rill_container_of(link, struct rill_task, queue), argument);
     }
 }
 
-static void cancel_task(struct rill_task *task, void *argument)
+/* Calls visit for each task that is queued or parked. Waking moves a task to ready,
+ * which comes first, so that none is visited twice. */
+static void each_task(const struct rill_executor *executor,
+                      void (*visit)(struct rill_task *task, void *argument), void *argument)
 {
-    (void)argument;
-    if (!task->cancelled) /* the others are on their way out already */
-        rill_task_cancel(task);
+    each_task_of(&executor->ready, visit, argument);
+    each_task_of(&executor->parked, visit, argument);
+    for (struct rill_link *link = executor->scopes.next; link != &executor->scopes;
+         link = link->next)
+        each_task_of(&rill_container_of(link, struct rill_scope, entry)->parked, visit, argument);
 }
 
-void rill_executor_cancel_all(struct rill_executor *executor)
+static void cancel_task(struct rill_task *task, void *reason)
 {
-    /* Waking moves a task from parked to ready, which was visited before. */
-    each_task(executor, cancel_task, NULL);
+    if (task->reason == RILL_NOT_CANCELLED) /* the others are on their way out already */
+        rill_task_cancel_because(task, *(enum rill_cancel_reason *)reason);
+}
+
+void rill_executor_cancel_all(struct rill_executor *executor, enum rill_cancel_reason reason)
+{
+    each_task(executor, cancel_task, &reason);
     if (executor->running)
-        rill_task_cancel(executor->running);
+        rill_task_cancel_because(executor->running, reason);
 }
 
 static void print_task(struct rill_task *task, void *out)

@@ -28,8 +28,8 @@ enum {
     RILL_TASK_BUDGET = 128,
 };
 
-/* Invariant: a task that is spawned and not over is in ready, or in parked, or
- * running; ready_count is the length of ready. */
+/* Invariant: a task that is spawned and not over is in ready, or parked (here, or in
+ * its scope), or running; ready_count is the length of ready. */
 struct rill_executor {
     struct rill_driver *driver; /* borrowed */
     size_t tasks_alive;         /* spawned and not over */
@@ -46,6 +46,7 @@ struct rill_executor {
     int64_t now_ns;
     struct rill_wheel wheel;
     struct rill_pool pool;
+    struct rill_link scopes; /* of rill_scope.entry: those with tasks alive */
 };
 
 /* Makes the executor of this thread over a driver, which it borrows until it is
@@ -79,8 +80,8 @@ int rill_executor_wait(struct rill_executor *executor, int64_t until_ns);
  * the driver fails for good, and if a task calls it. */
 int64_t rill_executor_block_on(struct rill_executor *executor, struct rill_future *future);
 
-/* Cancels every task that is alive. */
-void rill_executor_cancel_all(struct rill_executor *executor);
+/* Cancels every task that is alive and was not cancelled yet. */
+void rill_executor_cancel_all(struct rill_executor *executor, enum rill_cancel_reason reason);
 
 /* Prints every task that is alive, as rill_task_print does. */
 void rill_executor_print(const struct rill_executor *executor, FILE *out);

@@ -5,6 +5,13 @@
 
 const struct rill_place rill_place_over = {"a finished future", __FILE__, -1};
 
+enum rill_poll rill_future_poll_ended(struct rill_future *self, struct rill_task *task)
+{
+    (void)task;
+    rill_panic("a future (%s) was awaited again after it had ended",
+               self->place ? self->place->function : "without a name");
+}
+
 void rill_future_bad_resume(const struct rill_future *future)
 {
     if (future->place == &rill_place_over)

@@ -89,6 +89,19 @@ static inline struct rill_future *rill_future_init(struct rill_future *future, r
     return future;
 }
 
+/* What a leaf polls once it has ended: names it, and aborts. */
+__attribute__((cold)) enum rill_poll rill_future_poll_ended(struct rill_future *self,
+                                                            struct rill_task *task);
+
+/* Ends a leaf: stores its result, and lets every later poll panic. Its constructor
+ * makes it ready for use again. */
+static inline enum rill_poll rill_future_end(struct rill_future *future, int64_t result)
+{
+    future->result = result;
+    future->poll = rill_future_poll_ended;
+    return RILL_READY;
+}
+
 /* Says which future was resumed where it has no code, and aborts. */
 __attribute__((noreturn, cold)) void rill_future_bad_resume(const struct rill_future *future);
 

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* select.h - waits for the first of several futures, and cancels the others.
  *
- *     serve->choices[0] = rill_tcp_accept(&serve->listener, &serve->accept);
- *     serve->choices[1] = rill_notify_wait(&serve->stop, &serve->wait);
- *     RILL_AWAIT(rill_select(&serve->select, serve->choices, 2));
+ *     RILL_AWAIT(rill_select(&serve->select,
+ *                            RILL_FUTURES(serve->choices,
+ *                                         rill_tcp_accept(&serve->listener, &serve->accept),
+ *                                         rill_notify_wait(&serve->stop, &serve->wait))));
  *     if (serve->select.result == 1)
  *         ...
  */
 #ifndef RILL_RUNTIME_SELECT_H
 #define RILL_RUNTIME_SELECT_H
 
-#include "runtime/future.h"
+#include "runtime/future_set.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,9 +24,7 @@ struct rill_select {
     };
 
     /* private */
-    struct rill_future **futures;
-    uint32_t count, pending;
-    int32_t winner; /* -1 while there is none */
+    struct rill_future_set set;
 };
 
 /* Polls count futures, which it borrows together with their array, in order.
@@ -33,9 +32,9 @@ struct rill_select {
  * nothing of them is in flight when it ends. The result is the index of the first
  * that was ready. Each other future holds its own result: -ECANCELED, or the real
  * one if that won the race (a select of a receive and a notification can end with
- * both). The entries of futures are NULL afterwards. Cancelling it cancels all of
- * them: the result is -ECANCELED unless one of them won that race. With count 0 it
- * is -EINVAL. */
+ * both), so look at it where losing it would matter. The entries of futures are NULL
+ * afterwards. Cancelling it cancels all of them: the result is -ECANCELED unless one
+ * of them won that race. With count 0 it is -EINVAL. */
 struct rill_future *rill_select(struct rill_select *select, struct rill_future **futures,
                                 uint32_t count);
 

@@ -22,13 +22,11 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
     bool fired = !rill_link_is_linked(&sleep->timer.slot);
 
     if (fired) {
-        sleep->result = 0;
-        return RILL_READY;
+        return rill_future_end(self, 0);
     }
     if (rill_task_is_cancelled(task)) {
         rill_wheel_disarm(&executor->wheel, &sleep->timer);
-        sleep->result = -ECANCELED;
-        return RILL_READY;
+        return rill_future_end(self, -ECANCELED);
     }
     sleep->timer.task = task;
     return RILL_PENDING;
@@ -41,8 +39,7 @@ static enum rill_poll start_until(struct rill_sleep *sleep, struct rill_task *ta
     if (rill_task_is_cancelled(task) || sleep->timer.deadline_ns <= rill_now()) {
         if (!rill_budget_spend(executor, task))
             return RILL_PENDING;
-        sleep->result = rill_task_is_cancelled(task) ? -ECANCELED : 0;
-        return RILL_READY;
+        return rill_future_end(&sleep->future, rill_task_is_cancelled(task) ? -ECANCELED : 0);
     }
     sleep->timer.task = task;
     rill_wheel_arm(&executor->wheel, &sleep->timer);
@@ -61,8 +58,7 @@ static enum rill_poll delay_poll(struct rill_future *self, struct rill_task *tas
     int64_t delay_ns = sleep->timer.deadline_ns;
 
     if (delay_ns < 0) {
-        sleep->result = -EINVAL;
-        return RILL_READY;
+        return rill_future_end(self, -EINVAL);
     }
     sleep->timer.deadline_ns = later(rill_now(), delay_ns);
     sleep->future.poll = until_poll;
@@ -110,8 +106,9 @@ static enum rill_poll tick_poll(struct rill_future *self, struct rill_task *task
         interval->sleep.timer.task ? wait_poll(self, task) : start_until(&interval->sleep, task);
 
     /* Both switch to their own next step; a tick has one more to do at the end. */
-    self->poll = tick_poll;
-    if (poll == RILL_READY && interval->sleep.result == 0) {
+    if (poll == RILL_PENDING) {
+        self->poll = tick_poll;
+    } else if (interval->sleep.result == 0) {
         int64_t late_ns = rill_now() - interval->next_ns;
 
         if (late_ns < 0)

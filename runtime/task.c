@@ -3,6 +3,7 @@
 
 #include "runtime/executor.h"
 #include "runtime/panic.h"
+#include "runtime/scope.h"
 
 #include <errno.h>
 #include <string.h>
@@ -47,9 +48,10 @@ void rill_task_spawn(struct rill_task *task, rill_poll_fn *poll)
                "a task was spawned while it is alive");
     rill_future_init(&task->future, poll);
     task->joiner = NULL;
-    task->scope = RILL_SCOPE_TASK;
-    task->cancelled = false;
+    task->below = 0;
+    task->reason = RILL_NOT_CANCELLED;
     task->detached = false;
+    task->in_scope = false;
     task->executor_id = executor->id;
     task->ops = 0;
     task->state = RILL_TASK_QUEUED;
@@ -61,6 +63,7 @@ void rill_task_spawn(struct rill_task *task, rill_poll_fn *poll)
 void rill_task_detach(struct rill_task *task)
 {
     rill_check(task->state != RILL_TASK_NEW, "a task was detached before it was spawned");
+    rill_check(!task->in_scope, "a task of a scope was detached");
     rill_check(!task->joiner, "a task was detached while another one joins it");
     if (task->state == RILL_TASK_OVER && task->pooled)
         give_back(task);
@@ -70,19 +73,42 @@ void rill_task_detach(struct rill_task *task)
 
 void rill_task_cancel(struct rill_task *task)
 {
+    rill_task_cancel_because(task, RILL_CANCELLED);
+}
+
+void rill_task_cancel_because(struct rill_task *task, enum rill_cancel_reason reason)
+{
     rill_check(task->state != RILL_TASK_NEW, "a task was cancelled before it was spawned");
-    task->cancelled = true;
+    rill_check(reason != RILL_NOT_CANCELLED, "a task was cancelled for no reason");
+    if (task->reason == RILL_NOT_CANCELLED)
+        task->reason = reason & 3u;
     rill_task_wake(task);
+}
+
+/* Something would go on to write into memory that may be gone. */
+__attribute__((noreturn, cold)) static void ended_too_early(const struct rill_task *task)
+{
+    const struct rill_scope *scope = rill_scope_of_owner(task);
+
+    if (scope)
+        rill_panic("a task ended while a scope that it opened has %zu tasks alive: await "
+                   "rill_scope_join",
+                   scope->alive);
+    rill_panic("a task ended with %d of its operations in flight: await them", task->ops);
 }
 
 void rill_task_finish(struct rill_task *task)
 {
-    rill_check(task->ops == 0, "a task ended with %d of its operations in flight: await them",
-               task->ops);
+    bool nobody_joins = task->in_scope || task->detached;
+
+    if (__builtin_expect(task->ops != 0, 0))
+        ended_too_early(task);
     task->state = RILL_TASK_OVER;
-    if (task->joiner)
+    if (task->in_scope)
+        rill_scope_task_ended(task->scope, task->future.result);
+    else if (task->joiner)
         rill_task_wake(task->joiner);
-    else if (task->detached && task->pooled)
+    if (nobody_joins && task->pooled)
         give_back(task);
 }
 
@@ -91,6 +117,8 @@ static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task
     struct rill_join *join = rill_container_of(self, struct rill_join, future);
     struct rill_task *target = join->target;
 
+    rill_check(target->executor_id == task->executor_id,
+               "a task was joined by a thread that it does not belong to");
     rill_check(!target->joiner || target->joiner == task, "two tasks join the same task");
     if (target->state == RILL_TASK_OVER) {
         join->result = target->future.result;
@@ -115,6 +143,7 @@ struct rill_future *rill_task_join(struct rill_join *join, struct rill_task *tas
 
     rill_check(task->state != RILL_TASK_NEW, "a task was joined before it was spawned");
     rill_check(!task->detached, "a detached task was joined");
+    rill_check(!task->in_scope, "a task of a scope was joined: await rill_scope_join");
     rill_future_init(&join->future, join_poll);
     join->future.place = &place;
     join->target = task;
@@ -139,10 +168,27 @@ static const char *state_name(const struct rill_task *task)
     return "broken";
 }
 
+static const char *reason_text(const struct rill_task *task)
+{
+    switch ((enum rill_cancel_reason)task->reason) {
+    case RILL_NOT_CANCELLED:
+        return "";
+    case RILL_CANCELLED:
+        return ", cancelled";
+    case RILL_TIMED_OUT:
+        return ", timed out";
+    case RILL_SHUTTING_DOWN:
+        return ", shutting down";
+    }
+    return "";
+}
+
 void rill_task_print(const struct rill_task *task, FILE *out)
 {
-    fprintf(out, "task %p, %s%s%s\n", (const void *)task, state_name(task),
-            task->cancelled ? ", cancelled" : "", task->detached ? ", detached" : "");
+    fprintf(out, "task %p, %s%s%s\n", (const void *)task, state_name(task), reason_text(task),
+            task->detached   ? ", detached"
+            : task->in_scope ? ", in a scope"
+                             : "");
     for (const struct rill_future *future = &task->future; future; future = future->awaits) {
         const struct rill_place *place = future->place;
 

@@ -10,6 +10,8 @@
  *     rill_task_spawn(&echo->task, echo_poll);
  *     rill_task_detach(&echo->task);                          // frees itself at its end
  *
+ * A task that is a part of something else is spawned into a scope (runtime/scope.h).
+ *
  * All functions belong to the thread of the runtime and panic elsewhere. */
 #ifndef RILL_RUNTIME_TASK_H
 #define RILL_RUNTIME_TASK_H
@@ -29,33 +31,36 @@ enum rill_task_state {
     RILL_TASK_QUEUED,  /* in executor.ready. Its turn makes it RUNNING. */
     RILL_TASK_RUNNING, /* in its poll function. Becomes PARKED, OVER, or WOKEN by a wake. */
     RILL_TASK_WOKEN,   /* woken while in its poll function. Becomes QUEUED, or OVER. */
-    RILL_TASK_PARKED,  /* in executor.parked. A wake makes it QUEUED. */
+    RILL_TASK_PARKED,  /* in executor.parked or its scope's. A wake makes it QUEUED. */
     RILL_TASK_OVER,    /* its result is there; on no list. */
 };
 
-/* Whether what is polled at this moment has been asked to end. It depends on the
- * task and on the combinators around the place that is polled: select and timeout
- * cancel a part of a task, a shield spares one. */
-enum rill_task_scope {
-    RILL_SCOPE_TASK,      /* as the task: cancelled if the task was */
-    RILL_SCOPE_CANCELLED, /* below a combinator that cancels it */
-    RILL_SCOPE_SHIELDED,  /* below a shield */
+/* Why something was asked to end. */
+enum rill_cancel_reason {
+    RILL_NOT_CANCELLED, /* it was not */
+    RILL_CANCELLED,     /* its result is not wanted any more */
+    RILL_TIMED_OUT,     /* it has had its time */
+    RILL_SHUTTING_DOWN, /* the program is about to end */
 };
 
 struct rill_task {
     struct rill_future future;
 
     /* private */
-    struct rill_link queue;   /* executor.ready or executor.parked */
-    struct rill_task *joiner; /* woken at the end, or NULL */
-    uint8_t state;            /* enum rill_task_state */
-    uint8_t scope;            /* enum rill_task_scope, of what is being polled */
-    uint8_t size_class;       /* of the block that holds it, if pooled */
-    bool cancelled : 1;
+    struct rill_link queue; /* executor.ready, or executor.parked or scope.parked */
+    union {
+        struct rill_task *joiner; /* woken at the end, or NULL */
+        struct rill_scope *scope; /* told of the end, if in_scope */
+    };
+    uint8_t state;      /* enum rill_task_state */
+    uint8_t below;      /* of what is being polled: 0, or 1 + reason below a combinator */
+    uint8_t size_class; /* of the block that holds it, if pooled */
+    uint8_t reason : 2; /* enum rill_cancel_reason, of the task as a whole */
     bool detached : 1;
     bool pooled : 1;
+    bool in_scope : 1;
     uint16_t executor_id; /* whose it is */
-    uint16_t ops;         /* operations in flight that write into its memory */
+    uint16_t ops;         /* operations and scopes that still write into its memory */
 };
 
 static_assert(sizeof(struct rill_task) <= 64, "a task header is at most one cache line");
@@ -84,6 +89,9 @@ void rill_task_detach(struct rill_task *task);
  * over. A task may cancel itself. */
 void rill_task_cancel(struct rill_task *task);
 
+/* The same for a reason, which the task can look at. The first reason stays. */
+void rill_task_cancel_because(struct rill_task *task, enum rill_cancel_reason reason);
+
 /* Lets the task be polled again: one poll for any number of wakes before it.
  * Does nothing to a task that is over. */
 void rill_task_wake(struct rill_task *task);
@@ -93,24 +101,32 @@ static inline bool rill_task_is_over(const struct rill_task *task)
     return task->state == RILL_TASK_OVER;
 }
 
+/* Returns why what is being polled should end: for the reason of the innermost
+ * combinator around it that has one to give (a timeout's, a select's; there is none
+ * within a shield), or else for the task's. Ask it where you are polled. */
+static inline enum rill_cancel_reason rill_task_cancel_reason(const struct rill_task *task)
+{
+    return (enum rill_cancel_reason)(task->below ? task->below - 1 : task->reason);
+}
+
 /* Returns whether what is being polled should end. A future that waits by its own
  * means looks at this each time it is polled. */
 static inline bool rill_task_is_cancelled(const struct rill_task *task)
 {
-    return task->scope == RILL_SCOPE_TASK ? task->cancelled : task->scope == RILL_SCOPE_CANCELLED;
+    return rill_task_cancel_reason(task) != RILL_NOT_CANCELLED;
 }
 
-/* Polls child with another scope than the one around it: how combinators cancel
- * or shield what is below them. */
-static inline enum rill_poll rill_poll_scoped(struct rill_future *child, struct rill_task *task,
-                                              enum rill_task_scope scope)
+/* Polls child, and all below it, as asked to end for that reason, whatever was asked
+ * of the task: how combinators cancel a part of it. RILL_NOT_CANCELLED shields it. */
+static inline enum rill_poll rill_poll_because(struct rill_future *child, struct rill_task *task,
+                                               enum rill_cancel_reason reason)
 {
-    uint8_t outer = task->scope;
+    uint8_t outer = task->below;
     enum rill_poll poll;
 
-    task->scope = (uint8_t)scope;
+    task->below = (uint8_t)(1 + reason);
     poll = child->poll(child, task);
-    task->scope = outer;
+    task->below = outer;
     return poll;
 }
 

@@ -9,15 +9,14 @@ static enum rill_poll finish(struct rill_timeout *timeout, int64_t result)
 {
     rill_wheel_disarm(&rill_executor_here()->wheel, &timeout->timer);
     timeout->future.awaits = NULL;
-    timeout->result = result;
-    return RILL_READY;
+    return rill_future_end(&timeout->future, result);
 }
 
 static enum rill_poll drain_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_timeout *timeout = rill_container_of(self, struct rill_timeout, future);
 
-    if (rill_poll_scoped(timeout->child, task, RILL_SCOPE_CANCELLED) == RILL_PENDING)
+    if (rill_poll_because(timeout->child, task, RILL_TIMED_OUT) == RILL_PENDING)
         return RILL_PENDING;
     return finish(timeout,
                   timeout->child->result == -ECANCELED ? -ETIMEDOUT : timeout->child->result);
@@ -29,7 +28,10 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
 
     if (timeout->child->poll(timeout->child, task) == RILL_READY)
         return finish(timeout, timeout->child->result);
+    timeout->timer.task = task;
     if (rill_link_is_linked(&timeout->timer.slot) || timeout->timer.deadline_ns == RILL_NEVER)
+        return RILL_PENDING;
+    if (rill_task_is_cancelled(task)) /* the child knows already, and for another reason */
         return RILL_PENDING;
     self->poll = drain_poll;
     return drain_poll(self, task);

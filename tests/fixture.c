@@ -354,7 +354,7 @@ void fixture_seeds(unsigned usual, uint64_t *first, uint64_t *count)
 {
     const char *seed = getenv("SIM_SEED"), *seeds = getenv("SIM_SEEDS");
 
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     usual = usual / 4 + 1;
 #endif
     if (getenv("TEST_UNDER_VALGRIND"))

@@ -2,6 +2,8 @@
 /* latch.c - the states of an operation that the test is the kernel of. */
 #include "tests/latch.h"
 
+#include "tests/rig.h"
+
 #include <check.h>
 #include <errno.h>
 
@@ -15,12 +17,17 @@ static enum rill_poll end(struct latch *latch, int64_t result)
 static enum rill_poll latch_poll(struct rill_future *self, struct rill_task *task)
 {
     struct latch *latch = rill_container_of(self, struct latch, future);
+    enum rill_cancel_reason reason = rill_task_cancel_reason(task);
     bool cancelled = rill_task_is_cancelled(task);
 
     if (latch->over)
-        ck_abort_msg("a latch was polled after its end");
+        ck_abort_msg("a latch was polled after its end (seed %llu)", rig.seed);
     if (latch->begun && latch->task != task)
-        ck_abort_msg("a latch was polled by two tasks");
+        ck_abort_msg("a latch was polled by two tasks (seed %llu)", rig.seed);
+    if (latch->reason != RILL_NOT_CANCELLED && latch->reason != reason)
+        ck_abort_msg("a latch was cancelled for reason %d, and then for %d (seed %llu)",
+                     latch->reason, reason, rig.seed);
+    latch->reason = reason;
     latch->polls++;
     latch->cancelled_polls += cancelled;
 

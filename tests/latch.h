@@ -21,6 +21,7 @@ struct latch {
     int drain_polls; /* for how many polls it stays pending once cancelled */
     unsigned polls;  /* all */
     unsigned cancelled_polls;
+    enum rill_cancel_reason reason; /* for which it was cancelled, which has to stay */
     bool begun, over;
 
     /* private */

@@ -19,6 +19,7 @@ struct rig rig;
 
 void rig_start(void)
 {
+    rig.seed = 0;
     manual_driver_init(&rig.driver);
     ck_assert_int_eq(rill_executor_init(&rig.executor, &rig.driver.driver), 0);
 }
@@ -82,6 +83,7 @@ void rig_settle(void)
 void rig_advance(int64_t by_ns)
 {
     rig.driver.now_ns += by_ns;
+    rig.executor.now_is_known = false; /* a case may have asked for it */
     rig_settle();
 }
 
@@ -137,6 +139,28 @@ uint64_t rig_random(uint64_t *state, uint64_t bound)
     *state ^= *state << 25;
     *state ^= *state >> 27;
     return (*state * UINT64_C(0x2545f4914f6cdd1d) >> 1) % bound;
+}
+
+void rig_disturb(uint64_t *random)
+{
+    struct rill_link *parked = &rig.executor.parked, *ready = &rig.executor.ready, *next;
+    struct rill_link shuffled;
+
+    for (struct rill_link *link = parked->next; link != parked; link = next) {
+        next = link->next;
+        if (rig_random(random, 4) == 0)
+            rill_task_wake(rill_container_of(link, struct rill_task, queue));
+    }
+    rill_list_init(&shuffled);
+    while (!rill_list_is_empty(ready)) {
+        struct rill_link *first = rill_list_pop(ready);
+
+        if (rig_random(random, 2))
+            rill_list_append(&shuffled, first);
+        else
+            rill_list_prepend(&shuffled, first);
+    }
+    rill_list_take(ready, &shuffled);
 }
 
 enum rill_poll runner_poll(struct rill_future *self, struct rill_task *task)

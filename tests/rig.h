@@ -17,6 +17,7 @@
 struct rig {
     struct manual_driver driver;
     struct rill_executor executor;
+    unsigned long long seed; /* of one of many random runs, named by what fails, or 0 */
 };
 extern struct rig rig;
 
@@ -54,6 +55,10 @@ void rig_expect_text(const char *text, const char *part);
 
 /* A pseudo-random number below bound, from a state that a test seeds. */
 uint64_t rig_random(uint64_t *state, uint64_t bound);
+
+/* What no task may mind: wakes some that wait, for no reason, and lets those that are
+ * ready run in another order. */
+void rig_disturb(uint64_t *random);
 
 /* A task that awaits one future, and then another one if there is one. Its result
  * is that of the last. */

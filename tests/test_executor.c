@@ -331,7 +331,7 @@ END_TEST
 static enum rill_poll cancel_all_poll(struct rill_future *self, struct rill_task *task)
 {
     RILL_BEGIN();
-    rill_executor_cancel_all(&rig.executor);
+    rill_executor_cancel_all(&rig.executor, RILL_CANCELLED);
     RILL_AWAIT(latch_wait(&latch));
     RILL_RETURN(latch.result);
     RILL_END();
@@ -362,7 +362,7 @@ START_TEST(cancelling_all_reaches_parked_queued_and_running_tasks_and_each_once)
     ck_assert_int_eq(over.task.future.result, 7);
     ck_assert_uint_eq(draining.polls, 2);
 
-    rill_executor_cancel_all(&rig.executor);
+    rill_executor_cancel_all(&rig.executor, RILL_CANCELLED);
     rig_settle();
     ck_assert_uint_eq(draining.polls, 2);
     latch_let_go(&latches[1]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_future.c - awaits go on where they stopped, once for each wake. */
 #include "runtime/future.h"
+#include "runtime/sleep.h"
 #include "tests/latch.h"
 #include "tests/rig.h"
 
@@ -422,6 +423,36 @@ START_TEST(polling_a_finished_future_panics)
 }
 END_TEST
 
+/* A leaf that was awaited to its end, and then once more as it is. */
+static void await_a_sleep_twice(void)
+{
+    static struct rill_sleep nap;
+
+    runner_start(&runner, rill_sleep(&nap, 0), &nap.future);
+    rig_turn();
+}
+
+static void await_a_tick_twice(void)
+{
+    static struct rill_interval interval;
+
+    rill_interval_init(&interval, 1);
+    rig.driver.now_ns += RILL_SECOND;
+    rig_turn();
+    runner_start(&runner, rill_interval_tick(&interval), &interval.sleep.future);
+    rig_turn();
+    rig_turn();
+}
+
+START_TEST(awaiting_a_finished_leaf_again_panics_and_names_it)
+{
+    rig_expect_text(rig_abort_message(await_a_sleep_twice),
+                    "a future (sleep) was awaited again after it had ended");
+    rig_expect_text(rig_abort_message(await_a_tick_twice),
+                    "a future (sleep) was awaited again after it had ended");
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -439,6 +470,7 @@ int main(void)
         tasks_that_yield_take_turns,
         an_await_inside_a_switch_panics_and_names_its_line,
         polling_a_finished_future_panics,
+        awaiting_a_finished_leaf_again_panics_and_names_it,
     };
 
     return rig_main("future", tests, RIG_COUNT(tests));

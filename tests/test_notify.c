@@ -201,7 +201,7 @@ START_TEST(tasks_that_wait_again_take_turns_and_all_are_notified_once_each_time)
     }
     for (size_t i = 0; i < RIG_COUNT(tasks); i++)
         ck_assert_uint_eq(tasks[i].notified, 15);
-    rill_executor_cancel_all(&rig.executor);
+    rill_executor_cancel_all(&rig.executor, RILL_CANCELLED);
     rig_settle();
 }
 END_TEST

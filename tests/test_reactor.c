@@ -437,8 +437,10 @@ static enum rill_poll stubborn_poll(struct rill_future *self, struct rill_task *
 
     RILL_BEGIN();
     RILL_AWAIT(rill_sleep(&stubborn->sleep, stubborn->sleeps_ns));
-    if (stubborn->sleep.result < 0)
+    if (stubborn->sleep.result < 0) {
+        ck_assert_int_eq(rill_task_cancel_reason(task), RILL_SHUTTING_DOWN);
         *stubborn->was_cancelled = true;
+    }
     if (stubborn->spawns > 0)
         spawn_stubborn(stubborn->sleeps_ns, stubborn->spawns - 1, stubborn->was_cancelled);
     RILL_END();

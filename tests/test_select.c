@@ -286,6 +286,76 @@ START_TEST(cancelling_the_task_while_losers_drain_does_not_change_the_winner)
 }
 END_TEST
 
+START_TEST(losers_are_told_why_and_the_first_reason_stays)
+{
+    start(LATCH_BY_HAND);
+    latch_open(&latches[4], 4);
+    rig_settle();
+    rill_task_cancel_because(&runner.task, RILL_SHUTTING_DOWN); /* too late for the losers */
+    rig_settle();
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(latches[i].reason, RILL_CANCELLED);
+        latch_let_go(&latches[i]);
+    }
+    rig_settle();
+    ck_assert_int_eq(then.reason, RILL_SHUTTING_DOWN);
+
+    start(LATCH_BY_HAND);
+    rill_task_cancel_because(&runner.task, RILL_SHUTTING_DOWN);
+    rig_settle();
+    latch_open(&latches[2], 2); /* wins, and the others were told before */
+    rig_settle();
+    for (int i = 0; i < COUNT; i++) {
+        ck_assert_int_eq(latches[i].reason, RILL_SHUTTING_DOWN);
+        latch_let_go(&latches[i]);
+    }
+    rig_settle();
+    ck_assert_int_eq(select_.result, 2);
+}
+END_TEST
+
+static void a_hole_in_a_select(void)
+{
+    select_all(0);
+    futures[3] = NULL;
+    rill_select(&select_, futures, COUNT);
+}
+
+START_TEST(a_select_with_a_hole_panics)
+{
+    rig_expect_text(rig_abort_message(a_hole_in_a_select), "entry 3 of a select is NULL");
+}
+END_TEST
+
+START_TEST(a_fixed_set_is_written_within_the_expression)
+{
+    runner_start(&runner,
+                 rill_select(&select_, RILL_FUTURES(futures, latch_wait(&latches[0]),
+                                                    latch_wait(&latches[1]))),
+                 NULL);
+    rig_settle();
+    latch_open(&latches[1], 11);
+    rig_settle();
+    ck_assert_int_eq(runner.task.future.result, 1);
+    ck_assert_int_eq(latches[0].result, -ECANCELED);
+    ck_assert(!latches[2].begun);
+}
+END_TEST
+
+static void too_many_futures(void)
+{
+    struct rill_future *two[2];
+
+    rill_select(&select_, RILL_FUTURES(two, latch_wait(&latches[0]), latch_wait(&latches[1]),
+                                       latch_wait(&latches[2])));
+}
+
+START_TEST(more_futures_than_their_array_holds_panic)
+{
+    rig_expect_text(rig_abort_message(too_many_futures), "3 futures do not fit into an array of 2");
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -304,6 +374,10 @@ int main(void)
         a_timeout_around_a_select_drains_it,
         a_select_inside_a_select_is_drained_when_it_loses,
         cancelling_the_task_while_losers_drain_does_not_change_the_winner,
+        losers_are_told_why_and_the_first_reason_stays,
+        a_select_with_a_hole_panics,
+        a_fixed_set_is_written_within_the_expression,
+        more_futures_than_their_array_holds_panic,
     };
 
     return rig_main("select", tests, RIG_COUNT(tests));

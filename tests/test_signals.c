@@ -2,7 +2,8 @@
 /* test_signals.c - a signal is seen once, whether somebody waits for it yet or not. */
 #include "io/signals.h"
 
-#include "runtime/select.h"
+#include "io/program.h"
+#include "runtime/sleep.h"
 #include "tests/fixture.h"
 
 #include <errno.h>
@@ -152,6 +153,45 @@ START_TEST(closing_gives_the_signals_back_as_they_were)
 }
 END_TEST
 
+/* The main future of a program that is asked to end, by a signal or by nobody. */
+struct ending {
+    struct rill_future future;
+    struct rill_sleep sleep;
+    bool is_signalled;
+    enum rill_cancel_reason reason;
+};
+
+static enum rill_poll ending_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct ending *ending = rill_container_of(self, struct ending, future);
+
+    RILL_BEGIN();
+    if (ending->is_signalled)
+        raise(SIGTERM);
+    RILL_AWAIT(
+        rill_sleep(&ending->sleep, ending->is_signalled ? 3600 * RILL_SECOND : RILL_MILLISECOND));
+    ending->reason = rill_task_cancel_reason(task);
+    RILL_RETURN(ending->sleep.result);
+    RILL_END();
+}
+
+START_TEST(a_program_that_gets_a_signal_ends_because_of_a_shutdown)
+{
+    struct ending ending = {.is_signalled = false};
+
+    if (!fixture_open(REAL, NULL, NULL))
+        return;
+    fixture_close(); /* a program has a runtime of its own */
+    ck_assert_int_eq(rill_main(rill_future_init(&ending.future, ending_poll)), 0);
+    ck_assert_int_eq(ending.sleep.result, 0);
+    ck_assert_int_eq(ending.reason, RILL_NOT_CANCELLED);
+    ending.is_signalled = true;
+    ck_assert_int_eq(rill_main(rill_future_init(&ending.future, ending_poll)), 0);
+    ck_assert_int_eq(ending.sleep.result, -ECANCELED);
+    ck_assert_int_eq(ending.reason, RILL_SHUTTING_DOWN);
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
@@ -162,6 +202,7 @@ int main(void)
         {a_signal_that_another_reader_took_is_waited_for_again, IN_REAL},
         {a_number_that_is_no_signal_is_EINVAL_and_opens_nothing, IN_REAL},
         {closing_gives_the_signals_back_as_they_were, IN_REAL},
+        {a_program_that_gets_a_signal_ends_because_of_a_shutdown, IN_REAL},
     };
 
     return fixture_main("signals", cases, sizeof cases / sizeof *cases);

@@ -134,109 +134,141 @@ START_TEST(a_result_that_arrives_while_a_cancel_is_on_its_way_is_kept)
 }
 END_TEST
 
-/* What the scopes around a poll say to it, on the way in and on the way out. */
-static bool seen[8];
+/* The reasons that a poll sees, on the way in and on the way out again. */
+enum { OF_TASK = -1 }; /* nothing around a future has a reason of its own for it */
+
+static int seen[8];
 static size_t seen_count;
 
 static void look(const struct rill_task *task)
 {
+    enum rill_cancel_reason reason = rill_task_cancel_reason(task);
+
     ck_assert_uint_lt(seen_count, RIG_COUNT(seen));
-    seen[seen_count++] = rill_task_is_cancelled(task);
+    ck_assert_int_eq(rill_task_is_cancelled(task), reason != RILL_NOT_CANCELLED);
+    seen[seen_count++] = (int)reason;
 }
 
-struct scoped {
+struct looking {
     struct rill_future future;
-    struct scoped *below; /* or NULL */
-    enum rill_task_scope scope_below;
+    struct looking *below; /* or NULL */
+    int reason_below;
 };
 
-static enum rill_poll scoped_poll(struct rill_future *self, struct rill_task *task)
+static enum rill_poll poll_one(struct looking *looking, struct rill_task *task, int reason)
 {
-    struct scoped *scoped = rill_container_of(self, struct scoped, future);
+    if (reason == OF_TASK)
+        return looking->future.poll(&looking->future, task);
+    return rill_poll_because(&looking->future, task, (enum rill_cancel_reason)reason);
+}
+
+static enum rill_poll looking_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct looking *looking = rill_container_of(self, struct looking, future);
 
     look(task);
-    if (scoped->below) {
-        enum rill_poll poll = rill_poll_scoped(&scoped->below->future, task, scoped->scope_below);
-
-        ck_assert_int_eq(poll, RILL_READY);
+    if (looking->below) {
+        ck_assert_int_eq(poll_one(looking->below, task, looking->reason_below), RILL_READY);
         look(task);
     }
     return RILL_READY;
 }
 
-/* Polls futures below each other: the i-th is polled in scopes[i]. */
-static void poll_in_scopes(const enum rill_task_scope *scopes, size_t count, bool cancelled)
+/* Polls futures below each other: the i-th is polled for reasons[i]. */
+static void poll_below(const int *reasons, size_t count, enum rill_cancel_reason of_task)
 {
-    struct scoped chain[4] = {{.below = NULL}};
-    struct rill_task task = {.cancelled = cancelled};
+    struct looking chain[4] = {{.below = NULL}};
+    struct rill_task task = {.reason = of_task & 3u};
 
     seen_count = 0;
     for (size_t i = 0; i < count; i++) {
-        rill_future_init(&chain[i].future, scoped_poll);
+        rill_future_init(&chain[i].future, looking_poll);
         chain[i].below = i + 1 < count ? &chain[i + 1] : NULL;
-        chain[i].scope_below = i + 1 < count ? scopes[i + 1] : RILL_SCOPE_TASK;
+        chain[i].reason_below = i + 1 < count ? reasons[i + 1] : OF_TASK;
     }
-    ck_assert_int_eq(rill_poll_scoped(&chain[0].future, &task, scopes[0]), RILL_READY);
-    ck_assert_int_eq(task.scope, RILL_SCOPE_TASK);
+    ck_assert_int_eq(poll_one(&chain[0], &task, reasons[0]), RILL_READY);
+    ck_assert_int_eq(rill_task_cancel_reason(&task), of_task);
 }
 
-START_TEST(the_innermost_scope_decides_and_the_outer_one_comes_back_behind_it)
+START_TEST(the_innermost_reason_decides_and_the_outer_one_comes_back_behind_it)
 {
-    const enum rill_task_scope alternating[] = {RILL_SCOPE_SHIELDED, RILL_SCOPE_CANCELLED,
-                                                RILL_SCOPE_SHIELDED, RILL_SCOPE_CANCELLED};
-    const bool expected[] = {false, true, false, true, false, true, false};
-    const enum rill_task_scope reversed[] = {RILL_SCOPE_CANCELLED, RILL_SCOPE_SHIELDED,
-                                             RILL_SCOPE_CANCELLED};
-    const bool expected_reversed[] = {true, false, true, false, true};
+    const int shields[] = {RILL_NOT_CANCELLED, RILL_TIMED_OUT, RILL_NOT_CANCELLED, RILL_CANCELLED};
+    const int in_shields[] = {RILL_NOT_CANCELLED, RILL_TIMED_OUT,     RILL_NOT_CANCELLED,
+                              RILL_CANCELLED,     RILL_NOT_CANCELLED, RILL_TIMED_OUT,
+                              RILL_NOT_CANCELLED};
+    const int timeouts[] = {RILL_SHUTTING_DOWN, OF_TASK, RILL_TIMED_OUT};
+    const int in_timeouts[] = {RILL_SHUTTING_DOWN, RILL_SHUTTING_DOWN, RILL_TIMED_OUT,
+                               RILL_SHUTTING_DOWN, RILL_SHUTTING_DOWN};
 
-    for (int cancelled = 0; cancelled < 2; cancelled++) {
-        poll_in_scopes(alternating, RIG_COUNT(alternating), cancelled);
-        ck_assert_uint_eq(seen_count, RIG_COUNT(expected));
-        ck_assert_mem_eq(seen, expected, sizeof expected);
-        poll_in_scopes(reversed, RIG_COUNT(reversed), cancelled);
-        ck_assert_uint_eq(seen_count, RIG_COUNT(expected_reversed));
-        ck_assert_mem_eq(seen, expected_reversed, sizeof expected_reversed);
+    for (int of_task = RILL_NOT_CANCELLED; of_task <= RILL_SHUTTING_DOWN; of_task++) {
+        poll_below(shields, RIG_COUNT(shields), (enum rill_cancel_reason)of_task);
+        ck_assert_uint_eq(seen_count, RIG_COUNT(in_shields));
+        ck_assert_mem_eq(seen, in_shields, sizeof in_shields);
+        poll_below(timeouts, RIG_COUNT(timeouts), (enum rill_cancel_reason)of_task);
+        ck_assert_uint_eq(seen_count, RIG_COUNT(in_timeouts));
+        ck_assert_mem_eq(seen, in_timeouts, sizeof in_timeouts);
     }
 }
 END_TEST
 
-START_TEST(without_a_scope_around_it_a_poll_sees_what_was_asked_of_the_task)
+START_TEST(without_a_reason_around_it_a_poll_sees_what_was_asked_of_the_task)
 {
-    const enum rill_task_scope as_the_task[] = {RILL_SCOPE_TASK, RILL_SCOPE_TASK};
+    const int of_task[] = {OF_TASK, OF_TASK};
 
-    poll_in_scopes(as_the_task, 2, false);
-    ck_assert(!seen[0] && !seen[1] && !seen[2]);
-    poll_in_scopes(as_the_task, 2, true);
-    ck_assert(seen[0] && seen[1] && seen[2]);
+    for (int reason = RILL_NOT_CANCELLED; reason <= RILL_SHUTTING_DOWN; reason++) {
+        poll_below(of_task, 2, (enum rill_cancel_reason)reason);
+        for (int i = 0; i < 3; i++)
+            ck_assert_int_eq(seen[i], reason);
+    }
 }
 END_TEST
 
-/* A future that does not let its child be cancelled. */
-static enum rill_poll shield_poll(struct rill_future *self, struct rill_task *task)
+START_TEST(the_first_reason_for_which_a_task_is_cancelled_stays)
 {
-    enum rill_poll poll = rill_poll_scoped(&first.future, task, RILL_SCOPE_SHIELDED);
+    first.drain_polls = LATCH_BY_HAND;
+    runner_start(&runner, latch_wait(&first), NULL);
+    rig_settle();
+    ck_assert_int_eq(rill_task_cancel_reason(&runner.task), RILL_NOT_CANCELLED);
+    rill_task_cancel_because(&runner.task, RILL_SHUTTING_DOWN);
+    rig_settle();
+    rill_task_cancel_because(&runner.task, RILL_TIMED_OUT);
+    rill_task_cancel(&runner.task);
+    rill_executor_cancel_all(&rig.executor, RILL_CANCELLED);
+    rig_settle();
+    ck_assert_int_eq(rill_task_cancel_reason(&runner.task), RILL_SHUTTING_DOWN);
+    latch_let_go(&first);
+    rig_settle();
+    ck_assert_int_eq(runner.task.future.result, -ECANCELED);
 
-    self->result = first.result;
-    return poll;
+    /* A task that is spawned again begins without one. */
+    runner_start(&runner, latch_wait(&first), NULL);
+    ck_assert_int_eq(rill_task_cancel_reason(&runner.task), RILL_NOT_CANCELLED);
+    latch_open(&first, 0);
+    rig_settle();
+}
+END_TEST
+
+START_TEST(cancelling_all_tells_each_task_the_reason)
+{
+    first.drain_polls = LATCH_BY_HAND;
+    runner_start(&runner, latch_wait(&first), NULL);
+    rig_settle();
+    rill_executor_cancel_all(&rig.executor, RILL_SHUTTING_DOWN);
+    ck_assert_int_eq(rill_task_cancel_reason(&runner.task), RILL_SHUTTING_DOWN);
+    latch_let_go(&first);
+    rig_settle();
+}
+END_TEST
+
+static void cancel_for_no_reason(void)
+{
+    runner_start(&runner, latch_wait(&first), NULL);
+    rill_task_cancel_because(&runner.task, RILL_NOT_CANCELLED);
 }
 
-START_TEST(a_shielded_future_runs_to_its_end_in_a_cancelled_task)
+START_TEST(cancelling_a_task_for_no_reason_panics)
 {
-    struct rill_future shield;
-
-    latch_wait(&first);
-    runner_start(&runner, rill_future_init(&shield, shield_poll), latch_wait(&second));
-    rill_task_cancel(&runner.task);
-    rig_settle();
-    ck_assert(first.begun);
-    ck_assert(!rill_task_is_over(&runner.task));
-    rill_task_cancel(&runner.task);
-    rig_settle();
-    ck_assert_uint_eq(first.cancelled_polls, 0);
-    latch_open(&first, 21);
-    rig_settle();
-    ck_assert_int_eq(shield.result, 21);
-    ck_assert_int_eq(second.result, -ECANCELED);
+    rig_expect_text(rig_abort_message(cancel_for_no_reason), "a task was cancelled for no reason");
 }
 END_TEST
 
@@ -251,9 +283,11 @@ int main(void)
         cancellation_stays_on_for_all_later_awaits,
         a_cancelled_task_waits_until_what_is_in_flight_has_ended,
         a_result_that_arrives_while_a_cancel_is_on_its_way_is_kept,
-        the_innermost_scope_decides_and_the_outer_one_comes_back_behind_it,
-        without_a_scope_around_it_a_poll_sees_what_was_asked_of_the_task,
-        a_shielded_future_runs_to_its_end_in_a_cancelled_task,
+        the_innermost_reason_decides_and_the_outer_one_comes_back_behind_it,
+        without_a_reason_around_it_a_poll_sees_what_was_asked_of_the_task,
+        the_first_reason_for_which_a_task_is_cancelled_stays,
+        cancelling_all_tells_each_task_the_reason,
+        cancelling_a_task_for_no_reason_panics,
     };
 
     return rig_main("task_cancel", tests, RIG_COUNT(tests));

@@ -316,8 +316,34 @@ START_TEST(nested_timeouts_that_both_fire_pass_a_real_result_up)
         latch_let_go(&latch);
         rig_settle();
         ck_assert_int_eq(outer.result, -ETIMEDOUT);
-        expect_result(-ETIMEDOUT);
+        expect_result(outer_is_first ? -ECANCELED : -ETIMEDOUT);
     }
+}
+END_TEST
+
+START_TEST(a_child_is_told_that_its_time_is_over)
+{
+    start(RILL_SECOND);
+    rig_advance(RILL_SECOND + TICK_NS);
+    ck_assert_int_eq(latch.reason, RILL_TIMED_OUT);
+    expect_result(-ETIMEDOUT);
+}
+END_TEST
+
+START_TEST(a_limit_that_comes_while_a_cancelled_child_drains_is_not_why_it_ends)
+{
+    latch.drain_polls = LATCH_BY_HAND;
+    start(RILL_SECOND);
+    rill_task_cancel_because(&runner.task, RILL_SHUTTING_DOWN);
+    rig_settle();
+    rig_advance(2 * RILL_SECOND);
+    rill_task_wake(&runner.task);
+    rig_settle();
+    ck_assert_int_eq(latch.reason, RILL_SHUTTING_DOWN);
+    latch_let_go(&latch);
+    rig_settle();
+    ck_assert_int_eq(timeout.result, -ECANCELED);
+    ck_assert(rill_task_is_over(&runner.task));
 }
 END_TEST
 
@@ -344,6 +370,8 @@ int main(void)
         of_nested_timeouts_the_inner_one_can_fire_first,
         of_nested_timeouts_the_outer_one_can_fire_first,
         nested_timeouts_that_both_fire_pass_a_real_result_up,
+        a_child_is_told_that_its_time_is_over,
+        a_limit_that_comes_while_a_cancelled_child_drains_is_not_why_it_ends,
     };
 
     return rig_main("timeout", tests, RIG_COUNT(tests));

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/any.h"
+
+#include "runtime/executor.h"
+#include "runtime/panic.h"
+
+void rill_any_init(struct rill_any *any, struct rill_future **futures, uint32_t count)
+{
+    *any = (struct rill_any){.futures = futures, .count = count};
+    for (uint32_t i = 0; i < count; i++)
+        futures[i] = NULL;
+}
+
+static uint32_t behind(const struct rill_any *any, uint32_t index)
+{
+    return index + 1 < any->count ? index + 1 : 0;
+}
+
+static enum rill_poll next_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_any *any = rill_container_of(self, struct rill_any, future);
+    bool is_pending = false;
+    uint32_t i = any->first;
+
+    for (uint32_t left = any->count; left > 0; left--, i = behind(any, i)) {
+        struct rill_future *future = any->futures[i];
+
+        if (!future)
+            continue;
+        if (future->poll(future, task) == RILL_PENDING) {
+            is_pending = true;
+            continue;
+        }
+        any->futures[i] = NULL;
+        if (!rill_future_has_won(future, task))
+            continue;
+        any->first = behind(any, i);
+        return rill_future_end(self, i);
+    }
+    if (is_pending)
+        return RILL_PENDING;
+    if (!rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    return rill_future_end(self, rill_task_is_cancelled(task) ? -ECANCELED : -ENOENT);
+}
+
+static enum rill_poll drain_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_any *any = rill_container_of(self, struct rill_any, future);
+    bool is_pending = false;
+
+    for (uint32_t i = 0; i < any->count; i++) {
+        struct rill_future *future = any->futures[i];
+
+        if (!future)
+            continue;
+        if (rill_poll_because(future, task, (enum rill_cancel_reason)any->reason) == RILL_PENDING) {
+            is_pending = true;
+            continue;
+        }
+        any->futures[i] = NULL;
+        if (future->result != -ECANCELED)
+            any->result++;
+    }
+    return is_pending ? RILL_PENDING : rill_future_end(self, any->result);
+}
+
+static enum rill_poll start_drain_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_any *any = rill_container_of(self, struct rill_any, future);
+
+    /* They have been told already, and the first reason stays. */
+    if (rill_task_is_cancelled(task))
+        any->reason = (uint8_t)rill_task_cancel_reason(task);
+    self->poll = drain_poll;
+    return drain_poll(self, task);
+}
+
+static struct rill_future *prepare(struct rill_any *any, const struct rill_place *place,
+                                   rill_poll_fn *poll)
+{
+    rill_future_init(&any->future, poll);
+    any->future.place = place;
+    return &any->future;
+}
+
+struct rill_future *rill_any_next(struct rill_any *any)
+{
+    static const struct rill_place place = {"next of any", NULL, 0};
+
+    return prepare(any, &place, next_poll);
+}
+
+struct rill_future *rill_any_drain(struct rill_any *any, enum rill_cancel_reason reason)
+{
+    static const struct rill_place place = {"drain", NULL, 0};
+
+    rill_check(reason != RILL_NOT_CANCELLED, "futures were drained for no reason");
+    any->reason = (uint8_t)reason;
+    return prepare(any, &place, start_drain_poll);
+}

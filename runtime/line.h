@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* line.h - tasks that wait in line: what channels and locks have in common.
+ *
+ * Whoever has to wait joins the line and stays in it until it leaves: being woken
+ * only means to look again. So nothing is ever handed to a waiter that might be
+ * cancelled before it runs, and nothing can get lost on that way: a message stays
+ * in its channel and a permit in its semaphore until somebody who runs takes it.
+ * Three rules make that fair and complete:
+ *  - who comes when others are in line joins its end, however much is there;
+ *  - only the first in line may take;
+ *  - who leaves, served or cancelled, lets the next one look if there is more. */
+#ifndef RILL_RUNTIME_LINE_H
+#define RILL_RUNTIME_LINE_H
+
+#include "runtime/task.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct rill_line {
+    /* private */
+    struct rill_link places; /* of rill_place_in_line.link, first come first served */
+};
+
+/* A place in a line. Zeroed, or not in line: on no list. */
+struct rill_place_in_line {
+    /* private */
+    struct rill_link link; /* rill_line.places */
+    struct rill_task *task;
+    bool is_woken; /* and has not looked again yet: waking it once more is for nothing */
+};
+
+static inline void rill_line_init(struct rill_line *line)
+{
+    rill_list_init(&line->places);
+}
+
+static inline bool rill_line_is_empty(const struct rill_line *line)
+{
+    return rill_list_is_empty(&line->places);
+}
+
+/* Returns whether nobody stands before place: it is the first, or not in line and
+ * the line is empty. */
+static inline bool rill_line_is_first(const struct rill_line *line,
+                                      const struct rill_place_in_line *place)
+{
+    return rill_line_is_empty(line) || line->places.next == &place->link;
+}
+
+/* Joins the end of the line if it is not in it, to be woken as task. Whoever is in
+ * line calls it each time that it has looked and goes on waiting. */
+static inline void rill_line_join(struct rill_line *line, struct rill_place_in_line *place,
+                                  struct rill_task *task)
+{
+    if (!rill_link_is_linked(&place->link))
+        rill_list_append(&line->places, &place->link);
+    place->task = task;
+    place->is_woken = false;
+}
+
+static inline void rill_line_leave(struct rill_place_in_line *place)
+{
+    if (rill_link_is_linked(&place->link))
+        rill_link_remove(&place->link);
+}
+
+/* private */
+static inline void rill_line_wake_(struct rill_link *link)
+{
+    struct rill_place_in_line *place = rill_container_of(link, struct rill_place_in_line, link);
+
+    if (place->is_woken)
+        return;
+    place->is_woken = true;
+    rill_task_wake(place->task);
+}
+
+/* Lets the first in line look again. */
+static inline void rill_line_wake_first(struct rill_line *line)
+{
+    if (!rill_line_is_empty(line))
+        rill_line_wake_(line->places.next);
+}
+
+/* Lets all in line look again. */
+static inline void rill_line_wake_all(struct rill_line *line)
+{
+    for (struct rill_link *link = line->places.next; link != &line->places; link = link->next)
+        rill_line_wake_(link);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* retry.h - does something again until it succeeds.
+ *
+ *     static struct rill_future *attempt(struct rill_retry *retry)
+ *     {
+ *         struct fetch *fetch = rill_container_of(retry, struct fetch, retry);
+ *
+ *         return rill_tcp_connect(&fetch->peer, &fetch->connect, "example.org", 80);
+ *     }
+ *     ...
+ *     RILL_AWAIT(rill_retry(&fetch->retry, &policy, attempt));
+ *
+ * Around it, rill_timeout limits the whole; within attempt, each single try. */
+#ifndef RILL_RUNTIME_RETRY_H
+#define RILL_RUNTIME_RETRY_H
+
+#include "runtime/backoff.h"
+#include "runtime/sleep.h"
+
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct rill_retry;
+
+/* Prepares the next attempt and returns its future, whose result decides. */
+typedef struct rill_future *rill_attempt_fn(struct rill_retry *retry);
+
+struct rill_retry_policy {
+    unsigned attempts_max; /* at least 1 */
+    int64_t first_ns;      /* of the back-off: see runtime/backoff.h */
+    int64_t max_ns;
+    uint64_t seed; /* of its jitter */
+
+    /* Says whether an error (-errno) may be gone next time. NULL: every one but
+     * -EINVAL, which comes back for sure. */
+    bool (*is_worth)(const struct rill_retry *retry, int64_t error);
+};
+
+struct rill_retry {
+    union {
+        int64_t result; /* of the last attempt */
+        struct rill_future future;
+    };
+    unsigned attempts; /* that were made */
+
+    /* private */
+    const struct rill_retry_policy *policy;
+    rill_attempt_fn *attempt;
+    struct rill_future *current;
+    struct rill_backoff backoff;
+    struct rill_sleep pause;
+};
+
+/* Awaits attempts until one succeeds (its result is >= 0), is not worth repeating, or
+ * was the last that policy, which is borrowed, allows; between them it waits as the
+ * back-off says. The result is that of the last attempt; -EINVAL for a policy out of
+ * range. Cancelling it cancels the attempt or the pause; after a pause that was cut
+ * short the result is -ECANCELED. */
+struct rill_future *rill_retry(struct rill_retry *retry, const struct rill_retry_policy *policy,
+                               rill_attempt_fn *attempt);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/scope.h"
+
+#include "runtime/executor.h"
+#include "runtime/panic.h"
+
+#include <errno.h>
+
+void rill_scope_init(struct rill_scope *scope, enum rill_scope_policy policy)
+{
+    *scope = (struct rill_scope){
+        .owner = rill_executor_of_thread ? rill_executor_of_thread->running : NULL,
+        .policy = (uint8_t)policy,
+    };
+    rill_list_init(&scope->parked);
+}
+
+/* A scope with tasks alive lies in its owner's memory and is written to by their
+ * ends, just as an operation in flight is, and so it is counted as one. */
+static void hand_over(struct rill_scope *scope, struct rill_task *owner)
+{
+    if (scope->alive > 0) {
+        if (scope->owner)
+            scope->owner->ops--;
+        owner->ops++;
+    }
+    scope->owner = owner;
+}
+
+void rill_scope_spawn(struct rill_scope *scope, struct rill_task *task, rill_poll_fn *poll)
+{
+    rill_check(!scope->owner || !rill_task_is_over(scope->owner),
+               "a task was spawned into a scope whose owner has ended");
+    rill_task_spawn(task, poll);
+    task->in_scope = true;
+    task->scope = scope;
+    if (scope->alive++ > 0)
+        return;
+    rill_list_append(&rill_executor_here()->scopes, &scope->entry);
+    if (scope->owner)
+        scope->owner->ops++;
+}
+
+void rill_scope_cancel(struct rill_scope *scope, enum rill_cancel_reason reason)
+{
+    struct rill_task *running = rill_executor_here()->running;
+
+    rill_check(reason != RILL_NOT_CANCELLED, "a scope was cancelled for no reason");
+    if (scope->reason != RILL_NOT_CANCELLED)
+        return;
+    scope->reason = reason & 3u;
+    /* Those that are queued see it when their turn comes. */
+    while (!rill_list_is_empty(&scope->parked))
+        rill_task_cancel_because(rill_container_of(scope->parked.next, struct rill_task, queue),
+                                 reason);
+    if (running && running->in_scope && running->scope == scope)
+        rill_task_cancel_because(running, reason);
+}
+
+void rill_scope_task_ended(struct rill_scope *scope, int64_t result)
+{
+    if (result == -ECANCELED) {
+        scope->was_cut_short = true;
+    } else if (result < 0 && scope->error == 0) {
+        scope->error = result;
+        if (scope->policy == RILL_SCOPE_TOGETHER)
+            rill_scope_cancel(scope, RILL_CANCELLED);
+    }
+    if (--scope->alive > 0)
+        return;
+    rill_link_remove(&scope->entry);
+    if (scope->owner)
+        scope->owner->ops--;
+    if (scope->waiter)
+        rill_task_wake(scope->waiter);
+}
+
+const struct rill_scope *rill_scope_of_owner(const struct rill_task *owner)
+{
+    const struct rill_link *scopes = &rill_executor_here()->scopes;
+
+    for (struct rill_link *link = scopes->next; link != scopes; link = link->next) {
+        const struct rill_scope *scope = rill_container_of(link, struct rill_scope, entry);
+
+        if (scope->owner == owner)
+            return scope;
+    }
+    return NULL;
+}
+
+/* A task that waits for a scope that it is in, itself or through the scopes of its
+ * owners, would wait for ever. */
+static void check_waiter(const struct rill_scope *scope, const struct rill_task *task)
+{
+    rill_check(!scope->waiter || scope->waiter == task, "two tasks wait for the same scope");
+    while (task && task->in_scope) {
+        rill_check(task->scope != scope, "a task waits for the end of a scope that it is in");
+        task = task->scope->owner;
+    }
+}
+
+static enum rill_poll end(struct rill_scope *scope, int64_t result)
+{
+    scope->waiter = NULL;
+    return rill_future_end(&scope->future, result);
+}
+
+static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_scope *scope = rill_container_of(self, struct rill_scope, future);
+
+    check_waiter(scope, task);
+    hand_over(scope, task);
+    if (scope->alive == 0)
+        return end(scope, scope->error);
+    if (rill_task_is_cancelled(task))
+        return end(scope, -ECANCELED);
+    scope->waiter = task;
+    return RILL_PENDING;
+}
+
+static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_scope *scope = rill_container_of(self, struct rill_scope, future);
+
+    check_waiter(scope, task);
+    hand_over(scope, task);
+    if (scope->alive == 0) {
+        bool abandoned = scope->was_abandoned && scope->was_cut_short;
+
+        return end(scope, scope->error == 0 && abandoned ? -ECANCELED : scope->error);
+    }
+    scope->waiter = task;
+    if (rill_task_is_cancelled(task) && scope->reason == RILL_NOT_CANCELLED) {
+        scope->was_abandoned = true;
+        rill_scope_cancel(scope, rill_task_cancel_reason(task));
+    }
+    return RILL_PENDING;
+}
+
+static struct rill_future *prepare(struct rill_scope *scope, const struct rill_place *place,
+                                   rill_poll_fn *poll)
+{
+    rill_future_init(&scope->future, poll);
+    scope->future.place = place;
+    return &scope->future;
+}
+
+struct rill_future *rill_scope_join(struct rill_scope *scope)
+{
+    static const struct rill_place place = {"join of a scope", NULL, 0};
+
+    return prepare(scope, &place, join_poll);
+}
+
+struct rill_future *rill_scope_wait(struct rill_scope *scope)
+{
+    static const struct rill_place place = {"wait for a scope", NULL, 0};
+
+    return prepare(scope, &place, wait_poll);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* semaphore.h - so many permits, and tasks that wait for some.
+ *
+ *     rill_semaphore_init(&crawler->slots, 10);
+ *     ...
+ *     RILL_AWAIT(rill_semaphore_acquire(&crawler->slots, &fetch->acquire, 1));
+ *     if (fetch->acquire.result < 0)
+ *         RILL_RETURN(fetch->acquire.result);
+ *     ...
+ *     rill_semaphore_release(&crawler->slots, 1);
+ *
+ * First come, first served: a task that wants many is not overtaken by others that
+ * want few, and so those behind it wait although there may be enough for them. */
+#ifndef RILL_RUNTIME_SEMAPHORE_H
+#define RILL_RUNTIME_SEMAPHORE_H
+
+#include "runtime/line.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Invariant: available is at most limit, and if it is enough for the first in line,
+ * that one has been woken. */
+struct rill_semaphore {
+    size_t available; /* permits that nobody holds */
+    size_t limit;     /* permits that there are */
+    bool is_closed;
+
+    /* private */
+    struct rill_line line;
+};
+
+struct rill_acquire {
+    union {
+        int64_t result; /* as rill_semaphore_acquire says */
+        struct rill_future future;
+    };
+
+    /* private */
+    struct rill_semaphore *semaphore;
+    size_t wanted;
+    struct rill_place_in_line place; /* in semaphore.line */
+};
+
+/* Makes a semaphore with so many permits, all of them available. */
+void rill_semaphore_init(struct rill_semaphore *semaphore, size_t permits);
+
+/* Ends it. Panics if a task waits for permits or holds some. */
+void rill_semaphore_finish(struct rill_semaphore *semaphore);
+
+/* Waits for permits, which the caller then holds. The result is their number; or
+ * -EINVAL for none, or for more than there are; or -EPIPE if the semaphore is or gets
+ * closed; or -ECANCELED. After an error none are held. */
+struct rill_future *rill_semaphore_acquire(struct rill_semaphore *semaphore,
+                                           struct rill_acquire *acquire, size_t permits);
+
+/* Takes permits if they are there and nobody is in line. Returns whether it did. */
+bool rill_semaphore_try_acquire(struct rill_semaphore *semaphore, size_t permits);
+
+/* Gives permits back, whoever acquired them. Panics if that makes more than there
+ * are. */
+void rill_semaphore_release(struct rill_semaphore *semaphore, size_t permits);
+
+/* Ends those that wait, and all that come later, with -EPIPE. Permits can still be
+ * given back. */
+void rill_semaphore_close(struct rill_semaphore *semaphore);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/watch.h"
+
+#include "runtime/executor.h"
+#include "runtime/panic.h"
+
+#include <errno.h>
+
+void rill_watch_init_(struct rill_watched *watched)
+{
+    watched->version = 0;
+    watched->is_closed = false;
+    rill_line_init(&watched->watchers);
+}
+
+void rill_watch_finish_(struct rill_watched *watched)
+{
+    rill_check(rill_line_is_empty(&watched->watchers),
+               "a watched value was finished while a task waits for a change of it");
+    watched->is_closed = true;
+}
+
+void rill_watch_touch_(struct rill_watched *watched)
+{
+    rill_check(!watched->is_closed, "a watched value was set after it was closed");
+    watched->version++;
+    rill_line_wake_all(&watched->watchers);
+}
+
+void rill_watch_close_(struct rill_watched *watched)
+{
+    watched->is_closed = true;
+    rill_line_wake_all(&watched->watchers);
+}
+
+static enum rill_poll end(struct rill_watch *watch, int64_t result)
+{
+    rill_line_leave(&watch->place);
+    return rill_future_end(&watch->future, result);
+}
+
+static enum rill_poll changed_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_watch *watch = rill_container_of(self, struct rill_watch, future);
+    struct rill_watched *watched = watch->watched;
+
+    if (rill_task_is_cancelled(task))
+        return end(watch, -ECANCELED);
+    if (watch->seen == watched->version) {
+        if (watched->is_closed)
+            return end(watch, 0);
+        rill_line_join(&watched->watchers, &watch->place, task);
+        return RILL_PENDING;
+    }
+    if (!rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    watch->seen = watched->version;
+    return end(watch, 1);
+}
+
+struct rill_future *rill_watch_changed_(struct rill_watched *watched, struct rill_watch *watch)
+{
+    static const struct rill_place name = {"wait for a change", NULL, 0};
+
+    rill_future_init(&watch->future, changed_poll);
+    watch->future.place = &name;
+    watch->watched = watched;
+    return &watch->future;
+}
