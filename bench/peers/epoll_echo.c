@@ -114,8 +114,8 @@ static void receive(struct connection *connection)
     if (peer.broadcast) { /* who is broken is found by its own event */
         struct connection *other;
 
-        TAILQ_FOREACH (other, &connections, order)
-            (void)send_to(other, buffer, (size_t)length);
+        TAILQ_FOREACH(other, &connections, order)
+        (void)send_to(other, buffer, (size_t)length);
     } else if (!send_to(connection, buffer, (size_t)length)) {
         drop(connection);
     }

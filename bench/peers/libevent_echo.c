@@ -31,8 +31,8 @@ static void on_read(struct bufferevent *buffered, void *context)
     }
     size_t length = evbuffer_get_length(input);
     unsigned char *data = evbuffer_pullup(input, -1);
-    LIST_FOREACH (other, &connections, link)
-        bufferevent_write(other->buffered, data, length);
+    LIST_FOREACH(other, &connections, link)
+    bufferevent_write(other->buffered, data, length);
     evbuffer_drain(input, length);
 }
 

@@ -83,8 +83,7 @@ void peer_start(struct peer *peer, const char *program, const char *summary, uns
         CLI_STRING(0, "congestion", &congestion, "NAME", "congestion control, such as cubic"),
         CLI_DURATION(0, "timeout", &peer->timeout_ns, 0, INT64_C(3600) * 1000000000,
                      "close a connection that is silent for so long"),
-        CLI_FLAG(0, "broadcast", &peer->broadcast,
-                 "send what one connection sends to all of them"),
+        CLI_FLAG(0, "broadcast", &peer->broadcast, "send what one connection sends to all of them"),
         CLI_END,
     };
     const struct cli_positional positionals[] = {
