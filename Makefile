@@ -367,6 +367,8 @@ have-test: have-build
 	$(call require,$(packages_test))
 have-lint: have-build
 	$(call require,$(packages_lint))
+have-measure: have-build
+	$(call require,python3)
 have-valgrind: have-build
 	$(call require,$(packages_valgrind))
 

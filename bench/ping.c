@@ -84,6 +84,15 @@ static enum rill_poll connect_all_poll(struct rill_future *self, struct rill_tas
     RILL_END();
 }
 
+/* For who measures the server meanwhile. */
+static void mark(const struct ping *ping, const char *word)
+{
+    if (ping->marks) {
+        puts(word);
+        fflush(stdout);
+    }
+}
+
 /* Waits for the end of the measurement, showing progress every second. */
 static enum rill_poll measure_poll(struct rill_future *self, struct rill_task *task)
 {
@@ -94,6 +103,7 @@ static enum rill_poll measure_poll(struct rill_future *self, struct rill_task *t
     histogram_reset(&ping->load.latency);
     ping->load.measuring = true;
     ping->begin_ns = rill_now();
+    mark(ping, "measuring");
     rill_interval_init(&ping->second, RILL_SECOND);
     while (rill_now() < ping->begin_ns + ping->seconds_ns && ping->errors == 0) {
         if (ping->second.next_ns > ping->begin_ns + ping->seconds_ns)
@@ -108,6 +118,7 @@ static enum rill_poll measure_poll(struct rill_future *self, struct rill_task *t
         fputc('\n', stderr);
     ping->load.measuring = false;
     ping->end_ns = rill_now();
+    mark(ping, "measured");
     RILL_END();
 }
 
@@ -305,6 +316,8 @@ int main(int argc, char **argv)
         CLI_FLAG(0, "broadcast", &ping.load.broadcast,
                  "send on one connection and receive on all, from a server that broadcasts"),
         CLI_FLAG(0, "idle", &ping.idle, "open the connections and send nothing"),
+        CLI_FLAG(0, "marks", &ping.marks,
+                 "print a line when measuring begins and when it has ended"),
         CLI_FLAG('j', "json", &json, "print the result as one JSON object"),
         CLI_END,
     };

@@ -33,7 +33,7 @@ struct ping {
     int64_t connections, seconds_ns, warmup_ns;
     int64_t rate; /* requests per second, 0: as fast as they are answered */
     const char *congestion;
-    bool idle, churn, progress, interrupted;
+    bool idle, churn, marks, progress, interrupted;
 
     /* the run */
     struct load load;

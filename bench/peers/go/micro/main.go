@@ -72,7 +72,7 @@ func oneshots(count int) {
 }
 
 func messages(count int) {
-	channel := make(chan int, 128)
+	channel := make(chan int, 256)
 	go func() {
 		for i := 0; i < count; i++ {
 			channel <- i
@@ -81,6 +81,21 @@ func messages(count int) {
 	}()
 	for range channel {
 	}
+}
+
+// Two goroutines send each other messages in turn, through channels of one place.
+func channelSwitch(count int) {
+	there, back := make(chan int, 1), make(chan int, 1)
+	go func() {
+		for message := range there {
+			back <- message
+		}
+	}()
+	for i := 0; i < count/2; i++ {
+		there <- i
+		<-back
+	}
+	close(there)
 }
 
 // As a timeout is used: armed, and cancelled before it fires.
@@ -119,6 +134,7 @@ func add(key, unit string, values []float64) {
 
 func main() {
 	rounds := flag.Int("rounds", 11, "rounds of each measurement")
+	divide := flag.Int("divide", 1, "all counts are divided by that")
 	flag.Parse()
 	runtime.GOMAXPROCS(1)
 
@@ -126,6 +142,7 @@ func main() {
 	// not count.
 	measure := func(key string, count int, run func(int)) {
 		var values []float64
+		count /= *divide
 		run(count)
 		for i := 0; i < *rounds; i++ {
 			begin := time.Now()
@@ -135,6 +152,7 @@ func main() {
 		add(key, "ns", values)
 	}
 	sleepers := func(count int) {
+		count /= *divide
 		for i := 0; i < count; i++ {
 			go func() { time.Sleep(1000*time.Second + time.Duration(rand.Intn(600))*time.Second) }()
 		}
@@ -148,6 +166,7 @@ func main() {
 	measure("switch", 1_000_000, pingPong)
 	measure("oneshot", 1_000_000, oneshots)
 	measure("mpsc", 1_000_000, messages)
+	measure("channel_switch", 1_000_000, channelSwitch)
 	measure("timer_0", 1_000_000, armAndCancel)
 	measure("sleep", 100_000, sleepAndFire)
 	sleepers(100_000)
@@ -155,7 +174,7 @@ func main() {
 	before := residentBytes()
 	sleepers(900_000)
 	time.Sleep(100 * time.Millisecond)
-	add("sleeping_task", "bytes", []float64{(residentBytes() - before) / 900_000})
+	add("sleeping_task", "bytes", []float64{(residentBytes() - before) / 900_000 * float64(*divide)})
 	measure("timer_1m", 1_000_000, armAndCancel)
 	fmt.Printf("{\"rounds\":%d,%s}\n", *rounds, strings.Join(lines, ","))
 }

@@ -19,7 +19,10 @@ struct Random(u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         self.0 >> 33
     }
 }
@@ -31,7 +34,9 @@ async fn read_streaming(path: String, pages: u64, end: Instant) -> u64 {
     let mut buffer = vec![0; SIZE];
     let mut reads = 0;
     while Instant::now() < end {
-        file.seek(SeekFrom::Start(random.next() % pages * SIZE as u64)).await.unwrap();
+        file.seek(SeekFrom::Start(random.next() % pages * SIZE as u64))
+            .await
+            .unwrap();
         file.read_exact(&mut buffer).await.unwrap();
         reads += 1;
     }
@@ -48,7 +53,8 @@ async fn read_at(file: Arc<std::fs::File>, seed: u64, pages: u64, end: Instant) 
         let file = file.clone();
         memory = tokio::task::spawn_blocking(move || {
             let start = memory.as_ptr().align_offset(SIZE);
-            file.read_exact_at(&mut memory[start..start + SIZE], page * SIZE as u64).unwrap();
+            file.read_exact_at(&mut memory[start..start + SIZE], page * SIZE as u64)
+                .unwrap();
             memory
         })
         .await
@@ -60,7 +66,9 @@ async fn read_at(file: Arc<std::fs::File>, seed: u64, pages: u64, end: Instant) 
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let path = env::args().nth(1).expect("Usage: tokio-files FILE [--depth N] [--seconds T] [--direct]");
+    let path = env::args()
+        .nth(1)
+        .expect("Usage: tokio-files FILE [--depth N] [--seconds T] [--direct]");
     let depth: u64 = option("--depth").map_or(1, |text| text.parse().unwrap());
     let seconds: f64 = option("--seconds").map_or(1.0, |text| text.parse().unwrap());
     let direct = env::args().any(|argument| argument == "--direct");
@@ -73,7 +81,9 @@ async fn main() {
         reads = read_streaming(path, pages, end).await;
     } else {
         let mut options = std::fs::OpenOptions::new();
-        options.read(true).custom_flags(if direct { libc::O_DIRECT } else { 0 });
+        options
+            .read(true)
+            .custom_flags(if direct { libc::O_DIRECT } else { 0 });
         let file = Arc::new(options.open(&path).unwrap());
         let tasks: Vec<_> = (0..depth)
             .map(|seed| tokio::spawn(read_at(file.clone(), seed + 1, pages, end)))
