@@ -35,14 +35,13 @@ def run(arguments):
     os.sched_setaffinity(0, {placement.load})  # we too keep off the server's processor
     os.makedirs(arguments.output, exist_ok=True)
     facts = machine.facts()
-    notes = compare.verify(arguments.build, placement) if not arguments.quick else []
     comparison = compare.Comparison(arguments.build, placement, arguments.rounds or sizes["rounds"],
                                     arguments.seconds or sizes["echo_s"], arguments.quick)
     comparison.run()
     micros = micro.run(arguments.build, placement, sizes["micro_rounds"], arguments.quick)
     reads = files.Files(arguments.build, arguments.output, placement,
                         arguments.rounds or sizes["rounds"], sizes["files_s"])
-    notes += [f"{name} is not built: skipped" for name in comparison.missing]
+    notes = [f"{name} is not built: skipped" for name in comparison.missing]
     notes += comparison.failures + reads.failures + rdma.notes()
     notes += plots.draw_all(arguments.output, comparison, micros)
     report.write(arguments.output, facts, comparison, micros, reads, notes)

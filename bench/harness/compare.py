@@ -136,21 +136,3 @@ class Comparison:
                         entry[f"{REFERENCE}_by_this_{figure}"] = ratio.as_dict()
                 result.append(entry)
         return result
-
-
-def verify(build, placement):
-    """Lets every server echo in every way for a moment: the load checks each byte. Returns
-    the sentences about those that did it wrong."""
-    wrong = []
-    for server in servers.available(build)[0]:
-        for workload in workloads.WORKLOADS:
-            if (not workloads.takes_part(server, workload) or workload.rate_share
-                    or workload.connections > 1000):
-                continue
-            show(f"verifying: {server.name}, {workload.title}")
-            try:
-                load.run(server, build, workload, 0.05, placement)
-            except servers.Failed as failure:
-                wrong.append(f"{server.name}: {workload.title}: {failure}")
-    show("")
-    return wrong

@@ -27,11 +27,11 @@ class Sample:
         return self.others_share > OTHERS_SHARE_MAX
 
 
-def ping_command(build, url, workload, seconds, rate):
+def ping_command(build, url, workload, seconds, rate=0, warmup_s=WARMUP_S):
     command = [f"{build}/bin/rill-ping", url, "--json", "--marks",
                "--connections", str(workload.connections), "--size", str(workload.size),
                "--depth", str(workload.depth), "--seconds", f"{seconds:.3f}",
-               "--warmup", f"{WARMUP_S}s", *workload.ping_options]
+               "--warmup", f"{warmup_s}s", *workload.ping_options]
     if workload.scheme == "tcp":
         command += ["--congestion", machine.congestion()]
     if rate:

@@ -9,9 +9,9 @@ import servers
 PROGRAMS = [
     ("rill", "bin/rill-micro", lambda rounds, quick: ["--json", "--rounds", str(rounds)]),
     ("tokio", "peers/tokio-micro", lambda rounds, quick:
-        ["--rounds", str(rounds), "--divide", "20" if quick else "1"]),
+        ["--rounds", str(rounds), "--divide", "20" if quick else "5"]),
     ("go", "peers/go-micro", lambda rounds, quick:
-        [f"-rounds={rounds}", f"-divide={20 if quick else 1}"]),
+        [f"-rounds={rounds}", f"-divide={20 if quick else 5}"]),
 ]
 
 TITLES = {

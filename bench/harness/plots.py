@@ -4,12 +4,31 @@ import shutil
 import subprocess
 
 STYLE = """\
-set style line 1 lc rgb '#0060ad' lw 3 pt 7
 set grid ytics lc rgb '#dddddd'
 set border 3
 set tics nomirror
 set key outside right top
 """
+
+# The colour and the mark of each program are the same in all pictures (Okabe and Ito).
+MARKS = {
+    "rill": ("#0072b2", 7),
+    "uring": ("#56b4e9", 6),
+    "epoll": ("#e69f00", 4),
+    "threads": ("#999999", 1),
+    "libuv": ("#009e73", 8),
+    "libevent": ("#d55e00", 10),
+    "tokio": ("#cc79a7", 12),
+    "go": ("#000000", 2),
+}
+LABELS = {
+    "yield": "yield,\\n1,000 tasks",
+    "yield_alone": "yield,\\none task",
+    "spawn_join": "spawn, join,\\n1,000 tasks",
+    "spawn_join_alone": "spawn, join,\\none task",
+    "switch": "wake and\\nwait",
+    "mpsc": "channel,\\na message",
+}
 
 PROBLEM = "no gnuplot: no pictures (as root, make deps-bench installs it)"
 
@@ -22,6 +41,11 @@ def draw(directory, name, commands):
                  f"{STYLE}{commands}\n"
         subprocess.run(["gnuplot"], input=script, text=True, check=True,
                        stdout=subprocess.DEVNULL)
+
+
+def line_style(name):
+    colour, mark = MARKS.get(name, ("#444444", 3))
+    return f"lc rgb '{colour}' pt {mark} lw {3 if name == 'rill' else 1.5}"
 
 
 def block(name, lines):
@@ -44,8 +68,8 @@ def by_connections(directory, comparison, figure, name, title):
         if len(lines) < 2:
             continue
         data += block(f"data{i}", lines)
-        style = "ls 1" if server.name == "rill" else f"lt {i + 1} lw 1.5 pt {i + 1}"
-        plots.append(f"$data{i} using 1:2:3:4 with yerrorlines {style} title '{server.name}'")
+        plots.append(f"$data{i} using 1:2:3:4 with yerrorlines {line_style(server.name)} "
+                     f"title '{server.name}'")
     draw(directory, name, f"{data}set title '{title}'\nset logscale x\nset xlabel 'connections'\n"
                           f"set yrange [0:*]\nset format y '%.0s%c'\nplot {', '.join(plots)}")
 
@@ -63,31 +87,32 @@ def latencies(directory, comparison):
                     workload.key, name, lambda sample: sample.latency_us[percentile])
                 lines.append(f"{position} {column.median} {column.low} {column.high}")
             data += block(f"data{i}", lines)
-            style = "ls 1" if name == "rill" else f"lt {i + 1} lw 1.5 pt {i + 1}"
-            plots.append(f"$data{i} using 1:2:3:4 with yerrorlines {style} title '{name}'")
+            plots.append(
+                f"$data{i} using 1:2:3:4 with yerrorlines {line_style(name)} title '{name}'")
         rate = comparison.rates[workload.key]
         draw(directory, f"latency-{workload.key}",
              f"{data}set title 'latency at {rate:,} requests/s, 50 connections, open loop'\n"
              "set xtics ('p50' 0, 'p90' 1, 'p99' 2, 'p99.9' 3, 'max' 4)\nset xrange [-0.3:4.3]\n"
-             f"set logscale y\nset ylabel 'us'\nplot {', '.join(plots)}")
+             f"set logscale y\nset format y '%.0s%c'\nset ylabel 'us'\nplot {', '.join(plots)}")
 
 
 def micro(directory, micros):
     """What a timer costs by the number of those that are armed, and what tasks cost."""
-    counts = (("timer_0", 1), ("timer_100k", 100_000), ("timer_1m", 1_000_000))
+    counts = (("timer_0", 0), ("timer_100k", 1), ("timer_1m", 2))
     data, plots = "", []
     for i, (name, result) in enumerate(micros.items()):
         data += block(f"data{i}", [f"{count} {result[key]['median']} {result[key]['min']} "
                                    f"{result[key]['max']}" for key, count in counts])
-        plots.append(f"$data{i} using 1:2:3:4 with yerrorlines lt {i + 1} lw 2 title '{name}'")
+        plots.append(
+            f"$data{i} using 1:2:3:4 with yerrorlines {line_style(name)} title '{name}'")
     draw(directory, "timers",
-         f"{data}set title 'arming and cancelling a timer'\nset logscale xy\n"
+         f"{data}set title 'arming and cancelling a timer'\nset logscale y\n"
+         "set xtics ('none' 0, '100,000' 1, '1,000,000' 2)\nset xrange [-0.2:2.2]\n"
          f"set xlabel 'other timers armed'\nset ylabel 'ns'\nplot {', '.join(plots)}")
-    steps = ("yield", "yield_alone", "spawn_join", "spawn_join_alone", "switch", "mpsc")
-    lines = [" ".join([f'"{step}"'.replace("_", "\\\\_")] +
-                      [str(result[step]["median"]) for result in micros.values()])
-             for step in steps]
-    plots = [f"$steps using {i + 2}:xtic(1) title '{name}'" for i, name in enumerate(micros)]
+    lines = [" ".join([f'"{label}"'] + [str(result[step]["median"]) for result in micros.values()])
+             for step, label in LABELS.items()]
+    plots = [f"$steps using {i + 2}:xtic(1) lc rgb '{MARKS[name][0]}' title '{name}'"
+             for i, name in enumerate(micros)]
     draw(directory, "tasks",
          f"{block('steps', lines)}set title 'steps of tasks'\nset style data histogram\n"
          f"set style fill solid 0.8\nset logscale y\nset ylabel 'ns'\nplot {', '.join(plots)}")

@@ -3,6 +3,9 @@
 import statistics
 
 
+ROUNDS_MIN = 5  # for a difference to be one
+
+
 class Column:
     """The values of one figure over the rounds."""
 
@@ -21,8 +24,8 @@ class Ratio:
     after each other, so that what changes slowly on the machine drops out.
 
     The median of the ratios is the figure and their range is the spread. Where the range
-    contains 1, some rounds favour the one and some the other: that is a tie. What was
-    measured once has no spread, so it says nothing.
+    contains 1, some rounds favour the one and some the other: that is a tie. Few rounds
+    agree by chance (two do so every second time), so they say nothing.
     """
 
     def __init__(self, ours, theirs):
@@ -31,11 +34,12 @@ class Ratio:
         self.low = min(ratios, default=float("nan"))
         self.high = max(ratios, default=float("nan"))
         self.rounds = len(ratios)
-        self.tie = self.rounds < 2 or self.low <= 1 <= self.high
+        self.tie = self.rounds < ROUNDS_MIN or self.low <= 1 <= self.high
 
     def as_dict(self):
         return {"median": self.median, "min": self.low, "max": self.high, "tie": self.tie}
 
     def text(self):
-        return f"{self.median:.2f}" + ("" if not self.tie else " tie" if self.rounds > 1
-                                       else " once")
+        if self.rounds < ROUNDS_MIN:
+            return f"{self.median:.2f} few"
+        return f"{self.median:.2f}" + (" tie" if self.tie else "")
