@@ -16,8 +16,13 @@ packages_test     := check g++ patch
 packages_lint     := clang clang-format clang-tidy cppcheck shellcheck
 packages_valgrind := valgrind
 packages_rdma     := libucx-dev
-packages_measure  := strace
+packages_measure  := strace python3
 packages_loops    := libuv1-dev
+
+# What `make bench` measures beside rill, and with. Each is skipped, by its name, where
+# it is not installed; they are much, so deps leaves them out.
+packages_bench := python3 strace libuv1-dev libevent-dev golang-go rustc cargo librust-tokio-dev \
+                  fio gnuplot-nox
 
 packages := $(packages_build) $(packages_test) $(packages_lint) $(packages_valgrind) \
             $(packages_rdma) $(packages_measure) $(packages_loops)
@@ -27,35 +32,42 @@ apt_install := apt-get install -y --no-install-recommends
 
 # The package lists may be absent or old, and a mirror may hiccup: so update
 # first, and try the whole once more.
-deps: ## install what building, testing, linting and measuring need (as root, Debian)
+define install_packages
 	@missing=; \
-	for package in $(packages); do \
+	for package in $(1); do \
 	    dpkg-query -W -f '$${db:Status-Abbrev}' $$package 2>/dev/null | grep -q '^.i' || \
 	        missing="$$missing $$package"; \
 	done; \
-	if [ -z "$$missing" ]; then echo 'deps: all packages are installed'; exit 0; fi; \
+	if [ -z "$$missing" ]; then echo '$@: all packages are installed'; exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then \
-	    echo "deps: no apt-get here; what is needed is, by its Debian names:$$missing"; exit 1; \
+	    echo "$@: no apt-get here; what is needed is, by its Debian names:$$missing"; exit 1; \
 	fi; \
 	if [ "$$(id -u)" != 0 ]; then \
-	    echo 'deps: only root can install packages. Run this, then make again:'; \
+	    echo '$@: only root can install packages. Run this, then make again:'; \
 	    echo "    sudo apt-get update && sudo $(apt_install)$$missing"; exit 1; \
 	fi; \
 	export DEBIAN_FRONTEND=noninteractive; \
 	install() { apt-get update && $(apt_install) "$$@"; }; \
-	install $$missing || { echo 'deps: that failed; once more'; sleep 5; install $$missing; }
+	install $$missing || { echo '$@: that failed; once more'; sleep 5; install $$missing; }
+endef
 
-.PHONY: deps
+deps: ## install what building, testing, linting and counting need (as root, Debian)
+	$(call install_packages,$(packages))
+
+deps-bench: ## what `make bench` sets rill beside, too: Go, Rust, tokio, fio, gnuplot (2 GB)
+	$(call install_packages,$(packages) $(packages_bench))
+
+.PHONY: deps deps-bench
 
 # `make deps demo` on a fresh machine: the rest of this file asks pkg-config and
 # the compiler, and neither is there while this make reads it. So where deps is
 # among the goals, a second make does the others once deps is done.
-ifneq ($(filter deps,$(MAKECMDGOALS)),)
+ifneq ($(filter deps deps-bench,$(MAKECMDGOALS)),)
 
-goals := $(filter-out deps,$(MAKECMDGOALS))
+goals := $(filter-out deps deps-bench,$(MAKECMDGOALS))
 
 ifneq ($(goals),)
-after-deps: deps
+after-deps: $(filter deps deps-bench,$(MAKECMDGOALS))
 	@$(MAKE) --no-print-directory $(goals)
 $(sort $(goals)): after-deps
 	@:
@@ -137,8 +149,21 @@ compile_pic := -fPIC -ftls-model=initial-exec
 
 library_sources := $(wildcard runtime/*.c io/*.c net/*.c) $(if $(ucx),$(rdma_sources))
 public_headers  := $(wildcard runtime/*.h io/*.h net/*.h) $(if $(ucx),$(wildcard rdma/*.h))
-bench_mains     := bench/echo.c bench/ping.c bench/micro.c bench/uring_echo.c
+bench_mains     := bench/echo.c bench/ping.c bench/micro.c bench/files.c
 bench_common    := $(filter-out $(bench_mains),$(wildcard bench/*.c))
+uring_sources   := $(wildcard bench/peers/uring_*.c bench/peers/peer.c)
+
+# Programs to set rill's beside; those whose library or language is not installed are
+# left out. make bench names them.
+has_libuv    := $(shell $(PKG_CONFIG) --exists libuv 2>/dev/null && echo libuv)
+has_libevent := $(shell $(PKG_CONFIG) --exists libevent 2>/dev/null && echo libevent)
+has_tokio    := $(if $(wildcard /usr/share/cargo/registry/tokio-1*),$(shell command -v cargo))
+has_go       := $(shell command -v go)
+
+peers := epoll-echo threads-echo $(if $(has_libuv),libuv-echo libuv-files) \
+         $(if $(has_libevent),libevent-echo)
+peer_sources := $(patsubst %,bench/peers/%.c,$(subst -,_,$(peers))) bench/peers/malloc_count.c
+
 example_sources := $(filter-out $(if $(ucx),,examples/rdma_% examples/guide/rdma_%), \
                    $(wildcard examples/*.c examples/guide/*.c))
 test_sources    := $(filter-out $(if $(ucx),,tests/test_rdma%) $(if $(libuv),,tests/test_libuv.c), \
@@ -147,17 +172,19 @@ test_common     := $(filter-out tests/test_%,$(wildcard tests/*.c tests/sim/*.c)
 test_scenarios  := $(wildcard tests/scenarios/*.c)
 test_rdma       := $(if $(ucx),$(wildcard tests/rdma/*.c))
 
-c_sources := $(library_sources) $(wildcard $(bench_mains)) $(bench_common) $(example_sources) \
-             $(test_sources) $(test_common) $(test_scenarios) $(test_rdma)
-c_headers := $(public_headers) $(wildcard bench/*.h tests/*.h tests/sim/*.h tests/scenarios/*.h \
-             tests/rdma/*.h)
+c_sources := $(library_sources) $(wildcard $(bench_mains)) $(bench_common) $(uring_sources) \
+             $(peer_sources) $(example_sources) $(test_sources) $(test_common) $(test_scenarios) \
+             $(test_rdma)
+c_headers := $(public_headers) $(wildcard bench/*.h bench/peers/*.h tests/*.h tests/sim/*.h \
+             tests/scenarios/*.h tests/rdma/*.h)
 scripts   := $(wildcard .ci/run bench/*.sh tests/*.sh)
 
 # A program is built once its main file is there.
 programs := $(if $(wildcard bench/echo.c),rill-echo) \
             $(if $(wildcard bench/ping.c),rill-ping) \
             $(if $(wildcard bench/micro.c),rill-micro) \
-            $(if $(wildcard bench/uring_echo.c),uring-echo)
+            $(if $(wildcard bench/files.c),rill-files) \
+            $(if $(uring_sources),uring-echo)
 programs := $(programs:%=$(output)/bin/%)
 examples := $(example_sources:examples/%.c=$(output)/examples/%)
 tests    := $(test_sources:tests/%.c=$(output)/tests/%)
@@ -185,7 +212,7 @@ all: library programs examples ## the library, the programs and the examples (th
 
 library: $(archive) $(output)/lib/librill.so | note-rdma ## build/lib/librill.a and librill.so
 
-programs: $(programs) ## build/bin/: rill-echo, rill-ping, rill-micro, uring-echo
+programs: $(programs) ## build/bin/: rill-echo, rill-ping, rill-micro, rill-files, uring-echo
 
 examples: $(examples) ## build/examples/
 
@@ -242,10 +269,52 @@ endef
 $(output)/bin/rill-echo:  $(call object,bench/echo.c)
 $(output)/bin/rill-ping:  $(call object,bench/ping.c)
 $(output)/bin/rill-micro: $(call object,bench/micro.c)
-$(output)/bin/uring-echo: $(call object,bench/uring_echo.c)
+$(output)/bin/rill-files: $(call object,bench/files.c)
+$(output)/bin/uring-echo: $(call object,$(uring_sources))
 
 $(programs): $(call object,$(bench_common)) $(archive)
 	$(call link_program,-lm)
+
+# Peers in C have rill's command line and nothing else of rill's.
+peer_programs  := $(peers:%=$(output)/peers/%)
+peer_libraries  = $(call packaged_libs,$(filter libuv libevent,$(firstword $(subst -, ,$(@F)))))
+
+$(output)/peers/%: $(call object,bench/peers/peer.c bench/cli.c bench/json.c) $(archive)
+	$(call link_program,$(peer_libraries))
+
+$(foreach peer,$(peers),$(eval \
+    $(output)/peers/$(peer): $(call object,bench/peers/$(subst -,_,$(peer)).c)))
+
+$(output)/peers/malloc-count.so: $(call pic,bench/peers/malloc_count.c)
+	@mkdir -p $(@D)
+	$(call say,LD)
+	$(quiet)$(CC) $(link) -shared -o $@ $(filter %.o,$^)
+
+tokio_programs := $(addprefix $(output)/peers/,tokio-echo tokio-micro tokio-files)
+tokio_sources  := $(wildcard bench/peers/tokio/Cargo.toml bench/peers/tokio/src/bin/*.rs)
+
+# One cargo builds all of them (&:). Its configuration is found from where it runs.
+$(tokio_programs) &: $(tokio_sources)
+	@mkdir -p $(output)/peers
+	$(call say,CARGO)
+	$(quiet)cd bench/peers/tokio && CARGO_TARGET_DIR=$(CURDIR)/build/cargo \
+	    cargo build --quiet --release --offline
+	@cp $(addprefix build/cargo/release/,$(notdir $(tokio_programs))) $(output)/peers/
+	@touch $(tokio_programs)
+
+$(output)/peers/go-%: bench/peers/go/%/main.go bench/peers/go/go.mod
+	@mkdir -p $(@D)
+	$(call say,GO)
+	$(quiet)cd bench/peers/go && GOFLAGS=-buildvcs=false GOTOOLCHAIN=local GOPROXY=off \
+	    GOCACHE=$(CURDIR)/build/go-cache go build -o $(CURDIR)/$@ ./$*
+
+peers: $(peer_programs) $(output)/peers/malloc-count.so $(if $(has_tokio),$(tokio_programs)) \
+       $(if $(has_go),$(addprefix $(output)/peers/,go-echo go-micro))
+	@missing='$(strip $(if $(has_libuv),,libuv1-dev) $(if $(has_libevent),,libevent-dev) \
+	    $(if $(has_tokio),,cargo librust-tokio-dev) $(if $(has_go),,golang-go) \
+	    $(foreach tool,fio gnuplot strace,$(if $(shell command -v $(tool)),,$(tool))))'; \
+	test -z "$$missing" || \
+	    echo "bench: skipped for want of: $$missing (as root, make deps-bench installs all)"
 
 $(examples): $(output)/examples/%: $(objects)/examples/%.o $(archive)
 	$(call link_program)
@@ -289,6 +358,8 @@ probe_clang-tidy   := clang-tidy --version
 probe_cppcheck     := cppcheck --version
 probe_shellcheck   := shellcheck --version
 probe_valgrind     := valgrind --version
+probe_python3      := python3 --version
+probe_strace       := strace --version
 
 define require
 @missing=; \
@@ -307,6 +378,8 @@ have-test: have-build
 	$(call require,$(packages_test))
 have-lint: have-build
 	$(call require,$(packages_lint))
+have-measure: have-build
+	$(call require,python3)
 have-valgrind: have-build
 	$(call require,$(packages_valgrind))
 
@@ -349,6 +422,21 @@ test: $(if $(NAME),$(output)/tests/test_$(NAME)) ## run one and see each case: m
 
 check-headers: have-test ## compile each public header alone, as C11 and as C++17
 	@CC='$(CC)' CXX='$(CXX)' tests/check_headers.sh
+
+bench: programs peers have-measure ## rill beside its peers, into build/bench/ (10 minutes; QUICK=1: one)
+	@python3 bench/harness run --build $(output) --output build/bench $(if $(QUICK),--quick)
+
+counts: programs peers have-measure ## count system calls, allocations, instructions, bytes, into build/bench/
+	@python3 bench/harness counts --build $(output) --output build/bench
+
+check-counts: programs $(output)/peers/malloc-count.so have-measure ## fail where one has grown since bench/counts.json
+	@python3 bench/harness check-counts --build $(output) --kept bench/counts.json
+
+keep-counts: programs $(output)/peers/malloc-count.so have-measure ## take what is counted now as bench/counts.json
+	@python3 bench/harness keep-counts --build $(output) --kept bench/counts.json
+
+publish-bench: ## copy the report of the last make bench into docs/benchmarks/, dated
+	@python3 bench/harness publish --output build/bench --docs docs/benchmarks
 
 check-docs: library examples ## compare the programs in the documentation with those in examples/
 	@tests/check_docs.sh

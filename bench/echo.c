@@ -3,11 +3,13 @@
  * whatever comes. */
 #include "bench/cli.h"
 #include "bench/json.h"
+#include "bench/room.h"
 #include "bench/wait_policy.h"
 #include "io/runtime.h"
 #include "io/signals.h"
 #include "net/server.h"
 #include "runtime/any.h"
+#include "runtime/timeout.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -52,6 +54,41 @@ static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task
     RILL_END();
 }
 
+/* The same, with a limit for the silence before each request: a timer that is armed and
+ * cancelled each time. */
+struct timed_echo {
+    struct rill_task task;
+    struct rill_tcp peer;
+    struct rill_borrow chunk;
+    struct rill_timeout timeout;
+};
+
+static int64_t silence_max_ns;
+
+static enum rill_poll timed_echo_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct timed_echo *echo = rill_container_of(self, struct timed_echo, task.future);
+
+    RILL_BEGIN();
+    total.connections++;
+    for (;;) {
+        RILL_AWAIT(rill_timeout(&echo->timeout, silence_max_ns,
+                                rill_tcp_recv_borrowed(&echo->peer, &echo->chunk)));
+        if (echo->timeout.result <= 0)
+            break;
+        total.messages++;
+        total.bytes += (uint64_t)echo->chunk.result;
+        RILL_AWAIT(rill_tcp_send_borrowed(&echo->peer, &echo->chunk));
+        if (echo->chunk.result < 0)
+            break;
+    }
+    rill_borrow_give_back(&echo->chunk);
+    if (echo->chunk.result < 0 && echo->timeout.result != -ETIMEDOUT)
+        total.errors++;
+    RILL_AWAIT(rill_tcp_close(&echo->peer));
+    RILL_END();
+}
+
 /* ---- the program, which ends as docs/guide/shutdown.md describes ---- */
 
 struct program {
@@ -62,6 +99,7 @@ struct program {
     struct rill_future *futures[LISTENERS_MAX + 1]; /* the servers, then the signals */
     const char *urls[LISTENERS_MAX];
     unsigned count;
+    struct rill_service service;
     int64_t first; /* the index of the future that ended first */
 };
 
@@ -74,8 +112,7 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     RILL_BEGIN();
     rill_any_init(&program->any, program->futures, program->count + 1);
     for (unsigned i = 0; i < program->count; i++)
-        program->futures[i] = rill_serve(&program->servers[i], program->urls[i],
-                                         RILL_SERVICE(struct echo, peer, echo_poll));
+        program->futures[i] = rill_serve(&program->servers[i], program->urls[i], program->service);
     program->futures[program->count] = rill_signals_next(&program->signals);
     RILL_AWAIT(rill_any_next(&program->any));
     program->first = program->any.result;
@@ -89,13 +126,15 @@ static const char *reason(const struct rill_server *server)
 {
     switch (server->result) {
     case -EADDRINUSE:
-        return "the port is taken by another program (port 0 picks a free one)";
+        return "the port is taken by another program (port 0 picks a free one), or a unix "
+               "socket's file exists";
     case -EACCES:
         return "the port needs privilege (those from 1024 on do not)";
     case -EADDRNOTAVAIL:
         return "the address is none of this machine's";
     case -ENOENT:
-        return "the kernel does not have this congestion control";
+        return "the kernel does not have this congestion control, or there is no directory of "
+               "that name";
     default:
         return strerror((int)-server->result);
     }
@@ -156,13 +195,8 @@ static void check_urls(const struct cli *cli, const struct program *program)
         struct rill_address address;
         const char *why = NULL;
 
-        if (rill_url_parse(&url, program->urls[i], &why) == 0) {
-            if (strcmp(url.scheme, "tcp") != 0)
-                why = "the scheme is not known; want tcp://host:port";
-            else if (rill_address_parse(&address, url.host, url.port) < 0)
-                why = "the host is not a numeric address; want tcp://127.0.0.1:7000, or "
-                      "tcp://[::]:7000 for all of this machine's";
-        }
+        if (rill_url_parse(&url, program->urls[i], &why) == 0)
+            (void)rill_url_address(&url, &address, &why);
         if (why)
             cli_fail(cli, "%s: %s", program->urls[i], why);
     }
@@ -201,7 +235,7 @@ int main(int argc, char **argv)
     int64_t grace_ns = 2 * RILL_SECOND, spin_ns = 50 * RILL_MICROSECOND;
     int64_t buffer_count = 4096, buffer_size = 16 * 1024;
     int wait_policy = RILL_WAIT_SLEEP;
-    bool json = false;
+    bool json = false, broadcast = false;
     const struct cli_option options[] = {
         CLI_CHOICE('w', "wait", &wait_policy, wait_words, "what to do when there is nothing to do"),
         CLI_DURATION(0, "spin", &spin_ns, 1, RILL_SECOND, "how long adaptive waiting looks out"),
@@ -211,12 +245,17 @@ int main(int argc, char **argv)
                     "shared receive buffers, at most, a power of two"),
         CLI_SIZE(0, "buffer-size", &buffer_size, 64, 1 << 20, "the size of each"),
         CLI_STRING(0, "congestion", &congestion, "NAME", "congestion control, such as cubic"),
+        CLI_DURATION(0, "timeout", &silence_max_ns, 0, 86400 * RILL_SECOND,
+                     "close a connection that is silent for so long, 0 never"),
+        CLI_FLAG(0, "broadcast", &broadcast,
+                 "send what one connection sends to all connections of all URLs"),
         CLI_FLAG('j', "json", &json, "print statistics at the end as one JSON object"),
         CLI_END,
     };
     const struct cli_positional positionals[] = {
         CLI_MANY("URL", program.urls, 1, LISTENERS_MAX, &program.count,
-                 "where to listen, such as tcp://127.0.0.1:7000; port 0 picks a free one"),
+                 "where to listen, such as tcp://127.0.0.1:7000 (port 0 picks a free one) or "
+                 "unix:///run/echo.sock"),
         CLI_POSITIONAL_END,
     };
     const struct cli cli = {
@@ -228,6 +267,8 @@ int main(int argc, char **argv)
     int error, status;
 
     cli_parse(&cli, argc, argv);
+    if (broadcast && silence_max_ns > 0)
+        cli_fail(&cli, "--broadcast and --timeout: want one of them");
     check_urls(&cli, &program);
     raise_descriptor_limit();
 
@@ -248,7 +289,12 @@ int main(int argc, char **argv)
         program.servers[i].options.nodelay = true;
         program.servers[i].options.congestion = congestion;
     }
+    program.service = broadcast            ? room_open()
+                      : silence_max_ns > 0 ? RILL_SERVICE(struct timed_echo, peer, timed_echo_poll)
+                                           : RILL_SERVICE(struct echo, peer, echo_poll);
     status = run(runtime, &program, grace_ns, json);
+    if (broadcast)
+        room_close();
     rill_runtime_destroy(runtime);
     return status;
 }

@@ -7,13 +7,13 @@
 #include <string.h>
 
 enum {
-    PERIOD = 65521,          /* of the pattern: a prime, so that no size divides it */
-    CHUNK_MAX = 1024 * 1024, /* sent at once */
+    PERIOD = 65521, /* of the pattern: a prime, so that no size divides it */
+    STRIDE = 7919,  /* between the beginnings of two connections */
 };
 
-/* Byte i of a connection's stream is pattern[(seed + i) % PERIOD]; it is laid out
- * far enough beyond the period that any part to be sent is in one piece. */
-static unsigned char pattern[PERIOD + CHUNK_MAX];
+/* Byte i of a connection's stream is pattern[(index * STRIDE + i) % PERIOD]; it is laid
+ * out far enough beyond the period that any part to be sent is in one piece. */
+static unsigned char pattern[PERIOD + EXCHANGE_CHUNK_MAX];
 
 void exchange_make_pattern(void)
 {
@@ -29,19 +29,52 @@ void exchange_make_pattern(void)
     }
 }
 
-static const unsigned char *pattern_at(const struct exchange *exchange, uint64_t position)
+const void *exchange_bytes(uint64_t index, uint64_t position)
 {
-    return pattern + (exchange->seed + position) % PERIOD;
+    return pattern + (index * STRIDE + position) % PERIOD;
 }
 
-/* Bytes that may be sent now: those of requests not sent yet that fit the depth. */
-static uint64_t sendable(struct exchange *exchange)
+int exchange_check(const void *data, uint64_t index, uint64_t position, uint64_t size)
+{
+    const unsigned char *bytes = data;
+
+    while (size > 0) {
+        uint64_t part = size < EXCHANGE_CHUNK_MAX ? size : EXCHANGE_CHUNK_MAX;
+
+        if (memcmp(bytes, exchange_bytes(index, position), part) != 0)
+            return -EBADMSG;
+        position += part;
+        bytes += part;
+        size -= part;
+    }
+    return 0;
+}
+
+/* Requests that may have begun by now. */
+static uint64_t startable(const struct exchange *exchange)
 {
     const struct load *load = exchange->load;
+    uint64_t fitting = exchange->finished + load->depth, due;
 
-    if (!load->stopping) {
-        for (; exchange->started < exchange->finished + load->depth; exchange->started++)
-            exchange->times_ns[exchange->started % load->depth] = rill_now();
+    if (load->broadcast)
+        return exchange->index == 0 ? load->deliveries / load->connections + 1 : 0;
+    if (load->pace.interval_ns == 0)
+        return fitting;
+    due = pace_due_on(&load->pace, exchange->index);
+    return due < fitting ? due : fitting;
+}
+
+/* Bytes that may be sent now: those of requests that may begin and are not sent. */
+static uint64_t sendable(struct exchange *exchange)
+{
+    struct load *load = exchange->load;
+
+    for (; !load->stopping && exchange->started < startable(exchange); exchange->started++) {
+        exchange->times_ns[exchange->started % load->depth] =
+            load->pace.interval_ns > 0
+                ? pace_time_ns(&load->pace, exchange->index, exchange->started)
+                : rill_now();
+        load->messages++;
     }
     return exchange->started * load->size - exchange->sent;
 }
@@ -57,8 +90,8 @@ static int64_t drive_send(struct exchange *exchange, struct rill_task *task)
 
         if (size == 0)
             return false;
-        rill_tcp_send_lasting(exchange->peer, send, pattern_at(exchange, exchange->sent),
-                              size < CHUNK_MAX ? size : CHUNK_MAX);
+        rill_tcp_send_lasting(exchange->peer, send, exchange_bytes(exchange->index, exchange->sent),
+                              size < EXCHANGE_CHUNK_MAX ? size : EXCHANGE_CHUNK_MAX);
         exchange->sending = true;
     }
     if (send->future.poll(&send->future, task) == RILL_PENDING)
@@ -70,21 +103,27 @@ static int64_t drive_send(struct exchange *exchange, struct rill_task *task)
     return true;
 }
 
+/* The sender waits for the last of those who receive. */
+static void deliver(struct load *load)
+{
+    load->deliveries++;
+    if (load->deliveries % load->connections == 0 && load->sender)
+        rill_task_wake(load->sender);
+}
+
 /* Takes account of size bytes that came back. Returns 0 or -EBADMSG. */
-static int64_t check(struct exchange *exchange, const unsigned char *data, uint64_t size)
+static int64_t check(struct exchange *exchange, const void *data, uint64_t size)
 {
     struct load *load = exchange->load;
+    uint64_t stream = load->broadcast ? 0 : exchange->index;
+    int error = exchange_check(data, stream, exchange->received, size);
 
-    while (size > 0) {
-        uint64_t part = size < CHUNK_MAX ? size : CHUNK_MAX;
-
-        if (memcmp(data, pattern_at(exchange, exchange->received), part) != 0)
-            return -EBADMSG;
-        exchange->received += part;
-        data += part;
-        size -= part;
-    }
+    if (error)
+        return error;
+    exchange->received += size;
     for (; (exchange->finished + 1) * load->size <= exchange->received; exchange->finished++) {
+        if (load->broadcast)
+            deliver(load);
         if (!load->measuring)
             continue;
         load->requests++;
@@ -136,14 +175,20 @@ static enum rill_poll finish(struct exchange *exchange, struct rill_task *task, 
 static enum rill_poll exchange_poll(struct rill_future *self, struct rill_task *task)
 {
     struct exchange *exchange = rill_container_of(self, struct exchange, future);
+    struct load *load = exchange->load;
 
+    if (load->pace.interval_ns > 0)
+        load->pace.tasks[exchange->index] = task;
+    if (exchange->index == 0)
+        load->sender = task;
     for (;;) {
         int64_t sent = drive_send(exchange, task);
         int64_t received = sent < 0 ? sent : drive_receive(exchange, task);
 
         if (received < 0)
             return finish(exchange, task, received);
-        if (exchange->load->stopping && exchange->finished == exchange->started)
+        if (load->stopping &&
+            exchange->finished == (load->broadcast ? load->messages : exchange->started))
             return finish(exchange, task, 0);
         if (!sent && !received)
             return RILL_PENDING;
@@ -151,7 +196,7 @@ static enum rill_poll exchange_poll(struct rill_future *self, struct rill_task *
 }
 
 struct rill_future *exchange_run(struct exchange *exchange, struct load *load,
-                                 struct rill_tcp *peer, uint64_t seed, int64_t *times_ns)
+                                 struct rill_tcp *peer, uint64_t index, int64_t *times_ns)
 {
     static const struct rill_place name = {"exchange", NULL, 0};
 
@@ -160,7 +205,7 @@ struct rill_future *exchange_run(struct exchange *exchange, struct load *load,
     exchange->future.place = &name;
     exchange->load = load;
     exchange->peer = peer;
-    exchange->seed = seed;
+    exchange->index = index;
     exchange->times_ns = times_ns;
     return &exchange->future;
 }

@@ -140,6 +140,38 @@ static void spawn_many(void)
     spawn_with(BATCH);
 }
 
+/* ---- await ---- */
+
+static enum rill_poll ready_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_RETURN(1);
+    RILL_END();
+}
+
+struct awaiter {
+    struct rill_future future, child;
+    int64_t left;
+};
+
+static enum rill_poll awaiter_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct awaiter *awaiter = rill_container_of(self, struct awaiter, future);
+
+    RILL_BEGIN();
+    while (awaiter->left-- > 0)
+        RILL_AWAIT(rill_future_init(&awaiter->child, ready_poll));
+    RILL_END();
+}
+
+static void await_ready(void)
+{
+    static struct awaiter awaiter;
+
+    awaiter.left = micro.count;
+    rill_block_on(micro.runtime, rill_future_init(&awaiter.future, awaiter_poll));
+}
+
 /* ---- wake ---- */
 
 struct waiter {
@@ -350,6 +382,13 @@ struct result {
 static struct result results[32];
 static int result_count;
 static int64_t rounds = 11;
+static const char *only; /* the key of the one to measure, or NULL: all of them */
+static int64_t only_count;
+
+static bool is_wanted(const char *key)
+{
+    return !only || strcmp(only, key) == 0;
+}
 
 static void add(const char *key, const char *text, const char *unit, double *values, int64_t count)
 {
@@ -364,6 +403,10 @@ static void measure(const char *key, const char *text, int64_t count, void (*run
 {
     double values[ROUNDS_MAX];
 
+    if (!is_wanted(key))
+        return;
+    if (only_count > 0)
+        count = only_count;
     micro.count = count;
     run();
     for (int64_t i = 0; i < rounds; i++) {
@@ -379,6 +422,7 @@ static void measure_all(void)
 {
     double values[ROUNDS_MAX];
 
+    measure("await", "await a future that is ready", 1000000, await_ready);
     measure("yield", "yield, 1000 tasks: a poll each", 1000000, yield_many);
     measure("yield_alone", "yield, 1 task: a whole turn of the loop each", 1000000, yield_alone);
     measure("spawn_join", "spawn and join, 1000 at a time", 1000000, spawn_many);
@@ -388,17 +432,22 @@ static void measure_all(void)
     measure("mpsc", "channel of 256: send and receive, a message", 1000000, mpsc);
     measure("channel_switch", "channels of 1: a message, a task switch", 1000000, channel_switch);
     measure("timer_0", "timer: arm and cancel, no others armed", 1000000, arm_and_cancel);
-    crowd_arm(100000);
+    if (is_wanted("timer_100k"))
+        crowd_arm(100000);
     measure("timer_100k", "timer: arm and cancel, 100,000 armed", 1000000, arm_and_cancel);
-    crowd_arm(CROWD_MAX);
+    if (is_wanted("timer_1m"))
+        crowd_arm(CROWD_MAX);
     measure("timer_1m", "timer: arm and cancel, 1,000,000 armed", 1000000, arm_and_cancel);
     crowd_disarm();
-    for (int64_t i = 0; i < rounds; i++)
+    for (int64_t i = 0; i < rounds && is_wanted("timer_fire"); i++)
         values[i] = fire_cost(100000);
-    add("timer_fire", "timer: fire, 100,000 within 10 s", "ns", values, rounds);
+    if (is_wanted("timer_fire"))
+        add("timer_fire", "timer: fire, 100,000 within 10 s", "ns", values, rounds);
     measure("sleep", "a task that sleeps: spawn, arm, fire, end", 100000, sleep_and_fire);
-    values[0] = sleeping_task_bytes(CROWD_MAX);
-    add("sleeping_task", "a sleeping task, of 1,000,000", "bytes", values, 1);
+    if (is_wanted("sleeping_task")) {
+        values[0] = sleeping_task_bytes(CROWD_MAX);
+        add("sleeping_task", "a sleeping task, of 1,000,000", "bytes", values, 1);
+    }
 }
 
 static void print_json(void)
@@ -433,6 +482,9 @@ int main(int argc, char **argv)
     int error;
     const struct cli_option options[] = {
         CLI_INTEGER('r', "rounds", &rounds, 1, ROUNDS_MAX, "rounds of each measurement"),
+        CLI_STRING(0, "only", &only, "KEY", "the one to measure, by its key in the JSON object"),
+        CLI_INTEGER(0, "count", &only_count, 0, 100000,
+                    "operations in a round, with --only; 0 as many as usual"),
         CLI_FLAG('j', "json", &json, "print the result as one JSON object"),
         CLI_END,
     };
@@ -443,6 +495,8 @@ int main(int argc, char **argv)
     };
 
     cli_parse(&cli, argc, argv);
+    if (only_count > 0 && !only)
+        cli_fail(&cli, "--count: want --only too: each measurement has its own count");
     error = rill_runtime_create(&micro.runtime, NULL);
     if (error) {
         fprintf(stderr, "rill-micro: %s\n", rill_runtime_explain(error));
@@ -453,6 +507,9 @@ int main(int argc, char **argv)
     sleepers = calloc(100000, sizeof *sleepers);
     if (crowd && sleepers) {
         measure_all();
+        if (result_count == 0)
+            cli_fail(&cli, "--only %s: there is no such measurement, --json shows their keys",
+                     only);
         if (json)
             print_json();
         else

@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ping.c - rill-ping: loads an echo server, checks every byte, and measures. */
+#include "bench/ping.h"
 #include "bench/cli.h"
-#include "bench/exchange.h"
-#include "bench/json.h"
 #include "bench/wait_policy.h"
-#include "io/runtime.h"
-#include "io/signals.h"
-#include "net/connect.h"
 #include "net/socket_options.h"
-#include "net/url.h"
-#include "runtime/select.h"
-#include "runtime/sleep.h"
-#include "runtime/timeout.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -26,42 +18,23 @@ enum { IN_FLIGHT_MAX = 1 << 30 };
 static const int64_t connect_limit_ns = 10 * RILL_SECOND;
 static const int64_t finish_limit_ns = 2 * RILL_SECOND;
 
-struct client {
-    struct rill_task task;
-    struct rill_tcp peer;
-    struct rill_join join;
-    struct exchange exchange;
-    struct ping *ping;
-};
-
-struct ping {
-    struct rill_future future;
-
-    /* what is asked for */
-    const char *text;
-    struct rill_url url;
-    int64_t connections, seconds_ns, warmup_ns;
-    const char *congestion;
-    bool idle, progress, interrupted;
-
-    /* the run */
-    struct load load;
-    struct client *clients;
-    int64_t *times_ns; /* depth entries for each client */
-    int64_t connected, next, begin_ns, end_ns;
-    uint64_t errors; /* connections that broke */
-    int64_t first_error;
-    const char *phase; /* "cannot connect" or the like, with a result < 0 */
-    struct rill_connect connect;
-    struct rill_timeout timeout;
-    struct rill_interval second;
-    struct rill_sleep sleep;
-    struct rill_signals signals;
-    struct rill_future *choices[2];
-    struct rill_select select;
-};
+/* Nothing tells when a server has taken the last of the connections that will hear what
+ * one of them says; who is taken later would wait for ever for what came before. */
+static const int64_t gathering_ns = 500 * RILL_MILLISECOND;
 
 /* ---- a connection ---- */
+
+/* What the client does until the end of the run: its first field is the result. */
+static struct rill_future *client_run(struct client *client)
+{
+    struct ping *ping = client->ping;
+    uint64_t index = (uint64_t)(client - ping->clients);
+
+    if (ping->churn)
+        return churn_run(&client->churn, &ping->load, &ping->url, ping->congestion, index);
+    return exchange_run(&client->exchange, &ping->load, &client->peer, index,
+                        &ping->times_ns[ping->load.broadcast ? 0 : index * ping->load.depth]);
+}
 
 static enum rill_poll client_poll(struct rill_future *self, struct rill_task *task)
 {
@@ -69,21 +42,17 @@ static enum rill_poll client_poll(struct rill_future *self, struct rill_task *ta
     struct ping *ping = client->ping;
 
     RILL_BEGIN();
-    RILL_AWAIT(exchange_run(&client->exchange, &ping->load, &client->peer,
-                            (uint64_t)(client - ping->clients) * 7919,
-                            &ping->times_ns[(client - ping->clients) * ping->load.depth]));
-    if (client->exchange.result < 0 && client->exchange.result != -ECANCELED) {
-        if (ping->errors++ == 0)
-            ping->first_error = client->exchange.result;
-    }
+    RILL_AWAIT(client_run(client));
+    self->result = ping->churn ? client->churn.result : client->exchange.result;
+    if (self->result < 0 && self->result != -ECANCELED && ping->errors++ == 0)
+        ping->first_error = self->result;
     RILL_AWAIT(rill_tcp_close(&client->peer));
-    RILL_RETURN(client->exchange.result);
+    RILL_RETURN(self->result);
     RILL_END();
 }
 
-static void client_start(struct ping *ping, struct client *client)
+static void client_connected(struct ping *ping, struct client *client)
 {
-    client->ping = ping;
     (void)rill_socket_set_nodelay(client->peer.fd, true);
     if (ping->congestion)
         (void)rill_socket_set_congestion(client->peer.fd, ping->congestion);
@@ -98,25 +67,30 @@ static enum rill_poll connect_all_poll(struct rill_future *self, struct rill_tas
     struct ping *ping = rill_container_of(self, struct ping, future);
 
     RILL_BEGIN();
+    if (ping->churn) /* they connect by themselves */
+        RILL_RETURN(0);
     for (ping->next = 0; ping->next < ping->connections; ping->next++) {
-        RILL_AWAIT(rill_timeout(&ping->timeout, connect_limit_ns,
-                                rill_tcp_connect(&ping->clients[ping->next].peer, &ping->connect,
-                                                 ping->url.host, ping->url.port)));
+        RILL_AWAIT(rill_timeout(
+            &ping->timeout, connect_limit_ns,
+            rill_tcp_connect_url(&ping->clients[ping->next].peer, &ping->connect, &ping->url)));
         if (ping->timeout.result < 0) {
             ping->phase = "cannot connect";
             RILL_RETURN(ping->timeout.result);
         }
-        client_start(ping, &ping->clients[ping->next]);
+        client_connected(ping, &ping->clients[ping->next]);
     }
+    if (ping->load.broadcast)
+        RILL_AWAIT(rill_sleep(&ping->sleep, gathering_ns));
     RILL_END();
 }
 
-static void print_progress(const struct ping *ping)
+/* For who measures the server meanwhile. */
+static void mark(const struct ping *ping, const char *word)
 {
-    fprintf(stderr, "\r%3.0f s  %" PRIu64 " requests, p50 %.1f us, p99 %.1f us   ",
-            (double)(rill_now() - ping->begin_ns) / RILL_SECOND, ping->load.requests,
-            (double)histogram_percentile(&ping->load.latency, 50) / 1e3,
-            (double)histogram_percentile(&ping->load.latency, 99) / 1e3);
+    if (ping->marks) {
+        puts(word);
+        fflush(stdout);
+    }
 }
 
 /* Waits for the end of the measurement, showing progress every second. */
@@ -129,6 +103,7 @@ static enum rill_poll measure_poll(struct rill_future *self, struct rill_task *t
     histogram_reset(&ping->load.latency);
     ping->load.measuring = true;
     ping->begin_ns = rill_now();
+    mark(ping, "measuring");
     rill_interval_init(&ping->second, RILL_SECOND);
     while (rill_now() < ping->begin_ns + ping->seconds_ns && ping->errors == 0) {
         if (ping->second.next_ns > ping->begin_ns + ping->seconds_ns)
@@ -137,12 +112,13 @@ static enum rill_poll measure_poll(struct rill_future *self, struct rill_task *t
         if (ping->second.sleep.result < 0)
             break;
         if (ping->progress)
-            print_progress(ping);
+            ping_print_progress(ping);
     }
     if (ping->progress)
         fputc('\n', stderr);
     ping->load.measuring = false;
     ping->end_ns = rill_now();
+    mark(ping, "measured");
     RILL_END();
 }
 
@@ -152,7 +128,9 @@ static enum rill_poll finish_poll(struct rill_future *self, struct rill_task *ta
     struct ping *ping = rill_container_of(self, struct ping, future);
 
     RILL_BEGIN();
-    for (ping->next = 0; ping->next < ping->connected; ping->next++) {
+    if (ping->load.pace.task.state != RILL_TASK_NEW)
+        RILL_AWAIT(rill_task_join(&ping->pacing, &ping->load.pace.task));
+    for (ping->next = 0; ping->next < ping->connections; ping->next++) {
         if (ping->clients[ping->next].task.state == RILL_TASK_NEW)
             RILL_AWAIT(rill_tcp_close(&ping->clients[ping->next].peer));
         else
@@ -168,13 +146,27 @@ static void start_clients(struct ping *ping)
 {
     if (ping->idle)
         return;
-    for (int64_t i = 0; i < ping->connected; i++)
+    for (int64_t i = 0; i < ping->connections; i++)
         rill_task_spawn(&ping->clients[i].task, client_poll);
+    if (ping->rate > 0)
+        pace_start(&ping->load.pace);
+}
+
+/* Lets the clients finish what they have begun. Those that wait for nothing but the
+ * next request have to be told. */
+static void stop_clients(struct ping *ping)
+{
+    ping->load.stopping = true;
+    for (int64_t i = 0; i < ping->connections; i++)
+        if (ping->clients[i].task.state != RILL_TASK_NEW)
+            rill_task_wake(&ping->clients[i].task);
+    if (ping->load.pace.task.state != RILL_TASK_NEW)
+        rill_task_cancel(&ping->load.pace.task);
 }
 
 static void cancel_clients(struct ping *ping)
 {
-    for (int64_t i = 0; i < ping->connected; i++)
+    for (int64_t i = 0; i < ping->connections; i++)
         if (ping->clients[i].task.state != RILL_TASK_NEW)
             rill_task_cancel(&ping->clients[i].task);
 }
@@ -218,7 +210,7 @@ static int64_t run(struct rill_runtime *runtime, struct ping *ping)
         start_clients(ping);
         run_phase(runtime, ping, measure_poll);
     }
-    ping->load.stopping = true;
+    stop_clients(ping);
     rill_block_on(runtime, rill_timeout(&limit, finish_limit_ns,
                                         rill_future_init(&ping->future, finish_poll)));
     if (limit.result == -ETIMEDOUT) { /* answers that do not come are not waited for */
@@ -233,91 +225,6 @@ static int64_t run(struct rill_runtime *runtime, struct ping *ping)
         error = -ETIMEDOUT;
     }
     return error;
-}
-
-/* ---- the report ---- */
-
-static double microseconds(uint64_t ns)
-{
-    return (double)ns / 1e3;
-}
-
-static double per_second(const struct ping *ping, double amount)
-{
-    int64_t ns = ping->end_ns - ping->begin_ns;
-
-    return ns > 0 ? amount * RILL_SECOND / (double)ns : 0;
-}
-
-/* Bytes that went to the server and came back, each counted once, in 10^6. */
-static double megabytes(const struct ping *ping)
-{
-    return (double)ping->load.requests * ping->load.size / 1e6;
-}
-
-static void print_json(const struct rill_runtime *runtime, const struct ping *ping)
-{
-    const struct histogram *latency = &ping->load.latency;
-    struct json json;
-
-    json_begin(&json, stdout);
-    json_string(&json, "url", ping->text);
-    json_integer(&json, "connections", ping->connections);
-    json_unsigned(&json, "size", ping->load.size);
-    json_unsigned(&json, "depth", ping->load.depth);
-    json_double(&json, "seconds", (double)(ping->end_ns - ping->begin_ns) / RILL_SECOND, 3);
-    json_unsigned(&json, "requests", ping->load.requests);
-    json_unsigned(&json, "errors", ping->errors);
-    json_double(&json, "requests_per_second", per_second(ping, (double)ping->load.requests), 0);
-    json_double(&json, "megabytes_per_second", per_second(ping, megabytes(ping)), 2);
-    json_open_object(&json, "latency_us");
-    json_double(&json, "min", microseconds(histogram_min(latency)), 1);
-    json_double(&json, "mean", histogram_mean(latency) / 1e3, 1);
-    json_double(&json, "p50", microseconds(histogram_percentile(latency, 50)), 1);
-    json_double(&json, "p90", microseconds(histogram_percentile(latency, 90)), 1);
-    json_double(&json, "p99", microseconds(histogram_percentile(latency, 99)), 1);
-    json_double(&json, "p999", microseconds(histogram_percentile(latency, 99.9)), 1);
-    json_double(&json, "max", microseconds(histogram_max(latency)), 1);
-    json_close(&json);
-    json_unsigned(&json, "enters", runtime->reactor.stats.enters);
-    json_end(&json);
-}
-
-static void print_report(const struct ping *ping)
-{
-    const struct histogram *latency = &ping->load.latency;
-
-    printf("%s: %" PRId64 " connections, %" PRIu32 " bytes, %" PRIu32 " in flight on each\n",
-           ping->text, ping->connections, ping->load.size, ping->load.depth);
-    if (ping->idle)
-        return;
-    printf("  %.0f requests/s, %.2f MB/s, every byte checked\n",
-           per_second(ping, (double)ping->load.requests), per_second(ping, megabytes(ping)));
-    printf("  latency p50 %.1f us, p90 %.1f us, p99 %.1f us, p99.9 %.1f us, max %.1f us\n",
-           microseconds(histogram_percentile(latency, 50)),
-           microseconds(histogram_percentile(latency, 90)),
-           microseconds(histogram_percentile(latency, 99)),
-           microseconds(histogram_percentile(latency, 99.9)), microseconds(histogram_max(latency)));
-}
-
-static const char *reason(int64_t error)
-{
-    switch (error) {
-    case -ECONNREFUSED:
-        return "connection refused: no server listens there";
-    case -ENOENT:
-        return "there is no host of that name";
-    case -EMFILE:
-        return "too many open files: raise the limit (ulimit -n) or ask for fewer connections";
-    case -EBADMSG:
-        return "a byte came back that was not sent";
-    case -ETIMEDOUT:
-        return "the time is over";
-    case -EADDRNOTAVAIL:
-        return "no local port is left: use several addresses of the server";
-    default:
-        return strerror((int)-error);
-    }
 }
 
 static void raise_descriptor_limit(void)
@@ -341,14 +248,44 @@ static int run_and_report(struct rill_runtime *runtime, struct ping *ping, bool 
         rill_signals_close(&ping->signals);
     }
     if (error && !ping->interrupted) {
-        fprintf(stderr, "rill-ping: %s: %s: %s\n", ping->text, ping->phase, reason(error));
+        fprintf(stderr, "rill-ping: %s: %s: %s\n", ping->text, ping->phase, ping_reason(error));
         return 1;
     }
     if (json)
-        print_json(runtime, ping);
+        ping_print_json(runtime, ping);
     else
-        print_report(ping);
+        ping_print_report(ping);
     return 0;
+}
+
+/* What each kind of load can not be combined with. */
+static void check_mode(const struct cli *cli, const struct ping *ping, int64_t size, int64_t depth)
+{
+    if (ping->idle + ping->churn + ping->load.broadcast > 1)
+        cli_fail(cli, "--idle, --churn and --broadcast: want one of them");
+    if (ping->rate > 0 && (ping->idle || ping->churn || ping->load.broadcast))
+        cli_fail(cli, "--rate: it goes with none of --idle, --churn and --broadcast");
+    if (ping->churn && (depth > 1 || size > EXCHANGE_CHUNK_MAX))
+        cli_fail(cli, "--churn: want --depth 1 and a --size of at most 1m: a connection has one "
+                      "request");
+    if (ping->load.broadcast && depth > 1)
+        cli_fail(cli, "--broadcast: want --depth 1: the next message is sent when all have the "
+                      "last");
+}
+
+/* Memory for all connections. Returns false without. */
+static bool allocate(struct ping *ping)
+{
+    size_t connections = (size_t)ping->connections;
+
+    ping->clients = calloc(connections, sizeof *ping->clients);
+    ping->times_ns = calloc(connections * ping->load.depth, sizeof *ping->times_ns);
+    ping->load.pace.tasks = calloc(connections, sizeof *ping->load.pace.tasks);
+    if (!ping->clients || !ping->times_ns || !ping->load.pace.tasks)
+        return false;
+    for (size_t i = 0; i < connections; i++)
+        ping->clients[i].ping = ping;
+    return true;
 }
 
 int main(int argc, char **argv)
@@ -371,12 +308,22 @@ int main(int argc, char **argv)
                      "how long to run before measuring"),
         CLI_CHOICE('w', "wait", &wait_policy, wait_words, "what to do when there is nothing to do"),
         CLI_STRING(0, "congestion", &ping.congestion, "NAME", "congestion control, such as cubic"),
+        CLI_INTEGER('r', "rate", &ping.rate, 0, 100000000,
+                    "send so many requests a second on all connections together, answered or "
+                    "not; a latency counts from the moment at which a request was due"),
+        CLI_FLAG(0, "churn", &ping.churn,
+                 "open a connection for each request and close it after the answer"),
+        CLI_FLAG(0, "broadcast", &ping.load.broadcast,
+                 "send on one connection and receive on all, from a server that broadcasts"),
         CLI_FLAG(0, "idle", &ping.idle, "open the connections and send nothing"),
+        CLI_FLAG(0, "marks", &ping.marks,
+                 "print a line when measuring begins and when it has ended"),
         CLI_FLAG('j', "json", &json, "print the result as one JSON object"),
         CLI_END,
     };
     const struct cli_positional positionals[] = {
-        CLI_ONE("URL", &ping.text, "the server, such as tcp://127.0.0.1:7000"),
+        CLI_ONE("URL", &ping.text,
+                "the server, such as tcp://127.0.0.1:7000 or unix:///run/echo.sock"),
         CLI_POSITIONAL_END,
     };
     const struct cli cli = {
@@ -389,9 +336,10 @@ int main(int argc, char **argv)
     cli_parse(&cli, argc, argv);
     if (rill_url_parse(&ping.url, ping.text, &why) < 0)
         cli_fail(&cli, "%s: %s", ping.text, why);
-    if (strcmp(ping.url.scheme, "tcp") != 0)
-        cli_fail(&cli, "%s: the scheme %s is not known; want tcp://host:port", ping.text,
-                 ping.url.scheme);
+    if (strcmp(ping.url.scheme, "tcp") != 0 && strcmp(ping.url.scheme, "unix") != 0)
+        cli_fail(&cli, "%s: the scheme %s is not known; want tcp://host:port or unix:///path",
+                 ping.text, ping.url.scheme);
+    check_mode(&cli, &ping, size, depth);
     if (size * depth > IN_FLIGHT_MAX)
         cli_fail(&cli,
                  "--size %" PRId64 " with --depth %" PRId64
@@ -399,14 +347,15 @@ int main(int argc, char **argv)
                  size, depth);
     ping.load.size = (uint32_t)size;
     ping.load.depth = (uint32_t)depth;
+    ping.load.connections = (uint64_t)ping.connections;
+    ping.load.pace.connections = (uint64_t)ping.connections;
+    ping.load.pace.interval_ns = ping.rate > 0 ? (double)RILL_SECOND / (double)ping.rate : 0;
     ping.progress = !json && isatty(STDERR_FILENO);
     histogram_reset(&ping.load.latency);
     exchange_make_pattern();
     raise_descriptor_limit();
 
-    ping.clients = calloc((size_t)ping.connections, sizeof *ping.clients);
-    ping.times_ns = calloc((size_t)(ping.connections * depth), sizeof *ping.times_ns);
-    if (!ping.clients || !ping.times_ns) {
+    if (!allocate(&ping)) {
         fprintf(stderr,
                 "rill-ping: no memory for %" PRId64 " connections with %" PRId64
                 " requests in flight\n",
@@ -423,6 +372,7 @@ int main(int argc, char **argv)
     rill_runtime_destroy(runtime);
 
 free_all:
+    free(ping.load.pace.tasks);
     free(ping.times_ns);
     free(ping.clients);
     return status;

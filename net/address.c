@@ -64,12 +64,38 @@ int rill_address_parse(struct rill_address *address, const char *host, uint16_t 
     return error;
 }
 
+int rill_address_set_path(struct rill_address *address, const char *path)
+{
+    size_t length = strlen(path);
+
+    memset(address, 0, sizeof *address);
+    if (length == 0)
+        return -EINVAL;
+    if (length >= sizeof address->local.sun_path)
+        return -ENAMETOOLONG;
+    address->local.sun_family = AF_UNIX;
+    memcpy(address->local.sun_path, path, length + 1);
+    address->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+    return 0;
+}
+
+/* The kernel may leave out the zero behind a path. */
+static void format_path(const struct rill_address *address, char *text)
+{
+    size_t before = offsetof(struct sockaddr_un, sun_path);
+    size_t length = address->size > before ? address->size - before : 0;
+
+    snprintf(text, RILL_ADDRESS_TEXT_MAX, "%.*s", (int)length, address->local.sun_path);
+}
+
 char *rill_address_format(const struct rill_address *address, char *text)
 {
     char host[INET6_ADDRSTRLEN] = "?";
     unsigned port = rill_address_port(address);
 
-    if (address->any.sa_family == AF_INET6) {
+    if (address->any.sa_family == AF_UNIX) {
+        format_path(address, text);
+    } else if (address->any.sa_family == AF_INET6) {
         inet_ntop(AF_INET6, &address->ip6.sin6_addr, host, sizeof host);
         if (address->ip6.sin6_scope_id)
             snprintf(text, RILL_ADDRESS_TEXT_MAX, "[%s%%%u]:%u", host, address->ip6.sin6_scope_id,
@@ -83,13 +109,14 @@ char *rill_address_format(const struct rill_address *address, char *text)
     return text;
 }
 
-/* The port lies at the same place in both kinds of address. */
+/* The port lies at the same place in both kinds of address that have one. */
 uint16_t rill_address_port(const struct rill_address *address)
 {
-    return ntohs(address->ip4.sin_port);
+    return address->any.sa_family == AF_UNIX ? 0 : ntohs(address->ip4.sin_port);
 }
 
 void rill_address_set_port(struct rill_address *address, uint16_t port)
 {
-    address->ip4.sin_port = htons(port);
+    if (address->any.sa_family != AF_UNIX)
+        address->ip4.sin_port = htons(port);
 }

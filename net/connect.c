@@ -5,6 +5,7 @@
 #include "runtime/task.h"
 
 #include <errno.h>
+#include <string.h>
 
 static const struct rill_place name_connect = {"connect", NULL, 0};
 
@@ -84,4 +85,26 @@ struct rill_future *rill_tcp_connect_address(struct rill_tcp *tcp, struct rill_c
     connect->resolve.addresses[0] = *address;
     connect->count = 1;
     return future;
+}
+
+/* Ready at once, with the result that it was given. */
+static enum rill_poll refused_poll(struct rill_future *self, struct rill_task *task)
+{
+    (void)self;
+    (void)task;
+    return RILL_READY;
+}
+
+struct rill_future *rill_tcp_connect_url(struct rill_tcp *tcp, struct rill_connect *connect,
+                                         const struct rill_url *url)
+{
+    struct rill_address address;
+
+    if (strcmp(url->scheme, "tcp") == 0)
+        return rill_tcp_connect(tcp, connect, url->host, url->port);
+    if (strcmp(url->scheme, "unix") == 0 && rill_address_set_path(&address, url->path) == 0)
+        return rill_tcp_connect_address(tcp, connect, &address);
+    rill_future_init(&connect->future, refused_poll);
+    connect->result = -EINVAL;
+    return &connect->future;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* connect.h - opens a connection to an address, or to a name and all its addresses.
+/* connect.h - opens a connection to an address, a URL, or a name and all its addresses.
  *
  *     RILL_AWAIT(rill_tcp_connect(&client->peer, &client->connect, "example.net", 7000));
  *     if (client->connect.result < 0)
@@ -10,12 +10,13 @@
 
 #include "net/resolve.h"
 #include "net/tcp.h"
+#include "net/url.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Large (1 KiB) and of use only until it is ready: a client that keeps many
+/* Large (2 KiB) and of use only until it is ready: a client that keeps many
  * connections can share one between connections that it opens in turn. */
 struct rill_connect {
     union {
@@ -39,6 +40,12 @@ struct rill_connect {
  * tcp are borrowed. */
 struct rill_future *rill_tcp_connect(struct rill_tcp *tcp, struct rill_connect *connect,
                                      const char *host, uint16_t port);
+
+/* The same to where a URL points: the host of a tcp URL, or the path of a unix URL,
+ * for which there are also -ENOENT (no such file) and -EACCES. -EINVAL for another
+ * scheme. url is borrowed. */
+struct rill_future *rill_tcp_connect_url(struct rill_tcp *tcp, struct rill_connect *connect,
+                                         const struct rill_url *url);
 
 /* The same to one address, which is copied. */
 struct rill_future *rill_tcp_connect_address(struct rill_tcp *tcp, struct rill_connect *connect,

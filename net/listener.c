@@ -7,6 +7,7 @@
 #include "runtime/panic.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 enum { BACKLOG = 4096 };
@@ -25,6 +26,8 @@ static int configure(int fd, const struct rill_address *address,
 
     if (!error && address->any.sa_family == AF_INET6)
         error = kernel->ops->setsockopt(kernel, fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
+    if (address->any.sa_family == AF_UNIX)
+        return error;
     if (!error && options->reuseport)
         error = rill_socket_set_reuseport(fd, true);
     if (!error && options->nodelay)
@@ -60,6 +63,7 @@ int rill_listener_open(struct rill_listener *listener, const struct rill_address
     memset(listener, 0, sizeof *listener);
     listener->fd = fd;
     listener->is_open = true;
+    listener->address = *address;
     rill_fd_queue_init(&listener->held);
     rill_list_init(&listener->waiters);
     return 0;
@@ -69,7 +73,7 @@ int rill_listener_address(const struct rill_listener *listener, struct rill_addr
 {
     struct rill_kernel *kernel = rill_reactor_here()->kernel;
 
-    address->size = sizeof address->ip6;
+    address->size = sizeof address->local; /* the largest */
     return kernel->ops->getsockname(kernel, listener->fd, &address->any, &address->size);
 }
 
@@ -222,6 +226,17 @@ static struct rill_future *withdraw(struct rill_listener *listener)
     return &listener->op.future;
 }
 
+/* Clients find a unix socket by its file, so that goes before the socket does. */
+static struct rill_future *remove_file(struct rill_listener *listener)
+{
+    static const struct rill_place name = {"remove the file of a unix socket", NULL, 0};
+
+    rill_op_prepare(&listener->op, &name, IORING_OP_UNLINKAT, AT_FDCWD,
+                    listener->address.local.sun_path, 0, 0);
+    listener->op.kind = RILL_OP_SHIELDED;
+    return &listener->op.future;
+}
+
 static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_listener *listener = rill_container_of(self, struct rill_listener, future);
@@ -234,6 +249,8 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     while (listener->held.count > 0)
         RILL_AWAIT(rill_op_close(&listener->op,
                                  rill_fd_queue_pop(&rill_reactor_here()->fds, &listener->held)));
+    if (listener->address.any.sa_family == AF_UNIX)
+        RILL_AWAIT(remove_file(listener));
     RILL_AWAIT(rill_op_close(&listener->op, listener->fd));
     listener->is_open = false;
     RILL_RETURN(listener->op.result);

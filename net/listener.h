@@ -33,6 +33,7 @@ struct rill_listen_options {
     bool ip6_only;          /* an IPv6 socket does not take IPv4 connections */
     bool nodelay;           /* connections send small messages at once (TCP_NODELAY) */
     const char *congestion; /* connections' congestion control (TCP_CONGESTION) [the system's] */
+    /* A unix socket has none of the last four: they are passed over. */
 };
 
 /* Invariant: op is in the kernel while armed; held counts accepted connections
@@ -47,7 +48,9 @@ struct rill_listener {
     uint64_t shortages; /* times that accepting paused for want of a descriptor */
 
     /* private */
-    struct rill_op op;         /* the multishot accept, then closing */
+    struct rill_op op; /* the multishot accept, then closing */
+    struct rill_address
+        address; /* as it was opened; the path of a unix socket is removed at the end */
     struct rill_fd_queue held; /* accepted, in order */
     struct rill_link waiters;  /* of rill_accept.queue, first in first out */
     int error;                 /* that ended the accept for good, or 0 */
@@ -56,8 +59,10 @@ struct rill_listener {
 };
 
 /* Opens a socket that listens at address; port 0 picks a free one (see
- * rill_listener_address). options may be NULL. It does not wait. Returns 0 or
- * -errno: -EADDRINUSE when the port is taken, -EACCES for a port that needs
+ * rill_listener_address). A unix socket makes a file at its path, which closing
+ * removes; what is there already is left alone. options may be NULL. It does not
+ * wait. Returns 0 or -errno: -EADDRINUSE when the port is taken or the file exists,
+ * -ENOENT for a path in no directory, -EACCES for a port that needs
  * privilege, -EADDRNOTAVAIL for an address that is not this machine's, -EMFILE,
  * -ENOENT for a congestion control that the kernel does not have. */
 int rill_listener_open(struct rill_listener *listener, const struct rill_address *address,
@@ -86,8 +91,8 @@ struct rill_accept {
 struct rill_future *rill_tcp_accept(struct rill_listener *listener, struct rill_accept *accept);
 
 /* Stops listening: withdraws the accept, closes the connections that nobody took,
- * then the socket. No accept may be waiting. It can not be cancelled; a listener that
- * is closed already, or was never open, is closed with 0. */
+ * then removes a unix socket's file and closes the socket. No accept may be waiting. It can not be
+ * cancelled; a listener that is closed already, or was never open, is closed with 0. */
 struct rill_future *rill_listener_close(struct rill_listener *listener);
 
 #ifdef __cplusplus

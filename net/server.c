@@ -5,7 +5,6 @@
 #include "runtime/panic.h"
 
 #include <errno.h>
-#include <string.h>
 
 static const int64_t memory_pause_ns = 10 * RILL_MILLISECOND;
 
@@ -17,20 +16,15 @@ static int server_listen(struct rill_server *server)
 
     if (error)
         return error;
-    if (strcmp(server->url.scheme, "tcp") != 0) {
-        server->why = "a server knows the scheme tcp only; want tcp://host:port";
-        return -EINVAL;
-    }
-    if (rill_address_parse(&address, server->url.host, server->url.port) < 0) {
-        server->why = "a server listens at a numeric address; want tcp://127.0.0.1:7000, or "
-                      "tcp://[::]:7000 for all of this machine's";
-        return -EINVAL;
-    }
+    error = rill_url_address(&server->url, &address, &server->why);
+    if (error)
+        return error;
     error = rill_listener_open(&server->listener, &address, &server->options);
     if (error)
         return error;
     if (server->announce && rill_listener_address(&server->listener, &address) == 0) {
-        fprintf(server->announce, "listening on tcp://%s\n", rill_address_format(&address, text));
+        fprintf(server->announce, "listening on %s://%s\n", server->url.scheme,
+                rill_address_format(&address, text));
         fflush(server->announce);
     }
     return 0;

@@ -49,7 +49,7 @@ struct rill_server {
     void *connection; /* accepted, and waiting for memory until its task is spawned */
 };
 
-/* Listens at url, "tcp://host:port" with a numeric host, and for each connection
+/* Listens at url, "tcp://host:port" with a numeric host or "unix:///path", and for each connection
  * spawns a detached task of the service: a zeroed block of its size, with the
  * connection adopted. The task closes the connection and then ends. Serves until
  * it is cancelled, then closes the listener; the connections go on. Borrows the

@@ -323,7 +323,7 @@ int rill_tcp_local_address(const struct rill_tcp *tcp, struct rill_address *addr
 {
     struct rill_kernel *kernel = rill_reactor_here()->kernel;
 
-    address->size = sizeof address->ip6;
+    address->size = sizeof address->local; /* the largest */
     return kernel->ops->getsockname(kernel, tcp->fd, &address->any, &address->size);
 }
 
@@ -331,6 +331,6 @@ int rill_tcp_peer_address(const struct rill_tcp *tcp, struct rill_address *addre
 {
     struct rill_kernel *kernel = rill_reactor_here()->kernel;
 
-    address->size = sizeof address->ip6;
+    address->size = sizeof address->local; /* the largest */
     return kernel->ops->getpeername(kernel, tcp->fd, &address->any, &address->size);
 }

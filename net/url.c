@@ -56,6 +56,23 @@ static int parse_port(struct rill_url *url, const char *text)
     return 0;
 }
 
+/* Any path but one that would break a log line. */
+static int parse_path(struct rill_url *url, const char *path, const char **why)
+{
+    size_t length = strlen(path);
+
+    if (length == 0)
+        return fail(why, "the path is missing; want unix:///path/of/the/socket");
+    if (length >= sizeof url->path)
+        return fail(why, "the path is longer than 107 characters, which is all that a unix socket "
+                         "may have");
+    for (const char *byte = path; *byte; byte++)
+        if (iscntrl((unsigned char)*byte))
+            return fail(why, "the path has a control character");
+    memcpy(url->path, path, length + 1);
+    return 0;
+}
+
 int rill_url_parse(struct rill_url *url, const char *text, const char **why)
 {
     const char *colon = strstr(text, "://");
@@ -65,6 +82,8 @@ int rill_url_parse(struct rill_url *url, const char *text, const char **why)
     if (!colon || parse_scheme(url, text, colon) < 0)
         return fail(why, "it does not begin with a scheme; want scheme://host:port, such as "
                          "tcp://127.0.0.1:7000");
+    if (strcmp(url->scheme, "unix") == 0)
+        return parse_path(url, colon + 3, why);
     host = colon + 3;
     if (*host == '[') {
         host++;
@@ -89,5 +108,18 @@ int rill_url_parse(struct rill_url *url, const char *text, const char **why)
         return fail(why, "the host has a character that no host has; want scheme://host:port");
     if (parse_port(url, port) < 0)
         return fail(why, "the port is not a number from 0 to 65535");
+    return 0;
+}
+
+int rill_url_address(const struct rill_url *url, struct rill_address *address, const char **why)
+{
+    if (strcmp(url->scheme, "unix") == 0)
+        return rill_address_set_path(address, url->path);
+    if (strcmp(url->scheme, "tcp") != 0)
+        return fail(why,
+                    "the scheme is neither tcp nor unix; want tcp://host:port or unix:///path");
+    if (rill_address_parse(address, url->host, url->port) < 0)
+        return fail(why, "the host is not a numeric address; want tcp://127.0.0.1:7000, or "
+                         "tcp://[::]:7000 for all of this machine's");
     return 0;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* url.h - where to listen or connect: "tcp://host:port". */
+/* url.h - where to listen or connect: "tcp://host:port" or "unix:///path". */
 #ifndef RILL_NET_URL_H
 #define RILL_NET_URL_H
+
+#include "net/address.h"
 
 #include <stdint.h>
 
@@ -12,17 +14,25 @@ extern "C" {
 enum {
     RILL_URL_SCHEME_MAX = 16, /* with the zero behind it */
     RILL_URL_HOST_MAX = 254,  /* 253 characters of a DNS name (RFC 1035) and a zero */
+    RILL_URL_PATH_MAX = 108,  /* 107 characters, as unix(7) allows, and a zero */
 };
 
 struct rill_url {
     char scheme[RILL_URL_SCHEME_MAX]; /* in lower case */
     char host[RILL_URL_HOST_MAX];     /* a name or an address, without brackets */
     uint16_t port;
+    char path[RILL_URL_PATH_MAX]; /* of a unix URL, which has no host and no port */
 };
 
-/* Reads "scheme://host:port"; an IPv6 address stands in brackets. Returns 0, or
- * -EINVAL with a sentence in *why that says what is wrong and what would be right. */
+/* Reads "scheme://host:port", where an IPv6 address stands in brackets, or
+ * "unix://path", whose path is relative to the working directory unless it begins
+ * with a slash ("unix:///run/echo.sock"). Returns 0, or -EINVAL with a sentence in
+ * *why that says what is wrong and what would be right. */
 int rill_url_parse(struct rill_url *url, const char *text, const char **why);
+
+/* Makes the address of a tcp URL with a numeric host, or of a unix URL. Returns 0,
+ * or -EINVAL with a sentence in *why as above. */
+int rill_url_address(const struct rill_url *url, struct rill_address *address, const char **why);
 
 #ifdef __cplusplus
 }

@@ -149,6 +149,7 @@ START_TEST(URLs_are_taken_apart)
         {"tcp://[fe80::1%eth0]:1", "tcp", "fe80::1%eth0", 1},
         {"ucx2://h:00080", "ucx2", "h", 80},
         {"abcdefghijklmno://h:1", "abcdefghijklmno", "h", 1},
+        {"unix:///run/echo:1.sock", "unix", "", 0},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -163,6 +164,67 @@ START_TEST(URLs_are_taken_apart)
 }
 END_TEST
 
+START_TEST(a_unix_URL_has_a_path_and_an_address)
+{
+    static const char *const paths[] = {"/", "/run/echo.sock", "echo.sock", "a b:c[d]?#",
+                                        "\xc3\xa4"};
+    char text[RILL_ADDRESS_TEXT_MAX], url_text[120];
+    struct rill_address address;
+    const char *why = NULL;
+    struct rill_url url;
+
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        snprintf(url_text, sizeof url_text, "%s://%s", i % 2 ? "UNIX" : "unix", paths[i]);
+        ck_assert_int_eq(rill_url_parse(&url, url_text, &why), 0);
+        ck_assert_str_eq(url.path, paths[i]);
+        ck_assert_int_eq(rill_url_address(&url, &address, &why), 0);
+        ck_assert_int_eq(address.any.sa_family, AF_UNIX);
+        ck_assert_str_eq(rill_address_format(&address, text), paths[i]);
+    }
+}
+END_TEST
+
+START_TEST(a_path_may_have_107_characters_and_no_more)
+{
+    char path[120], url_text[140], text[RILL_ADDRESS_TEXT_MAX];
+    struct rill_address address;
+    const char *why = NULL;
+    struct rill_url url;
+
+    for (size_t size = 105; size < 112; size++) {
+        memset(path, 'p', size);
+        path[size] = '\0';
+        snprintf(url_text, sizeof url_text, "unix://%s", path);
+        ck_assert_int_eq(rill_url_parse(&url, url_text, &why), size <= 107 ? 0 : -EINVAL);
+        ck_assert_int_eq(rill_address_set_path(&address, path), size <= 107 ? 0 : -ENAMETOOLONG);
+        if (size <= 107)
+            ck_assert_str_eq(rill_address_format(&address, text), path);
+        else
+            ck_assert_ptr_nonnull(strstr(why, "107"));
+    }
+    ck_assert_int_eq(rill_address_set_path(&address, ""), -EINVAL);
+}
+END_TEST
+
+START_TEST(a_URL_has_a_numeric_address_or_a_sentence_that_says_why_not)
+{
+    struct rill_address address;
+    const char *why = NULL;
+    struct rill_url url;
+
+    ck_assert_int_eq(rill_url_parse(&url, "tcp://[::1]:80", &why), 0);
+    ck_assert_int_eq(rill_url_address(&url, &address, &why), 0);
+    ck_assert_int_eq(address.any.sa_family, AF_INET6);
+    ck_assert_uint_eq(rill_address_port(&address), 80);
+    ck_assert_int_eq(rill_url_parse(&url, "tcp://localhost:80", &why), 0);
+    ck_assert_int_eq(rill_url_address(&url, &address, &why), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(why, "numeric address"));
+    ck_assert_int_eq(rill_url_parse(&url, "ftp://127.0.0.1:80", &why), 0);
+    ck_assert_int_eq(rill_url_address(&url, &address, &why), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(why, "scheme"));
+}
+END_TEST
+
 START_TEST(each_mistake_in_a_URL_has_its_sentence)
 {
     static const struct {
@@ -174,6 +236,8 @@ START_TEST(each_mistake_in_a_URL_has_its_sentence)
         {"tcp:/h:1", "scheme"},
         {"t c p://h:1", "scheme"},
         {"abcdefghijklmnop://h:1", "scheme"},
+        {"unix://", "path is missing"},
+        {"unix:///a\nb", "control character"},
         {"tcp://", "port is missing"},
         {"tcp://h", "port is missing"},
         {"tcp://:7000", "host is missing"},
@@ -280,6 +344,9 @@ int main(void)
         {a_zone_is_an_interface_by_name_and_is_read_as_it_is_written, IN_SIMULATED},
         {the_longest_address_fits_into_its_text, IN_SIMULATED},
         {URLs_are_taken_apart, IN_SIMULATED},
+        {a_unix_URL_has_a_path_and_an_address, IN_SIMULATED},
+        {a_path_may_have_107_characters_and_no_more, IN_SIMULATED},
+        {a_URL_has_a_numeric_address_or_a_sentence_that_says_why_not, IN_SIMULATED},
         {each_mistake_in_a_URL_has_its_sentence, IN_SIMULATED},
         {a_host_may_have_253_characters_and_no_more, IN_SIMULATED},
         {random_text_is_taken_or_refused_with_a_sentence, IN_SIMULATED},

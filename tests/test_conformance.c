@@ -264,6 +264,43 @@ static void readiness(void)
     NOTE(rill_tcp_close(&one));
 }
 
+static void unix_sockets(void)
+{
+    static struct rill_connect connect;
+    struct rill_listener listener;
+    struct rill_accept accept;
+    struct rill_address address;
+    struct rill_file file = {0};
+    char path[80], text[RILL_ADDRESS_TEXT_MAX];
+
+    if (!fixture.sim)
+        ck_assert_ptr_nonnull(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/socket", fixture.sim ? "" : directory);
+    ck_assert_int_eq(rill_address_set_path(&address, path), 0);
+    NOTE(rill_tcp_connect_address(&one, &connect, &address));
+    note("listen", rill_listener_open(&listener, &address, NULL));
+    note("nodelay", rill_socket_set_nodelay(listener.fd, true));
+    NOTE(rill_file_open(&file, path, O_RDWR, 0));
+    NOTE(rill_tcp_connect_address(&one, &connect, &address));
+    note("accepted", await(rill_tcp_accept(&listener, &accept)) >= 0);
+    rill_tcp_adopt(&other, (int)accept.result);
+    note("own address", rill_tcp_local_address(&one, &address));
+    note("without a path", *rill_address_format(&address, text) == '\0');
+    note("peer address", rill_tcp_peer_address(&one, &address));
+    note("the path", strcmp(rill_address_format(&address, text), path));
+    NOTE(rill_tcp_send_all(&one, &send_op, "abc", 3));
+    NOTE(rill_tcp_finish_sending(&one, &send_op));
+    NOTE(rill_tcp_recv_exactly(&other, &op, buffer, 9));
+    NOTE(rill_tcp_close(&one));
+    NOTE(rill_tcp_send_all(&other, &send_op, "xyz", 3));
+    NOTE(rill_tcp_close(&other));
+    NOTE(rill_listener_close(&listener));
+    ck_assert_int_eq(rill_address_set_path(&address, path), 0);
+    NOTE(rill_tcp_connect_address(&one, &connect, &address));
+    if (!fixture.sim)
+        rmdir(directory);
+}
+
 static void races(void)
 {
     struct rill_future *choices[2];
@@ -304,6 +341,7 @@ static const struct script {
     {"files", files},
     {"bad descriptors", bad_descriptors},
     {"readiness", readiness},
+    {"unix sockets", unix_sockets},
     {"races", races},
 };
 

@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -117,6 +118,129 @@ START_TEST(idle_connections_are_opened_and_send_nothing)
     ck_assert_double_eq(json_number(statistics, "connections"), 100);
     ck_assert_double_eq(json_number(statistics, "messages"), 0);
     ck_assert_double_eq(json_number(statistics, "errors"), 0);
+}
+END_TEST
+
+/* A rate far below what any machine can do: all requests are due in time, and sent. */
+START_TEST(an_open_loop_sends_as_many_requests_as_are_due)
+{
+    const char *const rates[] = {"20", "2000"};
+    double expected = _i ? 2000 * 0.5 : 20 * 0.5;
+
+    ECHO_SERVER_START(&server);
+    url_of(server.port, url);
+    PROCESS_START(&ping, "bin/rill-ping", "-j", "-c", "7", "--rate", rates[_i], "-t", "500ms", url);
+    expect_result();
+    ck_assert_double_le(json_number(ping.out.text, "requests"), expected * 1.5 + 2);
+    if (!UNDER_ASAN)
+        ck_assert_double_ge(json_number(ping.out.text, "requests"), expected * 0.5);
+    ck_assert_double_ge(json_number(ping.out.text, "unsent"), 0);
+    echo_server_stop(&server);
+}
+END_TEST
+
+/* It asks for more than there can be: what was not sent is told, and the latencies
+ * count from when it was due, so they grow with the time. */
+START_TEST(an_overloaded_open_loop_hides_nothing)
+{
+    ECHO_SERVER_START(&server);
+    url_of(server.port, url);
+    PROCESS_START(&ping, "bin/rill-ping", "-j", "-c", "2", "--rate", "10000000", "-t", "300ms",
+                  url);
+    expect_result();
+    ck_assert_double_gt(json_number(ping.out.text, "unsent"), 0);
+    ck_assert_double_gt(json_number(ping.out.text, "latency_us.max"), 100e3);
+    echo_server_stop(&server);
+}
+END_TEST
+
+START_TEST(churn_opens_and_ends_a_connection_for_each_request)
+{
+    const char *statistics;
+    double requests;
+
+    ECHO_SERVER_START(&server);
+    url_of(server.port, url);
+    PROCESS_START(&ping, "bin/rill-ping", "-j", "--churn", "-c", "5", "-s", _i ? "100k" : "64",
+                  "-t", "300ms", url);
+    expect_result();
+    requests = json_number(ping.out.text, "requests");
+    ck_assert_double_gt(requests, 0);
+    statistics = echo_server_stop(&server);
+    ck_assert_double_ge(json_number(statistics, "connections"), requests);
+    ck_assert_double_eq(json_number(statistics, "errors"), 0);
+}
+END_TEST
+
+START_TEST(a_broadcast_reaches_all_connections)
+{
+    ECHO_SERVER_START(&server, "--broadcast");
+    url_of(server.port, url);
+    PROCESS_START(&ping, "bin/rill-ping", "-j", "--broadcast", "-c", "20", "-s", _i ? "5000" : "64",
+                  "-t", "300ms", url);
+    expect_result();
+    ck_assert_double_ge(json_number(ping.out.text, "requests"), 20);
+    echo_server_stop(&server);
+}
+END_TEST
+
+START_TEST(requests_within_their_time_limit_are_echoed_and_a_silent_connection_is_closed)
+{
+    ECHO_SERVER_START(&server, "--timeout", _i ? "100ms" : "10s");
+    url_of(server.port, url);
+    if (_i) {
+        PROCESS_START(&ping, "bin/rill-ping", "-j", "--rate", "1", "-c", "2", "-t", "30s", url);
+        expect_failure("a connection broke: ");
+    } else {
+        PROCESS_START(&ping, "bin/rill-ping", "-j", "-c", "3", "-d", "2", "-t", "200ms", url);
+        expect_result();
+        ck_assert_double_gt(json_number(ping.out.text, "requests"), 0);
+    }
+    echo_server_stop(&server);
+}
+END_TEST
+
+START_TEST(a_unix_socket_is_measured_like_TCP)
+{
+    char directory[] = "/tmp/rill-ping-XXXXXX", path[64];
+    struct process echo;
+
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    snprintf(path, sizeof path, "unix://%s/socket", directory);
+    PROCESS_START(&echo, "bin/rill-echo", path);
+    process_line(&echo, "listening on unix://", 0);
+    if (_i)
+        PROCESS_START(&ping, "bin/rill-ping", "-j", "-c", "4", "-t", "200ms", path);
+    else
+        PROCESS_START(&ping, "bin/rill-ping", "-j", "-c", "4", "-t", "200ms", "--churn", path);
+    expect_result();
+    ck_assert_double_gt(json_number(ping.out.text, "requests"), 0);
+    process_signal(&echo, SIGTERM);
+    ck_assert_int_eq(process_wait(&echo), 0);
+    ck_assert_int_eq(rmdir(directory), 0); /* the socket's file is gone */
+}
+END_TEST
+
+START_TEST(kinds_of_load_that_exclude_each_other_are_refused)
+{
+    static const struct {
+        const char *options[4], *says;
+    } cases[] = {
+        {{"--churn", "--idle"}, "want one of them"},
+        {{"--churn", "--broadcast"}, "want one of them"},
+        {{"--rate=5", "--churn"}, "--rate: it goes with none of"},
+        {{"--rate=5", "--idle"}, "--rate: it goes with none of"},
+        {{"--churn", "--depth=2"}, "--churn: want --depth 1"},
+        {{"--churn", "--size=2m"}, "--churn: want --depth 1"},
+        {{"--broadcast", "--depth=2"}, "--broadcast: want --depth 1"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        PROCESS_START(&ping, "bin/rill-ping", "tcp://127.0.0.1:1", cases[i].options[0],
+                      cases[i].options[1]);
+        ck_assert_int_eq(process_wait(&ping), 2);
+        ck_assert_msg(strstr(ping.err.text, cases[i].says) != NULL, "%s", ping.err.text);
+    }
 }
 END_TEST
 
@@ -239,6 +363,13 @@ int main(void)
         {every_wait_policy_works_on_both_sides, 3},
         {the_report_for_people_says_how_many_and_how_fast, 1},
         {idle_connections_are_opened_and_send_nothing, 1},
+        {an_open_loop_sends_as_many_requests_as_are_due, 2},
+        {an_overloaded_open_loop_hides_nothing, 1},
+        {churn_opens_and_ends_a_connection_for_each_request, 2},
+        {a_broadcast_reaches_all_connections, 2},
+        {requests_within_their_time_limit_are_echoed_and_a_silent_connection_is_closed, 2},
+        {a_unix_socket_is_measured_like_TCP, 2},
+        {kinds_of_load_that_exclude_each_other_are_refused, 1},
         {an_interrupt_ends_it_early_with_a_report, 2},
         {an_interrupt_ends_a_connect_that_hangs, 1},
         {a_port_at_which_nobody_listens_is_a_refused_connection, 1},

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures rill and its peers: see docs/benchmarks.md. Usually called by make.
+
+    python3 bench/harness run            rill beside its peers, into --output
+    python3 bench/harness counts         what can be counted, into --output
+    python3 bench/harness check-counts   fail where a count has grown since --kept
+    python3 bench/harness keep-counts    take the counts of now as --kept
+    python3 bench/harness publish        the last report, dated, into --docs
+"""
+import argparse
+import os
+import resource
+import sys
+import time
+
+import compare
+import counts
+import files
+import machine
+import micro
+import plots
+import publish
+import rdma
+import report
+import servers
+
+FULL = {"rounds": 5, "echo_s": 430, "files_s": 55, "micro_rounds": 5}
+QUICK = {"rounds": 1, "echo_s": 30, "files_s": 7, "micro_rounds": 1}
+
+
+def run(arguments):
+    begin = time.monotonic()
+    sizes = QUICK if arguments.quick else FULL
+    placement = machine.Placement.choose()
+    os.sched_setaffinity(0, {placement.load})  # we too keep off the server's processor
+    os.makedirs(arguments.output, exist_ok=True)
+    facts = machine.facts()
+    comparison = compare.Comparison(arguments.build, placement, arguments.rounds or sizes["rounds"],
+                                    arguments.seconds or sizes["echo_s"], arguments.quick)
+    comparison.run()
+    micros = micro.run(arguments.build, placement, sizes["micro_rounds"], arguments.quick)
+    reads = files.Files(arguments.build, arguments.output, placement,
+                        arguments.rounds or sizes["rounds"], sizes["files_s"])
+    notes = [f"{name} is not built: skipped" for name in comparison.missing]
+    notes += comparison.failures + reads.failures + rdma.notes()
+    notes += plots.draw_all(arguments.output, comparison, micros)
+    report.write(arguments.output, facts, comparison, micros, reads, notes)
+    with open(f"{arguments.output}/report.txt", encoding="utf-8") as file:
+        print(file.read().split("\n\nCommand lines")[0])
+    print(f"\n{time.monotonic() - begin:.0f} s; {arguments.output}/report.txt, .csv, .json, "
+          "and pictures")
+    return 1 if comparison.failures else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="bench/harness")
+    parser.add_argument("command", choices=["run", "counts", "check-counts", "keep-counts",
+                                            "publish"])
+    parser.add_argument("--build", default="build", help="where the programs are")
+    parser.add_argument("--output", default="build/bench", help="where reports go")
+    parser.add_argument("--kept", default="bench/counts.json", help="the counts to compare with")
+    parser.add_argument("--docs", default="docs/benchmarks", help="where dated copies go")
+    parser.add_argument("--quick", action="store_true", help="a minute instead of ten")
+    parser.add_argument("--rounds", type=int, help="rounds of each workload")
+    parser.add_argument("--seconds", type=float, help="the time for all echo workloads together")
+    arguments = parser.parse_args()
+
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    try:
+        if arguments.command == "run":
+            return run(arguments)
+        if arguments.command == "publish":
+            print(publish.publish(arguments.output, arguments.docs))
+            return 0
+        return counts.main(arguments)
+    except servers.Failed as failure:
+        print(f"bench: {failure}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""compare.py - runs all servers under all workloads, in turns, within a budget of time."""
+import sys
+import time
+
+import load
+import samples
+import servers
+import workloads
+
+OVERHEAD_S = 0.35  # of a run: start, connections, warm-up, end
+SECONDS_MIN, SECONDS_MAX = 0.2, 3.0
+REPEATS_SHARE = 0.2  # of all runs: so many may be repeated because they were disturbed
+REFERENCE = "rill"  # what the others are set beside
+
+
+def show(text):
+    if sys.stderr.isatty():
+        print(f"\r{text:<78}", end="", file=sys.stderr, flush=True)
+
+
+class Comparison:
+    """All runs, their samples and what went wrong."""
+
+    def __init__(self, build, placement, rounds, budget_s, quick=False):
+        self.build = build
+        self.placement = placement
+        self.rounds = rounds
+        self.servers, self.missing = servers.available(build)
+        self.workloads = [workload for workload in workloads.WORKLOADS
+                          if workload.quick or not quick]
+        runs = rounds * sum(workloads.takes_part(server, workload)
+                            for workload in self.workloads for server in self.servers)
+        repeats = 0 if quick else REPEATS_SHARE
+        self.seconds = min(SECONDS_MAX,
+                           max(SECONDS_MIN, budget_s / (runs * (1 + repeats)) - OVERHEAD_S))
+        self.end = time.monotonic() + budget_s
+        self.repeats_left = int(runs * repeats)
+        self.repeated = 0
+        self.samples = {}  # by workload's key and server's name: a list, one for each round
+        self.commands = {}  # likewise: of the server and of the load
+        self.failures = []  # sentences
+        self.rates = {}  # of open loops, by workload's key
+
+    def one(self, server, workload, rate):
+        """A run, and again while others disturb it and there is time and patience left."""
+        while True:
+            sample, *commands = load.run(server, self.build, workload, self.seconds,
+                                         self.placement, rate)
+            self.commands[workload.key, server.name] = commands
+            patience = self.repeats_left > 0 and time.monotonic() < self.end
+            if not sample.disturbed or not patience:
+                return sample
+            self.repeats_left -= 1
+            self.repeated += 1
+
+    def rate_of(self, workload):
+        """The same for all, so that latencies can be compared: a share of what the slowest
+        of those answers that serve many connections in one thread."""
+        if not workload.rate_share:
+            return 0
+        saturations = [
+            self.column(workloads.SATURATION, server.name, "requests_per_second").median
+            for server in self.servers
+            if server.is_loop and (workloads.SATURATION, server.name) in self.samples]
+        return int(min(saturations) * workload.rate_share) if saturations else 0
+
+    def is_overloaded(self, workload, name):
+        """Whether it could not send one in a hundred requests in time."""
+        due = self.rates[workload.key] * (self.seconds + load.WARMUP_S)
+        return bool(due) and self.column(workload.key, name, "unsent").median > due / 100
+
+    def run(self):
+        for workload in self.workloads:
+            rate = self.rates[workload.key] = self.rate_of(workload)
+            taking_part = [server for server in self.servers
+                           if workloads.takes_part(server, workload)]
+            for round_number in range(self.rounds):
+                for server in list(taking_part):
+                    show(f"{workload.title}: round {round_number + 1} of {self.rounds}, "
+                         f"{server.name}")
+                    try:
+                        sample = self.one(server, workload, rate)
+                    except servers.Failed as failure:
+                        self.failures.append(f"{workload.title}: {failure}")
+                        self.samples.pop((workload.key, server.name), None)
+                        taking_part.remove(server)
+                        continue
+                    self.samples.setdefault((workload.key, server.name), []).append(sample)
+        show("")
+
+    def of(self, key):
+        """The names of the servers that have results of a workload, in the usual order."""
+        return [server.name for server in self.servers if (key, server.name) in self.samples]
+
+    def values(self, key, name, figure):
+        get = figure if callable(figure) else lambda sample: getattr(sample, figure)
+        return [get(sample) for sample in self.samples[key, name]]
+
+    def column(self, key, name, figure):
+        return samples.Column(self.values(key, name, figure))
+
+    def ratio(self, key, name, figure):
+        """The reference's figure divided by that of the server, or None for itself."""
+        if name == REFERENCE or (key, REFERENCE) not in self.samples:
+            return None
+        return samples.Ratio(self.values(key, REFERENCE, figure), self.values(key, name, figure))
+
+    @property
+    def disturbed(self):
+        return sum(sample.disturbed for runs in self.samples.values() for sample in runs)
+
+    @property
+    def runs(self):
+        return sum(len(runs) for runs in self.samples.values())
+
+    def as_dict(self):
+        result = []
+        for workload in self.workloads:
+            for name in self.of(workload.key):
+                entry = {"workload": workload.key, "title": workload.title, "server": name,
+                         "connections": workload.connections, "size": workload.size,
+                         "depth": workload.depth, "rate": self.rates[workload.key] or None,
+                         "server_command": self.commands[workload.key, name][0],
+                         "load_command": self.commands[workload.key, name][1]}
+                for figure in ("requests_per_second", "cpu_ns_per_request",
+                               "switches_per_request", "server_busy", "load_busy", "unsent",
+                               "others_share"):
+                    entry[figure] = self.column(workload.key, name, figure).as_dict()
+                for percentile in ("p50", "p90", "p99", "p999", "max"):
+                    entry[f"{percentile}_us"] = self.column(
+                        workload.key, name, lambda sample: sample.latency_us[percentile]).as_dict()
+                for figure in ("requests_per_second", "cpu_ns_per_request"):
+                    ratio = self.ratio(workload.key, name, figure)
+                    if ratio:
+                        entry[f"{REFERENCE}_by_this_{figure}"] = ratio.as_dict()
+                result.append(entry)
+        return result

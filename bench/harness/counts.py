@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""counts.py - what can be counted instead of timed, so that noise does not matter.
+
+Most counts are slopes: the same is done for a short and for a longer time, and the
+difference of the counts is divided by the difference of the work, so that the beginning and
+the end of a program drop out.
+"""
+import dataclasses
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+
+import load
+import machine
+import report
+import servers
+import workloads
+
+GROWTH_MAX = 1.05  # a count may be so much above the one that is kept
+STEPS = 20000  # of a short run under valgrind; a longer one has twice as many
+IDLE_CONNECTIONS = 5000
+
+
+@dataclasses.dataclass
+class Count:
+    key: str
+    value: float
+    unit: str
+    slack: float = 0  # what it may differ by in any case: rounding, not growth
+    checked: bool = True  # repeats well enough for check-counts
+
+
+def has(tool):
+    return shutil.which(tool) is not None
+
+
+# ---- instructions ----
+
+INSTRUCTIONS = {
+    "await": "an await of a future that is ready",
+    "yield": "a yield, among 1,000 tasks",
+    "switch": "waking another task and waiting",
+    "spawn_join": "spawning and joining a task",
+    "oneshot": "a oneshot",
+    "mpsc": "a message through a channel",
+    "timer_0": "arming and cancelling a timer",
+}
+
+
+def callgrind(*options):
+    return ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *options]
+
+
+def collected(text):
+    match = re.search(r"Collected : (\d+)", text)
+    if not match:
+        raise servers.Failed(f"valgrind counted nothing: {text.strip()[-200:]}")
+    return int(match.group(1))
+
+
+def instructions_of_steps(build):
+    def run(key, steps):
+        result = subprocess.run(
+            callgrind(f"{build}/bin/rill-micro", "--rounds", "1", "--only", key,
+                      "--count", str(steps)),
+            capture_output=True, text=True, check=False)
+        return collected(result.stderr)
+
+    for key, what in INSTRUCTIONS.items():
+        repetitions = 2  # a round, and the one before that does not count
+        difference = run(key, 2 * STEPS) - run(key, STEPS)
+        yield Count(f"instructions: {what}", difference / (repetitions * STEPS), "instructions",
+                    slack=0.5)
+
+
+def echo_totals(build, seconds, placement, workload, prefix, environment=None):
+    """Runs rill-echo within another program for a while. Returns what that program wrote,
+    and the number of messages."""
+    server = next(server for server in servers.SERVERS if server.name == "rill")
+    running = servers.Running(server, build, "tcp", (*workload.server_options, "--json"),
+                              placement.server, prefix=prefix, environment=environment)
+    with running:
+        ping(build, running.url, workload, seconds, placement)
+        pid = child_of(running.pid) if prefix[0] == "strace" else running.pid
+        os.kill(pid, 15)
+        output = running.process.stdout.read()
+        running.process.wait(servers.START_LIMIT_S)
+        running.errors.seek(0)
+        return running.errors.read(), json.loads(output)["messages"]
+
+
+def child_of(pid):
+    return int(machine.read(f"/proc/{pid}/task/{pid}/children").split()[0])
+
+
+def ping(build, url, workload, seconds, placement):
+    result = subprocess.run(
+        [part for part in load.ping_command(build, url, workload, seconds, warmup_s=0)
+         if part != "--marks"],
+        capture_output=True, text=True, check=False, preexec_fn=servers.pinned(placement.load))
+    if result.returncode:
+        raise servers.Failed(result.stderr.strip())
+    return json.loads(result.stdout)
+
+
+ONE = workloads.Workload("one", "1 connection", 1)
+TIMED = workloads.Workload("timed", "1 connection, a time limit", 1,
+                           server_options=("--timeout", "10"))
+
+
+def instructions_of_echoes(build, placement):
+    for workload, what in ((ONE, "an echo"), (TIMED, "an echo with a time limit")):
+        runs = []
+        for seconds in (0.5, 1.5):
+            text, messages = echo_totals(build, seconds, placement, workload, callgrind())
+            runs.append((collected(text), messages))
+        (few, few_messages), (many, many_messages) = runs
+        yield Count(f"instructions: {what}", (many - few) / (many_messages - few_messages),
+                    "instructions", slack=3)
+
+
+# ---- system calls ----
+
+def strace_works():
+    return has("strace") and subprocess.run(["strace", "-o", "/dev/null", "true"],
+                                            capture_output=True, check=False).returncode == 0
+
+
+def system_calls(build, server, workload, placement):
+    """System calls per request of a server, while it serves."""
+    with tempfile.NamedTemporaryFile("r") as summary:
+        with servers.Running(server, build, workload.scheme, workload.server_options,
+                             placement.server) as running:
+            pid = running.pid
+            strace = subprocess.Popen(["strace", "-c", "-f", "-o", summary.name, "-p", str(pid)],
+                                      stderr=subprocess.PIPE, text=True)
+            strace.stderr.readline()  # "attached"
+            requests = ping(build, running.url, workload, 0.5, placement)["requests"]
+            strace.terminate()
+            strace.wait()
+            strace.stderr.close()
+        total = re.search(r"^.*\btotal$", summary.read(), re.MULTILINE)
+        if not total:
+            raise servers.Failed(f"strace counted nothing of {server.name}")
+        return int(total.group(0).split()[3]) / requests  # % time, seconds, us/call, calls
+
+
+# ---- memory ----
+
+def allocations(build, server, workload, placement):
+    """Calls of malloc and its like per request of a server, while it serves."""
+    with tempfile.NamedTemporaryFile("rb") as file:
+        environment = {"LD_PRELOAD": os.path.abspath(f"{build}/peers/malloc-count.so"),
+                       "MALLOC_COUNT_FILE": file.name}
+
+        def count():
+            file.seek(0)
+            return int.from_bytes(file.read(8), "little")
+
+        with servers.Running(server, build, workload.scheme, workload.server_options,
+                             placement.server, environment=environment) as running:
+            ping(build, running.url, workload, 0.1, placement)
+            time.sleep(0.05)  # its connections are gone then
+            command = load.ping_command(build, running.url, workload, 0.3)
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
+                                  preexec_fn=servers.pinned(placement.load)) as process:
+                process.stdout.readline()
+                before = count()
+                process.stdout.readline()
+                after = count()
+                return (after - before) / json.loads(process.stdout.read())["requests"]
+
+
+def dirty_bytes(pid):
+    match = re.search(r"^Private_Dirty:\s*(\d+)", machine.read(f"/proc/{pid}/smaps_rollup"),
+                      re.MULTILINE)
+    return int(match.group(1)) * 1024
+
+
+def idle_connection_bytes(build, server, placement, connections=IDLE_CONNECTIONS):
+    """Memory of the process, not of the kernel, for each connection that is silent."""
+    with servers.Running(server, build, "tcp", (), placement.server) as running:
+        before, descriptors = dirty_bytes(running.pid), count_descriptors(running.pid)
+        with subprocess.Popen(
+                [f"{build}/bin/rill-ping", running.url, "--idle", "--marks", "--seconds", "60",
+                 "--connections", str(connections)],
+                stdout=subprocess.PIPE, text=True) as process:
+            process.stdout.readline()
+            end = time.monotonic() + 10
+            while count_descriptors(running.pid) < descriptors + connections:
+                if time.monotonic() > end:
+                    break
+                time.sleep(0.01)
+            after = dirty_bytes(running.pid)
+            process.terminate()
+            process.stdout.read()
+        return (after - before) / connections
+
+
+def count_descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def sleeping_task_bytes(build):
+    result = subprocess.run([f"{build}/bin/rill-micro", "--json", "--only", "sleeping_task"],
+                            capture_output=True, text=True, check=True)
+    return json.loads(result.stdout)["sleeping_task"]["median"]
+
+
+# ---- all of them ----
+
+def counts_of_rill(build, placement):
+    """Yields what repeats, of rill alone; and sentences about what can not be counted."""
+    rill = next(server for server in servers.SERVERS if server.name == "rill")
+    if has("valgrind"):
+        yield from instructions_of_steps(build)
+        yield from instructions_of_echoes(build, placement)
+    else:
+        yield "no valgrind: instructions are not counted"
+    if strace_works():
+        yield Count("system calls: an echo, 1 connection",
+                    system_calls(build, rill, ONE, placement), "calls", slack=0.01)
+    else:
+        yield "no strace, or it is not permitted: system calls are not counted"
+    for workload in (ONE, TIMED, by_key("echo-50"), by_key("large"), by_key("unix-50")):
+        yield Count(f"allocations: a request, {workload.title}",
+                    allocations(build, rill, workload, placement), "calls", slack=0.001)
+    yield Count("bytes: an idle connection",
+                idle_connection_bytes(build, rill, placement), "bytes", slack=16)
+    yield Count("bytes: a sleeping task", sleeping_task_bytes(build), "bytes", slack=1)
+
+
+def by_key(key):
+    return next(workload for workload in workloads.WORKLOADS if workload.key == key)
+
+
+def counts_of_all(build, placement):
+    """Yields the counts of every server beside rill's; they depend on the turns that
+    happen, so they are for reading."""
+    for server in servers.available(build)[0]:
+        if "echo" not in server.abilities:
+            continue
+        for workload in (ONE, by_key("echo-50")):
+            sample, *_ = load.run(server, build, workload, 0.5, placement)
+            yield Count(f"context switches: a request, {workload.title}, {server.name}",
+                        sample.switches_per_request, "switches", checked=False)
+            if strace_works():
+                yield Count(f"system calls: a request, {workload.title}, {server.name}",
+                            system_calls(build, server, workload, placement), "calls",
+                            checked=False)
+            if server.name != "go":  # it has an allocator of its own
+                yield Count(f"allocations: a request, {workload.title}, {server.name}",
+                            allocations(build, server, workload, placement), "calls",
+                            checked=False)
+        yield Count(f"bytes: an idle connection, {server.name}",
+                    idle_connection_bytes(build, server, placement,
+                                          min(IDLE_CONNECTIONS, server.connections_max)),
+                    "bytes", checked=False)
+
+
+def collect(source):
+    counts, notes = [], []
+    for item in source:
+        (notes if isinstance(item, str) else counts).append(item)
+    return counts, notes
+
+
+def as_dict(counts):
+    return {count.key: {"value": round(count.value, 4), "unit": count.unit} for count in counts}
+
+
+def context():
+    """What the numbers depend on besides the sources."""
+    versions = machine.facts()["versions"]
+    return {name: versions.get(name) for name in ("compiler", "liburing")}
+
+
+def print_table(rows):
+    print(report.table(rows))
+
+
+def counts_command(arguments, placement):
+    os.makedirs(arguments.output, exist_ok=True)
+    counts, notes = collect(counts_of_rill(arguments.build, placement))
+    more, more_notes = collect(counts_of_all(arguments.build, placement))
+    counts, notes = counts + more, notes + more_notes
+    with open(f"{arguments.output}/counts.json", "w", encoding="utf-8") as file:
+        json.dump({"facts": machine.facts(), "notes": notes, "counts": as_dict(counts)}, file,
+                  indent=1)
+    rows = [["", "count", ""]] + [[count.key, f"{count.value:,.3f}", count.unit]
+                                  for count in counts]
+    with open(f"{arguments.output}/counts.txt", "w", encoding="utf-8") as file:
+        file.write("\n".join([report.describe(machine.facts()), *notes, "",
+                              report.table(rows)]) + "\n")
+    print_table(rows)
+    print(*notes, sep="\n")
+    return 0
+
+
+def keep_command(arguments, placement):
+    counts, notes = collect(counts_of_rill(arguments.build, placement))
+    if notes:
+        print(*notes, "nothing was kept: install what is missing first", sep="\n")
+        return 1
+    with open(arguments.kept, "w", encoding="utf-8") as file:
+        json.dump({"context": context(), "counts": as_dict(counts)}, file, indent=1)
+        file.write("\n")
+    print_table([["", "count", ""]] + [[count.key, f"{count.value:,.3f}", count.unit]
+                                       for count in counts])
+    return 0
+
+
+def check_command(arguments, placement):
+    with open(arguments.kept, encoding="utf-8") as file:
+        kept = json.load(file)
+    comparable = kept["context"] == context()
+    counts, notes = collect(counts_of_rill(arguments.build, placement))
+    rows, grown = [["", "kept", "now", "", ""]], 0
+    for count in counts:
+        before = kept["counts"].get(count.key, {}).get("value")
+        if before is None:
+            verdict = "new: make keep-counts"
+        elif count.unit == "instructions" and not comparable:
+            verdict = "not compared"
+        elif count.value > before * GROWTH_MAX + count.slack:
+            verdict = "GROWN"
+            grown += 1
+        else:
+            verdict = "ok"
+        rows.append([count.key, "-" if before is None else f"{before:,.3f}",
+                     f"{count.value:,.3f}", count.unit, verdict])
+    print_table(rows)
+    if not comparable:
+        notes.append(f"instructions are not compared: they were kept with {kept['context']}, "
+                     f"here is {context()}")
+    print(*notes, sep="\n")
+    if grown:
+        print(f"{grown} of {len(counts)} grew by more than {100 * (GROWTH_MAX - 1):.0f} %: make it "
+              "less, or keep the new ones with make keep-counts and say why in the commit")
+    return 1 if grown else 0
+
+
+def main(arguments):
+    command = {"counts": counts_command, "keep-counts": keep_command,
+               "check-counts": check_command}[arguments.command]
+    return command(arguments, machine.Placement.choose())

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""machine.py - where the measurements run: processors, versions, and who else uses them."""
+import dataclasses
+import datetime
+import glob
+import os
+import platform
+import re
+import shutil
+import subprocess
+import time
+
+HERTZ = os.sysconf("SC_CLK_TCK")
+
+
+def first_line(*command):
+    """The first line that a program prints, or None if there is no such program."""
+    if not shutil.which(command[0]):
+        return None
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = result.stdout.splitlines()
+    return lines[0].strip() if result.returncode == 0 and lines else None
+
+
+def read(path, otherwise=""):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return otherwise
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """The processors: the last one that we may use for the server, the first for the load."""
+
+    server: int
+    load: int
+
+    @staticmethod
+    def choose():
+        processors = sorted(os.sched_getaffinity(0))
+        return Placement(server=processors[-1], load=processors[0])
+
+    def describe(self):
+        if self.server == self.load:
+            return f"server and load on processor {self.server}, the only one"
+        return f"server on processor {self.server}, load on processor {self.load}"
+
+
+def congestion():
+    """What both sides of every TCP connection are set to: bbr, the default of some
+    machines, paces even loopback traffic by timers."""
+    known = read("/proc/sys/net/ipv4/tcp_allowed_congestion_control").split()
+    return "cubic" if "cubic" in known else "reno"
+
+
+def tokio_version():
+    versions = [re.search(r"tokio-([0-9.]+)$", path) for path in
+                glob.glob("/usr/share/cargo/registry/tokio-*")]
+    return next((match.group(1) for match in versions if match), None)
+
+
+def facts():
+    """What a reader of a report needs to know of the machine."""
+    model = re.search(r"^model name\s*: (.*)$", read("/proc/cpuinfo"), re.MULTILINE)
+    memory = re.search(r"^MemTotal:\s*(\d+)", read("/proc/meminfo"), re.MULTILINE)
+    system = re.search(r'^PRETTY_NAME="(.*)"$', read("/etc/os-release"), re.MULTILINE)
+    versions = {
+        "compiler": first_line("gcc", "--version"),
+        "liburing": first_line("pkg-config", "--modversion", "liburing"),
+        "libuv": first_line("pkg-config", "--modversion", "libuv"),
+        "libevent": first_line("pkg-config", "--modversion", "libevent"),
+        "tokio": tokio_version(),
+        "rustc": first_line("rustc", "--version"),
+        "go": first_line("go", "version"),
+        "fio": first_line("fio", "--version"),
+        "valgrind": first_line("valgrind", "--version"),
+    }
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": first_line("git", "describe", "--always", "--dirty") or "unknown",
+        "processor": model.group(1) if model else platform.machine(),
+        "processors": os.cpu_count(),
+        "memory_gib": round(int(memory.group(1)) / 2**20, 1) if memory else None,
+        "system": system.group(1) if system else platform.system(),
+        "kernel": platform.release(),
+        "placement": Placement.choose().describe(),
+        "congestion": congestion(),
+        "versions": {name: version for name, version in versions.items() if version},
+    }
+
+
+def process_cpu_ns(pid):
+    """The CPU time of all threads of a process so far, those included that have ended."""
+    return time.clock_gettime_ns((~pid << 3) | 2)  # CPUCLOCK_SCHED of a process
+
+
+def context_switches(pid):
+    """How often the threads that a process has now left a processor."""
+    total = 0
+    for path in glob.glob(f"/proc/{pid}/task/*/status"):
+        total += sum(int(count) for count in
+                     re.findall(r"^\w*voluntary_ctxt_switches:\s*(\d+)", read(path), re.MULTILINE))
+    return total
+
+
+@dataclasses.dataclass
+class Moment:
+    """What the clocks of the machine and of our processes showed at one time."""
+
+    wall_ns: int
+    own_ns: dict  # by pid
+    busy_ticks: int  # of the processors that we use, with what the host stole
+
+    @staticmethod
+    def now(placement, pids):
+        busy = 0
+        for processor in {placement.server, placement.load}:
+            fields = re.search(rf"^cpu{processor} (.*)$", read("/proc/stat"), re.MULTILINE)
+            user, nice, system, _, _, irq, softirq, steal = map(int, fields.group(1).split()[:8])
+            busy += user + nice + system + irq + softirq + steal
+        return Moment(time.monotonic_ns(), {pid: process_cpu_ns(pid) for pid in pids}, busy)
+
+
+def others_share(before, after):
+    """The share of one processor that others took between two moments: other processes,
+    and the host."""
+    own_s = sum(after.own_ns[pid] - before.own_ns[pid] for pid in after.own_ns) / 1e9
+    busy_s = (after.busy_ticks - before.busy_ticks) / HERTZ
+    slack_s = 2 / HERTZ  # a tick more or less on each of two processors
+    wall_s = (after.wall_ns - before.wall_ns) / 1e9
+    return max(0.0, busy_s - own_s - slack_s) / wall_s

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""plots.py - the figures of a report as pictures, by gnuplot: SVG and PNG of each."""
+import shutil
+import subprocess
+
+STYLE = """\
+set grid ytics lc rgb '#dddddd'
+set border 3
+set tics nomirror
+set key outside right top
+"""
+
+# The colour and the mark of each program are the same in all pictures (Okabe and Ito).
+MARKS = {
+    "rill": ("#0072b2", 7),
+    "uring": ("#56b4e9", 6),
+    "epoll": ("#e69f00", 4),
+    "threads": ("#999999", 1),
+    "libuv": ("#009e73", 8),
+    "libevent": ("#d55e00", 10),
+    "tokio": ("#cc79a7", 12),
+    "go": ("#000000", 2),
+}
+LABELS = {
+    "yield": "yield,\\n1,000 tasks",
+    "yield_alone": "yield,\\none task",
+    "spawn_join": "spawn, join,\\n1,000 tasks",
+    "spawn_join_alone": "spawn, join,\\none task",
+    "switch": "wake and\\nwait",
+    "mpsc": "channel,\\na message",
+}
+
+PROBLEM = "no gnuplot: no pictures (as root, make deps-bench installs it)"
+
+
+def draw(directory, name, commands):
+    """Has gnuplot draw one picture, in both formats."""
+    for terminal, ending in (("svg size 900,500 enhanced background rgb 'white'", "svg"),
+                             ("png size 900,500 enhanced", "png")):
+        script = f"set terminal {terminal}\nset output '{directory}/{name}.{ending}'\n" \
+                 f"{STYLE}{commands}\n"
+        subprocess.run(["gnuplot"], input=script, text=True, check=True,
+                       stdout=subprocess.DEVNULL)
+
+
+def line_style(name):
+    colour, mark = MARKS.get(name, ("#444444", 3))
+    return f"lc rgb '{colour}' pt {mark} lw {3 if name == 'rill' else 1.5}"
+
+
+def block(name, lines):
+    return f"${name} << END\n" + "\n".join(lines) + "\nEND\n"
+
+
+def by_connections(directory, comparison, figure, name, title):
+    """A line for each server over the workloads that differ by their connections only."""
+    workloads = [workload for workload in comparison.workloads
+                 if workload.key.startswith("echo-") and comparison.of(workload.key)]
+    if len(workloads) < 2:
+        return
+    data, plots = "", []
+    for i, server in enumerate(comparison.servers):
+        lines = []
+        for workload in workloads:
+            if server.name in comparison.of(workload.key):
+                column = comparison.column(workload.key, server.name, figure)
+                lines.append(f"{workload.connections} {column.median} {column.low} {column.high}")
+        if len(lines) < 2:
+            continue
+        data += block(f"data{i}", lines)
+        plots.append(f"$data{i} using 1:2:3:4 with yerrorlines {line_style(server.name)} "
+                     f"title '{server.name}'")
+    draw(directory, name, f"{data}set title '{title}'\nset logscale x\nset xlabel 'connections'\n"
+                          f"set yrange [0:*]\nset format y '%.0s%c'\nplot {', '.join(plots)}")
+
+
+def latencies(directory, comparison):
+    """For each open loop the percentiles of each server."""
+    for workload in comparison.workloads:
+        if not workload.rate_share or not comparison.of(workload.key):
+            continue
+        data, plots = "", []
+        for i, name in enumerate(comparison.of(workload.key)):
+            lines = []
+            for position, percentile in enumerate(("p50", "p90", "p99", "p999", "max")):
+                column = comparison.column(
+                    workload.key, name, lambda sample: sample.latency_us[percentile])
+                lines.append(f"{position} {column.median} {column.low} {column.high}")
+            data += block(f"data{i}", lines)
+            plots.append(
+                f"$data{i} using 1:2:3:4 with yerrorlines {line_style(name)} title '{name}'")
+        rate = comparison.rates[workload.key]
+        draw(directory, f"latency-{workload.key}",
+             f"{data}set title 'latency at {rate:,} requests/s, 50 connections, open loop'\n"
+             "set xtics ('p50' 0, 'p90' 1, 'p99' 2, 'p99.9' 3, 'max' 4)\nset xrange [-0.3:4.3]\n"
+             f"set logscale y\nset format y '%.0s%c'\nset ylabel 'us'\nplot {', '.join(plots)}")
+
+
+def micro(directory, micros):
+    """What a timer costs by the number of those that are armed, and what tasks cost."""
+    counts = (("timer_0", 0), ("timer_100k", 1), ("timer_1m", 2))
+    data, plots = "", []
+    for i, (name, result) in enumerate(micros.items()):
+        data += block(f"data{i}", [f"{count} {result[key]['median']} {result[key]['min']} "
+                                   f"{result[key]['max']}" for key, count in counts])
+        plots.append(
+            f"$data{i} using 1:2:3:4 with yerrorlines {line_style(name)} title '{name}'")
+    draw(directory, "timers",
+         f"{data}set title 'arming and cancelling a timer'\nset logscale y\n"
+         "set xtics ('none' 0, '100,000' 1, '1,000,000' 2)\nset xrange [-0.2:2.2]\n"
+         f"set xlabel 'other timers armed'\nset ylabel 'ns'\nplot {', '.join(plots)}")
+    lines = [" ".join([f'"{label}"'] + [str(result[step]["median"]) for result in micros.values()])
+             for step, label in LABELS.items()]
+    plots = [f"$steps using {i + 2}:xtic(1) lc rgb '{MARKS[name][0]}' title '{name}'"
+             for i, name in enumerate(micros)]
+    draw(directory, "tasks",
+         f"{block('steps', lines)}set title 'steps of tasks'\nset style data histogram\n"
+         f"set style fill solid 0.8\nset logscale y\nset ylabel 'ns'\nplot {', '.join(plots)}")
+
+
+def draw_all(directory, comparison, micros):
+    """Returns sentences about what could not be drawn."""
+    if not shutil.which("gnuplot"):
+        return [PROBLEM]
+    by_connections(directory, comparison, "requests_per_second", "throughput",
+                   "64 B echoes, requests per second")
+    by_connections(directory, comparison, "cpu_ns_per_request", "cpu",
+                   "64 B echoes, CPU time of the server per request in ns")
+    latencies(directory, comparison)
+    if micros:
+        micro(directory, micros)
+    return []

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""report.py - what was measured: text for people, CSV and JSON for programs."""
+import csv
+import json
+import shlex
+
+import compare
+import files
+import micro
+
+METHOD = """\
+The servers take turns within each round. A figure is the median of the rounds, with the
+range of all rounds behind it. A ratio is rill's figure divided by the other's, taken within
+each round; its median is shown, and "tie" where rounds disagree about who is ahead, or
+"few" where there are not enough of them to tell. The CPU time of the server per request
+repeats best: the requests per second depend on the load generator too, which does the same
+work in the kernel. "busy" is the share of its processor that the server used: below 100 %
+the load was the slower side. A latency counts from sending a request; in an open loop from when it was due."""
+
+
+def number(value):
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}"
+
+
+def spread(column):
+    return f"{number(column.median)} ({number(column.low)}-{number(column.high)})"
+
+
+def table(rows):
+    """Lines of a table whose first row is its head; the first column is text."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
+                  for i, (cell, width) in enumerate(zip(row, widths))).rstrip()
+        for row in rows)
+
+
+def describe(facts):
+    lines = [
+        f"{facts['date']}, commit {facts['commit']}",
+        f"{facts['processor']}, {facts['processors']} processors, {facts['memory_gib']} GiB, "
+        f"{facts['system']}, Linux {facts['kernel']}",
+        f"{facts['placement']}; congestion control {facts['congestion']} on both sides, "
+        "TCP_NODELAY, loopback",
+    ]
+    lines += [f"{name}: {version}" for name, version in facts["versions"].items()]
+    return "\n".join(lines)
+
+
+def workload_table(comparison, workload):
+    rows = [["", "requests/s", "rill/this", "CPU ns per request", "rill/this", "busy",
+             "p50 us", "p99 us", "p99.9 us"]]
+    for name in comparison.of(workload.key):
+        def column(figure):
+            return comparison.column(workload.key, name, figure)
+
+        def latency(percentile):
+            return number(column(lambda sample: sample.latency_us[percentile]).median)
+
+        ratios = [comparison.ratio(workload.key, name, figure)
+                  for figure in ("requests_per_second", "cpu_ns_per_request")]
+        texts = [ratio.text() if ratio else "" for ratio in ratios]
+        rows.append([name, spread(column("requests_per_second")), texts[0],
+                     spread(column("cpu_ns_per_request")), texts[1],
+                     f"{100 * column('server_busy').median:.0f} %",
+                     latency("p50"), latency("p99"), latency("p999")])
+        if comparison.is_overloaded(workload, name):
+            rows[-1][0] += " (overloaded)"
+    head = workload.title
+    if workload.rate_share:
+        head += f": {comparison.rates[workload.key]:,} requests/s"
+    return f"{head}\n{table(rows)}"
+
+
+def micro_table(results):
+    names = list(results)
+    rows = [["", *(f"{name} (min-max)" for name in names)]]
+    for key, title in micro.TITLES.items():
+        cells = []
+        for name in names:
+            value = results[name].get(key)
+            cells.append(f"{value['median']:.1f} ({value['min']:.1f}-{value['max']:.1f}) "
+                         f"{value['unit']}" if value else "-")
+        rows.append([title, *cells])
+    return table(rows)
+
+
+def files_table(reads):
+    rows = [["", "reads/s", "rill/this", "CPU ns per read"]]
+    for case, name, rate, cpu, ratio in reads.rows():
+        rows.append([f"{files.title(*case)}: {name}", spread(rate),
+                     ratio.text() if ratio else "", spread(cpu)])
+    return table(rows)
+
+
+def text(facts, comparison, micros, reads, notes):
+    parts = [
+        "rill beside its peers",
+        describe(facts),
+        f"{comparison.rounds} round{'s' if comparison.rounds > 1 else ''}, "
+        f"{comparison.seconds:.2f} s each after a warm-up; {comparison.runs} runs, "
+        f"{comparison.repeated} repeated since others used the processors, "
+        f"{comparison.disturbed} disturbed all the same.",
+        METHOD,
+    ]
+    if comparison.disturbed > comparison.runs / 10:
+        parts.append("MANY RUNS WERE DISTURBED: trust nothing here but the ratios that are no tie.")
+    parts += [f"Note: {note}" for note in notes]
+    parts += [workload_table(comparison, workload) for workload in comparison.workloads
+              if comparison.of(workload.key)]
+    if micros:
+        parts.append(f"Single steps, each program by itself on one processor\n{micro_table(micros)}")
+    if reads and reads.samples:
+        parts.append(f"Random reads of 4 KiB from a file of 128 MiB\n{files_table(reads)}")
+    parts.append("The programs\n" + "\n".join(
+        f"{server.name}: {server.what}" for server in comparison.servers))
+    commands = ["Command lines (ports differ in each run)"]
+    for workload in comparison.workloads:
+        for name in comparison.of(workload.key):
+            server, load = comparison.commands[workload.key, name]
+            commands.append(f"{workload.key}: {shlex.join(server)}")
+        if comparison.of(workload.key):
+            commands.append(f"{workload.key}: {shlex.join(load)}")
+    if reads:
+        commands += [f"reads: {shlex.join(command)}" for command in reads.commands.values()]
+    parts.append("\n".join(commands))
+    return "\n\n".join(parts) + "\n"
+
+
+def rows_of(comparison, micros, reads):
+    """Everything as rows of: part, case, program, figure, median, min, max, rounds."""
+    for workload in comparison.workloads:
+        for name in comparison.of(workload.key):
+            figures = {figure: figure for figure in (
+                "requests_per_second", "cpu_ns_per_request", "switches_per_request",
+                "server_busy", "load_busy", "unsent", "others_share")}
+            for percentile in ("p50", "p90", "p99", "p999", "max"):
+                figures[f"{percentile}_us"] = (
+                    lambda sample, percentile=percentile: sample.latency_us[percentile])
+            for figure, get in figures.items():
+                column = comparison.column(workload.key, name, get)
+                yield ["echo", workload.key, name, figure, column.median, column.low,
+                       column.high, len(column.values)]
+    for name, result in (micros or {}).items():
+        for key in micro.TITLES:
+            if key in result:
+                value = result[key]
+                yield ["micro", key, name, value["unit"], value["median"], value["min"],
+                       value["max"], result["rounds"]]
+    if reads:
+        for case, name, rate, cpu, _ in reads.rows():
+            for figure, column in (("reads_per_second", rate), ("cpu_ns_per_read", cpu)):
+                yield ["files", files.title(*case), name, figure, column.median, column.low,
+                       column.high, len(column.values)]
+
+
+def write(directory, facts, comparison, micros, reads, notes):
+    with open(f"{directory}/report.txt", "w", encoding="utf-8") as file:
+        file.write(text(facts, comparison, micros, reads, notes))
+    with open(f"{directory}/report.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["part", "case", "program", "figure", "median", "min", "max", "rounds"])
+        writer.writerows(rows_of(comparison, micros, reads))
+    with open(f"{directory}/report.json", "w", encoding="utf-8") as file:
+        json.dump({"facts": facts, "rounds": comparison.rounds, "seconds": comparison.seconds,
+                   "repeated_runs": comparison.repeated, "disturbed_runs": comparison.disturbed,
+                   "reference": compare.REFERENCE, "notes": notes, "echo": comparison.as_dict(),
+                   "micro": micros, "files": reads.as_dict() if reads else None},
+                  file, indent=1)

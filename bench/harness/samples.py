@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""samples.py - medians, spreads, and when a difference is one."""
+import statistics
+
+
+ROUNDS_MIN = 5  # for a difference to be one
+
+
+class Column:
+    """The values of one figure over the rounds."""
+
+    def __init__(self, values):
+        self.values = list(values)
+        self.median = statistics.median(self.values)
+        self.low = min(self.values)
+        self.high = max(self.values)
+
+    def as_dict(self):
+        return {"median": self.median, "min": self.low, "max": self.high, "values": self.values}
+
+
+class Ratio:
+    """One program beside another: the ratio within each round, in which both ran right
+    after each other, so that what changes slowly on the machine drops out.
+
+    The median of the ratios is the figure and their range is the spread. Where the range
+    contains 1, some rounds favour the one and some the other: that is a tie. Few rounds
+    agree by chance (two do so every second time), so they say nothing.
+    """
+
+    def __init__(self, ours, theirs):
+        ratios = [our / their for our, their in zip(ours, theirs) if their > 0]
+        self.median = statistics.median(ratios) if ratios else float("nan")
+        self.low = min(ratios, default=float("nan"))
+        self.high = max(ratios, default=float("nan"))
+        self.rounds = len(ratios)
+        self.tie = self.rounds < ROUNDS_MIN or self.low <= 1 <= self.high
+
+    def as_dict(self):
+        return {"median": self.median, "min": self.low, "max": self.high, "tie": self.tie}
+
+    def text(self):
+        if self.rounds < ROUNDS_MIN:
+            return f"{self.median:.2f} few"
+        return f"{self.median:.2f}" + (" tie" if self.tie else "")

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ping.h - a run of rill-ping: what is asked for, and what came of it. */
+#ifndef RILL_BENCH_PING_H
+#define RILL_BENCH_PING_H
+
+#include "bench/churn.h"
+#include "bench/exchange.h"
+#include "io/runtime.h"
+#include "io/signals.h"
+#include "net/connect.h"
+#include "runtime/select.h"
+#include "runtime/timeout.h"
+
+struct ping;
+
+struct client {
+    struct rill_task task;
+    struct rill_tcp peer;
+    struct rill_join join;
+    union {
+        struct exchange exchange;
+        struct churn churn;
+    };
+    struct ping *ping;
+};
+
+struct ping {
+    struct rill_future future;
+
+    /* what is asked for */
+    const char *text;
+    struct rill_url url;
+    int64_t connections, seconds_ns, warmup_ns;
+    int64_t rate; /* requests per second, 0: as fast as they are answered */
+    const char *congestion;
+    bool idle, churn, marks, progress, interrupted;
+
+    /* the run */
+    struct load load;
+    struct client *clients;
+    int64_t *times_ns; /* depth entries for each client */
+    int64_t connected, next, begin_ns, end_ns;
+    uint64_t errors; /* connections that broke */
+    int64_t first_error;
+    const char *phase; /* "cannot connect" or the like, with a result < 0 */
+    struct rill_connect connect;
+    struct rill_timeout timeout;
+    struct rill_interval second;
+    struct rill_sleep sleep;
+    struct rill_join pacing;
+    struct rill_signals signals;
+    struct rill_future *choices[2];
+    struct rill_select select;
+};
+
+/* Prints the result on stdout: as one JSON object, or for people. */
+void ping_print_json(const struct rill_runtime *runtime, const struct ping *ping);
+void ping_print_report(const struct ping *ping);
+
+/* Shows on one line of stderr, which it writes again and again, how far it is. */
+void ping_print_progress(const struct ping *ping);
+
+/* What an error means to somebody who runs a load. */
+const char *ping_reason(int64_t error);
+
+#endif

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_unix.c - unix sockets are served and connected to like TCP, and leave no file behind. */
+#include "io/file.h"
+#include "net/server.h"
+#include "net/socket_options.h"
+#include "runtime/timeout.h"
+#include "tests/fixture.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct rill_listener listener;
+static struct rill_accept accepting;
+static struct rill_connect connecting;
+static struct rill_tcp client, peer;
+static struct rill_op recv_op, send_op;
+static struct rill_file file;
+static struct rill_url url;
+
+static char directory[] = "/tmp/rill-unix-XXXXXX";
+static char path[64], text[80];
+
+/* The path of a socket that is not there yet. The simulated disk has a root only. */
+static bool open_world(int which, const struct sim_options *options)
+{
+    const char *why;
+
+    if (!fixture_open(which, options, NULL))
+        return false;
+    if (which == REAL)
+        ck_assert_ptr_nonnull(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/socket", which == REAL ? directory : "");
+    snprintf(text, sizeof text, "unix://%s", path);
+    ck_assert_int_eq(rill_url_parse(&url, text, &why), 0);
+    return true;
+}
+
+static void close_world(int which)
+{
+    fixture_close();
+    if (which == REAL)
+        ck_assert_int_eq(rmdir(directory), 0); /* it is empty */
+}
+
+static int listen_at(const char *at)
+{
+    struct rill_address address;
+
+    ck_assert_int_eq(rill_address_set_path(&address, at), 0);
+    return rill_listener_open(&listener, &address, NULL);
+}
+
+/* What opening the path as a file says: -ENXIO for a socket, -ENOENT for nothing. */
+static int64_t look(void)
+{
+    int64_t result = await(rill_file_open(&file, path, O_RDWR, 0));
+
+    ck_assert_int_lt(result, 0);
+    return result;
+}
+
+START_TEST(bytes_go_both_ways_through_a_unix_socket)
+{
+    struct rill_address address;
+    char buffer[8], name[RILL_ADDRESS_TEXT_MAX];
+
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(listen_at(path), 0);
+    ck_assert_int_eq(rill_listener_address(&listener, &address), 0);
+    ck_assert_str_eq(rill_address_format(&address, name), path);
+    ck_assert_uint_eq(rill_address_port(&address), 0);
+
+    ck_assert_int_eq(await(rill_tcp_connect_url(&client, &connecting, &url)), 0);
+    ck_assert_int_ge(await(rill_tcp_accept(&listener, &accepting)), 0);
+    rill_tcp_adopt(&peer, (int)accepting.result);
+    ck_assert_int_eq(rill_tcp_peer_address(&client, &address), 0);
+    ck_assert_str_eq(rill_address_format(&address, name), path);
+    ck_assert_int_eq(rill_tcp_peer_address(&peer, &address), 0);
+    ck_assert_str_eq(rill_address_format(&address, name), "");
+
+    ck_assert_int_eq(await(rill_tcp_send_all(&client, &send_op, "question", 8)), 8);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&peer, &recv_op, buffer, 8)), 8);
+    ck_assert_mem_eq(buffer, "question", 8);
+    ck_assert_int_eq(await(rill_tcp_send_all(&peer, &send_op, "answer", 6)), 6);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&client, &recv_op, buffer, 6)), 6);
+    ck_assert_mem_eq(buffer, "answer", 6);
+    fixture_hang_up(&client);
+    ck_assert_int_eq(await(rill_tcp_recv(&peer, &recv_op, buffer, 8)), 0);
+    fixture_hang_up(&peer);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    close_world(_i);
+}
+END_TEST
+
+START_TEST(closing_the_listener_removes_its_file_even_in_a_cancelled_task)
+{
+    struct background closing;
+
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(listen_at(path), 0);
+    ck_assert_int_eq(look(), -ENXIO);
+    background_start(&closing, rill_listener_close(&listener));
+    rill_task_cancel(&closing.task);
+    ck_assert_int_eq(background_end(&closing), 0);
+    ck_assert_int_eq(look(), -ENOENT);
+    ck_assert_int_eq(listen_at(path), 0); /* the path is free again */
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    close_world(_i);
+}
+END_TEST
+
+START_TEST(a_file_that_is_there_is_EADDRINUSE_and_stays)
+{
+    struct rill_listener second;
+    struct rill_address address;
+
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(listen_at(path), 0);
+    ck_assert_int_eq(rill_address_set_path(&address, path), 0);
+    ck_assert_int_eq(rill_listener_open(&second, &address, NULL), -EADDRINUSE);
+    ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 1);
+    ck_assert_int_eq(await(rill_tcp_connect_url(&client, &connecting, &url)), 0);
+    fixture_hang_up(&client);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    close_world(_i);
+}
+END_TEST
+
+START_TEST(a_file_that_somebody_removed_does_not_keep_the_listener_from_closing)
+{
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(listen_at(path), 0);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    ck_assert(!listener.is_open);
+    close_world(_i);
+}
+END_TEST
+
+START_TEST(a_path_without_a_server_and_a_path_in_no_directory_are_errors)
+{
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(await(rill_tcp_connect_url(&client, &connecting, &url)), -ENOENT);
+    ck_assert(!client.is_open);
+    ck_assert_int_eq(listen_at("/no/such/directory/socket"), -ENOENT);
+    ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 0);
+    snprintf(url.scheme, sizeof url.scheme, "udp");
+    ck_assert_int_eq(await(rill_tcp_connect_url(&client, &connecting, &url)), -EINVAL);
+    close_world(_i);
+}
+END_TEST
+
+/* None of these means anything to a unix socket, and a server has one set of options. */
+START_TEST(the_options_of_TCP_are_passed_over)
+{
+    const struct rill_listen_options options = {
+        .reuseport = true, .nodelay = true, .ip6_only = true, .congestion = "no such"};
+    struct rill_address address;
+
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(rill_address_set_path(&address, path), 0);
+    ck_assert_int_eq(rill_listener_open(&listener, &address, &options), 0);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    close_world(_i);
+}
+END_TEST
+
+/* ---- a server ---- */
+
+struct echo {
+    struct rill_task task;
+    struct rill_tcp peer;
+    struct rill_borrow chunk;
+};
+
+static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct echo *echo = rill_container_of(self, struct echo, task.future);
+
+    RILL_BEGIN();
+    for (;;) {
+        RILL_AWAIT(rill_tcp_recv_borrowed(&echo->peer, &echo->chunk));
+        if (echo->chunk.result <= 0)
+            break;
+        RILL_AWAIT(rill_tcp_send_borrowed(&echo->peer, &echo->chunk));
+        if (echo->chunk.result < 0)
+            break;
+    }
+    rill_borrow_give_back(&echo->chunk);
+    RILL_AWAIT(rill_tcp_close(&echo->peer));
+    RILL_END();
+}
+
+START_TEST(a_server_serves_a_unix_url_and_is_found_by_it)
+{
+    enum { SIZE = 100000 };
+    static char sent[SIZE], received[SIZE];
+    struct rill_server server = {0};
+    struct background serving, sending;
+
+    if (!open_world(_i, NULL))
+        return;
+    pattern_fill(sent, 0, SIZE);
+    background_start(&serving,
+                     rill_serve(&server, text, RILL_SERVICE(struct echo, peer, echo_poll)));
+    settle();
+    ck_assert_int_eq(await(rill_tcp_connect_url(&client, &connecting, &url)), 0);
+    background_start(&sending, rill_tcp_send_all(&client, &send_op, sent, SIZE));
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&client, &recv_op, received, SIZE)), SIZE);
+    ck_assert_int_eq(background_end(&sending), SIZE);
+    ck_assert(loaded_is(received, 0, SIZE));
+    fixture_hang_up(&client);
+    settle();
+    rill_task_cancel(&serving.task);
+    ck_assert_int_eq(background_end(&serving), -ECANCELED);
+    ck_assert_uint_eq(server.accepted, 1);
+    ck_assert_int_eq(look(), -ENOENT);
+    close_world(_i);
+}
+END_TEST
+
+START_TEST(connecting_and_closing_in_a_hostile_world_leaves_nothing_behind)
+{
+    struct rill_timeout timeout;
+    uint64_t first, count;
+
+    fixture_seeds(200, &first, &count);
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        struct sim_options options = sim_options_hostile(seed);
+
+        fixture.seed = seed;
+        fixture.seeded = true;
+        options.fds_max = 2 + seed % 3;
+        open_world(SIMULATED, &options);
+        expect_eq(listen_at(path), 0);
+        for (int i = 0; i < 10; i++) {
+            int64_t result = await(
+                rill_timeout(&timeout, (int64_t)sim_random(fixture.sim, 3000) * RILL_MICROSECOND,
+                             rill_tcp_connect_url(&client, &connecting, &url)));
+
+            expect_eq(client.is_open, result == 0);
+            fixture_hang_up(&client);
+            expect_eq(fixture.runtime->reactor.fds_open, 1);
+        }
+        ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+        close_world(SIMULATED);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    const struct fixture_case cases[] = {
+        {bytes_go_both_ways_through_a_unix_socket, IN_BOTH},
+        {closing_the_listener_removes_its_file_even_in_a_cancelled_task, IN_BOTH},
+        {a_file_that_is_there_is_EADDRINUSE_and_stays, IN_BOTH},
+        {a_file_that_somebody_removed_does_not_keep_the_listener_from_closing, IN_REAL},
+        {a_path_without_a_server_and_a_path_in_no_directory_are_errors, IN_BOTH},
+        {the_options_of_TCP_are_passed_over, IN_BOTH},
+        {a_server_serves_a_unix_url_and_is_found_by_it, IN_BOTH},
+        {connecting_and_closing_in_a_hostile_world_leaves_nothing_behind, IN_SIMULATED},
+    };
+
+    return fixture_main("unix", cases, sizeof cases / sizeof *cases);
+}
