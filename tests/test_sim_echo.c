@@ -208,8 +208,8 @@ static enum rill_poll reader_poll(struct rill_future *self, struct rill_task *ta
 
 static bool poll_half(struct client *client, struct rill_future *half, struct rill_task *task)
 {
-    enum rill_poll poll = client->breaks_off ? rill_poll_because(half, task, RILL_CANCELLED)
-                                             : half->poll(half, task);
+    enum rill_poll poll =
+        client->breaks_off ? rill_poll_because(half, task, RILL_CANCELLED) : half->poll(half, task);
 
     if (poll == RILL_READY && half->result < 0)
         client->breaks_off = true;
