@@ -8,17 +8,19 @@ all:
 
 # ------------------------------------------------------------------ packages
 
-# What Debian calls the things that rill is built with. UCX is wanted, not
-# needed: without it there is no rdma/, and everything else works.
+# What Debian calls the things that rill is built with. UCX and libuv are wanted,
+# not needed: without the one there is no rdma/, without the other no test of rill
+# within libuv's loop, and everything else works.
 packages_build    := gcc libc6-dev pkg-config liburing-dev
-packages_test     := check g++
+packages_test     := check g++ patch
 packages_lint     := clang clang-format clang-tidy cppcheck shellcheck
 packages_valgrind := valgrind
 packages_rdma     := libucx-dev
 packages_measure  := strace
+packages_loops    := libuv1-dev
 
 packages := $(packages_build) $(packages_test) $(packages_lint) $(packages_valgrind) \
-            $(packages_rdma) $(packages_measure)
+            $(packages_rdma) $(packages_measure) $(packages_loops)
 apt_install := apt-get install -y --no-install-recommends
 
 ##@ Set up
@@ -67,6 +69,7 @@ else # the rest of the file
 # MODE=release  what is measured and installed; asserts are on
 # MODE=debug    for stepping through
 # MODE=asan     AddressSanitizer and UndefinedBehaviorSanitizer
+# MODE=tsan     ThreadSanitizer
 # MODE=lint     release with every warning an error, objects only (make lint)
 MODE ?= release
 
@@ -74,10 +77,11 @@ optimize_release := -O2 -g
 optimize_debug   := -O0 -g3
 optimize_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
                     -fno-sanitize-recover=all
+optimize_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 optimize_lint    := -O2 -Werror
 
 ifndef optimize_$(MODE)
-$(error MODE=$(MODE): there are release, debug, asan and lint)
+$(error MODE=$(MODE): there are release, debug, asan, tsan and lint)
 endif
 
 # Objects of two modes never mix, so switching back and forth rebuilds nothing.
@@ -112,8 +116,10 @@ packaged_libs  = $(shell $(PKG_CONFIG) --libs $(1) 2>/dev/null)
 rdma_sources := $(wildcard rdma/*.c)
 ucx := $(if $(rdma_sources),$(shell $(PKG_CONFIG) --exists ucx 2>/dev/null && echo ucx))
 
+libuv := $(shell $(PKG_CONFIG) --exists libuv 2>/dev/null && echo libuv)
+
 language := -std=gnu11 -D_GNU_SOURCE -I. -pthread -DRILL_HAVE_UCX=$(if $(ucx),1,0) \
-            $(call packaged_flags,liburing $(ucx))
+            $(call packaged_flags,liburing $(ucx) $(libuv))
 compile  := $(language) $(optimize_$(MODE)) $(warnings) $(CPPFLAGS) $(CFLAGS)
 
 # A program without rdma must not load UCX, which does much before main begins:
@@ -134,12 +140,13 @@ public_headers  := $(wildcard runtime/*.h io/*.h net/*.h) $(if $(ucx),$(wildcard
 bench_mains     := bench/echo.c bench/ping.c bench/micro.c bench/uring_echo.c
 bench_common    := $(filter-out $(bench_mains),$(wildcard bench/*.c))
 example_sources := $(wildcard examples/*.c examples/guide/*.c)
-test_sources    := $(wildcard tests/test_*.c)
-test_common     := $(filter-out $(test_sources),$(wildcard tests/*.c tests/sim/*.c))
+test_sources    := $(filter-out $(if $(libuv),,tests/test_libuv.c),$(wildcard tests/test_*.c))
+test_common     := $(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c tests/sim/*.c))
+test_scenarios  := $(wildcard tests/scenarios/*.c)
 
 c_sources := $(library_sources) $(wildcard $(bench_mains)) $(bench_common) $(example_sources) \
              $(test_sources) $(test_common)
-c_headers := $(public_headers) $(wildcard bench/*.h tests/*.h tests/sim/*.h)
+c_headers := $(public_headers) $(wildcard bench/*.h tests/*.h tests/sim/*.h tests/scenarios/*.h)
 scripts   := $(wildcard .ci/run bench/*.sh tests/*.sh)
 
 # A program is built once its main file is there.
@@ -150,6 +157,10 @@ programs := $(if $(wildcard bench/echo.c),rill-echo) \
 programs := $(programs:%=$(output)/bin/%)
 examples := $(example_sources:examples/%.c=$(output)/examples/%)
 tests    := $(test_sources:tests/%.c=$(output)/tests/%)
+
+# Those in which more than one thread runs.
+thread_tests := $(filter $(patsubst %,tests/test_%.c,remote waker workers blocking bridge \
+                           embedding libuv resolve connect),$(test_sources))
 
 soname  := librill.so.$(firstword $(subst ., ,$(VERSION)))
 archive := $(output)/lib/librill.a
@@ -174,7 +185,7 @@ programs: $(programs) ## build/bin/: rill-echo, rill-ping, rill-micro, uring-ech
 
 examples: $(examples) ## build/examples/
 
-tests: $(tests) ## build/tests/
+tests: $(tests) | note-libuv ## build/tests/
 
 objects: $(call object,$(c_sources))
 
@@ -239,6 +250,10 @@ $(examples): $(output)/examples/%: $(objects)/examples/%.o $(archive)
 $(output)/tests/test_cli:       $(call object,bench/cli.c)
 $(output)/tests/test_histogram: $(call object,bench/histogram.c)
 $(output)/tests/test_json:      $(call object,bench/json.c)
+$(output)/tests/test_scenarios: $(call object,$(test_scenarios))
+# What the library allocates while it runs is refused now and then: tests/scenarios/scenario.c.
+$(output)/tests/test_scenarios: test_libraries += -Wl,--wrap=malloc,--wrap=aligned_alloc,--wrap=mmap
+$(output)/tests/test_libuv:     test_libraries += $(call packaged_libs,libuv)
 $(filter $(output)/tests/test_programs%,$(tests)): | $(programs) $(examples)
 
 $(tests): $(output)/tests/%: $(objects)/tests/%.o $(call object,$(test_common)) $(archive) | have-test
@@ -262,6 +277,7 @@ probe_pkg-config   := $(PKG_CONFIG) --version
 probe_liburing-dev := $(PKG_CONFIG) --exists liburing
 probe_check        := $(PKG_CONFIG) --exists check
 probe_g++          := $(CXX) --version
+probe_patch        := patch --version
 probe_clang        := clang --version
 probe_clang-format := clang-format --version
 probe_clang-tidy   := clang-tidy --version
@@ -296,20 +312,32 @@ ifeq ($(ucx),)
 endif
 endif
 
+note-libuv: have-test
+ifeq ($(libuv),)
+	@echo 'rill: pkg-config finds no libuv (package libuv1-dev): leaving out tests/test_libuv.c'
+endif
+
 ##@ Run and test
 
 demo: programs ## see it work: the echo servers and their latencies, in short
 	@bench/demo.sh $(output)/bin
 
-# Every test runs twice, as it is released and with the sanitizers, and together
-# with what else has to be true: headers that stand alone, a README that does not
-# lie. The last line counts them all. With a MODE of its own, only that one runs.
-check: all tests ## build and run all tests, in release and in asan mode
+# Every test runs twice, as it is released and with the sanitizers, those with threads
+# once more under ThreadSanitizer, and together with what else has to be true: headers
+# that stand alone, a README that does not lie. The last line counts them all. With a
+# MODE of its own, only that one runs.
+check: all tests ## build and run all tests, in release and in asan mode, with threads in tsan mode
 ifeq ($(MODE),release)
 	@$(MAKE) --no-print-directory MODE=asan examples tests
+	@$(MAKE) --no-print-directory MODE=tsan $(thread_tests:tests/%.c=build/tsan/tests/%)
 endif
 	@CC='$(CC)' CXX='$(CXX)' tests/run.sh tests/check_headers.sh tests/check_docs.sh $(tests) \
-	    $(if $(filter release,$(MODE)),$(test_sources:tests/%.c=build/asan/tests/%))
+	    $(if $(filter release,$(MODE)),$(test_sources:tests/%.c=build/asan/tests/%) \
+	        $(thread_tests:tests/%.c=build/tsan/tests/%))
+
+tsan: have-test ## run the tests with threads under ThreadSanitizer
+	@$(MAKE) --no-print-directory MODE=tsan $(thread_tests:tests/%.c=build/tsan/tests/%)
+	@tests/run.sh $(thread_tests:tests/%.c=build/tsan/tests/%)
 
 test: $(if $(NAME),$(output)/tests/test_$(NAME)) ## run one and see each case: make test NAME=timer [MODE=asan]
 	@$(if $(NAME),CK_VERBOSITY=verbose $<,echo 'make test NAME=timer runs tests/test_timer.c'; exit 2)
@@ -335,6 +363,15 @@ valgrind: examples tests have-valgrind ## run the tests under valgrind
 # without acceleration: slow, so not a part of check. What the machine needs, QEMU
 # and a kernel package that is only unpacked, the script installs or names.
 vm := tests/vm.sh --timeout 3600 --env TEST_TIMEOUT=900 --env CK_TIMEOUT_MULTIPLIER=20
+
+sim: ## [SEEDS=2000] [SEED=1] [SCENARIO=echo]: the scenarios in as many worlds, with sanitizers
+	@$(MAKE) --no-print-directory MODE=asan build/asan/tests/test_scenarios
+	@SIM_SEEDS=$(or $(SEEDS),2000) SIM_SEED=$(or $(SEED),1) SIM_SCENARIO=$(SCENARIO) \
+	    ASAN_OPTIONS=detect_stack_use_after_return=1 CK_TIMEOUT_MULTIPLIER=100000 \
+	    build/asan/tests/test_scenarios
+
+mutants: have-test ## [NAME=...]: plant known bugs, one at a time: the tests have to catch each
+	@tests/mutants.sh $(NAME)
 
 check-vm: all tests ## run the tests on Linux 6.1, in a virtual machine (some minutes)
 	@$(vm) --rdma none -- tests/run.sh $(tests)
@@ -399,6 +436,8 @@ Libs: -L$(libdir) -lrill -pthread
 endef
 export rill_pc
 
+# Root's install is followed by ldconfig, or what is linked with librill.so does not
+# find it.
 install: all ## [PREFIX=/usr/local] [DESTDIR=]
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir)/pkgconfig
 	install -m 644 $(archive) $(DESTDIR)$(libdir)
@@ -410,6 +449,7 @@ install: all ## [PREFIX=/usr/local] [DESTDIR=]
 	done
 	install -m 755 $(programs) $(DESTDIR)$(bindir)
 	printf '%s\n' "$$rill_pc" > $(DESTDIR)$(libdir)/pkgconfig/rill.pc
+	[ -n '$(DESTDIR)' ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 uninstall: ## with the same PREFIX and DESTDIR
 	rm -f $(addprefix $(DESTDIR)$(bindir)/,$(notdir $(programs)))
@@ -419,7 +459,7 @@ uninstall: ## with the same PREFIX and DESTDIR
 
 ##@ Help
 
-help: ## this list; MODE=debug or asan, WERROR=1 and V=1 go with any build
+help: ## this list; MODE=debug, asan or tsan, WERROR=1 and V=1 go with any build
 	@awk 'BEGIN { FS = ":.*## " } \
 	    /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 	    /^[a-z_.-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -427,8 +467,8 @@ help: ## this list; MODE=debug or asan, WERROR=1 and V=1 go with any build
 FORCE:
 
 .PHONY: all library programs examples tests objects FORCE \
-        have-build have-test have-lint have-valgrind note-rdma \
-        demo check check-vm test check-headers check-docs valgrind \
+        have-build have-test have-lint have-valgrind note-rdma note-libuv \
+        demo check check-vm tsan test check-headers check-docs valgrind \
         lint format lint-format lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell \
         clean install uninstall help
 

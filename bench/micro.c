@@ -2,6 +2,7 @@
 /* micro.c - rill-micro: what the runtime itself costs, without any input or output. */
 #include "bench/cli.h"
 #include "bench/json.h"
+#include "bench/micro_channels.h"
 #include "io/runtime.h"
 #include "runtime/notify.h"
 #include "runtime/sleep.h"
@@ -188,6 +189,23 @@ static void ping_pong(void)
     run_all();
 }
 
+/* ---- channels ---- */
+
+static void oneshot(void)
+{
+    micro_oneshot(micro.runtime, micro.count);
+}
+
+static void mpsc(void)
+{
+    micro_mpsc(micro.runtime, micro.count);
+}
+
+static void channel_switch(void)
+{
+    micro_switch(micro.runtime, micro.count);
+}
+
 /* ---- timers ---- */
 
 static struct rill_timer *crowd; /* CROWD_MAX timers that stay armed */
@@ -366,6 +384,9 @@ static void measure_all(void)
     measure("spawn_join", "spawn and join, 1000 at a time", 1000000, spawn_many);
     measure("spawn_join_alone", "spawn and join, one at a time", 1000000, spawn_alone);
     measure("switch", "wake another task and wait, by a notification", 1000000, ping_pong);
+    measure("oneshot", "oneshot: make, send, receive", 1000000, oneshot);
+    measure("mpsc", "channel of 256: send and receive, a message", 1000000, mpsc);
+    measure("channel_switch", "channels of 1: a message, a task switch", 1000000, channel_switch);
     measure("timer_0", "timer: arm and cancel, no others armed", 1000000, arm_and_cancel);
     crowd_arm(100000);
     measure("timer_100k", "timer: arm and cancel, 100,000 armed", 1000000, arm_and_cancel);

@@ -74,7 +74,9 @@ struct rill_future *rill_file_write_all(struct rill_file *file, struct rill_op *
  * times (fdatasync(2)). */
 struct rill_future *rill_file_sync(struct rill_file *file, struct rill_op *op, bool data_only);
 
-/* Fills *status (statx(2), STATX_BASIC_STATS), which is borrowed. */
+/* Fills *status (statx(2), STATX_BASIC_STATS), which is borrowed. <sys/stat.h> has
+ * the struct only where _GNU_SOURCE is defined. */
+struct statx;
 struct rill_future *rill_file_stat(struct rill_file *file, struct rill_op *op,
                                    struct statx *status);
 struct rill_future *rill_path_stat(struct rill_op *op, const char *path, struct statx *status);

@@ -28,6 +28,10 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     program->futures[MAIN] = program->main;
     program->futures[SIGNAL] = rill_signals_next(&program->signals);
     RILL_AWAIT(rill_any_next(&program->any));
+    /* From here on a second signal acts as if there were no runtime, also while the
+     * program's future is on its way out, or stuck there. */
+    if (program->any.result == SIGNAL)
+        rill_signals_close(&program->signals);
     RILL_AWAIT(rill_any_drain(&program->any, RILL_SHUTTING_DOWN));
     RILL_RETURN(program->main->result);
     RILL_END();
@@ -40,7 +44,6 @@ static int run(struct rill_runtime *runtime, struct rill_future *future)
 
     if (result == 0) {
         result = rill_block_on(runtime, rill_future_init(&program.future, program_poll));
-        /* From here on a second signal acts as if there were no runtime. */
         rill_signals_close(&program.signals);
         rill_runtime_shutdown(runtime, RILL_PROGRAM_GRACE_NS);
     }

@@ -4,6 +4,7 @@
 #include "runtime/panic.h"
 
 #include <errno.h>
+#include <poll.h>
 
 /* A completion finds its op by the entry's user_data: the op's address in the low
  * 48 bits (Linux gives no more to user space unless asked), and above it the
@@ -14,6 +15,10 @@ enum { GENERATION_SHIFT = 48 };
 /* The user_data of cancel requests, whose own completions mean nothing: the
  * target's completion is what is waited for. */
 static const uint64_t ignored = 0;
+
+/* The user_data of the poll that hears the remote's bell. It is no operation of
+ * anybody's and is not counted as one; the ring ends it when it is torn down. */
+static const uint64_t bell = 1;
 
 static uint64_t name_of(const struct rill_op *op)
 {
@@ -153,6 +158,25 @@ static void submit_backlog(struct rill_reactor *reactor)
     }
 }
 
+/* Keeps a poll of the bell in the kernel, from the first sleep after somebody may post.
+ * It is edge-triggered: each ring is a completion, and nobody has to read the eventfd. */
+static void listen_to_bell(struct rill_reactor *reactor)
+{
+    struct io_uring_sqe *sqe;
+
+    if (!reactor->remote || reactor->hears_bell)
+        return;
+    sqe = get_entry(reactor);
+    if (!sqe) { /* try again in the next turn */
+        reactor->in_hurry = true;
+        return;
+    }
+    io_uring_prep_poll_multishot(sqe, reactor->remote->bell_fd, POLLIN);
+    sqe->user_data = bell;
+    reactor->stats.submissions++;
+    reactor->hears_bell = true;
+}
+
 /* Lets as many starved receives go on as there are buffers, the longest waiting
  * first, so that a busy connection does not keep the others from their share. */
 static void feed_starved(struct rill_reactor *reactor)
@@ -180,6 +204,10 @@ static void complete(struct rill_reactor *reactor, const struct io_uring_cqe *cq
 
     if (cqe->user_data == ignored)
         return;
+    if (cqe->user_data == bell) { /* it has woken us, which is all */
+        reactor->hears_bell = cqe->flags & IORING_CQE_F_MORE;
+        return;
+    }
     rill_check(cqe->user_data == name_of(op), "a completion came for an operation that is over");
     if (!(cqe->flags & IORING_CQE_F_MORE)) {
         reactor->ops_in_flight--;
@@ -249,6 +277,11 @@ static bool kernel_wants_us(const struct rill_reactor *reactor)
     return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
+static bool has_posts(const struct rill_reactor *reactor)
+{
+    return reactor->remote && rill_remote_has_posts(reactor->remote);
+}
+
 /* Tells the core that this is a loop that waits. */
 static inline void relax(void)
 {
@@ -271,7 +304,7 @@ static bool look_out(struct rill_reactor *reactor, int64_t until_ns)
         end_ns = now_ns + reactor->spin_ns;
     for (; now_ns < end_ns; now_ns = kernel->ops->now(kernel)) {
         for (int i = 0; i < LOOKS_PER_CLOCK_READING; i++) {
-            if (has_completions(reactor) || kernel_wants_us(reactor)) {
+            if (has_completions(reactor) || kernel_wants_us(reactor) || has_posts(reactor)) {
                 reactor->stats.spins_hit++;
                 return true;
             }
@@ -282,10 +315,17 @@ static bool look_out(struct rill_reactor *reactor, int64_t until_ns)
     return now_ns >= until_ns;
 }
 
+static int sleep_until(struct rill_reactor *reactor, int64_t until_ns)
+{
+    if (reactor->remote && !rill_remote_fall_asleep(reactor->remote))
+        until_ns = RILL_NO_WAIT;
+    return enter(reactor, until_ns);
+}
+
 static int wait(struct rill_reactor *reactor, int64_t until_ns)
 {
     if (reactor->wait_policy == RILL_WAIT_SLEEP)
-        return enter(reactor, until_ns);
+        return sleep_until(reactor, until_ns);
 
     int error = 0;
 
@@ -294,7 +334,9 @@ static int wait(struct rill_reactor *reactor, int64_t until_ns)
     /* What the kernel did not take, for want of memory, is offered again. */
     if (error || has_completions(reactor) || io_uring_sq_ready(&reactor->ring) > 0)
         return error;
-    return enter(reactor, look_out(reactor, until_ns) ? RILL_NO_WAIT : until_ns);
+    if (look_out(reactor, until_ns))
+        return enter(reactor, RILL_NO_WAIT);
+    return sleep_until(reactor, until_ns);
 }
 
 /* Whether there is something to be done that no completion will announce. */
@@ -318,6 +360,8 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
     submit_backlog(reactor);
     if (__builtin_expect(!rill_list_is_empty(&reactor->buffers.starved), 0))
         feed_starved(reactor);
+    if (until_ns != RILL_NO_WAIT)
+        listen_to_bell(reactor);
 
     if (may_not_sleep(reactor))
         until_ns = RILL_NO_WAIT;
@@ -336,7 +380,16 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
     drain(reactor);
     if (!rill_list_is_empty(&reactor->quiet))
         settle(reactor, taken_over, has_overflowed);
+    if (reactor->remote)
+        rill_remote_run(reactor->remote);
     return error;
+}
+
+bool rill_reactor_may_rest(struct rill_reactor *reactor)
+{
+    return !may_not_sleep(reactor) && !has_completions(reactor) && !kernel_wants_us(reactor) &&
+           io_uring_sq_ready(&reactor->ring) == 0 &&
+           (!reactor->remote || rill_remote_fall_asleep(reactor->remote));
 }
 
 static int64_t reactor_now(struct rill_driver *driver)
@@ -381,5 +434,6 @@ void rill_reactor_finish(struct rill_reactor *reactor)
                reactor->ops_in_flight);
     rill_buffers_finish(&reactor->buffers);
     reactor->kernel->ops->teardown(reactor->kernel, &reactor->ring);
+    rill_remote_release(reactor->remote);
     rill_fd_table_finish(&reactor->fds);
 }

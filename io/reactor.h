@@ -11,6 +11,7 @@
 #include "io/fd_queue.h"
 #include "io/kernel.h"
 #include "io/op.h"
+#include "io/remote.h"
 #include "runtime/executor.h"
 
 #ifdef __cplusplus
@@ -53,9 +54,11 @@ struct rill_reactor {
 
     /* private */
     struct io_uring ring;
-    struct rill_link backlog; /* of rill_op.backlog, first in first out */
-    struct rill_link quiet;   /* of rill_op.backlog: asked for no completion, as submitted */
-    bool in_hurry;            /* do not sleep in this turn */
+    struct rill_link backlog;   /* of rill_op.backlog, first in first out */
+    struct rill_link quiet;     /* of rill_op.backlog: asked for no completion, as submitted */
+    bool in_hurry;              /* do not sleep in this turn */
+    struct rill_remote *remote; /* held; what other threads post to, or NULL: nobody does */
+    bool hears_bell;            /* a poll of remote.bell_fd is submitted */
     struct rill_buffers buffers;
     struct rill_fd_table fds;
     enum rill_wait_policy wait_policy;
@@ -106,6 +109,10 @@ void rill_reactor_withdraw(struct rill_reactor *reactor, struct rill_op *op);
 /* Lays aside an op that needs a shared buffer, until one is free; it is then
  * submitted, those that wait longest first. */
 void rill_reactor_starve(struct rill_reactor *reactor, struct rill_op *op);
+
+/* Whether nothing is to be done before a completion, a post or a timer comes. If so,
+ * the next post rings the bell of the remote: for another loop that waits instead. */
+bool rill_reactor_may_rest(struct rill_reactor *reactor);
 
 #ifdef __cplusplus
 }

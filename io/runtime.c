@@ -71,6 +71,7 @@ int rill_runtime_create(struct rill_runtime **out, const struct rill_runtime_opt
     error = rill_executor_init(&runtime->executor, &runtime->reactor.driver);
     if (error)
         goto finish_reactor;
+    runtime->embedding.is_open = false;
     *out = runtime;
     return 0;
 
@@ -85,7 +86,12 @@ void rill_runtime_destroy(struct rill_runtime *runtime)
 {
     if (!runtime)
         return;
+    rill_check(&runtime->executor == rill_executor_of_thread,
+               "a runtime was ended by another thread");
+    if (runtime->reactor.remote && runtime->executor.tasks_alive == 0)
+        rill_remote_close(runtime->reactor.remote);
     rill_executor_finish(&runtime->executor);
+    rill_embedding_finish(&runtime->embedding);
     rill_reactor_finish(&runtime->reactor);
     free(runtime);
 }
@@ -117,9 +123,20 @@ int64_t rill_block_on(struct rill_runtime *runtime, struct rill_future *future)
     return rill_executor_block_on(&runtime->executor, future);
 }
 
+/* Accepts no more posts; says whether those that there were have spawned tasks. */
+static bool has_late_posts(struct rill_runtime *runtime)
+{
+    if (runtime->reactor.remote)
+        rill_remote_close(runtime->reactor.remote);
+    return runtime->executor.tasks_alive > 0;
+}
+
 void rill_runtime_shutdown(struct rill_runtime *runtime, int64_t grace_ns)
 {
     struct rill_executor *executor = &runtime->executor;
+
+    rill_check(executor == rill_executor_of_thread, "a runtime was shut down by another thread");
+
     int64_t now_ns = rill_now();
     int64_t deadline_ns = grace_ns < RILL_NEVER - now_ns ? now_ns + grace_ns : RILL_NEVER;
 
@@ -130,7 +147,7 @@ void rill_runtime_shutdown(struct rill_runtime *runtime, int64_t grace_ns)
         if (!patient) /* each time: those that were spawned meanwhile have to end too */
             rill_executor_cancel_all(executor, RILL_SHUTTING_DOWN);
         rill_executor_run(executor);
-        if (executor->tasks_alive == 0)
+        if (executor->tasks_alive == 0 && !has_late_posts(runtime))
             break;
 
         int error = rill_executor_wait(executor, patient ? deadline_ns : RILL_NEVER);

@@ -15,6 +15,7 @@
 #ifndef RILL_IO_RUNTIME_H
 #define RILL_IO_RUNTIME_H
 
+#include "io/embedding.h"
 #include "io/reactor.h"
 #include "runtime/executor.h"
 
@@ -25,6 +26,9 @@ extern "C" {
 struct rill_runtime {
     struct rill_executor executor;
     struct rill_reactor reactor;
+
+    /* private */
+    struct rill_embedding embedding;
 };
 
 /* A zeroed field means its default, in brackets. */
@@ -61,7 +65,8 @@ int64_t rill_block_on(struct rill_runtime *runtime, struct rill_future *future);
 
 /* Runs until no task is alive: for grace_ns it lets them end by themselves, then it
  * cancels all of them (RILL_SHUTTING_DOWN), and those that they spawn on their way
- * out. A task that does not end although it is cancelled keeps it waiting. */
+ * out. A task that does not end although it is cancelled keeps it waiting.
+ * Then no other thread can post to it any more (see io/remote.h). */
 void rill_runtime_shutdown(struct rill_runtime *runtime, int64_t grace_ns);
 
 #ifdef __cplusplus

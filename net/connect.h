@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-/* Large (2 KiB) and of use only until it is ready: a client that keeps many
+/* Large (1 KiB) and of use only until it is ready: a client that keeps many
  * connections can share one between connections that it opens in turn. */
 struct rill_connect {
     union {

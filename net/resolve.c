@@ -1,111 +1,108 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/resolve.h"
 
-#include "io/readiness.h"
+#include "io/remote.h"
+#include "io/workers.h"
 #include "runtime/task.h"
 
 #include <errno.h>
 #include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
-/* What the future and its thread share. Either may be the last to use it. */
+enum lookup_state {
+    LOOKUP_RUNS,      /* in the pool, and somebody waits. Becomes one of the others. */
+    LOOKUP_ANSWERED,  /* the thread is done, and posts it or has: the runtime frees it */
+    LOOKUP_ABANDONED, /* nobody waits any more: the thread frees it */
+};
+
+/* What the future and its thread share. It is not part of the future, which a cancel
+ * ends at once, while getaddrinfo can not be stopped. */
 struct rill_lookup {
-    atomic_int users;
-    int done_fd; /* an eventfd that the thread writes when found and error are set */
-    int error;   /* of getaddrinfo */
+    struct rill_job job;
+    struct rill_post answered;
+    struct rill_remote *remote; /* held */
+    struct rill_task *task;     /* that waits, or NULL. The runtime's thread. */
+    bool is_answered;           /* likewise */
+    int state;                  /* atomic: enum lookup_state */
+    int error;                  /* of getaddrinfo, and errno */
     int sys_error;
     struct addrinfo *found;
     char host[];
 };
 
-static atomic_int lookups_running;
+/* Look-ups have threads of their own: a name server that does not answer would take
+ * those of a shared pool from all other work for minutes. */
+static struct rill_workers lookups =
+    RILL_WORKERS_STATIC(lookups, RILL_RESOLVE_LOOKUPS_MAX, RILL_RESOLVE_WAITING_MAX);
 
-static void lookup_release(struct rill_lookup *lookup)
+static void lookup_free(struct rill_lookup *lookup)
 {
-    if (atomic_fetch_sub(&lookup->users, 1) > 1)
-        return;
     if (lookup->found)
         freeaddrinfo(lookup->found);
-    close(lookup->done_fd);
+    rill_remote_release(lookup->remote);
     free(lookup);
 }
 
-static void *lookup_main(void *argument)
+static void answered(struct rill_post *post)
+{
+    struct rill_lookup *lookup = rill_container_of(post, struct rill_lookup, answered);
+
+    lookup->is_answered = true;
+    if (lookup->task)
+        rill_task_wake(lookup->task);
+    else
+        lookup_free(lookup);
+}
+
+/* On the pool's thread. */
+static void look_up(struct rill_job *job)
 {
     static const struct addrinfo stream = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
-    struct rill_lookup *lookup = argument;
-    const uint64_t one = 1;
+    struct rill_lookup *lookup = rill_container_of(job, struct rill_lookup, job);
+    struct rill_remote *remote = lookup->remote;
 
     lookup->error = getaddrinfo(lookup->host, NULL, &stream, &lookup->found);
     lookup->sys_error = errno;
-    atomic_fetch_sub(&lookups_running, 1);
-    /* An eventfd takes 2^64 - 2 of these; the write can not fail. */
-    (void)!write(lookup->done_fd, &one, sizeof one);
-    lookup_release(lookup);
-    return NULL;
+    rill_remote_hold(remote);
+    if (__atomic_exchange_n(&lookup->state, LOOKUP_ANSWERED, __ATOMIC_ACQ_REL) ==
+            LOOKUP_ABANDONED ||
+        rill_post(remote, &lookup->answered) < 0) /* the runtime has ended meanwhile */
+        lookup_free(lookup);
+    rill_remote_release(remote);
 }
 
-/* A thread of the library's must not be the one that gets the program's signals. */
-static int start_thread(struct rill_lookup *lookup)
-{
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    pthread_t thread;
-    int error;
-
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&thread, &attributes, lookup_main, lookup);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return -error;
-}
-
-/* Starts the thread. Returns 0 or -errno. */
-static int lookup_start(struct rill_resolve *resolve)
+/* Gives the look-up to a thread. Returns 0 or -errno. */
+static int lookup_start(struct rill_resolve *resolve, struct rill_task *task)
 {
     size_t size = strlen(resolve->host) + 1;
-    struct rill_lookup *lookup;
+    struct rill_lookup *lookup = calloc(1, sizeof *lookup + size);
     int error;
 
-    if (atomic_fetch_add(&lookups_running, 1) >= RILL_RESOLVE_LOOKUPS_MAX) {
-        error = -EAGAIN;
-        goto not_running;
-    }
-    lookup = calloc(1, sizeof *lookup + size);
-    if (!lookup) {
-        error = -ENOMEM;
-        goto not_running;
-    }
+    if (!lookup)
+        return -ENOMEM;
     memcpy(lookup->host, resolve->host, size);
-    lookup->done_fd = eventfd(0, EFD_CLOEXEC);
-    if (lookup->done_fd < 0) {
-        error = -errno;
-        goto free_lookup;
-    }
-    atomic_init(&lookup->users, 2);
-    error = start_thread(lookup);
+    lookup->job.run = look_up;
+    lookup->task = task;
+    rill_post_init(&lookup->answered, answered);
+    error = rill_remote_open(&lookup->remote);
+    if (!error)
+        error = rill_workers_submit(&lookups, &lookup->job);
     if (error)
-        goto close_done;
-    resolve->lookup = lookup;
-    return 0;
-
-close_done:
-    close(lookup->done_fd);
-free_lookup:
-    free(lookup);
-not_running:
-    atomic_fetch_sub(&lookups_running, 1);
+        lookup_free(lookup);
+    else
+        resolve->lookup = lookup;
     return error;
+}
+
+/* Leaves a look-up to whoever has it last. */
+static void lookup_abandon(struct rill_lookup *lookup)
+{
+    lookup->task = NULL;
+    if (rill_workers_withdraw(&lookups, &lookup->job))
+        lookup_free(lookup);
+    else
+        (void)__atomic_exchange_n(&lookup->state, LOOKUP_ABANDONED, __ATOMIC_ACQ_REL);
 }
 
 static int errno_of(const struct rill_lookup *lookup)
@@ -149,6 +146,35 @@ static int64_t lookup_take(struct rill_resolve *resolve)
     return count > 0 ? count : -ENOENT;
 }
 
+/* Waits for the thread. */
+static enum rill_poll answer_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_resolve *resolve = rill_container_of(self, struct rill_resolve, answer);
+    struct rill_lookup *lookup = resolve->lookup;
+
+    if (lookup->is_answered) {
+        self->result = lookup_take(resolve);
+        lookup_free(lookup);
+        return RILL_READY;
+    }
+    if (rill_task_is_cancelled(task)) {
+        lookup_abandon(lookup);
+        self->result = -ECANCELED;
+        return RILL_READY;
+    }
+    lookup->task = task;
+    return RILL_PENDING;
+}
+
+static struct rill_future *wait_for_answer(struct rill_resolve *resolve)
+{
+    static const struct rill_place place = {"look up a name", NULL, 0};
+
+    rill_future_init(&resolve->answer, answer_poll);
+    resolve->answer.place = &place;
+    return &resolve->answer;
+}
+
 static enum rill_poll resolve_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_resolve *resolve = rill_container_of(self, struct rill_resolve, future);
@@ -158,13 +184,11 @@ static enum rill_poll resolve_poll(struct rill_future *self, struct rill_task *t
         RILL_RETURN(1);
     if (rill_task_is_cancelled(task))
         RILL_RETURN(-ECANCELED);
-    resolve->result = lookup_start(resolve);
+    resolve->result = lookup_start(resolve, task);
     if (resolve->result < 0)
         RILL_RETURN(resolve->result);
-    RILL_AWAIT(rill_fd_wait(&resolve->wait, resolve->lookup->done_fd, POLLIN));
-    resolve->result = resolve->wait.result < 0 ? resolve->wait.result : lookup_take(resolve);
-    lookup_release(resolve->lookup);
-    RILL_RETURN(resolve->result);
+    RILL_AWAIT(wait_for_answer(resolve));
+    RILL_RETURN(resolve->answer.result);
     RILL_END();
 }
 

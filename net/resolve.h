@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* resolve.h - the addresses of a name, looked up beside the loop.
  *
- * getaddrinfo(3) knows /etc/hosts, DNS and whatever else nsswitch.conf(5) names,
- * and it blocks. It runs in a thread of its own; a numeric address needs none. */
+ * getaddrinfo(3) knows /etc/hosts, DNS and whatever else nsswitch.conf(5) names, and it
+ * blocks, for half a minute if a name server is silent. It runs on threads that do
+ * nothing else, so slow names keep nobody waiting but each other; a numeric address needs
+ * none. */
 #ifndef RILL_NET_RESOLVE_H
 #define RILL_NET_RESOLVE_H
 
-#include "io/op.h"
 #include "net/address.h"
+#include "runtime/future.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -15,7 +17,8 @@ extern "C" {
 
 enum {
     RILL_RESOLVE_ADDRESSES_MAX = 16, /* of one name; further ones are left out */
-    RILL_RESOLVE_LOOKUPS_MAX = 64,   /* threads at once, in the whole process */
+    RILL_RESOLVE_LOOKUPS_MAX = 64,   /* at once, in the whole process: threads */
+    RILL_RESOLVE_WAITING_MAX = 4096, /* that wait for one of these */
 };
 
 struct rill_resolve {
@@ -28,16 +31,17 @@ struct rill_resolve {
     /* private */
     const char *host;
     uint16_t port;
-    struct rill_op wait;
-    struct rill_lookup *lookup; /* shared with the thread; the last of the two frees it */
+    struct rill_future answer;  /* of the thread */
+    struct rill_lookup *lookup; /* shared with the thread: see resolve.c */
 };
 
 /* Looks up the addresses of host, in the order in which RFC 6724 tries them, each
  * with the port. host is borrowed. The result is their number, or -errno:
  *   -ENOENT  no such name
- *   -EAGAIN  the name server does not answer, or too many lookups are running
- *   -ENOMEM, -EMFILE, -EIO
- * Cancelling ends it at once; the thread's answer is thrown away when it comes. */
+ *   -EAGAIN  the name server does not answer, or too many look-ups wait for a thread
+ *   -ENOMEM, -EMFILE, -EIO, or -ESHUTDOWN after rill_runtime_shutdown
+ * Cancelling ends it at once. One that has no thread yet never gets one; otherwise the
+ * thread's answer is thrown away when it comes. */
 struct rill_future *rill_resolve(struct rill_resolve *resolve, const char *host, uint16_t port);
 
 #ifdef __cplusplus

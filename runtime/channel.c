@@ -7,6 +7,10 @@
 #include <errno.h>
 #include <string.h>
 
+const struct rill_place rill_channel_send_name_ = {"send into a channel", NULL, 0};
+const struct rill_place rill_channel_receive_name_ = {"receive from a channel", NULL, 0};
+const struct rill_place rill_channel_reserve_name_ = {"reserve a place in a channel", NULL, 0};
+
 void rill_channel_init_(struct rill_channel *channel, void *slots, size_t size, size_t capacity)
 {
     rill_check(capacity > 0, "a channel without room for a message");
@@ -114,7 +118,7 @@ static inline bool may_send(struct rill_channel_op *op, struct rill_task *task,
     return rill_budget_spend(rill_executor_here(), task);
 }
 
-static enum rill_poll send_poll(struct rill_future *self, struct rill_task *task)
+enum rill_poll rill_channel_send_poll_(struct rill_future *self, struct rill_task *task)
 {
     struct rill_channel_op *op = rill_container_of(self, struct rill_channel_op, future);
     enum rill_poll poll;
@@ -125,7 +129,7 @@ static enum rill_poll send_poll(struct rill_future *self, struct rill_task *task
     return end_sender(op, 0);
 }
 
-static enum rill_poll reserve_poll(struct rill_future *self, struct rill_task *task)
+enum rill_poll rill_channel_reserve_poll_(struct rill_future *self, struct rill_task *task)
 {
     struct rill_channel_op *op = rill_container_of(self, struct rill_channel_op, future);
     enum rill_poll poll;
@@ -136,7 +140,7 @@ static enum rill_poll reserve_poll(struct rill_future *self, struct rill_task *t
     return end_sender(op, 0);
 }
 
-static enum rill_poll receive_poll(struct rill_future *self, struct rill_task *task)
+enum rill_poll rill_channel_receive_poll_(struct rill_future *self, struct rill_task *task)
 {
     struct rill_channel_op *op = rill_container_of(self, struct rill_channel_op, future);
     struct rill_channel *channel = op->channel;
@@ -153,41 +157,6 @@ static enum rill_poll receive_poll(struct rill_future *self, struct rill_task *t
         return RILL_PENDING;
     rill_channel_take_(channel, op->received);
     return end_receiver(op, 1);
-}
-
-static struct rill_future *prepare(struct rill_channel *channel, struct rill_channel_op *op,
-                                   rill_poll_fn *poll, const struct rill_place *name)
-{
-    rill_future_init(&op->future, poll);
-    op->future.place = name;
-    op->channel = channel;
-    op->place.link.next = NULL;
-    return &op->future;
-}
-
-struct rill_future *rill_channel_send_(struct rill_channel *channel, struct rill_channel_op *op,
-                                       const void *message)
-{
-    static const struct rill_place name = {"send into a channel", NULL, 0};
-
-    op->sent = message;
-    return prepare(channel, op, send_poll, &name);
-}
-
-struct rill_future *rill_channel_receive_(struct rill_channel *channel, struct rill_channel_op *op,
-                                          void *message)
-{
-    static const struct rill_place name = {"receive from a channel", NULL, 0};
-
-    op->received = message;
-    return prepare(channel, op, receive_poll, &name);
-}
-
-struct rill_future *rill_channel_reserve_(struct rill_channel *channel, struct rill_channel_op *op)
-{
-    static const struct rill_place name = {"reserve a place in a channel", NULL, 0};
-
-    return prepare(channel, op, reserve_poll, &name);
 }
 
 static void take_reserved(struct rill_channel *channel)

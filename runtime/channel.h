@@ -115,11 +115,46 @@ struct rill_channel_op {
 #define RILL_CHANNEL_TYPED_(pointer, message) (1 ? (message) : (pointer)->slots)
 void rill_channel_init_(struct rill_channel *channel, void *slots, size_t size, size_t capacity);
 void rill_channel_finish_(struct rill_channel *channel);
-struct rill_future *rill_channel_send_(struct rill_channel *channel, struct rill_channel_op *op,
-                                       const void *message);
-struct rill_future *rill_channel_receive_(struct rill_channel *channel, struct rill_channel_op *op,
-                                          void *message);
-struct rill_future *rill_channel_reserve_(struct rill_channel *channel, struct rill_channel_op *op);
+extern const struct rill_place rill_channel_send_name_, rill_channel_receive_name_,
+    rill_channel_reserve_name_;
+enum rill_poll rill_channel_send_poll_(struct rill_future *self, struct rill_task *task);
+enum rill_poll rill_channel_receive_poll_(struct rill_future *self, struct rill_task *task);
+enum rill_poll rill_channel_reserve_poll_(struct rill_future *self, struct rill_task *task);
+
+static inline struct rill_future *rill_channel_prepare_(struct rill_channel *channel,
+                                                        struct rill_channel_op *op,
+                                                        rill_poll_fn *poll,
+                                                        const struct rill_place *name)
+{
+    rill_future_init(&op->future, poll);
+    op->future.place = name;
+    op->channel = channel;
+    op->place.link.next = NULL;
+    return &op->future;
+}
+
+static inline struct rill_future *
+rill_channel_send_(struct rill_channel *channel, struct rill_channel_op *op, const void *message)
+{
+    op->sent = message;
+    return rill_channel_prepare_(channel, op, rill_channel_send_poll_, &rill_channel_send_name_);
+}
+
+static inline struct rill_future *rill_channel_receive_(struct rill_channel *channel,
+                                                        struct rill_channel_op *op, void *message)
+{
+    op->received = message;
+    return rill_channel_prepare_(channel, op, rill_channel_receive_poll_,
+                                 &rill_channel_receive_name_);
+}
+
+static inline struct rill_future *rill_channel_reserve_(struct rill_channel *channel,
+                                                        struct rill_channel_op *op)
+{
+    return rill_channel_prepare_(channel, op, rill_channel_reserve_poll_,
+                                 &rill_channel_reserve_name_);
+}
+
 void rill_channel_send_reserved_(struct rill_channel *channel, const void *message);
 void rill_channel_give_up_(struct rill_channel *channel);
 int rill_channel_try_send_(struct rill_channel *channel, const void *message);

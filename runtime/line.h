@@ -33,6 +33,7 @@ struct rill_place_in_line {
     /* private */
     struct rill_link link; /* rill_line.places */
     struct rill_task *task;
+    bool is_woken; /* and has not looked again yet: waking it once more is for nothing */
 };
 
 static inline void rill_line_init(struct rill_line *line)
@@ -53,13 +54,15 @@ static inline bool rill_line_is_first(const struct rill_line *line,
     return rill_line_is_empty(line) || line->places.next == &place->link;
 }
 
-/* Joins the end of the line if it is not in it, to be woken as task. */
+/* Joins the end of the line if it is not in it, to be woken as task. Whoever is in
+ * line calls it each time that it has looked and goes on waiting. */
 static inline void rill_line_join(struct rill_line *line, struct rill_place_in_line *place,
                                   struct rill_task *task)
 {
     if (!rill_link_is_linked(&place->link))
         rill_list_append(&line->places, &place->link);
     place->task = task;
+    place->is_woken = false;
 }
 
 static inline void rill_line_leave(struct rill_place_in_line *place)
@@ -84,18 +87,29 @@ static inline void rill_line_serve_first(struct rill_line *line)
     rill_task_wake(rill_container_of(first, struct rill_place_in_line, link)->task);
 }
 
+/* private */
+static inline void rill_line_wake_(struct rill_link *link)
+{
+    struct rill_place_in_line *place = rill_container_of(link, struct rill_place_in_line, link);
+
+    if (place->is_woken)
+        return;
+    place->is_woken = true;
+    rill_task_wake(place->task);
+}
+
 /* Lets the first in line look again. */
 static inline void rill_line_wake_first(struct rill_line *line)
 {
     if (!rill_line_is_empty(line))
-        rill_task_wake(rill_container_of(line->places.next, struct rill_place_in_line, link)->task);
+        rill_line_wake_(line->places.next);
 }
 
 /* Lets all in line look again. */
 static inline void rill_line_wake_all(struct rill_line *line)
 {
     for (struct rill_link *link = line->places.next; link != &line->places; link = link->next)
-        rill_task_wake(rill_container_of(link, struct rill_place_in_line, link)->task);
+        rill_line_wake_(link);
 }
 
 /* Ends a line, or one that is zeroed. Panics, naming the first task in it, if somebody

@@ -119,6 +119,8 @@ static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task
     struct rill_join *join = rill_container_of(self, struct rill_join, future);
     struct rill_task *target = join->target;
 
+    rill_check(target->executor_id == task->executor_id,
+               "a task was joined by a thread that it does not belong to");
     rill_check(!target->joiner || target->joiner == task, "two tasks join the same task");
     if (target->state == RILL_TASK_OVER) {
         join->result = target->future.result;

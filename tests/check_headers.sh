@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # check_headers.sh - compiles each public header alone, as C11 and as C++17, so
-# that none counts on what another one includes.
+# that none counts on what another one includes, and as cc does without flags.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 shopt -s nullglob
@@ -22,6 +22,7 @@ check() {
 for header in "${headers[@]}"; do
     include="#include \"$header\""
     check "${CC:-gcc}" -std=c11 "${flags[@]}" -x c - <<<"$include"
+    check "${CC:-gcc}" "${flags[@]}" -U_GNU_SOURCE -x c - <<<"$include"
     check "${CXX:-g++}" -std=c++17 "${flags[@]}" -x c++ - <<<"$include"
 done
 

@@ -83,6 +83,7 @@ void rig_settle(void)
 void rig_advance(int64_t by_ns)
 {
     rig.driver.now_ns += by_ns;
+    rig.executor.now_is_known = false; /* a case may have asked for it */
     rig_settle();
 }
 

@@ -24,6 +24,8 @@ read -r -a wrapper <<<"${TEST_WRAPPER:-}"
 # wrongly left in a local variable is then found when it is used.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+# A process that ends while threads of a pool wait for work would wait a second for them.
+export TSAN_OPTIONS=${TSAN_OPTIONS:-atexit_sleep_ms=20}
 
 passed=0 failed=0 skipped=0
 output=$(mktemp)

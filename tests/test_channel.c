@@ -318,7 +318,7 @@ START_TEST(a_loop_over_a_full_channel_lets_others_run)
 END_TEST
 
 struct words RILL_CHANNEL(
-    struct { char text[24]; }, 3);
+    struct { char text[32]; }, 3);
 
 START_TEST(messages_of_any_size_are_copied_whole_around_the_end_of_the_ring)
 {

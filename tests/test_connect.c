@@ -205,25 +205,19 @@ START_TEST(localhost_is_looked_up_beside_the_loop)
 }
 END_TEST
 
-START_TEST(more_look_ups_than_there_may_be_at_once_are_EAGAIN_and_nothing_worse)
+START_TEST(more_look_ups_than_there_may_be_at_once_wait_for_their_turn)
 {
     enum { LOOKUPS = 2 * RILL_RESOLVE_LOOKUPS_MAX };
     static struct rill_resolve resolves[LOOKUPS];
     static struct background tasks[LOOKUPS];
-    int found = 0;
 
     if (!fixture_has_threads() || !fixture_open(_i, NULL, NULL))
         return;
     fixture.keeps_fds = true;
     for (int i = 0; i < LOOKUPS; i++)
         background_start(&tasks[i], rill_resolve(&resolves[i], "localhost", 1));
-    for (int i = 0; i < LOOKUPS; i++) {
-        int64_t result = background_end(&tasks[i]);
-
-        ck_assert(result > 0 || result == -EAGAIN);
-        found += result > 0;
-    }
-    ck_assert_int_ge(found, RILL_RESOLVE_LOOKUPS_MAX);
+    for (int i = 0; i < LOOKUPS; i++)
+        ck_assert_int_gt(background_end(&tasks[i]), 0);
     fixture_close();
 }
 END_TEST
@@ -284,7 +278,7 @@ int main(void)
         {a_timeout_ends_a_connect_to_a_listener_that_is_overrun, IN_SIMULATED},
         {a_name_that_does_not_exist_is_ENOENT, IN_REAL},
         {localhost_is_looked_up_beside_the_loop, IN_REAL},
-        {more_look_ups_than_there_may_be_at_once_are_EAGAIN_and_nothing_worse, IN_REAL},
+        {more_look_ups_than_there_may_be_at_once_wait_for_their_turn, IN_REAL},
         {a_cancelled_look_up_ends_at_once, IN_REAL},
         {connecting_in_a_hostile_world_leaves_nothing_behind, IN_SIMULATED},
     };

@@ -17,7 +17,7 @@
 static unsigned long calls;
 static bool fails;
 
-#if !defined(__SANITIZE_ADDRESS__)
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 /* What glibc's functions of these names are really called. */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);

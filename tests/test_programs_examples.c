@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_programs_examples.c - each example does what its first lines say. */
+#include "tests/client.h"
 #include "tests/programs.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 START_TEST(hello_lets_two_tasks_take_turns)
@@ -86,6 +88,72 @@ START_TEST(client_says_why_it_got_no_answer)
 }
 END_TEST
 
+/* Sends text on a connection that stays open, and wants exactly this answer. */
+static void exchange(int fd, const char *text, const char *answer)
+{
+    char received[256] = "";
+
+    ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+    ck_assert_int_eq(recv(fd, received, strlen(answer), MSG_WAITALL), strlen(answer));
+    ck_assert_str_eq(received, answer);
+}
+
+START_TEST(kv_keeps_what_was_set_for_all_clients)
+{
+    struct process kv = {0};
+    uint16_t port;
+
+    PROCESS_START(&kv, "examples/kv", LOOPBACK_URL);
+    port = listening_port(&kv, 0);
+    ask(port, "get greeting", "none\n");
+    ask(port, "set greeting hello, world", "ok\n");
+    ask(port, "get greeting", "hello, world\n");
+    ask(port, "set greeting bye", "ok\n");
+    ask(port, "get greeting", "bye\n");
+    ask(port, "get", "error: want a key of 1 to 31 bytes\n");
+    ask(port, "put greeting hello", "error: want set KEY VALUE or get KEY\n");
+    process_signal(&kv, SIGTERM);
+    ck_assert_int_eq(process_wait(&kv), 0);
+    ck_assert_str_eq(kv.err.text, "");
+}
+END_TEST
+
+START_TEST(kv_answers_lines_that_come_in_pieces_together_or_too_long)
+{
+    struct process kv = {0};
+    char line[1000];
+    int fd;
+
+    PROCESS_START(&kv, "examples/kv", LOOPBACK_URL);
+    fd = client_connect(listening_port(&kv, 0));
+    exchange(fd, "set a 1\nset b 2\nget a\nget", "ok\nok\n1\n");
+    exchange(fd, " b\n", "2\n");
+    memset(line, 'x', sizeof line - 1);
+    line[sizeof line - 1] = '\0';
+    exchange(fd, line, "");
+    exchange(fd, "\nget a\n", "error: the line is too long\n1\n");
+    client_close(fd);
+    process_signal(&kv, SIGTERM);
+    ck_assert_int_eq(process_wait(&kv), 0);
+}
+END_TEST
+
+START_TEST(kv_hangs_up_on_clients_that_wait_when_it_stops)
+{
+    struct process kv = {0};
+    int fd;
+
+    PROCESS_START(&kv, "examples/kv", LOOPBACK_URL);
+    fd = client_connect(listening_port(&kv, 0));
+    exchange(fd, "set a 1\nget", "ok\n");
+    process_signal(&kv, SIGTERM);
+    /* Not after the time of grace, which is five seconds. */
+    ck_assert_int_eq(process_wait_within(&kv, 3000), 0);
+    client_expect_end(fd);
+    client_close(fd);
+}
+END_TEST
+
 int main(void)
 {
     const struct program_test tests[] = {
@@ -94,6 +162,9 @@ int main(void)
         {cat_goes_on_after_a_file_that_is_not_there_and_says_so, 1},
         {lines_adds_up_what_its_clients_send, 1},
         {client_says_why_it_got_no_answer, 1},
+        {kv_keeps_what_was_set_for_all_clients, 1},
+        {kv_answers_lines_that_come_in_pieces_together_or_too_long, 1},
+        {kv_hangs_up_on_clients_that_wait_when_it_stops, 1},
     };
 
     return programs_main("programs_examples", tests, sizeof tests / sizeof tests[0]);

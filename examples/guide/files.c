@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* files.c - writes a file, patches it, makes it durable, and reads it back as a whole. */
+#include "io/file.h"
+#include "io/program.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char letter[] = "Dear reader,\nthis is all.\n";
+
+struct notes {
+    struct rill_future future;
+    struct rill_file file;
+    struct rill_op op; /* one after the other, so one op serves for all */
+    struct rill_read_to_end read;
+    struct statx status;
+    char path[32];
+};
+
+static enum rill_poll notes_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct notes *notes = rill_container_of(self, struct notes, future);
+
+    RILL_BEGIN();
+    RILL_AWAIT(rill_file_open(&notes->file, notes->path, O_RDWR | O_TRUNC, 0));
+    if (notes->file.result < 0)
+        RILL_RETURN(notes->file.result);
+    RILL_AWAIT(rill_file_write_all(&notes->file, &notes->op, letter, strlen(letter)));
+    if (notes->op.result < 0)
+        goto close;
+    RILL_AWAIT(rill_file_write_all_at(&notes->file, &notes->op, "writer", 6, 5));
+    if (notes->op.result < 0)
+        goto close;
+    RILL_AWAIT(rill_file_sync(&notes->file, &notes->op, false));
+    if (notes->op.result < 0)
+        goto close;
+    RILL_AWAIT(rill_file_stat(&notes->file, &notes->op, &notes->status));
+    if (notes->op.result < 0)
+        goto close;
+    printf("%d bytes:\n", (int)notes->status.stx_size);
+    RILL_AWAIT(rill_file_close(&notes->file));
+
+    /* Reading begins where the file stands, and a new one stands at its beginning. */
+    RILL_AWAIT(rill_file_open(&notes->file, notes->path, O_RDONLY, 0));
+    if (notes->file.result < 0)
+        RILL_RETURN(notes->file.result);
+    RILL_AWAIT(rill_file_read_to_end(&notes->file, &notes->read, 1 << 20));
+    notes->op.result = notes->read.result;
+    if (notes->read.result >= 0)
+        fputs(notes->read.data, stdout);
+    free(notes->read.data);
+close:
+    RILL_AWAIT(rill_file_close(&notes->file));
+    RILL_RETURN(notes->op.result);
+    RILL_END();
+}
+
+int main(void)
+{
+    static struct notes notes = {.path = "/tmp/rill-files-XXXXXX"};
+    int fd = mkstemp(notes.path), status;
+
+    if (fd < 0)
+        return 1;
+    close(fd);
+    status = rill_main(rill_future_init(&notes.future, notes_poll));
+    unlink(notes.path);
+    return status;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* post.c - a thread of another library reports to a task. */
+#include "io/program.h"
+#include "io/remote.h"
+#include "io/waker.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
+enum { READINGS = 3 };
+
+struct reading {
+    struct rill_post post;
+    struct thermometer *thermometer;
+    int degrees;
+};
+
+struct thermometer {
+    struct rill_future future;
+    pthread_t thread;
+    struct rill_remote *remote;
+    struct rill_waker done;
+    struct reading readings[READINGS];
+};
+
+/* On the thread: it knows nothing of tasks, and never waits for them. */
+static void *measure(void *argument)
+{
+    struct thermometer *thermometer = argument;
+
+    for (int i = 0; i < READINGS; i++) {
+        thermometer->readings[i].degrees = 20 + i;
+        rill_post(thermometer->remote, &thermometer->readings[i].post);
+    }
+    rill_waker_wake(&thermometer->done);
+    return NULL;
+}
+
+/* On the runtime's thread, once for each reading, in their order. */
+static void show(struct rill_post *post)
+{
+    struct reading *reading = rill_container_of(post, struct reading, post);
+
+    printf("%d degrees\n", reading->degrees);
+}
+
+static enum rill_poll thermometer_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct thermometer *thermometer = rill_container_of(self, struct thermometer, future);
+
+    RILL_BEGIN();
+    if (rill_remote_open(&thermometer->remote) < 0 || rill_waker_open(&thermometer->done) < 0)
+        RILL_RETURN(-1);
+    for (int i = 0; i < READINGS; i++)
+        rill_post_init(&thermometer->readings[i].post, show);
+    pthread_create(&thermometer->thread, NULL, measure, thermometer);
+    RILL_AWAIT(rill_waker_wait(&thermometer->done));
+    pthread_join(thermometer->thread, NULL);
+    rill_waker_close(&thermometer->done);
+    rill_remote_release(thermometer->remote);
+    printf("the thread is done\n");
+    RILL_END();
+}
+
+int main(void)
+{
+    static struct thermometer thermometer;
+
+    return rill_main(rill_future_init(&thermometer.future, thermometer_poll));
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kv.c - a key-value store with one command a line, "set KEY VALUE" or "get KEY". A
+ * line that is too long is skipped and answered; a client that is silent, or does not
+ * read, for a minute is hung up on; a signal lets go at once of those that wait. */
+#include "io/program.h"
+#include "net/server.h"
+#include "runtime/notify.h"
+#include "runtime/select.h"
+#include "runtime/timeout.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { LINE_MAX_SIZE = 256, KEY_MAX_SIZE = 32, ENTRIES_MAX = 4096 };
+
+static const int64_t patience_ns = 60 * RILL_SECOND;
+
+/* What all clients share. One thread, so no lock. */
+static struct entry {
+    char key[KEY_MAX_SIZE]; /* "" while it is free */
+    char value[LINE_MAX_SIZE];
+} entries[ENTRIES_MAX];
+
+/* Returns the entry of the key, or a free one for it, or NULL if there is none. */
+static struct entry *find(const char *key)
+{
+    unsigned hash = 5381;
+
+    for (const char *at = key; *at; at++)
+        hash = hash * 33 + (unsigned char)*at;
+    for (unsigned i = 0; i < ENTRIES_MAX; i++) {
+        struct entry *entry = &entries[(hash + i) % ENTRIES_MAX];
+
+        if (!*entry->key || strcmp(entry->key, key) == 0)
+            return entry;
+    }
+    return NULL;
+}
+
+/* Carries out the command in line, which it takes apart. Returns the answer. */
+static const char *carry_out(char *line)
+{
+    const char *verb = strsep(&line, " "), *key = strsep(&line, " ");
+    struct entry *entry;
+
+    if (!key || !*key || strlen(key) >= KEY_MAX_SIZE)
+        return "error: want a key of 1 to 31 bytes";
+    entry = find(key);
+    if (strcmp(verb, "get") == 0 && !line)
+        return entry && *entry->key ? entry->value : "none";
+    if (strcmp(verb, "set") != 0 || !line)
+        return "error: want set KEY VALUE or get KEY";
+    if (!entry)
+        return "error: the store is full";
+    snprintf(entry->key, sizeof entry->key, "%s", key);
+    snprintf(entry->value, sizeof entry->value, "%s", line);
+    return "ok";
+}
+
+/* A notification reaches only those that wait already, so the flag is looked at first. */
+static struct rill_notify stop;
+static bool is_stopping;
+
+struct session {
+    struct rill_task task;
+    struct rill_tcp peer;
+    struct rill_op recv, send;
+    struct rill_wait stop;
+    struct rill_future *choices[2];
+    struct rill_select select;
+    struct rill_timeout timeout;
+    size_t filled;
+    bool skips; /* the beginning of a line that is too long was dropped */
+    char text[LINE_MAX_SIZE];
+    char answer[LINE_MAX_SIZE + 1];
+};
+
+/* Takes the first line out of text and writes the answer to it, if all of it is there. */
+static bool answer_line(struct session *session)
+{
+    char *end = memchr(session->text, '\n', session->filled);
+
+    if (!end) {
+        if (session->filled == sizeof session->text) {
+            session->skips = true;
+            session->filled = 0;
+        }
+        return false;
+    }
+    *end = '\0';
+    snprintf(session->answer, sizeof session->answer, "%s\n",
+             session->skips ? "error: the line is too long" : carry_out(session->text));
+    session->skips = false;
+    session->filled -= (size_t)(end + 1 - session->text);
+    memmove(session->text, end + 1, session->filled);
+    return true;
+}
+
+static enum rill_poll session_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct session *session = rill_container_of(self, struct session, task.future);
+
+    RILL_BEGIN();
+    while (!is_stopping) {
+        session->choices[0] =
+            rill_tcp_recv(&session->peer, &session->recv, session->text + session->filled,
+                          sizeof session->text - session->filled);
+        session->choices[1] = rill_notify_wait(&stop, &session->stop);
+        RILL_AWAIT(rill_timeout(&session->timeout, patience_ns,
+                                rill_select(&session->select, session->choices, 2)));
+        if (session->recv.result <= 0)
+            break; /* the end, an error, or cancelled by the stop or the timeout */
+        session->filled += (size_t)session->recv.result;
+        while (session->send.result >= 0 && answer_line(session))
+            RILL_AWAIT(rill_timeout(&session->timeout, patience_ns,
+                                    rill_tcp_send_all(&session->peer, &session->send,
+                                                      session->answer, strlen(session->answer))));
+        if (session->send.result < 0)
+            break;
+    }
+    RILL_AWAIT(rill_tcp_close(&session->peer));
+    RILL_END();
+}
+
+static struct rill_server server;
+
+static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(&server.future);
+    is_stopping = true;
+    rill_notify_all(&stop);
+    RILL_RETURN(server.result);
+    RILL_END();
+}
+
+int main(int argc, char **argv)
+{
+    static struct rill_future program;
+    const char *url = argc > 1 ? argv[1] : "tcp://127.0.0.1:7000";
+
+    server.announce = stdout;
+    rill_serve(&server, url, RILL_SERVICE(struct session, peer, session_poll));
+    rill_notify_init(&stop);
+    return rill_main(rill_future_init(&program, program_poll));
+}

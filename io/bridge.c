@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bridge.c - whoever finds another end waiting serves it, under the lock.
+ *
+ * A sender that finds a receiver waiting copies its value to it, and a receiver that makes
+ * a place fills it with the value of the sender that waits longest. So a waiter that is
+ * taken off its list has what it waited for, and cannot be overtaken by those who come
+ * later. A waiter that is cancelled, or whose time is over, looks under the lock whether
+ * it is still on its list: either it takes itself off, and no value has moved, or it has
+ * its result and gives that. */
+#include "io/bridge.h"
+
+#include "runtime/executor.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+/* To be tried again when there is a value, or a place. */
+enum { MUST_WAIT = -EAGAIN };
+
+void rill_bridge_init(struct rill_bridge *bridge, void *values, size_t capacity, size_t value_size)
+{
+    rill_check(capacity > 0, "a bridge without a place for a value");
+    *bridge = (struct rill_bridge){
+        .values = values,
+        .value_size = value_size,
+        .capacity = capacity,
+    };
+    pthread_mutex_init(&bridge->lock, NULL);
+    rill_list_init(&bridge->senders);
+    rill_list_init(&bridge->receivers);
+}
+
+void rill_bridge_finish(struct rill_bridge *bridge)
+{
+    rill_check(rill_list_is_empty(&bridge->senders) && rill_list_is_empty(&bridge->receivers),
+               "a bridge was finished while somebody waits at it");
+    pthread_mutex_destroy(&bridge->lock);
+}
+
+/* ---- the queue, under the lock ---- */
+
+static void *place(struct rill_bridge *bridge, size_t at)
+{
+    size_t index = bridge->first + at;
+
+    if (index >= bridge->capacity)
+        index -= bridge->capacity;
+    return bridge->values + index * bridge->value_size;
+}
+
+static void push(struct rill_bridge *bridge, const void *value)
+{
+    memcpy(place(bridge, bridge->count), value, bridge->value_size);
+    bridge->count++;
+}
+
+static void pop(struct rill_bridge *bridge, void *value)
+{
+    memcpy(value, place(bridge, 0), bridge->value_size);
+    bridge->first = bridge->first + 1 == bridge->capacity ? 0 : bridge->first + 1;
+    bridge->count--;
+}
+
+/* Takes the first waiter off a list, or returns NULL. */
+static struct rill_bridge_waiter *take_waiter(struct rill_link *list)
+{
+    if (rill_list_is_empty(list))
+        return NULL;
+    return rill_container_of(rill_list_pop(list), struct rill_bridge_waiter, queue);
+}
+
+/* Tells a waiter, which is off its list, how it ended. A thread's may be gone once the
+ * lock is given up, so it is told under it; a task's stays until its post was run. Returns
+ * the post to be posted behind the lock, with *remote held. */
+static struct rill_post *serve(struct rill_bridge_waiter *waiter, int result,
+                               struct rill_remote **remote)
+{
+    waiter->result = result;
+    if (!waiter->remote) {
+        pthread_cond_signal(waiter->wake);
+        return NULL;
+    }
+    *remote = waiter->remote;
+    rill_remote_hold(*remote);
+    return &waiter->woken;
+}
+
+/* What is still to be done when the lock was given up: it may be a system call. */
+static void wake(struct rill_post *post, struct rill_remote *remote)
+{
+    if (!post)
+        return;
+
+    int error = rill_post(remote, post);
+
+    rill_check(!error, "a runtime was ended while a task of its own waits at a bridge");
+    rill_remote_release(remote);
+}
+
+/* Returns 0, -EPIPE or MUST_WAIT. */
+static int try_send(struct rill_bridge *bridge, const void *value, struct rill_post **post,
+                    struct rill_remote **remote)
+{
+    struct rill_bridge_waiter *receiver;
+
+    if (bridge->is_closed)
+        return -EPIPE;
+    receiver = take_waiter(&bridge->receivers);
+    if (receiver) {
+        memcpy(receiver->value, value, bridge->value_size);
+        *post = serve(receiver, 1, remote);
+        return 0;
+    }
+    if (bridge->count == bridge->capacity)
+        return MUST_WAIT;
+    push(bridge, value);
+    return 0;
+}
+
+/* Returns 1, 0 or MUST_WAIT. */
+static int try_recv(struct rill_bridge *bridge, void *value, struct rill_post **post,
+                    struct rill_remote **remote)
+{
+    struct rill_bridge_waiter *sender;
+
+    if (bridge->count == 0)
+        return bridge->is_closed ? 0 : MUST_WAIT;
+    pop(bridge, value);
+    sender = take_waiter(&bridge->senders);
+    if (sender) {
+        push(bridge, sender->value);
+        *post = serve(sender, 0, remote);
+    }
+    return 1;
+}
+
+/* Sends or receives; puts waiter in line if it has to wait, and one is given. */
+static int try_or_wait(struct rill_bridge *bridge, bool is_send, void *value,
+                       struct rill_bridge_waiter *waiter)
+{
+    struct rill_post *post = NULL;
+    struct rill_remote *remote = NULL;
+    int result;
+
+    pthread_mutex_lock(&bridge->lock);
+    result =
+        is_send ? try_send(bridge, value, &post, &remote) : try_recv(bridge, value, &post, &remote);
+    if (result == MUST_WAIT && waiter)
+        rill_list_append(is_send ? &bridge->senders : &bridge->receivers, &waiter->queue);
+    pthread_mutex_unlock(&bridge->lock);
+    wake(post, remote);
+    return result;
+}
+
+void rill_bridge_close(struct rill_bridge *bridge)
+{
+    struct rill_post *post;
+    struct rill_remote *remote = NULL;
+    struct rill_bridge_waiter *waiter;
+
+    do {
+        post = NULL;
+        pthread_mutex_lock(&bridge->lock);
+        bridge->is_closed = true;
+        waiter = take_waiter(&bridge->senders);
+        if (waiter) {
+            post = serve(waiter, -EPIPE, &remote);
+        } else {
+            waiter = take_waiter(&bridge->receivers);
+            if (waiter)
+                post = serve(waiter, 0, &remote);
+        }
+        pthread_mutex_unlock(&bridge->lock);
+        wake(post, remote);
+    } while (waiter);
+}
+
+/* ---- tasks ---- */
+
+static void woken(struct rill_post *post)
+{
+    struct rill_bridge_op *op = rill_container_of(post, struct rill_bridge_op, waiter.woken);
+
+    op->is_woken = true;
+    rill_task_wake(op->task);
+}
+
+/* Ends an op that was in line. */
+static enum rill_poll leave(struct rill_bridge_op *op, int result)
+{
+    op->task->ops--;
+    rill_remote_release(op->waiter.remote);
+    op->result = result;
+    return RILL_READY;
+}
+
+static bool withdraw(struct rill_bridge_op *op)
+{
+    bool was_waiting;
+
+    pthread_mutex_lock(&op->bridge->lock);
+    was_waiting = rill_link_is_linked(&op->waiter.queue);
+    if (was_waiting)
+        rill_link_remove(&op->waiter.queue);
+    pthread_mutex_unlock(&op->bridge->lock);
+    return was_waiting;
+}
+
+static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_bridge_op *op = rill_container_of(self, struct rill_bridge_op, future);
+
+    if (op->is_woken)
+        return leave(op, op->waiter.result);
+    /* One that was served already has a post on its way, and waits for that. */
+    if (rill_task_is_cancelled(task) && withdraw(op))
+        return leave(op, -ECANCELED);
+    if (op->task != task) { /* it was handed from one task to another */
+        op->task->ops--;
+        task->ops++;
+        op->task = task;
+    }
+    return RILL_PENDING;
+}
+
+/* Gets in line, unless it is served meanwhile. */
+static int start_waiting(struct rill_bridge_op *op, struct rill_task *task)
+{
+    int result = rill_remote_open(&op->waiter.remote);
+
+    if (result < 0)
+        return result;
+    op->task = task;
+    op->is_woken = false;
+    op->waiter.queue = (struct rill_link){NULL, NULL};
+    rill_post_init(&op->waiter.woken, woken);
+    result = try_or_wait(op->bridge, op->is_send, op->waiter.value, &op->waiter);
+    if (result != MUST_WAIT)
+        rill_remote_release(op->waiter.remote);
+    return result;
+}
+
+static enum rill_poll start_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_bridge_op *op = rill_container_of(self, struct rill_bridge_op, future);
+    int result = -ECANCELED;
+
+    if (!rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    if (!rill_task_is_cancelled(task)) {
+        result = try_or_wait(op->bridge, op->is_send, op->waiter.value, NULL);
+        if (result == MUST_WAIT)
+            result = start_waiting(op, task);
+    }
+    if (result == MUST_WAIT) {
+        task->ops++;
+        self->poll = wait_poll;
+        return RILL_PENDING;
+    }
+    op->result = result;
+    return RILL_READY;
+}
+
+static struct rill_future *prepare(struct rill_bridge *bridge, struct rill_bridge_op *op,
+                                   void *value, bool is_send)
+{
+    static const struct rill_place name_send = {"send over a bridge", NULL, 0};
+    static const struct rill_place name_recv = {"receive from a bridge", NULL, 0};
+
+    rill_future_init(&op->future, start_poll);
+    op->future.place = is_send ? &name_send : &name_recv;
+    op->bridge = bridge;
+    op->waiter.value = value;
+    op->is_send = is_send;
+    return &op->future;
+}
+
+struct rill_future *rill_bridge_send(struct rill_bridge *bridge, struct rill_bridge_op *send,
+                                     const void *value)
+{
+    union {
+        const void *borrowed;
+        void *value; /* which a send only reads */
+    } to = {.borrowed = value};
+
+    return prepare(bridge, send, to.value, true);
+}
+
+struct rill_future *rill_bridge_recv(struct rill_bridge *bridge, struct rill_bridge_op *recv,
+                                     void *value)
+{
+    return prepare(bridge, recv, value, false);
+}
+
+/* ---- threads ---- */
+
+/* Waits until the waiter was served, or until that moment. */
+static void wait_here(struct rill_bridge *bridge, struct rill_bridge_waiter *waiter,
+                      int64_t until_ns)
+{
+    const struct timespec until = {.tv_sec = until_ns / RILL_SECOND,
+                                   .tv_nsec = until_ns % RILL_SECOND};
+    int error = 0;
+
+    while (rill_link_is_linked(&waiter->queue) && error != ETIMEDOUT) {
+        if (until_ns == RILL_NEVER)
+            pthread_cond_wait(waiter->wake, &bridge->lock);
+        else
+            error = pthread_cond_clockwait(waiter->wake, &bridge->lock, CLOCK_MONOTONIC, &until);
+    }
+}
+
+static int64_t deadline(int64_t timeout_ns)
+{
+    struct timespec now;
+    int64_t when_ns;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (__builtin_add_overflow((int64_t)now.tv_sec * RILL_SECOND + now.tv_nsec, timeout_ns,
+                               &when_ns))
+        return RILL_NEVER;
+    return when_ns;
+}
+
+static int block(struct rill_bridge *bridge, void *value, bool is_send, int64_t timeout_ns)
+{
+    pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+    struct rill_bridge_waiter waiter = {.value = value, .wake = &cond, .result = -ETIMEDOUT};
+    int64_t until_ns;
+    int result = try_or_wait(bridge, is_send, value, NULL);
+
+    if (result != MUST_WAIT)
+        return result;
+    if (timeout_ns <= 0)
+        return -ETIMEDOUT;
+    rill_check(!rill_executor_of_thread || !rill_executor_of_thread->running,
+               "a task blocks its own thread at a bridge: await instead");
+    until_ns = timeout_ns == RILL_NEVER ? RILL_NEVER : deadline(timeout_ns);
+
+    result = try_or_wait(bridge, is_send, value, &waiter);
+    if (result == MUST_WAIT) {
+        pthread_mutex_lock(&bridge->lock);
+        wait_here(bridge, &waiter, until_ns);
+        if (rill_link_is_linked(&waiter.queue))
+            rill_link_remove(&waiter.queue);
+        result = waiter.result;
+        pthread_mutex_unlock(&bridge->lock);
+    }
+    pthread_cond_destroy(&cond);
+    return result;
+}
+
+int rill_bridge_send_blocking(struct rill_bridge *bridge, const void *value, int64_t timeout_ns)
+{
+    union {
+        const void *borrowed;
+        void *value; /* which a send only reads */
+    } to = {.borrowed = value};
+
+    return block(bridge, to.value, true, timeout_ns);
+}
+
+int rill_bridge_recv_blocking(struct rill_bridge *bridge, void *value, int64_t timeout_ns)
+{
+    return block(bridge, value, false, timeout_ns);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* embedding.h - lets another event loop drive a runtime.
+ *
+ *     fd = rill_fd(runtime);
+ *     ...when the other loop finds fd readable (poll, uv_poll_t, g_unix_fd_source_new)...
+ *     rill_turn(runtime, RILL_NO_WAIT);
+ *
+ * The descriptor says all: completions, posts of other threads, timers, and tasks that
+ * have yielded. What the other loop's own callbacks do to the runtime (spawn a task, wake
+ * one, open a remote) is no turn, and is seen by the next one: such a callback ends with
+ * rill_turn. All functions belong to the runtime's thread, which is the other loop's. */
+#ifndef RILL_IO_EMBEDDING_H
+#define RILL_IO_EMBEDDING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct rill_runtime;
+
+/* private: how the runtime is watched, once somebody has asked for rill_fd. */
+struct rill_embedding {
+    bool is_open;
+    bool hears_bell;  /* the remote's bell is watched */
+    int fd;           /* an epoll of the descriptors below and of the remote's bell */
+    int events_fd;    /* an eventfd that the ring signals */
+    int timer_fd;     /* set to timer_ns */
+    int64_t timer_ns; /* when a turn is due, if nothing else happens before */
+};
+
+/* Returns a descriptor that is readable (level-triggered) while the runtime has something
+ * to do, or -errno: -EMFILE, -ENOMEM. It belongs to the runtime, ends with it, and is only
+ * to be waited for. It is readable at first, for what was done before. */
+int rill_fd(struct rill_runtime *runtime);
+
+/* Takes a turn: hands over what came, runs the tasks that are ready, once each, and starts
+ * what they ask for. Where nothing is ready it first waits for up to timeout_ns
+ * (RILL_NO_WAIT, as another loop wants it; RILL_NEVER: until something comes). Returns 0,
+ * or -errno when the ring is broken for good. Panics if it is called within a task. */
+int rill_turn(struct rill_runtime *runtime, int64_t timeout_ns);
+
+/* Returns for how long the other loop may wait for the descriptor: RILL_NO_WAIT, RILL_NEVER
+ * or a time in nanoseconds. Who waits for the descriptor need not ask: it is readable then.
+ * It is of use to a loop that wants to know whether it may sleep at all. */
+int64_t rill_turn_timeout(struct rill_runtime *runtime);
+
+/* private: closes what rill_fd has opened. */
+void rill_embedding_finish(struct rill_embedding *embedding);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

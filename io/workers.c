@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/workers.h"
+
+#include "runtime/panic.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+struct rill_workers *rill_workers_shared(void)
+{
+    static struct rill_workers shared =
+        RILL_WORKERS_STATIC(shared, RILL_WORKERS_THREADS, RILL_WORKERS_WAITING);
+
+    return &shared;
+}
+
+void rill_workers_init(struct rill_workers *workers, const struct rill_workers_options *options)
+{
+    static const struct rill_workers_options defaults;
+
+    if (!options)
+        options = &defaults;
+    *workers = (struct rill_workers){
+        .threads_max = options->threads_max ? options->threads_max : RILL_WORKERS_THREADS,
+        .waiting_max = options->waiting_max ? options->waiting_max : RILL_WORKERS_WAITING,
+        .idle_ns = options->idle_ns ? options->idle_ns : RILL_WORKERS_IDLE_NS,
+    };
+    rill_check(workers->idle_ns > 0, "threads that are idle for %lld ns: want more than 0",
+               (long long)workers->idle_ns);
+    pthread_mutex_init(&workers->lock, NULL);
+    pthread_cond_init(&workers->work, NULL);
+    pthread_cond_init(&workers->ended, NULL);
+    rill_list_init(&workers->waiting);
+}
+
+void rill_workers_finish(struct rill_workers *workers)
+{
+    rill_check(!workers->is_static, "a pool of threads for the whole process was finished");
+    pthread_mutex_lock(&workers->lock);
+    workers->is_ending = true;
+    pthread_cond_broadcast(&workers->work);
+    while (workers->threads > 0)
+        pthread_cond_wait(&workers->ended, &workers->lock);
+    pthread_mutex_unlock(&workers->lock);
+    if (workers->has_ended_thread)
+        pthread_join(workers->ended_thread, NULL);
+    pthread_cond_destroy(&workers->ended);
+    pthread_cond_destroy(&workers->work);
+    pthread_mutex_destroy(&workers->lock);
+}
+
+static struct rill_job *take(struct rill_workers *workers)
+{
+    workers->waiting_count--;
+    return rill_container_of(rill_list_pop(&workers->waiting), struct rill_job, queue);
+}
+
+/* Waits for work, which somebody else may take first. Returns false when there has been
+ * none for idle_ns. */
+static bool wait_for_work(struct rill_workers *workers)
+{
+    struct timespec until;
+    int64_t nanoseconds;
+    int error;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    nanoseconds = until.tv_nsec + workers->idle_ns % RILL_SECOND;
+    until.tv_sec += workers->idle_ns / RILL_SECOND + nanoseconds / RILL_SECOND;
+    until.tv_nsec = nanoseconds % RILL_SECOND;
+    error = pthread_cond_clockwait(&workers->work, &workers->lock, CLOCK_MONOTONIC, &until);
+    return error != ETIMEDOUT;
+}
+
+/* Ends the calling thread's part, and gives up the lock. Each thread that ends joins the
+ * one that ended before it, so that whoever finishes the pool has to join but one, and
+ * then nothing is left of any. */
+static void leave(struct rill_workers *workers)
+{
+    pthread_t before = workers->ended_thread;
+    bool join_before = workers->has_ended_thread && !workers->is_static;
+
+    workers->ended_thread = pthread_self();
+    workers->has_ended_thread = true;
+    if (workers->is_static)
+        pthread_detach(workers->ended_thread);
+    workers->threads--;
+    if (workers->threads == 0)
+        pthread_cond_signal(&workers->ended);
+    pthread_mutex_unlock(&workers->lock);
+    if (join_before)
+        pthread_join(before, NULL);
+}
+
+static void *worker_main(void *argument)
+{
+    struct rill_workers *workers = argument;
+    bool stay = true;
+
+    pthread_mutex_lock(&workers->lock);
+    for (;;) {
+        while (!rill_list_is_empty(&workers->waiting)) {
+            struct rill_job *job = take(workers);
+
+            workers->busy++;
+            pthread_mutex_unlock(&workers->lock);
+            job->run(job);
+            pthread_mutex_lock(&workers->lock);
+            workers->busy--;
+        }
+        if (!stay || workers->is_ending)
+            break;
+        stay = wait_for_work(workers);
+    }
+    leave(workers);
+    return NULL;
+}
+
+/* A thread of the library's must not be the one that gets the program's signals. */
+static void start_thread(struct rill_workers *workers)
+{
+    sigset_t all, before;
+    pthread_t thread;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (pthread_create(&thread, NULL, worker_main, workers) == 0)
+        workers->threads++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Whether a thread is about to take what would now be put in line. */
+static bool has_free_thread(const struct rill_workers *workers)
+{
+    return workers->waiting_count < workers->threads - workers->busy;
+}
+
+int rill_workers_submit(struct rill_workers *workers, struct rill_job *job)
+{
+    int error = 0;
+
+    pthread_mutex_lock(&workers->lock);
+    rill_check(!workers->is_ending, "a job was given to a pool of threads that has ended");
+    if (!has_free_thread(workers) && workers->threads < workers->threads_max)
+        start_thread(workers);
+    if (workers->threads == 0 ||
+        workers->waiting_count >= workers->threads - workers->busy + workers->waiting_max) {
+        error = -EAGAIN;
+    } else {
+        workers->waiting_count++;
+        rill_list_append(&workers->waiting, &job->queue);
+        pthread_cond_signal(&workers->work);
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return error;
+}
+
+bool rill_workers_withdraw(struct rill_workers *workers, struct rill_job *job)
+{
+    bool was_waiting;
+
+    pthread_mutex_lock(&workers->lock);
+    was_waiting = rill_link_is_linked(&job->queue);
+    if (was_waiting) {
+        rill_link_remove(&job->queue);
+        workers->waiting_count--;
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return was_waiting;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_resolve.c - look-ups that take long, are given up, or outlive who asked.
+ *
+ * This program has a getaddrinfo of its own, which the test holds up. */
+#include "net/resolve.h"
+
+#include "io/blocking.h"
+#include "tests/fixture.h"
+#include "tests/threads.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct gate gate;
+static int looking_up, freed; /* atomic */
+
+/* Every name but "none" has the address 127.0.0.1, once the gate is open. */
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found)
+{
+    struct {
+        struct addrinfo info;
+        struct sockaddr_in address;
+    } * answer;
+
+    (void)service;
+    (void)hints;
+    __atomic_add_fetch(&looking_up, 1, __ATOMIC_SEQ_CST);
+    gate_pass(&gate);
+    if (strcmp(name, "none") == 0)
+        return EAI_NONAME;
+    answer = calloc(1, sizeof *answer);
+    if (!answer)
+        return EAI_MEMORY;
+    answer->address.sin_family = AF_INET;
+    answer->address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    answer->info.ai_addr = (struct sockaddr *)&answer->address;
+    answer->info.ai_addrlen = sizeof answer->address;
+    *found = &answer->info;
+    return 0;
+}
+
+void freeaddrinfo(struct addrinfo *info)
+{
+    free(info);
+    __atomic_add_fetch(&freed, 1, __ATOMIC_SEQ_CST);
+}
+
+enum { MANY = RILL_RESOLVE_LOOKUPS_MAX + 10 };
+
+static struct rill_resolve resolves[MANY];
+static struct background tasks[MANY];
+
+static bool open_runtime(void)
+{
+    if (!fixture_has_threads() || !fixture_open(REAL, NULL, NULL))
+        return false;
+    gate_init(&gate);
+    return true;
+}
+
+static void start(int i, const char *name)
+{
+    background_start(&tasks[i], rill_resolve(&resolves[i], name, 80));
+}
+
+static void until(const int *number, int value)
+{
+    while (__atomic_load_n(number, __ATOMIC_SEQ_CST) < value)
+        sched_yield();
+}
+
+START_TEST(an_answer_that_comes_late_is_given_to_who_waits)
+{
+    if (!open_runtime())
+        return;
+    start(0, "localhost");
+    start(1, "none");
+    fixture_turn();
+    until(&looking_up, 2);
+    gate_open(&gate);
+    ck_assert_int_eq(background_end(&tasks[0]), 1);
+    ck_assert_uint_eq(rill_address_port(&resolves[0].addresses[0]), 80);
+    ck_assert_int_eq(background_end(&tasks[1]), -ENOENT);
+    ck_assert_int_eq(freed, 1);
+    fixture.keeps_fds = true; /* for as long as the threads need to get rid of them */
+    fixture_close();
+}
+END_TEST
+
+START_TEST(one_that_is_cancelled_while_it_is_looked_up_ends_at_once)
+{
+    if (!open_runtime())
+        return;
+    start(0, "localhost");
+    fixture_turn();
+    until(&looking_up, 1);
+    rill_task_cancel(&tasks[0].task);
+    fixture_turn();
+    ck_assert(rill_task_is_over(&tasks[0].task));
+    ck_assert_int_eq(background_end(&tasks[0]), -ECANCELED);
+    gate_open(&gate);
+    until(&freed, 1); /* by its thread, which has it last */
+    fixture.keeps_fds = true;
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_look_up_may_outlive_the_runtime)
+{
+    if (!open_runtime())
+        return;
+    start(0, "localhost");
+    fixture_turn();
+    until(&looking_up, 1);
+    rill_task_cancel(&tasks[0].task);
+    ck_assert_int_eq(background_end(&tasks[0]), -ECANCELED);
+    fixture.keeps_fds = true;
+    fixture_close();
+    gate_open(&gate);
+    until(&freed, 1);
+}
+END_TEST
+
+/* The post is on its way when the task gives up; or it is not, and comes too late. */
+START_TEST(an_answer_that_crosses_a_cancel_is_freed_once)
+{
+    for (unsigned i = 0; i < threads_scaled(300); i++) {
+        int64_t result;
+
+        if (!open_runtime())
+            return;
+        freed = 0;
+        looking_up = 0;
+        start(0, "localhost");
+        fixture_turn();
+        until(&looking_up, 1);
+        gate_open(&gate);
+        for (unsigned turns = 0; turns < i % 30; turns++)
+            sched_yield();
+        rill_task_cancel(&tasks[0].task);
+        result = background_end(&tasks[0]);
+        ck_assert(result == 1 || result == -ECANCELED);
+        fixture.keeps_fds = true;
+        fixture_close();
+        until(&freed, 1);
+        ck_assert_int_eq(freed, 1);
+    }
+}
+END_TEST
+
+START_TEST(more_look_ups_than_threads_wait_in_line_and_can_leave_it)
+{
+    if (!open_runtime())
+        return;
+    for (int i = 0; i < MANY; i++)
+        start(i, "localhost");
+    fixture_turn();
+    until(&looking_up, RILL_RESOLVE_LOOKUPS_MAX);
+    rill_task_cancel(&tasks[MANY - 1].task); /* which has no thread */
+    ck_assert_int_eq(background_end(&tasks[MANY - 1]), -ECANCELED);
+    ck_assert_int_eq(looking_up, RILL_RESOLVE_LOOKUPS_MAX);
+    gate_open(&gate);
+    for (int i = 0; i < MANY - 1; i++)
+        ck_assert_int_eq(background_end(&tasks[i]), 1);
+    ck_assert_int_eq(looking_up, MANY - 1);
+    ck_assert_int_eq(freed, MANY - 1);
+    fixture.keeps_fds = true;
+    fixture_close();
+}
+END_TEST
+
+static int64_t five(void *unused)
+{
+    (void)unused;
+    return 5;
+}
+
+START_TEST(names_that_are_stuck_keep_no_file_waiting)
+{
+    struct rill_blocking work;
+
+    if (!open_runtime())
+        return;
+    for (int i = 0; i < MANY; i++)
+        start(i, "localhost");
+    fixture_turn();
+    until(&looking_up, RILL_RESOLVE_LOOKUPS_MAX);
+    ck_assert_int_eq(await(rill_blocking(&work, NULL, five, NULL)), 5);
+    gate_open(&gate);
+    for (int i = 0; i < MANY; i++)
+        ck_assert_int_eq(background_end(&tasks[i]), 1);
+    fixture.keeps_fds = true;
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_number_needs_no_thread)
+{
+    if (!open_runtime())
+        return;
+    ck_assert_int_eq(await(rill_resolve(&resolves[0], "127.0.0.1", 80)), 1);
+    ck_assert_int_eq(looking_up, 0);
+    ck_assert_ptr_null(fixture.runtime->reactor.remote);
+    fixture_close();
+}
+END_TEST
+
+int main(void)
+{
+    const struct fixture_case cases[] = {
+        {an_answer_that_comes_late_is_given_to_who_waits, IN_REAL},
+        {one_that_is_cancelled_while_it_is_looked_up_ends_at_once, IN_REAL},
+        {a_look_up_may_outlive_the_runtime, IN_REAL},
+        {an_answer_that_crosses_a_cancel_is_freed_once, IN_REAL},
+        {more_look_ups_than_threads_wait_in_line_and_can_leave_it, IN_REAL},
+        {names_that_are_stuck_keep_no_file_waiting, IN_REAL},
+        {a_number_needs_no_thread, IN_REAL},
+    };
+
+    return fixture_main("resolve", cases, sizeof cases / sizeof *cases);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_tcp_end.c - a connection tells how it ended, and is closed once. */
+#include "net/socket_options.h"
+#include "tests/tcp_pair.h"
+
+#include <errno.h>
+#include <string.h>
+
+START_TEST(a_side_that_finished_sending_can_still_receive)
+{
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    ck_assert_int_eq(send_now(&one, bytes, 5), 5);
+    ck_assert_int_eq(await(rill_tcp_finish_sending(&one, &op)), 0);
+    ck_assert_int_eq(recv_now(&other, buffer, 100), 5);
+    ck_assert_int_eq(recv_now(&other, buffer, 100), 0);
+    ck_assert_int_eq(send_now(&other, bytes, 9), 9);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&one, &recv_op, buffer, 9)), 9);
+    ck_assert_int_eq(send_now(&one, bytes, 5), -EPIPE);
+    ck_assert_int_eq(await(rill_tcp_finish_sending(&other, &op)), 0);
+    ck_assert_int_eq(recv_now(&one, buffer, 100), 0);
+    close_pair();
+}
+END_TEST
+
+START_TEST(a_peer_that_sends_nothing_and_closes_is_an_end)
+{
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    background_start(&receiving, rill_tcp_recv(&other, &recv_op, buffer, 100));
+    settle();
+    fixture_hang_up(&one);
+    ck_assert_int_eq(background_end(&receiving), 0);
+    close_pair();
+}
+END_TEST
+
+START_TEST(a_peer_that_closed_makes_sending_an_EPIPE_and_no_signal)
+{
+    int64_t result = 0;
+
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    fixture_hang_up(&one);
+    for (int i = 0; i < 5 && result >= 0; i++) {
+        result = send_now(&other, bytes, 100);
+        settle();
+    }
+    ck_assert(result == -EPIPE || result == -ECONNRESET);
+    close_pair();
+}
+END_TEST
+
+START_TEST(a_reset_ends_a_borrowed_receive_with_its_error)
+{
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    background_start(&receiving, rill_tcp_recv_borrowed(&other, &borrow));
+    settle();
+    ck_assert_int_eq(rill_socket_set_reset_on_close(one.fd, true), 0);
+    fixture_hang_up(&one);
+    ck_assert_int_eq(background_end(&receiving), -ECONNRESET);
+    ck_assert_int_eq(await(rill_tcp_recv_borrowed(&other, &borrow)), -ECONNRESET);
+    close_pair();
+}
+END_TEST
+
+START_TEST(bytes_before_a_reset_are_read_before_its_error)
+{
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    ck_assert_int_eq(send_now(&one, bytes, 8), 8);
+    ck_assert_int_eq(await(rill_tcp_recv_borrowed(&other, &borrow)), 8);
+    rill_borrow_give_back(&borrow);
+    ck_assert_int_eq(send_now(&one, bytes + 8, 8), 8);
+    settle(); /* they arrive in a shared buffer while nobody reads */
+    ck_assert_int_eq(rill_socket_set_reset_on_close(one.fd, true), 0);
+    fixture_hang_up(&one);
+    settle();
+    ck_assert_int_eq(recv_now(&other, buffer, 100), 8);
+    ck_assert(pattern_is(buffer, 8, 8));
+    ck_assert_int_eq(recv_now(&other, buffer, 100), -ECONNRESET);
+    close_pair();
+}
+END_TEST
+
+START_TEST(a_send_that_waits_ends_when_the_peer_resets)
+{
+    const struct sim_options options = {.socket_buffer_size = 1000};
+    static char much[8 << 20];
+
+    if (!open_pair(_i, &options, NULL))
+        return;
+    background_start(&sending, rill_tcp_send_all(&one, &send_op, much, sizeof much));
+    settle();
+    ck_assert(!rill_task_is_over(&sending.task));
+    ck_assert_int_eq(rill_socket_set_reset_on_close(other.fd, true), 0);
+    fixture_hang_up(&other);
+    ck_assert_int_lt(background_end(&sending), 0);
+    ck_assert(send_op.result == -ECONNRESET || send_op.result == -EPIPE);
+    ck_assert_uint_gt(send_op.transferred, 0);
+    ck_assert_uint_lt(send_op.transferred, sizeof much);
+    close_pair();
+}
+END_TEST
+
+START_TEST(closing_twice_and_closing_nothing_do_nothing)
+{
+    struct rill_tcp nothing = {.fd = 0};
+
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    fixture_hang_up(&one);
+    fixture_hang_up(&one);
+    ck_assert_int_eq(await(rill_tcp_close(&nothing)), 0);
+    close_pair();
+}
+END_TEST
+
+static enum rill_poll close_cancelled_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct background *background = rill_container_of(self, struct background, task.future);
+
+    RILL_BEGIN();
+    rill_task_cancel(task);
+    RILL_AWAIT(background->future);
+    RILL_RETURN(background->future->result);
+    RILL_END();
+}
+
+START_TEST(a_cancelled_task_closes_its_connection_all_the_same)
+{
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    ck_assert_int_eq(send_now(&one, bytes, 3), 3);
+    ck_assert_int_eq(await(rill_tcp_recv_borrowed(&other, &borrow)), 3);
+    rill_borrow_give_back(&borrow);
+    memset(&receiving, 0, sizeof receiving);
+    receiving.future = rill_tcp_close(&other);
+    rill_task_spawn(&receiving.task, close_cancelled_poll);
+    ck_assert_int_eq(background_end(&receiving), 0);
+    ck_assert(!other.is_open);
+    ck_assert_int_eq(recv_now(&one, buffer, 3), 0);
+    close_pair();
+}
+END_TEST
+
+START_TEST(a_connection_knows_the_addresses_of_both_ends)
+{
+    struct rill_address mine, peers;
+    char text[RILL_ADDRESS_TEXT_MAX], other_text[RILL_ADDRESS_TEXT_MAX];
+
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    ck_assert_int_eq(rill_tcp_local_address(&one, &mine), 0);
+    ck_assert_int_eq(rill_tcp_peer_address(&other, &peers), 0);
+    ck_assert_str_eq(rill_address_format(&mine, text), rill_address_format(&peers, other_text));
+    ck_assert_int_eq(rill_tcp_peer_address(&one, &peers), 0);
+    ck_assert_int_eq(rill_tcp_local_address(&other, &mine), 0);
+    ck_assert_str_eq(rill_address_format(&mine, text), rill_address_format(&peers, other_text));
+    ck_assert_int_eq(strncmp(text, "127.0.0.1:", 10), 0);
+    close_pair();
+}
+END_TEST
+
+START_TEST(a_foreign_socketpair_is_a_connection_too)
+{
+    int fds[2];
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    pattern_fill(bytes, 0, sizeof bytes);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    rill_tcp_adopt_foreign(&one, fds[0]);
+    rill_tcp_adopt_foreign(&other, fds[1]);
+    ck_assert_uint_eq(reactor()->fds_open, 2);
+    background_start(&sending, rill_tcp_send_all(&one, &send_op, bytes, sizeof bytes));
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&other, &recv_op, buffer, 1000)), 1000);
+    ck_assert_int_gt(await(rill_tcp_recv_borrowed(&other, &borrow)), 0);
+    ck_assert(pattern_is(borrow.data, 1000, (size_t)borrow.result));
+    {
+        size_t at = 1000 + (size_t)borrow.result;
+
+        rill_borrow_give_back(&borrow);
+        memcpy(buffer, bytes, at);
+        ck_assert_int_eq(
+            await(rill_tcp_recv_exactly(&other, &recv_op, buffer + at, sizeof bytes - at)),
+            sizeof bytes - at);
+    }
+    ck_assert(pattern_is(buffer, 0, sizeof bytes));
+    ck_assert_int_eq(background_end(&sending), sizeof bytes);
+    close_pair();
+}
+END_TEST
+
+int main(void)
+{
+    const struct fixture_case cases[] = {
+        {a_side_that_finished_sending_can_still_receive, IN_BOTH},
+        {a_peer_that_sends_nothing_and_closes_is_an_end, IN_BOTH},
+        {a_peer_that_closed_makes_sending_an_EPIPE_and_no_signal, IN_BOTH},
+        {a_reset_ends_a_borrowed_receive_with_its_error, IN_BOTH},
+        {bytes_before_a_reset_are_read_before_its_error, IN_BOTH},
+        {a_send_that_waits_ends_when_the_peer_resets, IN_BOTH},
+        {closing_twice_and_closing_nothing_do_nothing, IN_BOTH},
+        {a_cancelled_task_closes_its_connection_all_the_same, IN_BOTH},
+        {a_connection_knows_the_addresses_of_both_ends, IN_BOTH},
+        {a_foreign_socketpair_is_a_connection_too, IN_REAL},
+    };
+
+    return fixture_main("tcp_end", cases, sizeof cases / sizeof *cases);
+}

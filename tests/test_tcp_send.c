@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_tcp_send.c - a send moves all bytes in order, and tells how far it came. */
+#include "net/socket_options.h"
+#include "tests/tcp_pair.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+START_TEST(ten_megabytes_go_through_small_socket_buffers)
+{
+    enum { SIZE = 10 << 20 };
+    const struct sim_options options = {.socket_buffer_size = 5000, .short_per_mille = 100};
+    char *all = malloc(SIZE), *copy = malloc(SIZE);
+
+    ck_assert(all && copy);
+    if (open_pair(_i, &options, NULL)) {
+        if (_i == REAL) {
+            ck_assert_int_eq(rill_socket_set_buffers(one.fd, 65536, 0), 0);
+            ck_assert_int_eq(rill_socket_set_buffers(other.fd, 0, 65536), 0);
+        }
+        pattern_fill(all, 0, SIZE);
+        memset(copy, 0, SIZE);
+        background_start(&sending, rill_tcp_send_all(&one, &send_op, all, SIZE));
+        ck_assert_int_eq(await(rill_tcp_recv_exactly(&other, &recv_op, copy, SIZE)), SIZE);
+        ck_assert_int_eq(background_end(&sending), SIZE);
+        ck_assert_uint_eq(send_op.transferred, SIZE);
+        ck_assert(memcmp(all, copy, SIZE) == 0);
+        close_pair();
+    }
+    free(all);
+    free(copy);
+}
+END_TEST
+
+START_TEST(a_send_says_how_much_the_kernel_took)
+{
+    const struct sim_options options = {.socket_buffer_size = 1000};
+    int64_t size;
+
+    if (!open_pair(_i, &options, NULL))
+        return;
+    size = await(rill_tcp_send(&one, &send_op, bytes, 5000));
+    ck_assert_int_gt(size, 0);
+    ck_assert_int_le(size, _i == SIMULATED ? 1000 : 5000);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&other, &recv_op, buffer, (size_t)size)), size);
+    ck_assert(pattern_is(buffer, 0, (size_t)size));
+    ck_assert_int_eq(send_now(&one, bytes, 0), 0);
+    close_pair();
+}
+END_TEST
+
+/* Sends parts of these sizes and looks at what arrives. */
+static void send_parts(const size_t *sizes, size_t count)
+{
+    static struct rill_send_vectored send;
+    static struct iovec parts[1024];
+    size_t total = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        parts[i] = (struct iovec){bytes + total, sizes[i]};
+        total += sizes[i];
+    }
+    memset(buffer, 0, total);
+    background_start(&sending, rill_tcp_send_vectored(&one, &send, parts, count));
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&other, &recv_op, buffer, total)), total);
+    ck_assert_int_eq(background_end(&sending), total);
+    ck_assert_int_eq(send.result, total);
+    ck_assert_uint_eq(send.op.transferred, total);
+    ck_assert(pattern_is(buffer, 0, total));
+}
+
+static void send_many_parts(void)
+{
+    static size_t sizes[1024];
+
+    send_parts((const size_t[]){1}, 1);
+    send_parts((const size_t[]){5000}, 1);
+    send_parts((const size_t[]){3, 1000, 20}, 3);
+    send_parts((const size_t[]){0, 7, 0, 0, 9, 0}, 6);
+    for (size_t i = 0; i < 1024; i++)
+        sizes[i] = i * 7 % 60; /* some of them empty */
+    send_parts(sizes, 1024);
+}
+
+START_TEST(a_vectored_send_sends_its_parts_in_order)
+{
+    const struct sim_options options = {.socket_buffer_size = 777};
+
+    if (!open_pair(_i, &options, NULL))
+        return;
+    send_many_parts();
+    close_pair();
+}
+END_TEST
+
+START_TEST(a_vectored_send_goes_on_after_short_results)
+{
+    for (uint64_t seed = 1; seed < 20; seed++) {
+        const struct sim_options options = {.seed = seed, .short_per_mille = 950};
+
+        if (!open_pair(_i, &options, NULL))
+            return;
+        fixture_on_entry(strip_waitall);
+        send_many_parts();
+        close_pair();
+    }
+}
+END_TEST
+
+START_TEST(a_vectored_send_of_nothing_is_0)
+{
+    static struct rill_send_vectored send;
+    struct iovec parts[2] = {{bytes, 0}, {bytes, 0}};
+
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    ck_assert_int_eq(await(rill_tcp_send_vectored(&one, &send, parts, 2)), 0);
+    ck_assert_int_eq(await(rill_tcp_send_vectored(&one, &send, parts, 0)), 0);
+    close_pair();
+}
+END_TEST
+
+START_TEST(a_vectored_send_that_is_cancelled_tells_how_much_went_out)
+{
+    const struct sim_options options = {.socket_buffer_size = 500};
+    static struct rill_send_vectored send;
+    struct iovec parts[2] = {{bytes, 300}, {bytes + 300, 700}};
+
+    if (!open_pair(_i, &options, NULL))
+        return;
+    background_start(&sending, rill_tcp_send_vectored(&one, &send, parts, 2));
+    settle();
+    rill_task_cancel(&sending.task);
+    ck_assert_int_eq(background_end(&sending), -ECANCELED);
+    ck_assert_uint_eq(send.op.transferred, 500);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&other, &recv_op, buffer, 500)), 500);
+    ck_assert(pattern_is(buffer, 0, 500));
+    close_pair();
+}
+END_TEST
+
+START_TEST(both_directions_move_at_the_same_time)
+{
+    enum { SIZE = sizeof bytes / 2 };
+    static struct rill_op back_send, back_recv;
+    static struct background tasks[3];
+    const struct sim_options options = {.socket_buffer_size = 100};
+
+    if (!open_pair(_i, &options, NULL))
+        return;
+    background_start(&tasks[0], rill_tcp_send_all(&one, &send_op, bytes, SIZE));
+    background_start(&tasks[1], rill_tcp_send_all(&other, &back_send, bytes + SIZE, SIZE));
+    background_start(&tasks[2], rill_tcp_recv_exactly(&one, &back_recv, buffer + SIZE, SIZE));
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&other, &recv_op, buffer, SIZE)), SIZE);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(background_end(&tasks[i]), SIZE);
+    ck_assert(pattern_is(buffer, 0, sizeof bytes));
+    close_pair();
+}
+END_TEST
+
+int main(void)
+{
+    const struct fixture_case cases[] = {
+        {ten_megabytes_go_through_small_socket_buffers, IN_BOTH},
+        {a_send_says_how_much_the_kernel_took, IN_BOTH},
+        {a_vectored_send_sends_its_parts_in_order, IN_BOTH},
+        {a_vectored_send_goes_on_after_short_results, IN_BOTH},
+        {a_vectored_send_of_nothing_is_0, IN_BOTH},
+        {a_vectored_send_that_is_cancelled_tells_how_much_went_out, IN_SIMULATED},
+        {both_directions_move_at_the_same_time, IN_BOTH},
+    };
+
+    return fixture_main("tcp_send", cases, sizeof cases / sizeof *cases);
+}

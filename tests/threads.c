@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/threads.h"
+
+#include <check.h>
+#include <errno.h>
+#include <sched.h>
+#include <unistd.h>
+
+pthread_t thread_start(void *(*body)(void *argument), void *argument)
+{
+    pthread_t thread;
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, body, argument), 0);
+    return thread;
+}
+
+void thread_join(pthread_t thread)
+{
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+
+void gate_init(struct gate *gate)
+{
+    sem_init(&gate->semaphore, 0, 0);
+}
+
+void gate_open(struct gate *gate)
+{
+    sem_post(&gate->semaphore);
+}
+
+void gate_pass(struct gate *gate)
+{
+    while (sem_wait(&gate->semaphore) < 0 && errno == EINTR)
+        continue;
+    sem_post(&gate->semaphore);
+}
+
+void until_asleep(const struct rill_remote *remote)
+{
+    while (!rill_remote_is_asleep(remote))
+        sched_yield();
+}
+
+unsigned rings(const struct rill_remote *remote)
+{
+    uint64_t count = 0;
+
+    return read(remote->bell_fd, &count, sizeof count) < 0 ? 0 : (unsigned)count;
+}
+
+unsigned threads_scaled(unsigned count)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return count / 10 + 1;
+#else
+    return count;
+#endif
+}
