@@ -139,14 +139,18 @@ library_sources := $(wildcard runtime/*.c io/*.c net/*.c) $(if $(ucx),$(rdma_sou
 public_headers  := $(wildcard runtime/*.h io/*.h net/*.h) $(if $(ucx),$(wildcard rdma/*.h))
 bench_mains     := bench/echo.c bench/ping.c bench/micro.c bench/uring_echo.c
 bench_common    := $(filter-out $(bench_mains),$(wildcard bench/*.c))
-example_sources := $(wildcard examples/*.c examples/guide/*.c)
-test_sources    := $(filter-out $(if $(libuv),,tests/test_libuv.c),$(wildcard tests/test_*.c))
-test_common     := $(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c tests/sim/*.c))
+example_sources := $(filter-out $(if $(ucx),,examples/rdma_% examples/guide/rdma_%), \
+                   $(wildcard examples/*.c examples/guide/*.c))
+test_sources    := $(filter-out $(if $(ucx),,tests/test_rdma%) $(if $(libuv),,tests/test_libuv.c), \
+                   $(wildcard tests/test_*.c))
+test_common     := $(filter-out tests/test_%,$(wildcard tests/*.c tests/sim/*.c))
 test_scenarios  := $(wildcard tests/scenarios/*.c)
+test_rdma       := $(if $(ucx),$(wildcard tests/rdma/*.c))
 
 c_sources := $(library_sources) $(wildcard $(bench_mains)) $(bench_common) $(example_sources) \
-             $(test_sources) $(test_common)
-c_headers := $(public_headers) $(wildcard bench/*.h tests/*.h tests/sim/*.h tests/scenarios/*.h)
+             $(test_sources) $(test_common) $(test_scenarios) $(test_rdma)
+c_headers := $(public_headers) $(wildcard bench/*.h tests/*.h tests/sim/*.h tests/scenarios/*.h \
+             tests/rdma/*.h)
 scripts   := $(wildcard .ci/run bench/*.sh tests/*.sh)
 
 # A program is built once its main file is there.
@@ -255,6 +259,7 @@ $(output)/tests/test_scenarios: $(call object,$(test_scenarios))
 $(output)/tests/test_scenarios: test_libraries += -Wl,--wrap=malloc,--wrap=aligned_alloc,--wrap=mmap
 $(output)/tests/test_libuv:     test_libraries += $(call packaged_libs,libuv)
 $(filter $(output)/tests/test_programs%,$(tests)): | $(programs) $(examples)
+$(filter $(output)/tests/test_rdma%,$(tests)): $(call object,$(test_rdma)) | $(examples)
 
 $(tests): $(output)/tests/%: $(objects)/tests/%.o $(call object,$(test_common)) $(archive) | have-test
 	$(call link_program,$(test_libraries))

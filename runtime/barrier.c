@@ -32,7 +32,7 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
         meet->barrier->arrived--;
         return rill_future_end(self, -ECANCELED);
     }
-    rill_line_join(&meet->barrier->line, &meet->place, task);
+    rill_line_stay(&meet->place, task);
     return RILL_PENDING;
 }
 

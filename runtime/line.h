@@ -54,21 +54,37 @@ static inline bool rill_line_is_first(const struct rill_line *line,
     return rill_line_is_empty(line) || line->places.next == &place->link;
 }
 
-/* Joins the end of the line if it is not in it, to be woken as task. Whoever is in
- * line calls it each time that it has looked and goes on waiting. */
+/* Goes on waiting, to be woken as task: whoever has looked and stays calls it. */
+static inline void rill_line_stay(struct rill_place_in_line *place, struct rill_task *task)
+{
+    place->task = task;
+    place->is_woken = false;
+}
+
+/* Joins the end of the line if it is not in it, and stays. */
 static inline void rill_line_join(struct rill_line *line, struct rill_place_in_line *place,
                                   struct rill_task *task)
 {
     if (!rill_link_is_linked(&place->link))
         rill_list_append(&line->places, &place->link);
-    place->task = task;
-    place->is_woken = false;
+    rill_line_stay(place, task);
 }
 
 static inline void rill_line_leave(struct rill_place_in_line *place)
 {
     if (rill_link_is_linked(&place->link))
         rill_link_remove(&place->link);
+}
+
+/* private */
+static inline void rill_line_wake_(struct rill_link *link)
+{
+    struct rill_place_in_line *place = rill_container_of(link, struct rill_place_in_line, link);
+
+    if (place->is_woken)
+        return;
+    place->is_woken = true;
+    rill_task_wake(place->task);
 }
 
 /* Returns the first in line, or NULL. */
@@ -85,17 +101,6 @@ static inline void rill_line_serve_first(struct rill_line *line)
     struct rill_link *first = rill_list_pop(&line->places);
 
     rill_task_wake(rill_container_of(first, struct rill_place_in_line, link)->task);
-}
-
-/* private */
-static inline void rill_line_wake_(struct rill_link *link)
-{
-    struct rill_place_in_line *place = rill_container_of(link, struct rill_place_in_line, link);
-
-    if (place->is_woken)
-        return;
-    place->is_woken = true;
-    rill_task_wake(place->task);
 }
 
 /* Lets the first in line look again. */

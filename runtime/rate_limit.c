@@ -124,7 +124,7 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
 
     if (rill_task_is_cancelled(task))
         return leave(take);
-    take->place.task = task;
+    rill_line_stay(&take->place, task);
     if (rill_line_first(&take->limit->line) == &take->place)
         hand_over(take->limit);
     if (rill_link_is_linked(&take->place.link))

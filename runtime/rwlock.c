@@ -55,7 +55,7 @@ static void wake_batch(struct rill_rwlock *lock)
 
         if (!may_enter(lock, use->wanted))
             return;
-        rill_line_wake_(link);
+        rill_task_wake(use->place.task);
         if (use->wanted == RILL_RWLOCK_WRITE)
             return;
     }

@@ -58,7 +58,7 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
         rill_line_leave(&acquire->place);
         return rill_future_end(self, -EPIPE);
     }
-    rill_line_join(&semaphore->line, &acquire->place, task);
+    rill_line_stay(&acquire->place, task);
     return RILL_PENDING;
 }
 
