@@ -299,6 +299,25 @@ START_TEST(a_pool_that_is_tended_ends_what_was_idle_for_too_long)
 }
 END_TEST
 
+START_TEST(a_pool_that_is_tended_keeps_what_was_used_in_between)
+{
+    make_pool();
+    runner_start(&carer, rill_object_pool_tend(&pool, &care), NULL);
+    take(0);
+    let_go(0, 0);
+    rig_advance(RILL_SECOND / 2);
+    start(1);
+    let_go(1, 0);
+    rig_advance(RILL_SECOND / 2 + RILL_MILLISECOND);
+    ck_assert_int_eq(alive, 1);
+    rig_advance(RILL_SECOND / 2);
+    ck_assert_int_eq(alive, 0);
+    rill_task_cancel(&carer.task);
+    rig_settle();
+    drain();
+}
+END_TEST
+
 START_TEST(a_cancelled_take_that_waits_gives_up_its_place)
 {
     make_pool();
@@ -643,6 +662,7 @@ int main(void)
         one_that_is_not_healthy_is_ended_and_replaced,
         one_that_was_idle_for_too_long_is_not_given_out,
         a_pool_that_is_tended_ends_what_was_idle_for_too_long,
+        a_pool_that_is_tended_keeps_what_was_used_in_between,
         a_cancelled_take_that_waits_gives_up_its_place,
         a_take_that_is_cancelled_when_its_turn_has_come_leaves_the_object_to_the_next,
         cancelling_what_makes_an_object_leaves_room_for_the_next,

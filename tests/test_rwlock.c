@@ -136,6 +136,20 @@ START_TEST(a_cancelled_writer_at_the_head_lets_the_readers_behind_it_in)
 }
 END_TEST
 
+START_TEST(a_cancelled_writer_lets_all_readers_behind_it_in_in_one_turn)
+{
+    start("rwrrr");
+    rill_task_cancel(&visitors[1].task);
+    rig_turn();
+    rig_turn();
+    expect("ioiii");
+    for (int i = 0; i < 5; i++)
+        latch_open(&visitors[i].latch, 0);
+    rig_settle();
+    rill_rwlock_finish(&lock);
+}
+END_TEST
+
 START_TEST(a_cancelled_writer_between_readers_lets_them_go_in_together)
 {
     start("wrwr");
@@ -470,6 +484,7 @@ int main(void)
         a_writer_that_waits_stops_the_readers_that_come_after_it,
         readers_behind_one_another_go_in_in_one_turn,
         a_cancelled_writer_at_the_head_lets_the_readers_behind_it_in,
+        a_cancelled_writer_lets_all_readers_behind_it_in_in_one_turn,
         a_cancelled_writer_between_readers_lets_them_go_in_together,
         one_cancelled_when_its_turn_has_come_lets_the_next_one_have_it,
         polling_those_that_wait_for_no_reason_does_no_harm,

@@ -275,8 +275,8 @@ START_TEST(closing_ends_those_that_wait_and_not_those_that_were_served)
     rill_semaphore_init(&semaphore, 2);
     ck_assert(rill_semaphore_try_acquire(&semaphore, 2));
     start(0, 1);
-    start(1, 2);
-    start(2, 1);
+    start(1, 1);
+    start(2, 2);
     rill_semaphore_release(&semaphore, 1);
     rill_semaphore_close(&semaphore);
     rill_semaphore_release(&semaphore, 1); /* nobody is handed it any more */
