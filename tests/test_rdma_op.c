@@ -382,21 +382,33 @@ START_TEST(a_failed_endpoint_ends_everything_on_it_and_nothing_else)
 }
 END_TEST
 
-START_TEST(what_arrived_before_the_failure_is_still_delivered)
+START_TEST(what_arrives_with_the_failure_or_right_after_it_is_still_delivered)
+{
+    for (unsigned delay = 0; delay < 3; delay++) {
+        open_all();
+        background_start(&receiving, tag_recv_from());
+        settle();
+        fake_fail_endpoint(0, UCS_ERR_CONNECTION_RESET);
+        fake.delay = delay;
+        fake_complete(fake_request(0), UCS_OK, SIZE);
+        expect_eq(background_end(&receiving), delay < 2 ? SIZE : -ECONNRESET);
+        close_all();
+    }
+}
+END_TEST
+
+START_TEST(who_was_cancelled_is_told_so_though_the_endpoint_fails)
 {
     open_all();
+    fake.cancel_is_late = true;
     background_start(&receiving, tag_recv_from());
     settle();
-    fake_fail_endpoint(0, UCS_ERR_CONNECTION_RESET);
-    rill_executor_wait(&fixture.runtime->executor, RILL_NO_WAIT);
-    close_all();
-
-    open_all();
-    background_start(&receiving, tag_recv_from());
+    rill_task_cancel(&receiving.task);
     settle();
     fake_fail_endpoint(0, UCS_ERR_CONNECTION_RESET);
-    fake_complete(fake_request(0), UCS_OK, SIZE);
-    expect_eq(background_end(&receiving), SIZE);
+    settle();
+    fake_complete(fake_request(0), UCS_ERR_CANCELED, 0);
+    expect_eq(background_end(&receiving), -ECANCELED);
     close_all();
 }
 END_TEST
@@ -454,15 +466,18 @@ END_TEST
 
 START_TEST(closing_that_can_not_flush_forces)
 {
-    open_all();
-    fake.failing = "ep_flush_nbx";
-    fake.status = UCS_ERR_CONNECTION_RESET;
-    background_start(&sending, tag_send());
-    settle();
-    expect_eq(await(rill_rdma_ep_close(&ep)), -ECONNRESET);
-    expect_eq(background_end(&sending), -ECONNRESET);
-    expect_eq(fake.forced, 1);
-    close_rest();
+    for (int is_late = 0; is_late < 2; is_late++) {
+        open_all();
+        fake.failing = is_late ? NULL : "ep_flush_nbx";
+        fake.status = UCS_ERR_CONNECTION_RESET;
+        fake.flush_status = UCS_ERR_CONNECTION_RESET;
+        background_start(&sending, tag_send());
+        settle();
+        expect_eq(await(rill_rdma_ep_close(&ep)), -ECONNRESET);
+        expect_eq(background_end(&sending), -ECONNRESET);
+        expect_eq(fake.forced, 1);
+        close_rest();
+    }
 }
 END_TEST
 
@@ -554,7 +569,7 @@ END_TEST
 /* ---- accepting ---- */
 
 static struct rill_rdma_listener listener;
-static struct rill_rdma_accept accept_op, second_accept;
+static struct rill_rdma_accept accept_op, second_accept, third_accept;
 static const struct sockaddr nowhere = {.sa_family = AF_INET};
 
 START_TEST(connection_requests_wait_for_accepts_and_accepts_for_requests)
@@ -577,13 +592,27 @@ START_TEST(connection_requests_wait_for_accepts_and_accepts_for_requests)
     expect_eq(await(rill_rdma_accept(&listener, &second_accept)), 0);
     rill_rdma_reject(&second_accept);
     expect_eq(fake.rejected, 1);
+
+    /* One is woken for a request and cancelled before it runs: the other one gets it. */
+    background_start(&accepting, rill_rdma_accept(&listener, &second_accept));
+    settle();
+    background_start(&second, rill_rdma_accept(&listener, &third_accept));
+    settle();
+    fake_connect();
+    while (listener.held_count == 0)
+        rill_executor_wait(&fixture.runtime->executor, RILL_NO_WAIT);
+    rill_task_cancel(&accepting.task);
+    expect_eq(background_end(&second), 0);
+    expect_eq(background_end(&accepting), -ECANCELED);
+    rill_rdma_reject(&third_accept);
+
     expect_eq(rill_rdma_ep_adopt(&accepted, &accept_op), 0);
     expect_eq(await(rill_rdma_ep_close(&accepted)), 0);
     fake_connect();
     settle();
     rill_rdma_listener_close(&listener);
     rill_rdma_listener_close(&listener);
-    expect_eq(fake.rejected, 2);
+    expect_eq(fake.rejected, 3);
     close_all();
 }
 END_TEST
@@ -775,7 +804,8 @@ int main(void)
         {a_cancelled_send_waits_until_UCX_lets_go, IN_SIMULATED},
         {a_timeout_ends_a_receive_and_is_late_for_a_send, IN_SIMULATED},
         {a_failed_endpoint_ends_everything_on_it_and_nothing_else, IN_SIMULATED},
-        {what_arrived_before_the_failure_is_still_delivered, IN_SIMULATED},
+        {what_arrives_with_the_failure_or_right_after_it_is_still_delivered, IN_SIMULATED},
+        {who_was_cancelled_is_told_so_though_the_endpoint_fails, IN_SIMULATED},
         {what_UCX_never_lets_go_of_is_over_after_a_second_and_kept_from_it, IN_SIMULATED},
         {closing_flushes_and_ends_receives, IN_SIMULATED},
         {closing_that_can_not_flush_forces, IN_SIMULATED},

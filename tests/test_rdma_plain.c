@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_rdma_plain.c - a program that knows UCX and nothing of rill is the other side: the
  * client and server that UCX has as its example. */
+#include "rdma/active_message.h"
 #include "rdma/stream.h"
 #include "rdma/tag.h"
 #include "tests/rdma/duo.h"
@@ -18,10 +19,12 @@
 /* Where libucx-dev has it. */
 static const char source[] = "/usr/share/doc/libucx-dev/examples/ucp_client_server.c";
 
-enum { TAG = 0xcafe, SIZE = 300000, TIMES = 7 };
+enum { TAG = 0xcafe, AM_ID = 0, SIZE = 300000, TIMES = 7 };
 
 static char program[64], buffer[SIZE];
 static struct rill_rdma_op op;
+static struct rill_rdma_inbox inbox;
+static struct rill_rdma_am message;
 
 static int finish(pid_t child)
 {
@@ -70,6 +73,17 @@ static bool is_theirs(const char *bytes, size_t size)
     return bytes[size - 1] == '\0';
 }
 
+static bool is(const char *one, const char *other)
+{
+    return strcmp(one, other) == 0;
+}
+
+/* The example's server has room for one active message at a time. */
+static int times(const char *kind)
+{
+    return is(kind, "am") ? 1 : TIMES;
+}
+
 static pid_t run(const char *kind, uint16_t port, bool as_client, size_t size)
 {
     char port_text[16], size_text[16], times_text[16];
@@ -80,7 +94,7 @@ static pid_t run(const char *kind, uint16_t port, bool as_client, size_t size)
 
     snprintf(port_text, sizeof port_text, "%u", port);
     snprintf(size_text, sizeof size_text, "%zu", size);
-    snprintf(times_text, sizeof times_text, "%d", TIMES);
+    snprintf(times_text, sizeof times_text, "%d", times(kind));
     return start(arguments);
 }
 
@@ -106,12 +120,16 @@ static uint16_t free_port(void)
     return ntohs(address.sin_port);
 }
 
-/* The messages of one client, received by tag or from the stream. */
-static void receive(struct rill_rdma_ep *ep, bool is_stream, size_t size)
+/* The messages of one client. */
+static void receive(struct rill_rdma_ep *ep, const char *kind, size_t size)
 {
-    for (int i = 0; i < TIMES; i++) {
+    for (int i = 0; i < times(kind); i++) {
         memset(buffer, 0, size);
-        if (is_stream)
+        if (is(kind, "am")) {
+            expect_eq(await(rill_rdma_am_recv(&inbox, &message)), size);
+            expect_eq(await(rill_rdma_am_fetch(&message, &op, buffer)), size);
+            rill_rdma_am_release(&message);
+        } else if (is(kind, "stream"))
             expect_eq(await(rill_rdma_stream_recv_exactly(ep, &op, buffer, size)), size);
         else
             expect_eq(
@@ -157,12 +175,14 @@ static void serve_a_plain_client(const char *kind, size_t size)
     if (!begin(&duo.right))
         return;
     expect_eq(rill_rdma_listen(&listener, &duo.right, (void *)&address, sizeof address), 0);
+    expect_eq(rill_rdma_inbox_open(&inbox, &duo.right, AM_ID), 0);
     ck_assert_int_eq(write(word, "x", 1), 1);
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
     expect_eq(accept.client_id, 0);
     expect_eq(accept.peer.ss_family, AF_INET);
     expect_eq(rill_rdma_ep_adopt(&peer, &accept), 0);
-    receive(&peer, strcmp(kind, "stream") == 0, size);
+    receive(&peer, kind, size);
+    rill_rdma_inbox_close(&inbox);
     await(rill_rdma_ep_close(&peer));
     rill_rdma_listener_close(&listener);
     rill_rdma_close(&duo.right);
@@ -192,8 +212,10 @@ static void ask_a_plain_server(const char *kind, size_t size)
         await(rill_sleep(&pause, 10 * RILL_MILLISECOND));
     }
     expect_eq(rill_rdma_ep_connect(&peer, &duo.left, (void *)&address, sizeof address), 0);
-    for (int i = 0; i < TIMES; i++) {
-        if (strcmp(kind, "stream") == 0)
+    for (int i = 0; i < times(kind); i++) {
+        if (is(kind, "am"))
+            expect_eq(await(rill_rdma_am_send(&peer, &op, AM_ID, NULL, 0, buffer, size, 0)), size);
+        else if (is(kind, "stream"))
             expect_eq(await(rill_rdma_stream_send(&peer, &op, buffer, size)), size);
         else
             expect_eq(await(rill_rdma_tag_send_sync(&peer, &op, buffer, size, TAG)), size);
@@ -207,23 +229,25 @@ static void ask_a_plain_server(const char *kind, size_t size)
 }
 
 static const size_t sizes[] = {16, 8000, SIZE};
+static const char *const kinds[] = {"tag", "stream", "am"};
+enum { KINDS = sizeof kinds / sizeof *kinds };
 
-START_TEST(a_plain_client_is_served_by_tag_and_by_stream)
+START_TEST(a_plain_client_is_served_by_tag_stream_and_active_message)
 {
     if (!compile())
         return;
-    for (size_t i = 0; i < 2; i++)
-        serve_a_plain_client(i ? "stream" : "tag", sizes[_i]);
+    for (size_t i = 0; i < KINDS; i++)
+        serve_a_plain_client(kinds[i], sizes[_i]);
     unlink(program);
 }
 END_TEST
 
-START_TEST(a_plain_server_is_asked_by_tag_and_by_stream)
+START_TEST(a_plain_server_is_asked_by_tag_stream_and_active_message)
 {
     if (!compile())
         return;
-    for (size_t i = 0; i < 2; i++)
-        ask_a_plain_server(i ? "stream" : "tag", sizes[_i]);
+    for (size_t i = 0; i < KINDS; i++)
+        ask_a_plain_server(kinds[i], sizes[_i]);
     unlink(program);
 }
 END_TEST
@@ -235,8 +259,8 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
-    tcase_add_loop_test(tcase, a_plain_client_is_served_by_tag_and_by_stream, 0, 3);
-    tcase_add_loop_test(tcase, a_plain_server_is_asked_by_tag_and_by_stream, 0, 3);
+    tcase_add_loop_test(tcase, a_plain_client_is_served_by_tag_stream_and_active_message, 0, 3);
+    tcase_add_loop_test(tcase, a_plain_server_is_asked_by_tag_stream_and_active_message, 0, 3);
     tcase_set_timeout(tcase, 60);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);

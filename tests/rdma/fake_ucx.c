@@ -23,6 +23,7 @@ struct fake_event {
     struct fake_ep *ep;
     ucs_status_t status;
     size_t size;
+    unsigned delay;
 };
 
 static struct {
@@ -98,6 +99,7 @@ static void signal_event(void)
 static void push(struct fake_event event)
 {
     expect(state.event_count < EVENTS_MAX);
+    event.delay += fake.delay;
     state.events[state.event_count++] = event;
     signal_event();
 }
@@ -216,6 +218,8 @@ static void happen(const struct fake_event *event)
 
 static unsigned worker_progress(ucp_worker_h w)
 {
+    unsigned count = 0;
+
     (void)w;
     expect(!state.is_progressing);
     state.is_progressing = true;
@@ -223,10 +227,17 @@ static unsigned worker_progress(ucp_worker_h w)
     memcpy(state.batch, state.events, state.event_count * sizeof *state.events);
     state.batch_count = state.event_count;
     state.event_count = 0;
-    for (unsigned i = 0; i < state.batch_count; i++)
-        happen(&state.batch[i]);
+    for (unsigned i = 0; i < state.batch_count; i++) {
+        if (state.batch[i].delay == 0) {
+            happen(&state.batch[i]);
+            count++;
+        } else if (state.batch[i].kind != NOTHING) {
+            state.batch[i].delay--;
+            state.events[state.event_count++] = state.batch[i];
+        }
+    }
     state.is_progressing = false;
-    return state.batch_count;
+    return count;
 }
 
 static ucs_status_t worker_arm(ucp_worker_h w)
@@ -376,7 +387,8 @@ static ucs_status_t ep_create(ucp_worker_h w, const ucp_ep_params_t *params, ucp
     return UCS_OK;
 }
 
-static ucs_status_ptr_t later(bool is_mute, const ucp_request_param_t *param, const char *name)
+static ucs_status_ptr_t later(bool is_mute, ucs_status_t status, const ucp_request_param_t *param,
+                              const char *name)
 {
     enum fake_mode mode = fake.mode;
     ucs_status_ptr_t request;
@@ -385,7 +397,7 @@ static ucs_status_ptr_t later(bool is_mute, const ucp_request_param_t *param, co
     request = post(name, NULL, false, NULL, 0, param);
     fake.mode = mode;
     if (!is_mute && UCS_PTR_IS_PTR(request))
-        fake_complete(request, UCS_OK, 0);
+        fake_complete(request, status, 0);
     return request;
 }
 
@@ -397,12 +409,12 @@ static ucs_status_ptr_t ep_close_nbx(ucp_ep_h ep_, const ucp_request_param_t *pa
     ep->is_closed = true;
     fake.eps--;
     if (!(param->flags & UCP_EP_CLOSE_FLAG_FORCE))
-        return later(fake.close_is_mute, param, "ep_close_nbx");
+        return later(fake.close_is_mute, UCS_OK, param, "ep_close_nbx");
     fake.forced++;
     for (struct fake_request *r = state.requests.next; r != &state.requests; r = r->next)
         if (r->ep == ep_ && !fake.force_is_mute)
             fake_complete(r, UCS_ERR_CANCELED, 0);
-    return fake.close_is_mute ? later(true, param, "ep_close_nbx") : NULL;
+    return fake.close_is_mute ? later(true, UCS_OK, param, "ep_close_nbx") : NULL;
 }
 
 static ucs_status_ptr_t ep_flush_nbx(ucp_ep_h ep, const ucp_request_param_t *param)
@@ -410,7 +422,7 @@ static ucs_status_ptr_t ep_flush_nbx(ucp_ep_h ep, const ucp_request_param_t *par
     ucs_status_ptr_t request;
 
     expect(!((struct fake_ep *)(void *)ep)->is_closed);
-    request = later(fake.flush_is_mute, param, "ep_flush_nbx");
+    request = later(fake.flush_is_mute, fake.flush_status, param, "ep_flush_nbx");
     if (UCS_PTR_IS_PTR(request))
         ((struct fake_request *)request)->ep = ep;
     return request;

@@ -36,6 +36,8 @@ struct fake {
     bool close_is_mute;  /* closing never ends */
     bool flush_is_mute;  /* nor does flushing */
     bool arm_is_busy;
+    ucs_status_t flush_status; /* that a flush of an endpoint ends with */
+    unsigned delay;            /* calls of progress before what is told from now on happens */
 
     unsigned posted, cancelled, forced, progressed;
     unsigned contexts, workers, eps, configs; /* that exist */
