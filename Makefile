@@ -12,7 +12,7 @@ all:
 # not needed: without the one there is no rdma/, without the other no test of rill
 # within libuv's loop, and everything else works.
 packages_build    := gcc libc6-dev pkg-config liburing-dev
-packages_test     := check g++
+packages_test     := check g++ patch
 packages_lint     := clang clang-format clang-tidy cppcheck shellcheck
 packages_valgrind := valgrind
 packages_rdma     := libucx-dev
@@ -163,14 +163,20 @@ has_go       := $(shell command -v go)
 peers := epoll-echo threads-echo $(if $(has_libuv),libuv-echo libuv-files) \
          $(if $(has_libevent),libevent-echo)
 peer_sources := $(patsubst %,bench/peers/%.c,$(subst -,_,$(peers))) bench/peers/malloc_count.c
-example_sources := $(wildcard examples/*.c examples/guide/*.c)
-test_sources    := $(filter-out $(if $(libuv),,tests/test_libuv.c),$(wildcard tests/test_*.c))
-test_common     := $(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c tests/sim/*.c))
+
+example_sources := $(filter-out $(if $(ucx),,examples/rdma_% examples/guide/rdma_%), \
+                   $(wildcard examples/*.c examples/guide/*.c))
+test_sources    := $(filter-out $(if $(ucx),,tests/test_rdma%) $(if $(libuv),,tests/test_libuv.c), \
+                   $(wildcard tests/test_*.c))
+test_common     := $(filter-out tests/test_%,$(wildcard tests/*.c tests/sim/*.c))
+test_scenarios  := $(wildcard tests/scenarios/*.c)
+test_rdma       := $(if $(ucx),$(wildcard tests/rdma/*.c))
 
 c_sources := $(library_sources) $(wildcard $(bench_mains)) $(bench_common) $(uring_sources) \
-             $(peer_sources) $(example_sources) \
-             $(test_sources) $(test_common)
-c_headers := $(public_headers) $(wildcard bench/*.h bench/peers/*.h tests/*.h tests/sim/*.h)
+             $(peer_sources) $(example_sources) $(test_sources) $(test_common) $(test_scenarios) \
+             $(test_rdma)
+c_headers := $(public_headers) $(wildcard bench/*.h bench/peers/*.h tests/*.h tests/sim/*.h \
+             tests/scenarios/*.h tests/rdma/*.h)
 scripts   := $(wildcard .ci/run bench/*.sh tests/*.sh)
 
 # A program is built once its main file is there.
@@ -317,8 +323,12 @@ $(examples): $(output)/examples/%: $(objects)/examples/%.o $(archive)
 $(output)/tests/test_cli:       $(call object,bench/cli.c)
 $(output)/tests/test_histogram: $(call object,bench/histogram.c)
 $(output)/tests/test_json:      $(call object,bench/json.c)
+$(output)/tests/test_scenarios: $(call object,$(test_scenarios))
+# What the library allocates while it runs is refused now and then: tests/scenarios/scenario.c.
+$(output)/tests/test_scenarios: test_libraries += -Wl,--wrap=malloc,--wrap=aligned_alloc,--wrap=mmap
 $(output)/tests/test_libuv:     test_libraries += $(call packaged_libs,libuv)
 $(filter $(output)/tests/test_programs%,$(tests)): | $(programs) $(examples)
+$(filter $(output)/tests/test_rdma%,$(tests)): $(call object,$(test_rdma)) | $(examples)
 
 $(tests): $(output)/tests/%: $(objects)/tests/%.o $(call object,$(test_common)) $(archive) | have-test
 	$(call link_program,$(test_libraries))
@@ -341,6 +351,7 @@ probe_pkg-config   := $(PKG_CONFIG) --version
 probe_liburing-dev := $(PKG_CONFIG) --exists liburing
 probe_check        := $(PKG_CONFIG) --exists check
 probe_g++          := $(CXX) --version
+probe_patch        := patch --version
 probe_clang        := clang --version
 probe_clang-format := clang-format --version
 probe_clang-tidy   := clang-tidy --version
@@ -445,6 +456,15 @@ valgrind: examples tests have-valgrind ## run the tests under valgrind
 # without acceleration: slow, so not a part of check. What the machine needs, QEMU
 # and a kernel package that is only unpacked, the script installs or names.
 vm := tests/vm.sh --timeout 3600 --env TEST_TIMEOUT=900 --env CK_TIMEOUT_MULTIPLIER=20
+
+sim: ## [SEEDS=2000] [SEED=1] [SCENARIO=echo]: the scenarios in as many worlds, with sanitizers
+	@$(MAKE) --no-print-directory MODE=asan build/asan/tests/test_scenarios
+	@SIM_SEEDS=$(or $(SEEDS),2000) SIM_SEED=$(or $(SEED),1) SIM_SCENARIO=$(SCENARIO) \
+	    ASAN_OPTIONS=detect_stack_use_after_return=1 CK_TIMEOUT_MULTIPLIER=100000 \
+	    build/asan/tests/test_scenarios
+
+mutants: have-test ## [NAME=...]: plant known bugs, one at a time: the tests have to catch each
+	@tests/mutants.sh $(NAME)
 
 check-vm: all tests ## run the tests on Linux 6.1, in a virtual machine (some minutes)
 	@$(vm) --rdma none -- tests/run.sh $(tests)

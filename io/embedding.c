@@ -100,9 +100,9 @@ int rill_fd(struct rill_runtime *runtime)
 /* When the next turn is due at the latest. From then on posts ring the bell. */
 static int64_t next_turn(struct rill_runtime *runtime)
 {
-    if (runtime->executor.ready_count > 0 || !rill_reactor_may_rest(&runtime->reactor))
+    if (runtime->executor.ready_count > 0)
         return RILL_NO_WAIT;
-    return rill_wheel_next(&runtime->executor.wheel);
+    return rill_reactor_rest(&runtime->reactor, rill_wheel_next(&runtime->executor.wheel));
 }
 
 /* Sees to it that the descriptor is readable when there is something to do, and not before.

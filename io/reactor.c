@@ -292,8 +292,20 @@ static inline void relax(void)
 #endif
 }
 
+/* Most runtimes have none, and pay this one look. */
+static inline bool has_sources(const struct rill_reactor *reactor)
+{
+    return __builtin_expect(!rill_list_is_empty(&reactor->sources), 0);
+}
+
+enum found {
+    FOUND_NOTHING,
+    FOUND_IN_RING, /* or the time has come */
+    FOUND_IN_SOURCE,
+};
+
 /* Looks out for an event for spin_ns (or until until_ns) without a system call. */
-static bool look_out(struct rill_reactor *reactor, int64_t until_ns)
+static enum found look_out(struct rill_reactor *reactor, int64_t until_ns)
 {
     enum { LOOKS_PER_CLOCK_READING = 16 };
     struct rill_kernel *kernel = reactor->kernel;
@@ -306,17 +318,34 @@ static bool look_out(struct rill_reactor *reactor, int64_t until_ns)
         for (int i = 0; i < LOOKS_PER_CLOCK_READING; i++) {
             if (has_completions(reactor) || kernel_wants_us(reactor) || has_posts(reactor)) {
                 reactor->stats.spins_hit++;
-                return true;
+                return FOUND_IN_RING;
+            }
+            if (has_sources(reactor) && rill_event_sources_glance(reactor)) {
+                reactor->stats.spins_hit++;
+                return FOUND_IN_SOURCE;
             }
             relax();
         }
     }
     reactor->stats.spins_missed++;
-    return now_ns >= until_ns;
+    return now_ns >= until_ns ? FOUND_IN_RING : FOUND_NOTHING;
+}
+
+/* Submits what is queued, and takes what there is without waiting for more. */
+static int enter_if_useful(struct rill_reactor *reactor)
+{
+    if (io_uring_sq_ready(&reactor->ring) > 0 || kernel_wants_us(reactor))
+        return enter(reactor, RILL_NO_WAIT);
+    return 0;
 }
 
 static int sleep_until(struct rill_reactor *reactor, int64_t until_ns)
 {
+    if (has_sources(reactor)) {
+        until_ns = rill_event_sources_rest(reactor, until_ns);
+        if (until_ns == RILL_NO_WAIT)
+            return enter_if_useful(reactor);
+    }
     if (reactor->remote && !rill_remote_fall_asleep(reactor->remote))
         until_ns = RILL_NO_WAIT;
     return enter(reactor, until_ns);
@@ -334,9 +363,15 @@ static int wait(struct rill_reactor *reactor, int64_t until_ns)
     /* What the kernel did not take, for want of memory, is offered again. */
     if (error || has_completions(reactor) || io_uring_sq_ready(&reactor->ring) > 0)
         return error;
-    if (look_out(reactor, until_ns))
+    switch (look_out(reactor, until_ns)) {
+    case FOUND_NOTHING:
+        return sleep_until(reactor, until_ns);
+    case FOUND_IN_RING:
         return enter(reactor, RILL_NO_WAIT);
-    return sleep_until(reactor, until_ns);
+    case FOUND_IN_SOURCE:
+        break;
+    }
+    return 0;
 }
 
 /* Whether there is something to be done that no completion will announce. */
@@ -355,7 +390,7 @@ static bool may_not_sleep(const struct rill_reactor *reactor)
 static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
 {
     struct rill_reactor *reactor = reactor_of(driver);
-    int error = 0;
+    int error;
 
     submit_backlog(reactor);
     if (__builtin_expect(!rill_list_is_empty(&reactor->buffers.starved), 0))
@@ -363,14 +398,16 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
     if (until_ns != RILL_NO_WAIT)
         listen_to_bell(reactor);
 
+    if (has_sources(reactor) && rill_event_sources_progress(reactor))
+        until_ns = RILL_NO_WAIT; /* it may have woken tasks */
     if (may_not_sleep(reactor))
         until_ns = RILL_NO_WAIT;
     reactor->in_hurry = false;
 
     if (until_ns != RILL_NO_WAIT && !has_completions(reactor))
         error = wait(reactor, until_ns);
-    else if (io_uring_sq_ready(&reactor->ring) > 0 || kernel_wants_us(reactor))
-        error = enter(reactor, RILL_NO_WAIT);
+    else
+        error = enter_if_useful(reactor);
 
     /* As it is now: a complete function that submits may enter the kernel again, and
      * what the kernel then says is not drained in this turn. */
@@ -385,11 +422,17 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
     return error;
 }
 
-bool rill_reactor_may_rest(struct rill_reactor *reactor)
+int64_t rill_reactor_rest(struct rill_reactor *reactor, int64_t until_ns)
 {
-    return !may_not_sleep(reactor) && !has_completions(reactor) && !kernel_wants_us(reactor) &&
-           io_uring_sq_ready(&reactor->ring) == 0 &&
-           (!reactor->remote || rill_remote_fall_asleep(reactor->remote));
+    if (may_not_sleep(reactor) || has_completions(reactor) || kernel_wants_us(reactor))
+        return RILL_NO_WAIT;
+    if (has_sources(reactor))
+        until_ns = rill_event_sources_rest(reactor, until_ns);
+    if (io_uring_sq_ready(&reactor->ring) > 0)
+        return RILL_NO_WAIT;
+    if (reactor->remote && !rill_remote_fall_asleep(reactor->remote))
+        return RILL_NO_WAIT;
+    return until_ns;
 }
 
 static int64_t reactor_now(struct rill_driver *driver)
@@ -414,6 +457,7 @@ int rill_reactor_init(struct rill_reactor *reactor, const struct rill_reactor_op
     };
     rill_list_init(&reactor->backlog);
     rill_list_init(&reactor->quiet);
+    rill_list_init(&reactor->sources);
     error = rill_fd_table_init(&reactor->fds);
     if (error)
         return error;
@@ -432,6 +476,8 @@ void rill_reactor_finish(struct rill_reactor *reactor)
 {
     rill_check(reactor->ops_in_flight == 0, "a runtime was ended with %zu operations in flight",
                reactor->ops_in_flight);
+    rill_check(rill_list_is_empty(&reactor->sources),
+               "a runtime was ended with an event source plugged in");
     rill_buffers_finish(&reactor->buffers);
     reactor->kernel->ops->teardown(reactor->kernel, &reactor->ring);
     rill_remote_release(reactor->remote);

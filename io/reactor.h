@@ -8,6 +8,7 @@
 #define RILL_IO_REACTOR_H
 
 #include "io/buffers.h"
+#include "io/event_source.h"
 #include "io/fd_queue.h"
 #include "io/kernel.h"
 #include "io/op.h"
@@ -56,6 +57,7 @@ struct rill_reactor {
     struct io_uring ring;
     struct rill_link backlog;   /* of rill_op.backlog, first in first out */
     struct rill_link quiet;     /* of rill_op.backlog: asked for no completion, as submitted */
+    struct rill_link sources;   /* of rill_event_source.sources */
     bool in_hurry;              /* do not sleep in this turn */
     struct rill_remote *remote; /* held; what other threads post to, or NULL: nobody does */
     bool hears_bell;            /* a poll of remote.bell_fd is submitted */
@@ -78,7 +80,7 @@ struct rill_reactor_options {
  * of rill_kernel_ops.setup. */
 int rill_reactor_init(struct rill_reactor *reactor, const struct rill_reactor_options *options);
 
-/* Ends it. Panics if an op is in flight. */
+/* Ends it. Panics if an op is in flight or an event source plugged in. */
 void rill_reactor_finish(struct rill_reactor *reactor);
 
 /* The reactor of this thread's runtime, which is its executor's driver. */
@@ -110,9 +112,10 @@ void rill_reactor_withdraw(struct rill_reactor *reactor, struct rill_op *op);
  * submitted, those that wait longest first. */
 void rill_reactor_starve(struct rill_reactor *reactor, struct rill_op *op);
 
-/* Whether nothing is to be done before a completion, a post or a timer comes. If so,
- * the next post rings the bell of the remote: for another loop that waits instead. */
-bool rill_reactor_may_rest(struct rill_reactor *reactor);
+/* For another loop that waits instead: until when nothing is to be done unless a
+ * completion or a post comes, until_ns at the latest; RILL_NO_WAIT if something is. If
+ * not, the next post rings the bell of the remote. */
+int64_t rill_reactor_rest(struct rill_reactor *reactor, int64_t until_ns);
 
 #ifdef __cplusplus
 }

@@ -88,8 +88,11 @@ void rill_runtime_destroy(struct rill_runtime *runtime)
         return;
     rill_check(&runtime->executor == rill_executor_of_thread,
                "a runtime was ended by another thread");
-    if (runtime->reactor.remote && runtime->executor.tasks_alive == 0)
-        rill_remote_close(runtime->reactor.remote);
+    if (runtime->executor.tasks_alive == 0) {
+        rill_event_sources_close(&runtime->reactor);
+        if (runtime->reactor.remote)
+            rill_remote_close(runtime->reactor.remote);
+    }
     rill_executor_finish(&runtime->executor);
     rill_embedding_finish(&runtime->embedding);
     rill_reactor_finish(&runtime->reactor);

@@ -52,7 +52,8 @@ struct rill_runtime_options {
  *   -ENOMEM, -EMFILE, -ENFILE */
 int rill_runtime_create(struct rill_runtime **runtime, const struct rill_runtime_options *options);
 
-/* Ends the runtime and releases everything. Panics, naming them, if tasks are
+/* Ends the runtime and releases everything, the engines that are plugged in
+ * (io/event_source.h) included. Panics, naming them, if tasks are
  * alive or operations in flight: see rill_runtime_shutdown. */
 void rill_runtime_destroy(struct rill_runtime *runtime);
 

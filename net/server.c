@@ -48,8 +48,11 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
 
     RILL_BEGIN();
     server->result = server_listen(server);
-    if (server->result < 0)
+    if (server->result < 0) {
+        if (server->announce && server->why)
+            fprintf(stderr, "%s: %s\n", server->text, server->why);
         RILL_RETURN(server->result);
+    }
 
     for (;;) {
         RILL_AWAIT(rill_tcp_accept(&server->listener, &server->accept));

@@ -89,8 +89,9 @@ struct rill_future *rill_tcp_recv(struct rill_tcp *tcp, struct rill_op *op, void
 struct rill_future *rill_tcp_recv_exactly(struct rill_tcp *tcp, struct rill_op *op, void *buffer,
                                           size_t size)
 {
+    /* Without MSG_WAITALL: a receive that goes on in the kernel ends with the part that
+     * it has when the connection is reset, and the error, which is told once, is gone. */
     prepare_recv(tcp, op, buffer, size);
-    op->op_flags = MSG_WAITALL;
     op->kind = RILL_OP_EXACT;
     return &op->future;
 }

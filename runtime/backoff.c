@@ -3,6 +3,18 @@
 
 #include "runtime/panic.h"
 
+void rill_backoff_init(struct rill_backoff *backoff, int64_t first_ns, int64_t max_ns,
+                       uint64_t *random)
+{
+    rill_check(first_ns > 0 && first_ns <= max_ns,
+               "a back-off from %lld to %lld ns: want 0 < first <= max", (long long)first_ns,
+               (long long)max_ns);
+    backoff->bound_ns = first_ns;
+    backoff->first_ns = first_ns;
+    backoff->max_ns = max_ns;
+    backoff->random = random;
+}
+
 /* SplitMix64 (Steele, Lea and Flood, 2014): any seed does, zero too. */
 static uint64_t next_random(uint64_t *state)
 {
@@ -15,13 +27,8 @@ static uint64_t next_random(uint64_t *state)
 
 int64_t rill_backoff_next(struct rill_backoff *backoff)
 {
-    int64_t bound_ns = backoff->first_ns;
+    int64_t bound_ns = backoff->bound_ns;
 
-    rill_check(bound_ns > 0 && bound_ns <= backoff->max_ns,
-               "a back-off from %lld to %lld ns: want 0 < first <= max", (long long)bound_ns,
-               (long long)backoff->max_ns);
-    for (unsigned i = 0; i < backoff->attempts && bound_ns < backoff->max_ns; i++)
-        bound_ns = bound_ns <= backoff->max_ns / 2 ? bound_ns * 2 : backoff->max_ns;
-    backoff->attempts++;
-    return (int64_t)(next_random(&backoff->random) % ((uint64_t)bound_ns + 1));
+    backoff->bound_ns = bound_ns <= backoff->max_ns / 2 ? bound_ns * 2 : backoff->max_ns;
+    return (int64_t)(next_random(backoff->random) % ((uint64_t)bound_ns + 1));
 }

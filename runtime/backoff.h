@@ -4,7 +4,13 @@
  * The bound doubles with each attempt up to a maximum, and the delay is drawn evenly
  * from zero to that bound ("full jitter"), so that many clients of a server that has
  * come back do not come all at once:
- * https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ */
+ * https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+ *
+ *     struct rill_backoff backoff;
+ *
+ *     rill_backoff_init(&backoff, 10 * RILL_MILLISECOND, 5 * RILL_SECOND, &client->random);
+ *     delay_ns = rill_backoff_next(&backoff);
+ */
 #ifndef RILL_RUNTIME_BACKOFF_H
 #define RILL_RUNTIME_BACKOFF_H
 
@@ -15,19 +21,28 @@ extern "C" {
 #endif
 
 struct rill_backoff {
-    int64_t first_ns;  /* the bound of the first delay, > 0 */
-    int64_t max_ns;    /* the bound of all, >= first_ns */
-    uint64_t random;   /* state of the jitter; the same seed gives the same delays */
-    unsigned attempts; /* delays that were given since the beginning */
+    int64_t bound_ns; /* of the next delay */
+
+    /* private */
+    int64_t first_ns, max_ns;
+    uint64_t *random;
 };
 
-/* Returns the next delay in nanoseconds. Panics if the bounds are not in order. */
+/* Makes one whose first delay is at most first_ns and whose bound grows to max_ns. It
+ * draws from *random, which it borrows: a seed of the caller's, any number. Give all of
+ * them the same variable, so that no two draw the same delays, and seed it from the
+ * system where several machines do this; the same seed gives the same delays. Panics
+ * unless 0 < first_ns <= max_ns. */
+void rill_backoff_init(struct rill_backoff *backoff, int64_t first_ns, int64_t max_ns,
+                       uint64_t *random);
+
+/* Returns the next delay in nanoseconds, from 0 to backoff.bound_ns. */
 int64_t rill_backoff_next(struct rill_backoff *backoff);
 
 /* Begins anew with the first bound, after a success. */
 static inline void rill_backoff_reset(struct rill_backoff *backoff)
 {
-    backoff->attempts = 0;
+    backoff->bound_ns = backoff->first_ns;
 }
 
 #ifdef __cplusplus

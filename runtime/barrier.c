@@ -17,8 +17,7 @@ void rill_barrier_init(struct rill_barrier *barrier, size_t size)
 
 void rill_barrier_finish(struct rill_barrier *barrier)
 {
-    rill_check(barrier->arrived == 0, "a barrier was finished while %zu tasks wait at it",
-               barrier->arrived);
+    rill_line_finish(&barrier->line, "a barrier");
 }
 
 static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)
@@ -33,7 +32,7 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
         meet->barrier->arrived--;
         return rill_future_end(self, -ECANCELED);
     }
-    meet->place.task = task;
+    rill_line_stay(&meet->place, task);
     return RILL_PENDING;
 }
 
@@ -43,10 +42,8 @@ static enum rill_poll complete_round(struct rill_meet *meet)
 {
     struct rill_barrier *barrier = meet->barrier;
 
-    while (!rill_line_is_empty(&barrier->line)) {
-        rill_line_wake_first(&barrier->line);
-        rill_list_pop(&barrier->line.places);
-    }
+    while (!rill_line_is_empty(&barrier->line))
+        rill_line_serve_first(&barrier->line);
     barrier->arrived = 0;
     barrier->rounds++;
     return rill_future_end(&meet->future, 1);
@@ -57,10 +54,10 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
     struct rill_meet *meet = rill_container_of(self, struct rill_meet, future);
     struct rill_barrier *barrier = meet->barrier;
 
+    if (!rill_budget_spend(rill_executor_here(), task)) /* it may end at once */
+        return RILL_PENDING;
     if (rill_task_is_cancelled(task))
         return rill_future_end(self, -ECANCELED);
-    if (!rill_budget_spend(rill_executor_here(), task))
-        return RILL_PENDING;
     if (barrier->arrived + 1 == barrier->size)
         return complete_round(meet);
     barrier->arrived++;

@@ -74,11 +74,14 @@ void rill_channel_take_(struct rill_channel *channel, void *message)
     rill_line_wake_first(&channel->senders);
 }
 
-/* Who leaves the line passes on what it was woken for. */
+/* Who leaves the line passes on what it was woken for. Who was not in it found it
+ * empty, or changed nothing. */
 static enum rill_poll end_sender(struct rill_channel_op *op, int64_t result)
 {
     struct rill_channel *channel = op->channel;
 
+    if (!rill_link_is_linked(&op->place.link))
+        return rill_future_end(&op->future, result);
     rill_line_leave(&op->place);
     if (has_room(channel))
         rill_line_wake_first(&channel->senders);
@@ -89,6 +92,8 @@ static enum rill_poll end_receiver(struct rill_channel_op *op, int64_t result)
 {
     struct rill_channel *channel = op->channel;
 
+    if (!rill_link_is_linked(&op->place.link))
+        return rill_future_end(&op->future, result);
     rill_line_leave(&op->place);
     if (channel->count > 0 || rill_channel_has_ended_(channel))
         rill_line_wake_first(&channel->receivers);

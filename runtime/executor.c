@@ -154,7 +154,11 @@ int rill_executor_wait(struct rill_executor *executor, int64_t until_ns)
             until_ns = next_ns;
     }
     executor->now_is_known = false;
-    return executor->driver->ops->turn(executor->driver, until_ns);
+
+    int error = executor->driver->ops->turn(executor->driver, until_ns);
+
+    executor->now_is_known = false; /* it may have been read before the driver waited */
+    return error;
 }
 
 /* The task at the root of a blocking call: it awaits the caller's future. */

@@ -4,11 +4,16 @@
  * Whoever has to wait joins the line and stays in it until it leaves: being woken
  * only means to look again. So nothing is ever handed to a waiter that might be
  * cancelled before it runs, and nothing can get lost on that way: a message stays
- * in its channel and a permit in its semaphore until somebody who runs takes it.
+ * in its channel and a mutex unlocked until somebody who runs takes it.
  * Three rules make that fair and complete:
  *  - who comes when others are in line joins its end, however much is there;
  *  - only the first in line may take;
- *  - who leaves, served or cancelled, lets the next one look if there is more. */
+ *  - who leaves, served or cancelled, lets the next one look if there is more.
+ *
+ * So served one by one, a crowd that could all go on at once would need a turn each.
+ * Where that matters (permits, tokens, a barrier) what is waited for is handed over:
+ * the one who gives takes the waiter out of the line. A waiter that finds itself out
+ * of the line has it, and one that is cancelled then gives it to the next. */
 #ifndef RILL_RUNTIME_LINE_H
 #define RILL_RUNTIME_LINE_H
 
@@ -49,15 +54,20 @@ static inline bool rill_line_is_first(const struct rill_line *line,
     return rill_line_is_empty(line) || line->places.next == &place->link;
 }
 
-/* Joins the end of the line if it is not in it, to be woken as task. Whoever is in
- * line calls it each time that it has looked and goes on waiting. */
+/* Goes on waiting, to be woken as task: whoever has looked and stays calls it. */
+static inline void rill_line_stay(struct rill_place_in_line *place, struct rill_task *task)
+{
+    place->task = task;
+    place->is_woken = false;
+}
+
+/* Joins the end of the line if it is not in it, and stays. */
 static inline void rill_line_join(struct rill_line *line, struct rill_place_in_line *place,
                                   struct rill_task *task)
 {
     if (!rill_link_is_linked(&place->link))
         rill_list_append(&line->places, &place->link);
-    place->task = task;
-    place->is_woken = false;
+    rill_line_stay(place, task);
 }
 
 static inline void rill_line_leave(struct rill_place_in_line *place)
@@ -77,6 +87,22 @@ static inline void rill_line_wake_(struct rill_link *link)
     rill_task_wake(place->task);
 }
 
+/* Returns the first in line, or NULL. */
+static inline struct rill_place_in_line *rill_line_first(const struct rill_line *line)
+{
+    return rill_line_is_empty(line)
+               ? NULL
+               : rill_container_of(line->places.next, struct rill_place_in_line, link);
+}
+
+/* Takes the first out of line, which must not be empty, and wakes it. */
+static inline void rill_line_serve_first(struct rill_line *line)
+{
+    struct rill_link *first = rill_list_pop(&line->places);
+
+    rill_task_wake(rill_container_of(first, struct rill_place_in_line, link)->task);
+}
+
 /* Lets the first in line look again. */
 static inline void rill_line_wake_first(struct rill_line *line)
 {
@@ -90,6 +116,10 @@ static inline void rill_line_wake_all(struct rill_line *line)
     for (struct rill_link *link = line->places.next; link != &line->places; link = link->next)
         rill_line_wake_(link);
 }
+
+/* Ends a line, or one that is zeroed. Panics, naming the first task in it, if somebody
+ * waits for what is being finished. */
+void rill_line_finish(const struct rill_line *line, const char *what);
 
 #ifdef __cplusplus
 }

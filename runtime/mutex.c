@@ -12,11 +12,26 @@ void rill_mutex_init(struct rill_mutex *mutex)
     rill_line_init(&mutex->line);
 }
 
+/* What the holder waits for tells most about why it holds the mutex for so long. */
+__attribute__((noreturn, cold)) static void panic_of_holder(const struct rill_mutex *mutex,
+                                                            const char *mistake)
+{
+    rill_task_print(mutex->holder, stderr);
+    rill_panic("%s while a task (%p, above) holds it", mistake, (const void *)mutex->holder);
+}
+
 void rill_mutex_finish(struct rill_mutex *mutex)
 {
-    rill_check(!mutex->holder, "a mutex was finished while a task (%p) holds it",
-               (const void *)mutex->holder);
-    rill_check(rill_line_is_empty(&mutex->line), "a mutex was finished while a task waits for it");
+    if (mutex->holder)
+        panic_of_holder(mutex, "a mutex was finished");
+    rill_line_finish(&mutex->line, "a mutex");
+}
+
+/* A task counts what it holds, and can not end with a count. */
+static void hold(struct rill_mutex *mutex, struct rill_task *task)
+{
+    mutex->holder = task;
+    task->ops++;
 }
 
 static enum rill_poll end(struct rill_mutex_lock *lock, int64_t result)
@@ -34,16 +49,17 @@ static enum rill_poll lock_poll(struct rill_future *self, struct rill_task *task
     struct rill_mutex_lock *lock = rill_container_of(self, struct rill_mutex_lock, future);
     struct rill_mutex *mutex = lock->mutex;
 
-    rill_check(mutex->holder != task, "a task locks a mutex that it holds already");
+    if (!rill_budget_spend(rill_executor_here(), task)) /* it may end at once */
+        return RILL_PENDING;
     if (rill_task_is_cancelled(task))
         return end(lock, -ECANCELED);
+    rill_check(mutex->holder != task, "a task (%p) locks a mutex that it holds already",
+               (const void *)task);
     if (mutex->holder || !rill_line_is_first(&mutex->line, &lock->place)) {
         rill_line_join(&mutex->line, &lock->place, task);
         return RILL_PENDING;
     }
-    if (!rill_budget_spend(rill_executor_here(), task))
-        return RILL_PENDING;
-    mutex->holder = task;
+    hold(mutex, task);
     return end(lock, 0);
 }
 
@@ -59,9 +75,9 @@ struct rill_future *rill_mutex_lock(struct rill_mutex *mutex, struct rill_mutex_
 }
 
 /* The task that calls. */
-static const struct rill_task *caller(void)
+static struct rill_task *caller(void)
 {
-    const struct rill_task *running = rill_executor_here()->running;
+    struct rill_task *running = rill_executor_here()->running;
 
     rill_check(running, "a mutex is used outside of a task");
     return running;
@@ -71,15 +87,18 @@ bool rill_mutex_try_lock(struct rill_mutex *mutex)
 {
     if (mutex->holder || !rill_line_is_empty(&mutex->line))
         return false;
-    mutex->holder = caller();
+    hold(mutex, caller());
     return true;
 }
 
 void rill_mutex_unlock(struct rill_mutex *mutex)
 {
+    struct rill_task *task = caller();
+
     rill_check(mutex->holder, "a mutex was unlocked that nobody holds");
-    rill_check(mutex->holder == caller(), "a mutex was unlocked that another task (%p) holds",
-               (const void *)mutex->holder);
+    if (mutex->holder != task)
+        panic_of_holder(mutex, "a mutex was unlocked by another task");
     mutex->holder = NULL;
+    task->ops--;
     rill_line_wake_first(&mutex->line);
 }

@@ -8,7 +8,10 @@
  *     rill_mutex_unlock(&account->mutex);
  *
  * Between two awaits a task is alone anyway and needs no mutex. First come, first
- * served. */
+ * served.
+ *
+ * The holder is a task. Two futures of one task, below a join_all say, can not take
+ * turns with a mutex: let them acquire the one permit of a semaphore. */
 #ifndef RILL_RUNTIME_MUTEX_H
 #define RILL_RUNTIME_MUTEX_H
 
@@ -20,7 +23,7 @@ extern "C" {
 
 /* Invariant: if it is not held, the first in line has been woken. */
 struct rill_mutex {
-    const struct rill_task *holder; /* or NULL */
+    struct rill_task *holder; /* or NULL; it can not end before it has unlocked */
 
     /* private */
     struct rill_line line;
@@ -40,11 +43,12 @@ struct rill_mutex_lock {
 /* Makes a mutex that nobody holds. */
 void rill_mutex_init(struct rill_mutex *mutex);
 
-/* Ends it. Panics if it is held or waited for. */
+/* Ends it. Panics, naming the task, if one holds it or waits for it. */
 void rill_mutex_finish(struct rill_mutex *mutex);
 
 /* Waits until no other task holds the mutex, and holds it. The result is 0, or
- * -ECANCELED, and it is not held. Panics if the task holds it already. */
+ * -ECANCELED, and it is not held: the loser of a select never holds it. Panics if the
+ * task holds it already, and at the end of a task that holds it still. */
 struct rill_future *rill_mutex_lock(struct rill_mutex *mutex, struct rill_mutex_lock *lock);
 
 /* Locks it for the running task if nobody holds it or waits. Returns whether. */

@@ -10,15 +10,15 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
     struct rill_wait *wait = rill_container_of(self, struct rill_wait, future);
     bool notified = !rill_link_is_linked(&wait->queue);
 
-    if (notified) {
-        wait->result = 0;
-        return RILL_READY;
-    }
     if (rill_task_is_cancelled(task)) {
-        rill_link_remove(&wait->queue);
-        wait->result = -ECANCELED;
-        return RILL_READY;
+        if (!notified)
+            rill_link_remove(&wait->queue);
+        else if (wait->notify)
+            rill_notify_one(wait->notify);
+        return rill_future_end(self, -ECANCELED);
     }
+    if (notified)
+        return rill_future_end(self, 0);
     wait->task = task;
     return RILL_PENDING;
 }
@@ -27,10 +27,8 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
 {
     struct rill_wait *wait = rill_container_of(self, struct rill_wait, future);
 
-    if (rill_task_is_cancelled(task)) {
-        wait->result = -ECANCELED;
-        return RILL_READY;
-    }
+    if (rill_task_is_cancelled(task))
+        return rill_future_end(self, -ECANCELED);
     wait->task = task;
     rill_list_append(&wait->notify->waiters, &wait->queue);
     self->poll = wait_poll;
@@ -47,19 +45,26 @@ struct rill_future *rill_notify_wait(struct rill_notify *notify, struct rill_wai
     return &wait->future;
 }
 
+/* Takes the one that waits longest out of the queue and wakes it. */
+static struct rill_wait *wake_first(struct rill_notify *notify)
+{
+    struct rill_wait *first =
+        rill_container_of(rill_list_pop(&notify->waiters), struct rill_wait, queue);
+
+    rill_task_wake(first->task);
+    return first;
+}
+
 bool rill_notify_one(struct rill_notify *notify)
 {
     if (rill_list_is_empty(&notify->waiters))
         return false;
-
-    struct rill_link *first = rill_list_pop(&notify->waiters);
-
-    rill_task_wake(rill_container_of(first, struct rill_wait, queue)->task);
+    wake_first(notify);
     return true;
 }
 
 void rill_notify_all(struct rill_notify *notify)
 {
-    while (rill_notify_one(notify))
-        continue;
+    while (!rill_list_is_empty(&notify->waiters))
+        wake_first(notify)->notify = NULL;
 }

@@ -2,7 +2,9 @@
 /* notify.h - a queue of waiting futures: "look again, something has changed".
  *
  * It carries no value and remembers nothing: a notification that finds nobody
- * waiting is over. So look at the condition first, then wait, then look again. */
+ * waiting is over. So look at the condition first, then wait, then look again: on one
+ * thread nothing can come between the first two, and nothing needs to be remembered.
+ * A notification that is to wait for somebody is a permit of a semaphore. */
 #ifndef RILL_RUNTIME_NOTIFY_H
 #define RILL_RUNTIME_NOTIFY_H
 
@@ -24,8 +26,8 @@ struct rill_wait {
     };
 
     /* private */
-    struct rill_notify *notify;
-    struct rill_link queue; /* rill_notify.waiters */
+    struct rill_notify *notify; /* NULL once it was notified together with all others */
+    struct rill_link queue;     /* rill_notify.waiters */
     struct rill_task *task;
 };
 
@@ -35,9 +37,9 @@ static inline void rill_notify_init(struct rill_notify *notify)
     rill_list_init(&notify->waiters);
 }
 
-/* Waits for the next notification, borrowing notify and wait. A wait that was
- * notified ends with 0 even if it is cancelled before it runs, so a notification
- * for one is not lost. */
+/* Waits for the next notification, borrowing notify and wait. One that is cancelled
+ * before it runs ends with -ECANCELED though it was notified, and a notification for
+ * one then goes to the next that waits: so the loser of a select swallows none. */
 struct rill_future *rill_notify_wait(struct rill_notify *notify, struct rill_wait *wait);
 
 /* Wakes the one that waits longest. Returns whether there was one. */

@@ -32,6 +32,26 @@ static struct rill_pooled *remove_idle(struct rill_object_pool *pool, struct ril
     return rill_container_of(link, struct rill_pooled, link);
 }
 
+/* When an idle object will have been so for long enough. */
+static int64_t due_ns(const struct rill_object_pool *pool, const struct rill_pooled *object)
+{
+    int64_t idle_ns = pool->options->idle_ns;
+
+    return idle_ns > RILL_NEVER - object->idle_since_ns ? RILL_NEVER
+                                                        : object->idle_since_ns + idle_ns;
+}
+
+static int64_t next_due_ns(const struct rill_object_pool *pool)
+{
+    return due_ns(pool, rill_container_of(pool->idle.next, struct rill_pooled, link));
+}
+
+static bool is_good(const struct rill_object_pool *pool, struct rill_pooled *object)
+{
+    return due_ns(pool, object) > rill_now() &&
+           (!pool->options->is_healthy || pool->options->is_healthy(object));
+}
+
 static enum rill_poll take_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_object_pool_take *take =
@@ -44,9 +64,9 @@ static enum rill_poll take_poll(struct rill_future *self, struct rill_task *task
     RILL_AWAIT(rill_semaphore_acquire(&pool->permits, &take->acquire, 1));
     if (take->acquire.result < 0)
         RILL_RETURN(take->acquire.result);
-    while (pool->idle_count > 0) {
+    if (pool->idle_count > 0) {
         take->object = remove_idle(pool, pool->idle.prev);
-        if (!pool->options->is_healthy || pool->options->is_healthy(take->object))
+        if (is_good(pool, take->object))
             RILL_RETURN(1);
         RILL_AWAIT(pool->options->end(take->object));
         take->object = NULL;
@@ -57,6 +77,11 @@ static enum rill_poll take_poll(struct rill_future *self, struct rill_task *task
         RILL_RETURN(take->make->result);
     }
     rill_check(take->object, "what makes an object for a pool ended well and made none");
+    if (rill_task_is_cancelled(task)) {
+        rill_object_pool_give_back(pool, take->object);
+        take->object = NULL;
+        RILL_RETURN(-ECANCELED);
+    }
     RILL_END();
 }
 
@@ -72,8 +97,8 @@ struct rill_future *rill_object_pool_take(struct rill_object_pool *pool,
 
 void rill_object_pool_give_back(struct rill_object_pool *pool, struct rill_pooled *object)
 {
+    rill_check(!rill_link_is_linked(&object->link), "an object was given back to its pool twice");
     object->idle_since_ns = rill_now();
-    object->link = (struct rill_link){NULL, NULL};
     rill_list_append(&pool->idle, &object->link);
     pool->idle_count++;
     rill_notify_one(&pool->became_idle);
@@ -83,15 +108,6 @@ void rill_object_pool_give_back(struct rill_object_pool *pool, struct rill_poole
 void rill_object_pool_discard(struct rill_object_pool *pool)
 {
     rill_semaphore_release(&pool->permits, 1);
-}
-
-/* When the object that is idle longest has been so for long enough. */
-static int64_t next_due_ns(const struct rill_object_pool *pool)
-{
-    int64_t since_ns = rill_container_of(pool->idle.next, struct rill_pooled, link)->idle_since_ns;
-
-    return pool->options->idle_ns > RILL_NEVER - since_ns ? RILL_NEVER
-                                                          : since_ns + pool->options->idle_ns;
 }
 
 static enum rill_poll tend_poll(struct rill_future *self, struct rill_task *task)

@@ -28,7 +28,7 @@
 extern "C" {
 #endif
 
-/* Embedded in what is pooled. */
+/* Embedded in what is pooled, zeroed at first. */
 struct rill_pooled {
     /* private */
     struct rill_link link; /* rill_object_pool.idle */
@@ -37,7 +37,7 @@ struct rill_pooled {
 
 struct rill_object_pool_options {
     size_t max;      /* objects that exist at once, at least 1 */
-    int64_t idle_ns; /* rill_object_pool_tend ends what is idle for longer */
+    int64_t idle_ns; /* what is idle for so long is ended; RILL_NEVER: nothing is */
 
     /* Looks at an idle object before it is given out. NULL: all are healthy. */
     bool (*is_healthy)(struct rill_pooled *object);
@@ -48,8 +48,9 @@ struct rill_object_pool_options {
     struct rill_future *(*end)(struct rill_pooled *object);
 };
 
-/* Invariant: there is a permit for each object in use, being made or being ended, and
- * one is made only while none is idle. So there are never more than max. */
+/* Invariant: there is a permit for each object in use, being made or being ended; who
+ * was handed one takes an idle object before it makes another. So permits that are held
+ * and idle objects that nobody was handed a permit for are never more than max. */
 struct rill_object_pool {
     size_t idle_count; /* objects in idle */
     bool is_draining;
@@ -96,20 +97,22 @@ int rill_object_pool_init(struct rill_object_pool *pool,
 /* Ends it. Panics if objects are left or a task waits: drain it first. */
 void rill_object_pool_finish(struct rill_object_pool *pool);
 
-/* Takes an idle object that is healthy (and ends those that are not), or makes one:
- * make, which is borrowed, is begun only if it is needed; it sets take->object and ends
- * with a result >= 0, or with an error. Where max are in use it waits, first come first
- * served. The result is 1 for an object that was used before, 0 for a new one, -EPIPE
- * when the pool is drained, -ECANCELED, or the error of make. Cancelling it cancels
- * make; what was made in spite of that was taken, with result 0. */
+/* Takes the object that has become idle last, or makes one: if none is idle, or if that
+ * one is not healthy or was idle for too long, and is ended. make, which is borrowed, is
+ * begun only if it is needed; it sets take->object and ends with a result >= 0, or with an
+ * error. Where max are in use it waits, first come first served. The result is 1 for an object that
+ * was used before, 0 for a new one, -EPIPE when the pool is drained, -ECANCELED, or the error of
+ * make. After an error none is taken: cancelling it cancels make, and what was made in spite of
+ * that becomes idle. */
 struct rill_future *rill_object_pool_take(struct rill_object_pool *pool,
                                           struct rill_object_pool_take *take,
                                           struct rill_future *make);
 
-/* Gives an object back for others to use. */
+/* Gives an object back for others to use. Panics if it was given back already. */
 void rill_object_pool_give_back(struct rill_object_pool *pool, struct rill_pooled *object);
 
-/* Says that an object that was taken is no more: the caller has ended it. */
+/* Says that an object that was taken is no more: the caller has ended it. Panics if none
+ * is taken. */
 void rill_object_pool_discard(struct rill_object_pool *pool);
 
 /* Ends objects that are idle for too long, until it is cancelled: -ECANCELED, after the

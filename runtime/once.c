@@ -15,9 +15,10 @@ void rill_once_init(struct rill_once *once)
 void rill_once_finish(struct rill_once *once)
 {
     rill_check(once->state != RILL_ONCE_RUNNING, "a once was finished while a task runs it");
-    rill_check(rill_line_is_empty(&once->line), "a once was finished while a task waits for it");
+    rill_line_finish(&once->line, "a once");
 }
 
+/* Where nobody runs it the next in line may look. */
 static enum rill_poll end(struct rill_once_run *run, int64_t result)
 {
     struct rill_once *once = run->once;
@@ -37,6 +38,8 @@ static enum rill_poll child_poll(struct rill_future *self, struct rill_task *tas
         return RILL_PENDING;
     run->was_first = run->child->result >= 0;
     run->once->state = run->was_first ? RILL_ONCE_DONE : RILL_ONCE_NEW;
+    if (run->was_first)
+        rill_line_wake_all(&run->once->line);
     return end(run, run->child->result);
 }
 
@@ -45,8 +48,10 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
     struct rill_once_run *run = rill_container_of(self, struct rill_once_run, future);
     struct rill_once *once = run->once;
 
+    if (!rill_budget_spend(rill_executor_here(), task)) /* it may end at once */
+        return RILL_PENDING;
     if (once->state == RILL_ONCE_DONE)
-        return rill_budget_spend(rill_executor_here(), task) ? end(run, 0) : RILL_PENDING;
+        return end(run, 0);
     if (rill_task_is_cancelled(task))
         return end(run, -ECANCELED);
     if (once->state == RILL_ONCE_RUNNING || !rill_line_is_first(&once->line, &run->place)) {

@@ -7,7 +7,10 @@
  *
  * The first task that comes runs its future; the others wait. If that succeeds it is
  * done for all. If it fails, or is cancelled, only that task has failed: the next in
- * line tries with its own future, for its reason to fail may be another. */
+ * line tries with its own future, which may have more time, another address or a task
+ * around it that nobody cancels. So no task gets an error that is not its own; in
+ * return, of tasks that all fail the last one waits for all the others' attempts: put a
+ * timeout around the wait where that matters. */
 #ifndef RILL_RUNTIME_ONCE_H
 #define RILL_RUNTIME_ONCE_H
 

@@ -1,23 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/retry.h"
 
-#include "runtime/task.h"
+#include "runtime/executor.h"
 
 #include <errno.h>
 
-static bool goes_on(const struct rill_retry *retry, const struct rill_task *task)
-{
-    const struct rill_retry_policy *policy = retry->policy;
-    int64_t result = retry->current->result;
-
-    if (result >= 0 || retry->attempts == policy->attempts_max || rill_task_is_cancelled(task))
-        return false;
-    return policy->is_worth ? policy->is_worth(retry, result) : result != -EINVAL;
-}
-
 static bool is_right(const struct rill_retry_policy *policy)
 {
-    return policy->attempts_max > 0 && policy->first_ns > 0 && policy->first_ns <= policy->max_ns;
+    return policy->attempts_max > 0 && policy->first_ns > 0 && policy->first_ns <= policy->max_ns &&
+           policy->limit_ns >= 0 && policy->random;
+}
+
+static void begin(struct rill_retry *retry)
+{
+    const struct rill_retry_policy *policy = retry->policy;
+
+    rill_backoff_init(&retry->backoff, policy->first_ns, policy->max_ns, policy->random);
+    if (__builtin_add_overflow(rill_now(), policy->limit_ns, &retry->deadline_ns))
+        retry->deadline_ns = RILL_NEVER;
+}
+
+static bool is_worth(const struct rill_retry *retry)
+{
+    const struct rill_retry_policy *policy = retry->policy;
+
+    return policy->is_worth ? policy->is_worth(retry, retry->last) : retry->last != -EINVAL;
+}
+
+/* Draws the pause, too, and says whether there is time for it. */
+static bool goes_on(struct rill_retry *retry, const struct rill_task *task)
+{
+    if (retry->last >= 0 || retry->attempts == retry->policy->attempts_max ||
+        rill_task_is_cancelled(task) || !is_worth(retry))
+        return false;
+    retry->pause_ns = rill_backoff_next(&retry->backoff);
+    return retry->pause_ns < retry->deadline_ns - rill_now();
 }
 
 static enum rill_poll retry_poll(struct rill_future *self, struct rill_task *task)
@@ -27,13 +44,14 @@ static enum rill_poll retry_poll(struct rill_future *self, struct rill_task *tas
     RILL_BEGIN();
     if (!is_right(retry->policy))
         RILL_RETURN(-EINVAL);
+    begin(retry);
     for (;;) {
         retry->attempts++;
-        retry->current = retry->attempt(retry);
-        RILL_AWAIT(retry->current);
+        RILL_AWAIT(rill_deadline(&retry->limit, retry->deadline_ns, retry->attempt(retry)));
+        retry->last = retry->limit.result;
         if (!goes_on(retry, task))
-            RILL_RETURN(retry->current->result);
-        RILL_AWAIT(rill_sleep(&retry->pause, rill_backoff_next(&retry->backoff)));
+            RILL_RETURN(retry->last);
+        RILL_AWAIT(rill_sleep(&retry->pause, retry->pause_ns));
         if (retry->pause.result < 0)
             RILL_RETURN(retry->pause.result);
     }
@@ -44,9 +62,8 @@ struct rill_future *rill_retry(struct rill_retry *retry, const struct rill_retry
                                rill_attempt_fn *attempt)
 {
     retry->attempts = 0;
+    retry->last = 0;
     retry->policy = policy;
     retry->attempt = attempt;
-    retry->backoff = (struct rill_backoff){
-        .first_ns = policy->first_ns, .max_ns = policy->max_ns, .random = policy->seed};
     return rill_future_init(&retry->future, retry_poll);
 }

@@ -10,12 +10,13 @@
  *     ...
  *     RILL_AWAIT(rill_retry(&fetch->retry, &policy, attempt));
  *
- * Around it, rill_timeout limits the whole; within attempt, each single try. */
+ * A timeout within attempt limits each single one, policy.limit_ns all of them. */
 #ifndef RILL_RUNTIME_RETRY_H
 #define RILL_RUNTIME_RETRY_H
 
 #include "runtime/backoff.h"
 #include "runtime/sleep.h"
+#include "runtime/timeout.h"
 
 #include <stdbool.h>
 
@@ -32,7 +33,8 @@ struct rill_retry_policy {
     unsigned attempts_max; /* at least 1 */
     int64_t first_ns;      /* of the back-off: see runtime/backoff.h */
     int64_t max_ns;
-    uint64_t seed; /* of its jitter */
+    int64_t limit_ns; /* for everything, from the first poll on; RILL_NEVER for no limit */
+    uint64_t *random; /* borrowed; of the back-off: several retries may share it */
 
     /* Says whether an error (-errno) may be gone next time. NULL: every one but
      * -EINVAL, which comes back for sure. */
@@ -45,20 +47,23 @@ struct rill_retry {
         struct rill_future future;
     };
     unsigned attempts; /* that were made */
+    int64_t last;      /* result of the last of them, also after a cancelled pause */
 
     /* private */
     const struct rill_retry_policy *policy;
     rill_attempt_fn *attempt;
-    struct rill_future *current;
+    int64_t deadline_ns, pause_ns;
     struct rill_backoff backoff;
+    struct rill_timeout limit;
     struct rill_sleep pause;
 };
 
 /* Awaits attempts until one succeeds (its result is >= 0), is not worth repeating, or
  * was the last that policy, which is borrowed, allows; between them it waits as the
- * back-off says. The result is that of the last attempt; -EINVAL for a policy out of
- * range. Cancelling it cancels the attempt or the pause; after a pause that was cut
- * short the result is -ECANCELED. */
+ * back-off says. A pause that would not end within limit_ns is not begun, and an attempt
+ * that has not ended by then is cancelled, which makes it -ETIMEDOUT. The result is that
+ * of the last attempt; -EINVAL for a policy out of range. Cancelling it cancels the
+ * attempt or the pause; after a pause that was cut short the result is -ECANCELED. */
 struct rill_future *rill_retry(struct rill_retry *retry, const struct rill_retry_policy *policy,
                                rill_attempt_fn *attempt);
 

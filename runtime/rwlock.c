@@ -18,7 +18,7 @@ void rill_rwlock_finish(struct rill_rwlock *lock)
     rill_check(lock->readers == 0 && !lock->has_writer,
                "a rwlock was finished while it is held for %s",
                lock->has_writer ? "writing" : "reading");
-    rill_check(rill_line_is_empty(&lock->line), "a rwlock was finished while a task waits for it");
+    rill_line_finish(&lock->line, "a rwlock");
 }
 
 static bool may_enter(const struct rill_rwlock *lock, enum rill_rwlock_mode mode)
@@ -36,41 +36,61 @@ static void enter(struct rill_rwlock *lock, struct rill_rwlock_use *use, enum ri
     use->held = mode;
 }
 
-/* A reader who has gone in, or anybody who has left the line, lets the next look. */
-static enum rill_poll end(struct rill_rwlock_use *use, int64_t result)
+/* A task counts what it holds, and can not end with a count. */
+static void hold(struct rill_rwlock_use *use, struct rill_task *task)
 {
-    rill_line_leave(&use->place);
-    rill_line_wake_first(&use->lock->line);
-    return rill_future_end(&use->future, result);
+    use->holder = task;
+    if (task)
+        task->ops++;
 }
 
-static enum rill_poll lock_poll(struct rill_rwlock_use *use, struct rill_task *task,
-                                enum rill_rwlock_mode mode)
+/* Wakes those at the front of the line who may go in: readers up to the next writer,
+ * or one writer. It walks, so it is only for when a writer has left: readers who stand
+ * behind one another are woken together, and those that leave need to wake no other. */
+static void wake_batch(struct rill_rwlock *lock)
+{
+    for (struct rill_link *link = lock->line.places.next; link != &lock->line.places;
+         link = link->next) {
+        struct rill_rwlock_use *use = rill_container_of(link, struct rill_rwlock_use, place.link);
+
+        if (!may_enter(lock, use->wanted))
+            return;
+        rill_task_wake(use->place.task);
+        if (use->wanted == RILL_RWLOCK_WRITE)
+            return;
+    }
+}
+
+/* A writer who gives up no longer stops the readers behind him. Otherwise it is enough
+ * that the next one looks, who may have done so before its turn had come. */
+static enum rill_poll end(struct rill_rwlock_use *use, int64_t result)
 {
     struct rill_rwlock *lock = use->lock;
 
+    rill_line_leave(&use->place);
+    if (result < 0 && use->wanted == RILL_RWLOCK_WRITE)
+        wake_batch(lock);
+    else
+        rill_line_wake_first(&lock->line);
+    return rill_future_end(&use->future, result);
+}
+
+static enum rill_poll lock_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_rwlock_use *use = rill_container_of(self, struct rill_rwlock_use, future);
+    struct rill_rwlock *lock = use->lock;
+
+    if (!rill_budget_spend(rill_executor_here(), task)) /* it may end at once */
+        return RILL_PENDING;
     if (rill_task_is_cancelled(task))
         return end(use, -ECANCELED);
-    if (!may_enter(lock, mode) || !rill_line_is_first(&lock->line, &use->place)) {
+    if (!may_enter(lock, use->wanted) || !rill_line_is_first(&lock->line, &use->place)) {
         rill_line_join(&lock->line, &use->place, task);
         return RILL_PENDING;
     }
-    if (!rill_budget_spend(rill_executor_here(), task))
-        return RILL_PENDING;
-    enter(lock, use, mode);
+    enter(lock, use, use->wanted);
+    hold(use, task);
     return end(use, 0);
-}
-
-static enum rill_poll read_poll(struct rill_future *self, struct rill_task *task)
-{
-    return lock_poll(rill_container_of(self, struct rill_rwlock_use, future), task,
-                     RILL_RWLOCK_READ);
-}
-
-static enum rill_poll write_poll(struct rill_future *self, struct rill_task *task)
-{
-    return lock_poll(rill_container_of(self, struct rill_rwlock_use, future), task,
-                     RILL_RWLOCK_WRITE);
 }
 
 static void check_free(const struct rill_rwlock_use *use)
@@ -80,11 +100,12 @@ static void check_free(const struct rill_rwlock_use *use)
 }
 
 static struct rill_future *prepare(struct rill_rwlock *lock, struct rill_rwlock_use *use,
-                                   rill_poll_fn *poll, const struct rill_place *name)
+                                   enum rill_rwlock_mode wanted, const struct rill_place *name)
 {
     check_free(use);
-    rill_future_init(&use->future, poll);
+    rill_future_init(&use->future, lock_poll);
     use->future.place = name;
+    use->wanted = wanted;
     use->lock = lock;
     return &use->future;
 }
@@ -93,14 +114,14 @@ struct rill_future *rill_rwlock_read(struct rill_rwlock *lock, struct rill_rwloc
 {
     static const struct rill_place name = {"lock for reading", NULL, 0};
 
-    return prepare(lock, use, read_poll, &name);
+    return prepare(lock, use, RILL_RWLOCK_READ, &name);
 }
 
 struct rill_future *rill_rwlock_write(struct rill_rwlock *lock, struct rill_rwlock_use *use)
 {
     static const struct rill_place name = {"lock for writing", NULL, 0};
 
-    return prepare(lock, use, write_poll, &name);
+    return prepare(lock, use, RILL_RWLOCK_WRITE, &name);
 }
 
 static bool try_lock(struct rill_rwlock *lock, struct rill_rwlock_use *use,
@@ -110,6 +131,7 @@ static bool try_lock(struct rill_rwlock *lock, struct rill_rwlock_use *use,
     if (!may_enter(lock, mode) || !rill_line_is_empty(&lock->line))
         return false;
     enter(lock, use, mode);
+    hold(use, rill_executor_here()->running);
     return true;
 }
 
@@ -135,16 +157,21 @@ void rill_rwlock_downgrade(struct rill_rwlock *lock, struct rill_rwlock_use *use
     rill_check(use->held == RILL_RWLOCK_WRITE, "only a writer can become a reader");
     lock->has_writer = false;
     enter(lock, use, RILL_RWLOCK_READ);
-    rill_line_wake_first(&lock->line);
+    wake_batch(lock);
 }
 
 void rill_rwlock_unlock(struct rill_rwlock *lock, struct rill_rwlock_use *use)
 {
+    enum rill_rwlock_mode held = use->held;
+
     check_held(lock, use);
-    if (use->held == RILL_RWLOCK_WRITE)
-        lock->has_writer = false;
-    else
-        lock->readers--;
     use->held = RILL_RWLOCK_NONE;
-    rill_line_wake_first(&lock->line);
+    if (use->holder)
+        use->holder->ops--;
+    if (held == RILL_RWLOCK_WRITE) {
+        lock->has_writer = false;
+        wake_batch(lock);
+    } else if (--lock->readers == 0) {
+        rill_line_wake_first(&lock->line);
+    }
 }

@@ -22,8 +22,8 @@ enum rill_rwlock_mode {
     RILL_RWLOCK_WRITE,
 };
 
-/* Invariant: readers is 0 or has_writer is false; if the first in line may go in, it
- * has been woken. */
+/* Invariant: readers is 0 or has_writer is false; those at the front of the line who may
+ * go in now have been woken. */
 struct rill_rwlock {
     size_t readers; /* that hold it */
     bool has_writer;
@@ -32,7 +32,8 @@ struct rill_rwlock {
     struct rill_line line;
 };
 
-/* One use of the lock. It has to be zeroed at first. */
+/* One use of the lock. It has to be zeroed at first. The task that holds the lock by it
+ * can not end before it has unlocked. */
 struct rill_rwlock_use {
     union {
         int64_t result; /* 0, or -ECANCELED */
@@ -41,7 +42,9 @@ struct rill_rwlock_use {
     enum rill_rwlock_mode held;
 
     /* private */
+    enum rill_rwlock_mode wanted; /* while it waits */
     struct rill_rwlock *lock;
+    struct rill_task *holder;        /* the task that holds it, or NULL */
     struct rill_place_in_line place; /* in lock.line */
 };
 
@@ -52,7 +55,8 @@ void rill_rwlock_init(struct rill_rwlock *lock);
 void rill_rwlock_finish(struct rill_rwlock *lock);
 
 /* Waits until the lock can be held for reading, or for writing, and holds it. The
- * result is 0, or -ECANCELED, and it is not held. Panics if this use holds it. */
+ * result is 0, or -ECANCELED, and it is not held: the loser of a select never holds it.
+ * Panics if this use holds a lock or waits for one. */
 struct rill_future *rill_rwlock_read(struct rill_rwlock *lock, struct rill_rwlock_use *use);
 struct rill_future *rill_rwlock_write(struct rill_rwlock *lock, struct rill_rwlock_use *use);
 
@@ -64,7 +68,7 @@ bool rill_rwlock_try_write(struct rill_rwlock *lock, struct rill_rwlock_use *use
  * in. Panics if this use does not hold the lock for writing. */
 void rill_rwlock_downgrade(struct rill_rwlock *lock, struct rill_rwlock_use *use);
 
-/* Gives the lock up. Panics if this use does not hold it. */
+/* Gives the lock up, in whatever task. Panics if this use does not hold it. */
 void rill_rwlock_unlock(struct rill_rwlock *lock, struct rill_rwlock_use *use);
 
 #ifdef __cplusplus

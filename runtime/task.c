@@ -94,7 +94,9 @@ __attribute__((noreturn, cold)) static void ended_too_early(const struct rill_ta
         rill_panic("a task ended while a scope that it opened has %zu tasks alive: await "
                    "rill_scope_join",
                    scope->alive);
-    rill_panic("a task ended with %d of its operations in flight: await them", task->ops);
+    rill_panic("a task ended with %d of its operations in flight or locks held: await them, "
+               "unlock them",
+               task->ops);
 }
 
 void rill_task_finish(struct rill_task *task)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/fixture.h"
 
-#include "runtime/task.h"
+#include "runtime/scope.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -37,6 +37,12 @@ static void tell_how(void)
         sim_trace_print(fixture.sim, stderr, 40);
     if (fixture.what)
         fprintf(stderr, "in: %s, step %lld\n", fixture.what, (long long)fixture.step);
+    if (fixture.replay) {
+        fprintf(stderr, "seed %llu; replay it with: %s SEEDS=1 SEED=%llu\n",
+                (unsigned long long)fixture.seed, fixture.replay, (unsigned long long)fixture.seed);
+        fixture.seeded = false;
+        return;
+    }
     fprintf(stderr, "seed %llu; replay it with: SIM_SEED=%llu SIM_SEEDS=1 make test NAME=%s\n",
             (unsigned long long)fixture.seed, (unsigned long long)fixture.seed,
             strncmp(name, "test_", 5) == 0 ? name + 5 : name);
@@ -157,7 +163,57 @@ static struct {
     unsigned seen; /* entries that on_entry was shown */
     int error;
     unsigned errors;
+    uint64_t turns_max; /* 0: nothing is disturbed */
 } between;
+
+static uint64_t dice(uint64_t bound)
+{
+    return sim_random(fixture.sim, bound);
+}
+
+static void wake_some(struct rill_link *parked)
+{
+    struct rill_link *next;
+
+    for (struct rill_link *link = parked->next; link != parked; link = next) {
+        next = link->next;
+        if (dice(8) == 0)
+            rill_task_wake(rill_container_of(link, struct rill_task, queue));
+    }
+}
+
+static void shuffle(struct rill_link *ready)
+{
+    struct rill_link shuffled;
+
+    rill_list_init(&shuffled);
+    while (!rill_list_is_empty(ready)) {
+        struct rill_link *first = rill_list_pop(ready);
+
+        if (dice(2))
+            rill_list_append(&shuffled, first);
+        else
+            rill_list_prepend(&shuffled, first);
+    }
+    rill_list_take(ready, &shuffled);
+}
+
+static void disturb(void)
+{
+    struct rill_executor *executor = &fixture.runtime->executor;
+
+    expect(executor->turns < between.turns_max);
+    if (dice(4) == 0) {
+        wake_some(&executor->parked);
+        for (struct rill_link *link = executor->scopes.next; link != &executor->scopes;
+             link = link->next)
+            wake_some(&rill_container_of(link, struct rill_scope, entry)->parked);
+    }
+    if (dice(2))
+        shuffle(&executor->ready);
+    if (dice(1000) == 0)
+        sim_jump(fixture.sim, (int64_t)dice(10 * RILL_SECOND));
+}
 
 static int enter_between(struct rill_kernel *kernel, struct io_uring *ring, int64_t until_ns)
 {
@@ -171,6 +227,8 @@ static int enter_between(struct rill_kernel *kernel, struct io_uring *ring, int6
         between.errors--;
         return between.error;
     }
+    if (between.turns_max > 0)
+        disturb();
     return between.inner->enter(kernel, ring, until_ns);
 }
 
@@ -198,6 +256,12 @@ void fixture_fail_enters(int error, unsigned count)
     step_between();
     between.error = error;
     between.errors = count;
+}
+
+void fixture_disturb(uint64_t turns_max)
+{
+    step_between();
+    between.turns_max = turns_max;
 }
 
 static void step_back(void)

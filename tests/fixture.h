@@ -43,6 +43,7 @@ struct fixture {
     uint64_t seed;      /* what a failure asks to be replayed with, if seeded */
     bool seeded;        /* one of many runs of a test */
     bool keeps_fds;     /* real descriptors may be left: a look-up's thread has one */
+    const char *replay; /* the command that replays a seed, up to it; NULL: make test */
     const char *what;   /* of a table, printed when it fails, or NULL */
     int64_t step;       /* likewise, -1: nothing */
     size_t fds_at_open; /* of the process, real kernel */
@@ -84,6 +85,11 @@ void fixture_on_entry(void (*fn)(struct io_uring_sqe *sqe));
 
 /* Lets the next count enters end with that -errno before the kernel takes anything. */
 void fixture_fail_enters(int error, unsigned count);
+
+/* From now on, between the turns: wakes tasks that wait, for no reason; lets those that
+ * are ready run in another order; lets the clock jump. All as the seed says. A run that
+ * takes more than turns_max turns is taken to turn in circles. */
+void fixture_disturb(uint64_t turns_max);
 
 /* One turn of the runtime, which does not wait. */
 void fixture_turn(void);

@@ -68,7 +68,7 @@ static void after_notification(int64_t result)
 {
     expect(result == 0 || result == -ECANCELED);
     expect_eq(await(rill_task_join(&sleeper.join, &sleeper.task)), 42);
-    expect_eq(my.notified, result == 0);
+    expect(my.notified || result == -ECANCELED); /* a cancelled one would have passed it on */
 }
 
 /* ---- descriptors and signals ---- */

@@ -112,18 +112,50 @@ START_TEST(a_cancelled_wait_leaves_the_queue_and_the_next_one_is_notified)
 }
 END_TEST
 
-START_TEST(a_wait_that_is_notified_before_its_cancel_is_seen_ends_with_0)
+START_TEST(a_notification_for_a_wait_that_is_cancelled_goes_to_the_next)
 {
-    start(2);
+    start(3);
     ck_assert(rill_notify_one(&notify));
     rill_task_cancel(&runners[0].task);
     rig_settle();
-    ck_assert_int_eq(waits[0].result, 0);
+    ck_assert_int_eq(waits[0].result, -ECANCELED);
+    ck_assert(is_over(1));
+    ck_assert_int_eq(waits[1].result, 0);
 
-    rill_task_cancel(&runners[1].task);
+    rill_task_cancel(&runners[2].task);
     ck_assert(rill_notify_one(&notify)); /* it is in the queue still */
     rig_settle();
+    ck_assert_int_eq(waits[2].result, -ECANCELED);
+}
+END_TEST
+
+START_TEST(a_notification_goes_past_all_that_are_cancelled)
+{
+    start(COUNT);
+    for (int i = 0; i < COUNT - 1; i++)
+        rill_task_cancel(&runners[i].task);
+    ck_assert(rill_notify_one(&notify));
+    rig_settle();
+    for (int i = 0; i < COUNT; i++) {
+        ck_assert(is_over(i));
+        ck_assert_int_eq(waits[i].result, i < COUNT - 1 ? -ECANCELED : 0);
+    }
+}
+END_TEST
+
+START_TEST(a_notification_for_all_is_not_passed_on)
+{
+    start(2);
+    rill_notify_all(&notify);
+    rill_task_cancel(&runners[0].task);
+    runner_start(&runners[2], rill_notify_wait(&notify, &waits[2]), NULL);
+    rill_list_prepend(&rig.executor.ready, rill_list_pop_last(&rig.executor.ready));
+    rig_settle();
+    ck_assert_int_eq(waits[0].result, -ECANCELED);
     ck_assert_int_eq(waits[1].result, 0);
+    ck_assert(!is_over(2));
+    rill_notify_one(&notify);
+    rig_settle();
 }
 END_TEST
 
@@ -138,26 +170,26 @@ START_TEST(a_wait_in_a_cancelled_task_does_not_begin)
 }
 END_TEST
 
-START_TEST(a_loser_of_a_select_that_was_notified_says_so)
+START_TEST(a_loser_of_a_select_swallows_no_notification)
 {
     struct rill_select select;
     struct latch latch = {.drain_polls = 0};
     struct rill_future *futures[2];
 
-    for (int notified = 0; notified < 2; notified++) {
-        rill_notify_init(&notify);
-        futures[0] = latch_wait(&latch);
-        futures[1] = rill_notify_wait(&notify, &waits[0]);
-        runner_start(&runners[0], rill_select(&select, futures, 2), NULL);
-        rig_settle();
-        latch_open(&latch, 1);
-        if (notified)
-            ck_assert(rill_notify_one(&notify));
-        rig_settle();
-        ck_assert_int_eq(runners[0].task.future.result, 0);
-        ck_assert_int_eq(waits[0].result, notified ? 0 : -ECANCELED);
-        ck_assert(rill_list_is_empty(&notify.waiters));
-    }
+    start(0);
+    futures[0] = latch_wait(&latch);
+    futures[1] = rill_notify_wait(&notify, &waits[0]);
+    runner_start(&runners[0], rill_select(&select, futures, 2), NULL);
+    rig_settle();
+    runner_start(&runners[1], rill_notify_wait(&notify, &waits[1]), NULL);
+    rig_settle();
+    latch_open(&latch, 1);
+    ck_assert(rill_notify_one(&notify));
+    rig_settle();
+    ck_assert_int_eq(runners[0].task.future.result, 0);
+    ck_assert_int_eq(waits[0].result, -ECANCELED);
+    ck_assert(is_over(1));
+    ck_assert_int_eq(waits[1].result, 0);
 }
 END_TEST
 
@@ -215,9 +247,11 @@ int main(void)
         a_notification_that_finds_nobody_waiting_is_over,
         a_wait_begins_with_its_first_poll_and_not_with_its_constructor,
         a_cancelled_wait_leaves_the_queue_and_the_next_one_is_notified,
-        a_wait_that_is_notified_before_its_cancel_is_seen_ends_with_0,
+        a_notification_for_a_wait_that_is_cancelled_goes_to_the_next,
+        a_notification_goes_past_all_that_are_cancelled,
+        a_notification_for_all_is_not_passed_on,
         a_wait_in_a_cancelled_task_does_not_begin,
-        a_loser_of_a_select_that_was_notified_says_so,
+        a_loser_of_a_select_swallows_no_notification,
         tasks_that_wait_again_take_turns_and_all_are_notified_once_each_time,
     };
 

@@ -1,301 +1,533 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_object_pool.c - never more objects than allowed, and none is lost. */
-#include "runtime/executor.h"
+/* test_object_pool.c - no object and no permit is lost, whatever fails or is cancelled. */
 #include "runtime/object_pool.h"
-#include "runtime/timeout.h"
+#include "runtime/select.h"
+#include "runtime/sleep.h"
 #include "tests/latch.h"
 #include "tests/rig.h"
 
 #include <errno.h>
-#include <string.h>
 
-enum { MAX = 3, USERS = 6, OBJECTS = 64 };
+enum { MAX = 3, TAKERS = 6, OBJECTS = 16 };
 
-/* An object takes a while to make and to end; the memory is this array. */
-static struct object {
+/* A connection that only looks like one. */
+struct connection {
     struct rill_pooled pooled;
-    struct rill_shielded_nap {
-        struct rill_future future;
-        struct rill_sleep sleep;
-    } ending;
-    bool exists, is_broken;
-} objects[OBJECTS];
+    struct rill_future end; /* hangs up */
+    struct rill_sleep hanging_up;
+    int number;
+    bool is_alive, is_broken, is_used;
+};
 
-static int existing;
-static int64_t making_ns, ending_ns;
-static struct rill_object_pool pool;
+static struct connection connections[OBJECTS]; /* the memory of all */
+static int made, alive, alive_max;
+static int64_t hang_up_ns;
 
 static bool is_healthy(struct rill_pooled *pooled)
 {
-    return !rill_container_of(pooled, struct object, pooled)->is_broken;
+    return !rill_container_of(pooled, struct connection, pooled)->is_broken;
 }
 
-/* Sleeps in spite of a cancel, as closing does. */
-static enum rill_poll ending_poll(struct rill_future *self, struct rill_task *task)
+static enum rill_poll hang_up_poll(struct rill_future *self, struct rill_task *task)
 {
-    struct object *object = rill_container_of(self, struct object, ending.future);
-
-    if (rill_poll_because(&object->ending.sleep.future, task, RILL_NOT_CANCELLED) == RILL_PENDING)
-        return RILL_PENDING;
-    ck_assert(object->exists);
-    object->exists = false;
-    existing--;
-    return rill_future_end(self, 0);
-}
-
-static struct rill_future *end_object(struct rill_pooled *pooled)
-{
-    struct object *object = rill_container_of(pooled, struct object, pooled);
-
-    rill_sleep(&object->ending.sleep, ending_ns);
-    return rill_future_init(&object->ending.future, ending_poll);
-}
-
-static struct rill_object_pool_options options = {
-    .max = MAX, .idle_ns = 10 * RILL_MILLISECOND, .is_healthy = is_healthy, .end = end_object};
-
-struct making {
-    struct rill_future future;
-    struct rill_sleep sleep;
-    struct rill_object_pool_take *take;
-    int64_t error;
-};
-
-static enum rill_poll making_poll(struct rill_future *self, struct rill_task *task)
-{
-    struct making *making = rill_container_of(self, struct making, future);
+    struct connection *connection = rill_container_of(self, struct connection, end);
 
     RILL_BEGIN();
-    RILL_AWAIT(rill_sleep(&making->sleep, making_ns));
-    if (making->sleep.result < 0 || making->error < 0)
-        RILL_RETURN(making->sleep.result < 0 ? making->sleep.result : making->error);
-    for (int i = 0; i < OBJECTS; i++) {
-        if (objects[i].exists)
-            continue;
-        objects[i].exists = true;
-        objects[i].is_broken = false;
-        making->take->object = &objects[i].pooled;
-        existing++;
-        ck_assert_int_le(existing, MAX);
-        RILL_RETURN(0);
-    }
-    RILL_RETURN(-ENOMEM);
+    ck_assert(connection->is_alive && !connection->is_used);
+    RILL_AWAIT(rill_sleep(&connection->hanging_up, hang_up_ns));
+    connection->is_alive = false;
+    alive--;
     RILL_END();
 }
 
-static struct rill_future *make(struct making *making, struct rill_object_pool_take *take)
+static struct rill_future *hang_up(struct rill_pooled *pooled)
 {
-    making->take = take;
-    return rill_future_init(&making->future, making_poll);
+    struct connection *connection = rill_container_of(pooled, struct connection, pooled);
+
+    return rill_future_init(&connection->end, hang_up_poll);
 }
 
-static struct rill_object_pool_take takes[USERS];
-static struct making makings[USERS];
-static struct runner runners[USERS];
+static const struct rill_object_pool_options options = {
+    .max = MAX, .idle_ns = RILL_SECOND, .is_healthy = is_healthy, .end = hang_up};
 
-static void open_pool(void)
+static struct rill_object_pool pool;
+
+/* Takes a connection, and keeps it until the test says what to do with it. */
+static struct taker {
+    struct rill_task task;
+    struct rill_object_pool_take take;
+    struct rill_future make;
+    struct latch dial; /* while it is being made */
+    struct latch work; /* 0: give back, 1: it is broken, throw it away */
+    struct connection *has;
+} takers[TAKERS];
+
+static struct rill_object_pool_care care;
+static struct runner carer;
+
+/* Puts a new connection into the memory of one that is no more. */
+static struct connection *new_connection(void)
 {
-    memset(objects, 0, sizeof objects);
-    memset(makings, 0, sizeof makings);
-    existing = 0;
-    making_ns = ending_ns = 0;
-    ck_assert_int_eq(rill_object_pool_init(&pool, &options), 0);
+    int i = 0;
+
+    while (connections[i].is_alive)
+        ck_assert_int_lt(++i, OBJECTS);
+    connections[i] = (struct connection){.number = ++made, .is_alive = true};
+    alive++;
+    if (alive > alive_max)
+        alive_max = alive;
+    return &connections[i];
+}
+
+static enum rill_poll make_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct taker *taker = rill_container_of(self, struct taker, make);
+
+    RILL_BEGIN();
+    RILL_AWAIT(latch_wait(&taker->dial));
+    if (taker->dial.result < 0)
+        RILL_RETURN(taker->dial.result);
+    taker->take.object = &new_connection()->pooled;
+    RILL_END();
+}
+
+static enum rill_poll taker_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct taker *taker = rill_container_of(self, struct taker, task.future);
+
+    RILL_BEGIN();
+    RILL_AWAIT(
+        rill_object_pool_take(&pool, &taker->take, rill_future_init(&taker->make, make_poll)));
+    if (taker->take.result < 0) {
+        ck_assert_ptr_null(taker->take.object);
+        RILL_RETURN(taker->take.result);
+    }
+    taker->has = rill_container_of(taker->take.object, struct connection, pooled);
+    ck_assert(taker->has->is_alive && !taker->has->is_used);
+    taker->has->is_used = true;
+    RILL_AWAIT(latch_wait(&taker->work));
+    taker->has->is_used = false;
+    if (taker->work.result == 1) {
+        taker->has->is_alive = false;
+        alive--;
+        rill_object_pool_discard(&pool);
+    } else {
+        rill_object_pool_give_back(&pool, &taker->has->pooled);
+    }
+    taker->has = NULL;
+    RILL_END();
 }
 
 static void start(int i)
 {
-    runner_start(&runners[i], rill_object_pool_take(&pool, &takes[i], make(&makings[i], &takes[i])),
+    takers[i] = (struct taker){.has = NULL};
+    rill_task_spawn(&takers[i].task, taker_poll);
+    rig_settle();
+}
+
+static void make_pool(void)
+{
+    hang_up_ns = 0;
+    made = alive = alive_max = 0;
+    for (int i = 0; i < OBJECTS; i++)
+        connections[i] = (struct connection){.is_alive = false};
+    ck_assert_int_eq(rill_object_pool_init(&pool, &options), 0);
+}
+
+/* Ends the dialing. */
+static void answer(int i, int64_t result)
+{
+    latch_open(&takers[i].dial, result);
+    rig_settle();
+}
+
+static void take(int i)
+{
+    start(i);
+    answer(i, 0);
+    ck_assert_ptr_nonnull(takers[i].has);
+}
+
+static void let_go(int i, int64_t how)
+{
+    latch_open(&takers[i].work, how);
+    rig_settle();
+    ck_assert(rill_task_is_over(&takers[i].task));
+}
+
+static void cancel(int i)
+{
+    rill_task_cancel(&takers[i].task);
+    rig_settle();
+}
+
+static void expect_failed(int i, int64_t error)
+{
+    ck_assert(rill_task_is_over(&takers[i].task));
+    ck_assert_int_eq(takers[i].task.future.result, error);
+}
+
+static void drain(void)
+{
+    runner_start(&carer, rill_object_pool_drain(&pool, &care), NULL);
+    rig_finish(&carer.task);
+    ck_assert_int_eq(care.result, 0);
+    ck_assert_int_eq(alive, 0);
+    ck_assert_int_le(alive_max, MAX);
+    rill_object_pool_finish(&pool);
+}
+
+START_TEST(objects_are_made_on_demand_and_used_again_the_last_one_first)
+{
+    make_pool();
+    take(0);
+    take(1);
+    ck_assert_int_eq(made, 2);
+    ck_assert_int_eq(takers[0].take.result, 0);
+    let_go(0, 0);
+    let_go(1, 0);
+    ck_assert_uint_eq(pool.idle_count, 2);
+    start(2);
+    ck_assert_int_eq(takers[2].take.result, 1);
+    ck_assert_int_eq(takers[2].has->number, 2);
+    ck_assert(!takers[2].dial.begun);
+    let_go(2, 0);
+    drain();
+    ck_assert_int_eq(made, 2);
+}
+END_TEST
+
+START_TEST(where_as_many_as_may_be_are_in_use_the_next_waits_first_come_first_served)
+{
+    make_pool();
+    for (int i = 0; i < MAX; i++)
+        take(i);
+    start(3);
+    start(4);
+    ck_assert(!takers[3].dial.begun && !takers[4].dial.begun);
+    let_go(1, 0);
+    ck_assert_ptr_nonnull(takers[3].has);
+    ck_assert_ptr_null(takers[4].has);
+    let_go(0, 1); /* that one was thrown away, so the next is made */
+    ck_assert(takers[4].dial.begun);
+    answer(4, 0);
+    ck_assert_int_eq(takers[4].has->number, 4);
+    let_go(2, 0);
+    let_go(3, 0);
+    let_go(4, 0);
+    drain();
+}
+END_TEST
+
+START_TEST(an_object_that_can_not_be_made_leaves_room_for_the_next)
+{
+    make_pool();
+    take(0);
+    take(1);
+    start(2);
+    start(3);
+    answer(2, -ECONNREFUSED);
+    expect_failed(2, -ECONNREFUSED);
+    ck_assert(takers[3].dial.begun);
+    answer(3, 0);
+    for (int i = 0; i < 4; i++)
+        if (i != 2)
+            let_go(i, 0);
+    drain();
+}
+END_TEST
+
+START_TEST(one_that_is_not_healthy_is_ended_and_replaced)
+{
+    make_pool();
+    take(0);
+    takers[0].has->is_broken = true;
+    let_go(0, 0);
+    start(1);
+    ck_assert_int_eq(alive, 0);
+    ck_assert(takers[1].dial.begun);
+    answer(1, 0);
+    ck_assert_int_eq(takers[1].take.result, 0);
+    let_go(1, 0);
+    drain();
+    ck_assert_int_eq(made, 2);
+}
+END_TEST
+
+START_TEST(one_that_was_idle_for_too_long_is_not_given_out)
+{
+    make_pool();
+    take(0);
+    let_go(0, 0);
+    rig_advance(RILL_SECOND - 1);
+    start(1);
+    ck_assert_int_eq(takers[1].take.result, 1);
+    let_go(1, 0);
+    rig_advance(RILL_SECOND);
+    start(2);
+    ck_assert_int_eq(alive, 0);
+    answer(2, 0);
+    ck_assert_int_eq(takers[2].take.result, 0);
+    let_go(2, 0);
+    drain();
+}
+END_TEST
+
+START_TEST(a_pool_that_is_tended_ends_what_was_idle_for_too_long)
+{
+    make_pool();
+    runner_start(&carer, rill_object_pool_tend(&pool, &care), NULL);
+    take(0);
+    take(1);
+    let_go(0, 0);
+    rig_advance(RILL_SECOND / 2);
+    let_go(1, 0);
+    rig_advance(RILL_SECOND / 2 + 17 * RILL_MICROSECOND);
+    ck_assert_int_eq(alive, 1);
+    start(2); /* the one that is left */
+    ck_assert_int_eq(takers[2].take.result, 1);
+    rig_advance(2 * RILL_SECOND);
+    let_go(2, 0);
+    rig_advance(RILL_SECOND - 1);
+    ck_assert_int_eq(alive, 1);
+    rig_advance(17 * RILL_MICROSECOND);
+    ck_assert_int_eq(alive, 0);
+    rill_task_cancel(&carer.task);
+    rig_settle();
+    ck_assert_int_eq(care.result, -ECANCELED);
+    drain();
+}
+END_TEST
+
+START_TEST(a_pool_that_is_tended_keeps_what_was_used_in_between)
+{
+    make_pool();
+    runner_start(&carer, rill_object_pool_tend(&pool, &care), NULL);
+    take(0);
+    let_go(0, 0);
+    rig_advance(RILL_SECOND / 2);
+    start(1);
+    let_go(1, 0);
+    rig_advance(RILL_SECOND / 2 + RILL_MILLISECOND);
+    ck_assert_int_eq(alive, 1);
+    rig_advance(RILL_SECOND / 2);
+    ck_assert_int_eq(alive, 0);
+    rill_task_cancel(&carer.task);
+    rig_settle();
+    drain();
+}
+END_TEST
+
+START_TEST(a_cancelled_take_that_waits_gives_up_its_place)
+{
+    make_pool();
+    for (int i = 0; i < MAX; i++)
+        take(i);
+    start(3);
+    start(4);
+    cancel(3);
+    expect_failed(3, -ECANCELED);
+    let_go(0, 0);
+    ck_assert_ptr_nonnull(takers[4].has);
+    for (int i = 1; i < 5; i++)
+        if (i != 3)
+            let_go(i, 0);
+    drain();
+}
+END_TEST
+
+START_TEST(a_take_that_is_cancelled_when_its_turn_has_come_leaves_the_object_to_the_next)
+{
+    for (int cancel_first = 0; cancel_first < 2; cancel_first++) {
+        make_pool();
+        for (int i = 0; i < MAX; i++)
+            take(i);
+        start(3);
+        start(4);
+        if (cancel_first)
+            rill_task_cancel(&takers[3].task);
+        latch_open(&takers[0].work, 0);
+        rig_turn();
+        if (!cancel_first)
+            rill_task_cancel(&takers[3].task);
+        rig_settle();
+        expect_failed(3, -ECANCELED);
+        ck_assert_ptr_nonnull(takers[4].has);
+        for (int i = 1; i < 5; i++)
+            if (i != 3)
+                let_go(i, 0);
+        drain();
+    }
+}
+END_TEST
+
+START_TEST(cancelling_what_makes_an_object_leaves_room_for_the_next)
+{
+    make_pool();
+    take(0);
+    take(1);
+    start(2);
+    takers[2].dial.drain_polls = LATCH_BY_HAND;
+    start(3);
+    cancel(2);
+    ck_assert(!rill_task_is_over(&takers[2].task) && !takers[3].dial.begun);
+    latch_let_go(&takers[2].dial);
+    rig_settle();
+    expect_failed(2, -ECANCELED);
+    answer(3, 0);
+    ck_assert_ptr_nonnull(takers[3].has);
+    for (int i = 0; i < 4; i++)
+        if (i != 2)
+            let_go(i, 0);
+    drain();
+}
+END_TEST
+
+START_TEST(what_was_made_though_it_was_cancelled_is_there_for_the_next)
+{
+    make_pool();
+    start(0);
+    latch_open(&takers[0].dial, 0);
+    cancel(0);
+    expect_failed(0, -ECANCELED);
+    ck_assert_int_eq(alive, 1);
+    start(1);
+    ck_assert_int_eq(takers[1].take.result, 1);
+    let_go(1, 0);
+    drain();
+    ck_assert_int_eq(made, 1);
+}
+END_TEST
+
+START_TEST(cancelling_while_a_broken_one_is_ended_waits_for_its_end)
+{
+    make_pool();
+    take(0);
+    takers[0].has->is_broken = true;
+    let_go(0, 0);
+    hang_up_ns = RILL_MILLISECOND;
+    start(1);
+    ck_assert_int_eq(alive, 1);
+    cancel(1);
+    expect_failed(1, -ECANCELED);
+    ck_assert_int_eq(alive, 0);
+    ck_assert(!takers[1].dial.begun);
+    drain();
+}
+END_TEST
+
+START_TEST(draining_waits_for_those_in_use_serves_who_waits_and_refuses_the_rest)
+{
+    make_pool();
+    for (int i = 0; i < MAX; i++)
+        take(i);
+    start(3);
+    runner_start(&carer, rill_object_pool_drain(&pool, &care), NULL);
+    rig_settle();
+    start(4);
+    expect_failed(4, -EPIPE);
+    let_go(0, 0);
+    ck_assert_ptr_nonnull(takers[3].has);
+    for (int i = 1; i < 4; i++) {
+        ck_assert(!rill_task_is_over(&carer.task));
+        let_go(i, 0);
+    }
+    ck_assert(rill_task_is_over(&carer.task));
+    ck_assert_int_eq(care.result, 0);
+    ck_assert_int_eq(alive, 0);
+    rill_object_pool_finish(&pool);
+}
+END_TEST
+
+START_TEST(a_cancelled_drain_can_be_repeated)
+{
+    make_pool();
+    take(0);
+    runner_start(&carer, rill_object_pool_drain(&pool, &care), NULL);
+    rig_settle();
+    rill_task_cancel(&carer.task);
+    rig_settle();
+    ck_assert_int_eq(care.result, -ECANCELED);
+    let_go(0, 0);
+    start(1);
+    expect_failed(1, -EPIPE);
+    drain();
+}
+END_TEST
+
+START_TEST(options_out_of_range_are_refused)
+{
+    struct rill_object_pool_options wrong[] = {options, options, options};
+
+    wrong[0].max = 0;
+    wrong[1].idle_ns = -1;
+    wrong[2].end = NULL;
+    for (size_t i = 0; i < RIG_COUNT(wrong); i++)
+        ck_assert_int_eq(rill_object_pool_init(&pool, &wrong[i]), -EINVAL);
+}
+END_TEST
+
+static void give_back_twice(void)
+{
+    make_pool();
+    take(0);
+    take(1);
+    rill_object_pool_give_back(&pool, &takers[0].has->pooled);
+    rill_object_pool_give_back(&pool, &takers[0].has->pooled);
+}
+
+static void discard_what_nobody_has(void)
+{
+    make_pool();
+    rill_object_pool_discard(&pool);
+}
+
+static void finish_while_in_use(void)
+{
+    make_pool();
+    take(0);
+    rill_object_pool_finish(&pool);
+}
+
+static void finish_with_idle_ones(void)
+{
+    make_pool();
+    take(0);
+    let_go(0, 0);
+    rill_object_pool_finish(&pool);
+}
+
+static enum rill_poll make_nothing_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_END();
+}
+
+static void make_nothing(void)
+{
+    static struct rill_future nothing;
+
+    make_pool();
+    runner_start(&carer,
+                 rill_object_pool_take(&pool, &takers[0].take,
+                                       rill_future_init(&nothing, make_nothing_poll)),
                  NULL);
     rig_settle();
 }
 
-static bool is_over(int i)
+START_TEST(wrong_use_panics)
 {
-    return rill_task_is_over(&runners[i].task);
-}
-
-static void drain_pool(void)
-{
-    static struct rill_object_pool_care drain;
-    static struct runner runner;
-
-    runner_start(&runner, rill_object_pool_drain(&pool, &drain), NULL);
-    ck_assert_int_eq(rig_finish(&runner.task), 0);
-    ck_assert_int_eq(existing, 0);
-    rill_object_pool_finish(&pool);
-}
-
-START_TEST(an_object_that_was_given_back_is_used_again_the_last_one_first)
-{
-    struct rill_pooled *last;
-
-    open_pool();
-    start(0);
-    start(1);
-    ck_assert_int_eq(takes[0].result, 0);
-    ck_assert_int_eq(takes[1].result, 0);
-    last = takes[0].object;
-    rill_object_pool_give_back(&pool, takes[1].object);
-    rill_object_pool_give_back(&pool, takes[0].object);
-    start(2);
-    ck_assert_int_eq(takes[2].result, 1);
-    ck_assert_ptr_eq(takes[2].object, last);
-    ck_assert_int_eq(existing, 2);
-    rill_object_pool_give_back(&pool, takes[2].object);
-    drain_pool();
+    rig_expect_text(rig_abort_message(give_back_twice), "was given back to its pool twice");
+    rig_expect_text(rig_abort_message(discard_what_nobody_has), "of which 0 are held");
+    rig_expect_text(rig_abort_message(finish_while_in_use), "while 1 of its 3 permits are held");
+    rig_expect_text(rig_abort_message(finish_with_idle_ones), "with 1 idle objects");
+    rig_expect_text(rig_abort_message(make_nothing), "ended well and made none");
 }
 END_TEST
 
-START_TEST(at_the_maximum_takers_wait_first_come_first_served)
-{
-    open_pool();
-    for (int i = 0; i < USERS; i++)
-        start(i);
-    ck_assert(is_over(2) && !is_over(3) && !is_over(4));
-    rill_object_pool_give_back(&pool, takes[0].object);
-    rig_settle();
-    ck_assert(is_over(3) && !is_over(4));
-    ck_assert_int_eq(takes[3].result, 1);
-    rill_object_pool_discard(&pool); /* the second one's, which ended by itself */
-    rill_container_of(takes[1].object, struct object, pooled)->exists = false;
-    existing--;
-    rig_settle();
-    ck_assert(is_over(4));
-    ck_assert_int_eq(takes[4].result, 0);
-    rill_object_pool_give_back(&pool, takes[2].object);
-    rill_object_pool_give_back(&pool, takes[3].object);
-    rig_settle();
-    ck_assert_int_eq(takes[5].result, 1);
-    rill_object_pool_give_back(&pool, takes[4].object);
-    rill_object_pool_give_back(&pool, takes[5].object);
-    drain_pool();
-}
-END_TEST
+/* ---- at random ---- */
 
-START_TEST(a_broken_object_is_ended_and_another_one_made)
-{
-    open_pool();
-    start(0);
-    rill_container_of(takes[0].object, struct object, pooled)->is_broken = true;
-    rill_object_pool_give_back(&pool, takes[0].object);
-    start(1);
-    ck_assert(is_over(1));
-    ck_assert_int_eq(takes[1].result, 0);
-    ck_assert_int_eq(existing, 1);
-    rill_object_pool_give_back(&pool, takes[1].object);
-    drain_pool();
-}
-END_TEST
-
-START_TEST(an_object_that_can_not_be_made_takes_no_place)
-{
-    open_pool();
-    for (int i = 0; i < 10; i++) {
-        makings[0].error = -ECONNREFUSED;
-        start(0);
-        ck_assert_int_eq(takes[0].result, -ECONNREFUSED);
-        ck_assert_ptr_null(takes[0].object);
-    }
-    drain_pool();
-}
-END_TEST
-
-START_TEST(cancelling_while_waiting_and_while_making_loses_no_place)
-{
-    open_pool();
-    making_ns = RILL_SECOND;
-    for (int i = 0; i < USERS; i++)
-        start(i);
-    for (int i = 0; i < USERS; i++)
-        rill_task_cancel(&runners[i].task);
-    rig_settle();
-    for (int i = 0; i < USERS; i++)
-        ck_assert_int_eq(takes[i].result, -ECANCELED);
-    making_ns = 0;
-    for (int i = 0; i < MAX; i++) {
-        start(i);
-        ck_assert_int_eq(takes[i].result, 0);
-    }
-    for (int i = 0; i < MAX; i++)
-        rill_object_pool_give_back(&pool, takes[i].object);
-    drain_pool();
-}
-END_TEST
-
-START_TEST(objects_that_are_idle_too_long_are_ended)
-{
-    static struct rill_object_pool_care tend;
-    static struct runner tender;
-
-    open_pool();
-    runner_start(&tender, rill_object_pool_tend(&pool, &tend), NULL);
-    rig_settle();
-    start(0);
-    start(1);
-    rill_object_pool_give_back(&pool, takes[0].object);
-    rig_advance(6 * RILL_MILLISECOND);
-    rill_object_pool_give_back(&pool, takes[1].object);
-    rig_advance(5 * RILL_MILLISECOND);
-    ck_assert_int_eq(existing, 1);
-    start(2); /* is not idle any more */
-    ck_assert_int_eq(takes[2].result, 1);
-    rig_advance(20 * RILL_MILLISECOND);
-    ck_assert_int_eq(existing, 1);
-    rill_object_pool_give_back(&pool, takes[2].object);
-    rig_advance(11 * RILL_MILLISECOND);
-    ck_assert_int_eq(existing, 0);
-    rill_task_cancel(&tender.task);
-    rig_settle();
-    ck_assert_int_eq(tend.result, -ECANCELED);
-    drain_pool();
-}
-END_TEST
-
-START_TEST(a_drained_pool_waits_for_what_is_in_use_and_refuses_the_rest)
-{
-    static struct rill_object_pool_care drain;
-    static struct runner drainer;
-
-    open_pool();
-    start(0);
-    runner_start(&drainer, rill_object_pool_drain(&pool, &drain), NULL);
-    rig_settle();
-    ck_assert(!rill_task_is_over(&drainer.task));
-    start(1);
-    ck_assert_int_eq(takes[1].result, -EPIPE);
-    rill_object_pool_give_back(&pool, takes[0].object);
-    rig_settle();
-    ck_assert(rill_task_is_over(&drainer.task));
-    ck_assert_int_eq(existing, 0);
-    rill_object_pool_finish(&pool);
-}
-END_TEST
-
-static void finish_with_objects(void)
-{
-    open_pool();
-    start(0);
-    rill_object_pool_give_back(&pool, takes[0].object);
-    rill_object_pool_finish(&pool);
-}
-
-START_TEST(wrong_use_is_refused)
-{
-    struct rill_object_pool_options wrong = options;
-
-    rig_expect_text(rig_abort_message(finish_with_objects), "with 1 idle objects");
-    wrong.max = 0;
-    ck_assert_int_eq(rill_object_pool_init(&pool, &wrong), -EINVAL);
-    wrong = options;
-    wrong.idle_ns = -1;
-    ck_assert_int_eq(rill_object_pool_init(&pool, &wrong), -EINVAL);
-    wrong = options;
-    wrong.end = NULL;
-    ck_assert_int_eq(rill_object_pool_init(&pool, &wrong), -EINVAL);
-}
-END_TEST
-
-/* ---- random runs ---- */
+enum { WORKERS = 6, ROUNDS = 10 };
 
 static uint64_t dice_state;
 
@@ -304,85 +536,143 @@ static uint64_t dice(uint64_t bound)
     return rig_random(&dice_state, bound);
 }
 
-static struct user {
+static struct worker {
     struct rill_task task;
     struct rill_object_pool_take take;
-    struct making making;
-    struct rill_timeout timeout;
-    struct rill_sleep work;
-    struct object *object;
-    int rounds;
-} users[USERS];
+    struct rill_future make;
+    struct rill_sleep dialing, nap, work;
+    struct rill_select select;
+    struct rill_future *choices[2];
+    struct connection *has;
+    int round;
+} workers[WORKERS];
 
-static enum rill_poll user_poll(struct rill_future *self, struct rill_task *task)
+static uint64_t all_taken, all_reused, all_cancelled, all_failed;
+
+static enum rill_poll random_make_poll(struct rill_future *self, struct rill_task *task)
 {
-    struct user *user = rill_container_of(self, struct user, task.future);
+    struct worker *worker = rill_container_of(self, struct worker, make);
 
     RILL_BEGIN();
-    for (; user->rounds > 0; user->rounds--) {
-        user->making.error = dice(5) ? 0 : -ECONNREFUSED;
-        RILL_AWAIT(rill_timeout(
-            &user->timeout, (int64_t)dice(500) * RILL_MICROSECOND,
-            rill_object_pool_take(&pool, &user->take, make(&user->making, &user->take))));
-        if (user->take.result < 0)
-            continue;
-        user->object = rill_container_of(user->take.object, struct object, pooled);
-        ck_assert(user->object->exists && !user->object->is_broken);
-        RILL_AWAIT(rill_sleep(&user->work, (int64_t)dice(300) * RILL_MICROSECOND));
-        if (dice(4) == 0) {
-            user->object->exists = false;
-            existing--;
-            rill_object_pool_discard(&pool);
-            continue;
+    RILL_AWAIT(rill_sleep(&worker->dialing, (int64_t)dice(60) * RILL_MICROSECOND));
+    if (worker->dialing.result < 0)
+        RILL_RETURN(worker->dialing.result);
+    if (dice(5) == 0)
+        RILL_RETURN(-ECONNREFUSED);
+    worker->take.object = &new_connection()->pooled;
+    RILL_END();
+}
+
+static struct rill_future *random_take(struct worker *worker)
+{
+    return rill_object_pool_take(&pool, &worker->take,
+                                 rill_future_init(&worker->make, random_make_poll));
+}
+
+static enum rill_poll worker_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct worker *worker = rill_container_of(self, struct worker, task.future);
+
+    RILL_BEGIN();
+    for (; worker->round < ROUNDS; worker->round++) {
+        if (dice(2)) {
+            worker->choices[0] = rill_sleep(&worker->nap, (int64_t)dice(100) * RILL_MICROSECOND);
+            worker->choices[1] = random_take(worker);
+            RILL_AWAIT(rill_select(&worker->select, worker->choices, 2));
+        } else {
+            RILL_AWAIT(random_take(worker));
         }
-        rill_object_pool_give_back(&pool, user->take.object);
-        user->object->is_broken = dice(4) == 0;
+        if (worker->take.result >= 0) {
+            all_taken++;
+            all_reused += worker->take.result == 1;
+            worker->has = rill_container_of(worker->take.object, struct connection, pooled);
+            ck_assert_msg(worker->has->is_alive && !worker->has->is_used,
+                          "seed %llu: a connection is used by two", rig.seed);
+            worker->has->is_used = true;
+            RILL_AWAIT(rill_sleep(&worker->work, (int64_t)dice(60) * RILL_MICROSECOND));
+            worker->has->is_used = false;
+            worker->has->is_broken = dice(5) == 0;
+            if (dice(6) == 0) {
+                worker->has->is_alive = false;
+                alive--;
+                rill_object_pool_discard(&pool);
+            } else {
+                rill_object_pool_give_back(&pool, &worker->has->pooled);
+            }
+        } else {
+            all_cancelled += worker->take.result == -ECANCELED;
+            all_failed += worker->take.result == -ECONNREFUSED;
+        }
+        if (rill_task_is_cancelled(task))
+            RILL_RETURN(-ECANCELED);
     }
     RILL_END();
 }
 
-START_TEST(no_object_is_lost_whatever_is_cancelled)
+static void run(uint64_t seed)
 {
-    for (uint64_t seed = 1; seed <= rig_scaled(1500); seed++) {
-        static struct rill_object_pool_care tend;
-        static struct runner tender;
+    struct rill_object_pool_options short_lived = options;
 
-        dice_state = seed;
-        open_pool();
-        making_ns = ending_ns = 100 * RILL_MICROSECOND;
-        options.idle_ns = (int64_t)dice(400) * RILL_MICROSECOND;
-        runner_start(&tender, rill_object_pool_tend(&pool, &tend), NULL);
-        for (int i = 0; i < USERS; i++) {
-            users[i] = (struct user){.rounds = 12};
-            rill_task_spawn(&users[i].task, user_poll);
-        }
-        for (int turns = 0; rig.executor.tasks_alive > 1; turns++) {
-            ck_assert_int_lt(turns, 100000);
-            rig.driver.now_ns += (int64_t)dice(50) * RILL_MICROSECOND;
-            rig_disturb(&dice_state);
-            rig_turn();
-            if (dice(100) == 0)
-                rill_task_cancel(&users[dice(USERS)].task);
-        }
-        rill_task_cancel(&tender.task);
-        rig_finish(&tender.task);
-        drain_pool();
+    rig.seed = seed;
+    dice_state = seed;
+    make_pool();
+    short_lived.idle_ns = 50 * RILL_MICROSECOND;
+    ck_assert_int_eq(rill_object_pool_init(&pool, &short_lived), 0);
+    hang_up_ns = 20 * RILL_MICROSECOND;
+    runner_start(&carer, rill_object_pool_tend(&pool, &care), NULL);
+    for (int i = 0; i < WORKERS; i++) {
+        workers[i] = (struct worker){.round = 0};
+        rill_task_spawn(&workers[i].task, worker_poll);
     }
+    for (int turns = 0; rig.executor.tasks_alive > 1; turns++) {
+        ck_assert_int_lt(turns, 100000);
+        rig.driver.now_ns += (int64_t)dice(20000);
+        rig_disturb(&dice_state);
+        rig_turn();
+        if (dice(12) == 0)
+            rill_task_cancel(&workers[dice(WORKERS)].task);
+        for (int i = 0; i < WORKERS; i++)
+            if (rill_task_is_over(&workers[i].task) && ++workers[i].round < ROUNDS)
+                rill_task_spawn(&workers[i].task, worker_poll);
+    }
+    rill_task_cancel(&carer.task);
+    rig_finish(&carer.task);
+    ck_assert_uint_eq(pool.permits.available, MAX);
+    ck_assert_int_eq((int)pool.idle_count, alive);
+    drain();
+}
+
+START_TEST(objects_and_permits_are_conserved_whatever_fails_or_is_cancelled)
+{
+    for (uint64_t seed = 1; seed <= rig_scaled(5000); seed++)
+        run(seed);
+    ck_assert_uint_gt(all_taken, 1000);
+    ck_assert_uint_gt(all_reused, 1000);
+    ck_assert_uint_gt(all_cancelled, 1000);
+    ck_assert_uint_gt(all_failed, 1000);
 }
 END_TEST
 
 int main(void)
 {
     const TTest *const tests[] = {
-        an_object_that_was_given_back_is_used_again_the_last_one_first,
-        at_the_maximum_takers_wait_first_come_first_served,
-        a_broken_object_is_ended_and_another_one_made,
-        an_object_that_can_not_be_made_takes_no_place,
-        cancelling_while_waiting_and_while_making_loses_no_place,
-        objects_that_are_idle_too_long_are_ended,
-        a_drained_pool_waits_for_what_is_in_use_and_refuses_the_rest,
-        wrong_use_is_refused,
-        no_object_is_lost_whatever_is_cancelled,
+        objects_are_made_on_demand_and_used_again_the_last_one_first,
+        where_as_many_as_may_be_are_in_use_the_next_waits_first_come_first_served,
+        an_object_that_can_not_be_made_leaves_room_for_the_next,
+        one_that_is_not_healthy_is_ended_and_replaced,
+        one_that_was_idle_for_too_long_is_not_given_out,
+        a_pool_that_is_tended_ends_what_was_idle_for_too_long,
+        a_pool_that_is_tended_keeps_what_was_used_in_between,
+        a_cancelled_take_that_waits_gives_up_its_place,
+        a_take_that_is_cancelled_when_its_turn_has_come_leaves_the_object_to_the_next,
+        cancelling_what_makes_an_object_leaves_room_for_the_next,
+        what_was_made_though_it_was_cancelled_is_there_for_the_next,
+        cancelling_while_a_broken_one_is_ended_waits_for_its_end,
+        draining_waits_for_those_in_use_serves_who_waits_and_refuses_the_rest,
+        a_cancelled_drain_can_be_repeated,
+        options_out_of_range_are_refused,
+        wrong_use_panics,
+        objects_and_permits_are_conserved_whatever_fails_or_is_cancelled,
     };
 
     return rig_main("object_pool", tests, RIG_COUNT(tests));

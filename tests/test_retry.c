@@ -1,350 +1,473 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_retry.c - back-off, retries and the token bucket keep to their numbers. */
-#include "runtime/executor.h"
-#include "runtime/rate_limit.h"
+/* test_retry.c - attempts are repeated as long as it makes sense, at the right moments. */
 #include "runtime/retry.h"
+#include "runtime/sleep.h"
 #include "tests/latch.h"
 #include "tests/rig.h"
 
 #include <errno.h>
 
-START_TEST(a_back_off_doubles_its_bound_up_to_the_maximum)
-{
-    int64_t bound = 100;
+/* Each attempt is the next of these latches. */
+enum { COUNT = 8 };
 
-    for (unsigned attempt = 0; attempt < 20; attempt++) {
-        int64_t largest = 0;
-
-        for (uint64_t seed = 0; seed < 2000; seed++) {
-            struct rill_backoff backoff = {
-                .first_ns = 100, .max_ns = 1700, .random = seed, .attempts = attempt};
-            int64_t delay = rill_backoff_next(&backoff);
-
-            ck_assert_int_ge(delay, 0);
-            ck_assert_int_le(delay, bound);
-            if (delay > largest)
-                largest = delay;
-        }
-        ck_assert_int_gt(largest, bound * 9 / 10);
-        bound = bound * 2 < 1700 ? bound * 2 : 1700;
-    }
-}
-END_TEST
-
-START_TEST(the_same_seed_gives_the_same_delays_and_a_reset_begins_anew)
-{
-    struct rill_backoff one = {.first_ns = 1000, .max_ns = RILL_NEVER, .random = 5}, other = one;
-
-    for (int i = 0; i < 80; i++)
-        ck_assert_int_eq(rill_backoff_next(&one), rill_backoff_next(&other));
-    rill_backoff_reset(&one);
-    ck_assert_int_le(rill_backoff_next(&one), 1000);
-}
-END_TEST
-
-static void back_off_backwards(void)
-{
-    struct rill_backoff backoff = {.first_ns = 10, .max_ns = 9};
-
-    rill_backoff_next(&backoff);
-}
-
-START_TEST(bounds_that_are_not_in_order_panic)
-{
-    rig_expect_text(rig_abort_message(back_off_backwards), "from 10 to 9 ns");
-}
-END_TEST
-
-/* ---- retry ---- */
-
-static struct caller {
+static struct fetch {
     struct runner runner;
     struct rill_retry retry;
-    struct latch latch;
-    unsigned tries;
-} caller;
+    struct latch latches[COUNT];
+    int begun;
+} fetch;
 
+static uint64_t randomness;
 static struct rill_retry_policy policy;
 
 static struct rill_future *attempt(struct rill_retry *retry)
 {
-    struct caller *me = rill_container_of(retry, struct caller, retry);
+    struct fetch *me = rill_container_of(retry, struct fetch, retry);
 
-    me->tries++;
-    return latch_wait(&me->latch);
+    ck_assert_int_eq(retry->attempts, me->begun + 1);
+    return latch_wait(&me->latches[me->begun++]);
 }
 
-static void start_retry(void)
+static void start(void)
 {
-    caller.tries = 0;
-    runner_start(&caller.runner, rill_retry(&caller.retry, &policy, attempt), NULL);
+    fetch = (struct fetch){.begun = 0};
+    runner_start(&fetch.runner, rill_retry(&fetch.retry, &policy, attempt), NULL);
     rig_settle();
 }
 
-static void answer(int64_t result)
+static void setup(void)
 {
-    latch_open(&caller.latch, result);
-    rig_settle();
-}
-
-static bool has_ended(void)
-{
-    return rill_task_is_over(&caller.runner.task);
-}
-
-static void set_policy(unsigned attempts_max)
-{
+    randomness = 1;
     policy = (struct rill_retry_policy){
-        .attempts_max = attempts_max, .first_ns = RILL_MILLISECOND, .max_ns = RILL_SECOND};
+        .attempts_max = COUNT,
+        .first_ns = RILL_MILLISECOND,
+        .max_ns = 4 * RILL_MILLISECOND,
+        .limit_ns = RILL_NEVER,
+        .random = &randomness,
+    };
 }
 
-START_TEST(it_tries_until_it_succeeds)
+static void end(int64_t result)
 {
-    set_policy(10);
-    start_retry();
-    for (unsigned i = 1; i <= 4; i++) {
-        ck_assert_uint_eq(caller.tries, i);
-        answer(-ECONNREFUSED);
-        ck_assert(!has_ended());
-        rig_advance(2 * RILL_SECOND);
+    latch_open(&fetch.latches[fetch.begun - 1], result);
+    rig_settle();
+}
+
+static bool is_over(void)
+{
+    return rill_task_is_over(&fetch.runner.task);
+}
+
+static void expect_over(int64_t result, int attempts)
+{
+    ck_assert(is_over());
+    ck_assert_int_eq(fetch.retry.result, result);
+    ck_assert_int_eq(fetch.retry.attempts, attempts);
+    ck_assert_int_eq(fetch.begun, attempts);
+}
+
+/* Lets the pause go by, which must not be longer than bound_ns. */
+static void go_by(int64_t bound_ns)
+{
+    int begun = fetch.begun;
+
+    rig_advance(bound_ns + 17 * RILL_MICROSECOND);
+    ck_assert_int_eq(fetch.begun, begun + 1);
+}
+
+START_TEST(what_succeeds_is_not_repeated)
+{
+    setup();
+    start();
+    end(5);
+    expect_over(5, 1);
+}
+END_TEST
+
+START_TEST(what_fails_is_repeated_until_it_succeeds)
+{
+    setup();
+    start();
+    for (int i = 0; i < 4; i++) {
+        end(-EIO);
+        ck_assert(!is_over());
+        go_by(4 * RILL_MILLISECOND);
     }
-    answer(3);
-    ck_assert(has_ended());
-    ck_assert_int_eq(caller.retry.result, 3);
-    ck_assert_uint_eq(caller.retry.attempts, 5);
+    end(0);
+    expect_over(0, 5);
 }
 END_TEST
 
-START_TEST(the_last_attempt_decides)
+START_TEST(the_last_attempt_is_the_result)
 {
-    set_policy(3);
-    start_retry();
-    for (int i = 0; i < 3; i++) {
-        answer(-EAGAIN - i);
-        rig_advance(2 * RILL_SECOND);
+    setup();
+    policy.attempts_max = 3;
+    start();
+    end(-EIO);
+    go_by(RILL_MILLISECOND);
+    end(-ENOENT);
+    go_by(2 * RILL_MILLISECOND);
+    end(-ECONNREFUSED);
+    expect_over(-ECONNREFUSED, 3);
+}
+END_TEST
+
+static bool only_again(const struct rill_retry *retry, int64_t error)
+{
+    ck_assert_int_gt(retry->attempts, 0);
+    return error == -EAGAIN;
+}
+
+START_TEST(what_is_not_worth_repeating_is_not_repeated)
+{
+    setup();
+    policy.is_worth = only_again;
+    start();
+    end(-EAGAIN);
+    go_by(RILL_MILLISECOND);
+    end(-EIO);
+    expect_over(-EIO, 2);
+
+    policy.is_worth = NULL;
+    start();
+    end(-EINVAL);
+    expect_over(-EINVAL, 1);
+}
+END_TEST
+
+START_TEST(a_pause_that_would_be_too_long_is_not_begun)
+{
+    setup();
+    policy.limit_ns = RILL_MICROSECOND;
+    policy.first_ns = policy.max_ns = RILL_SECOND; /* of which 1 us is not drawn with this seed */
+    start();
+    end(-EIO);
+    expect_over(-EIO, 1);
+}
+END_TEST
+
+START_TEST(an_attempt_that_takes_too_long_is_cancelled_and_timed_out)
+{
+    setup();
+    policy.limit_ns = 10 * RILL_MILLISECOND;
+    start();
+    end(-EIO);
+    go_by(RILL_MILLISECOND);
+    rig_advance(10 * RILL_MILLISECOND);
+    ck_assert_uint_eq(fetch.latches[1].cancelled_polls, 1);
+    expect_over(-ETIMEDOUT, 2);
+}
+END_TEST
+
+START_TEST(an_attempt_that_ends_with_the_limit_is_the_result)
+{
+    setup();
+    policy.limit_ns = 10 * RILL_MILLISECOND;
+    start();
+    latch_open(&fetch.latches[0], 9);
+    rig_advance(RILL_SECOND);
+    expect_over(9, 1);
+}
+END_TEST
+
+START_TEST(a_cancelled_attempt_is_not_repeated)
+{
+    setup();
+    start();
+    rill_task_cancel(&fetch.runner.task);
+    rig_settle();
+    expect_over(-ECANCELED, 1);
+
+    start();
+    fetch.latches[0].drain_polls = LATCH_BY_HAND;
+    rill_task_cancel(&fetch.runner.task);
+    end(-EIO); /* it failed by itself while it was being cancelled */
+    expect_over(-EIO, 1);
+
+    start();
+    latch_open(&fetch.latches[0], 3);
+    rill_task_cancel(&fetch.runner.task);
+    rig_settle();
+    expect_over(3, 1);
+}
+END_TEST
+
+START_TEST(a_cancelled_pause_ends_it_and_the_last_result_is_there)
+{
+    setup();
+    start();
+    end(-EIO);
+    rill_task_cancel(&fetch.runner.task);
+    rig_settle();
+    expect_over(-ECANCELED, 1);
+    ck_assert_int_eq(fetch.retry.last, -EIO);
+}
+END_TEST
+
+START_TEST(a_task_cancelled_before_its_first_poll_succeeds_at_nothing)
+{
+    setup();
+    fetch = (struct fetch){.begun = 0};
+    runner_start(&fetch.runner, rill_retry(&fetch.retry, &policy, attempt), NULL);
+    rill_task_cancel(&fetch.runner.task);
+    rig_settle();
+    ck_assert_int_eq(fetch.retry.result, -ECANCELED);
+    ck_assert(!fetch.latches[0].begun);
+}
+END_TEST
+
+START_TEST(polling_it_for_no_reason_neither_repeats_nor_skips)
+{
+    setup();
+    policy.first_ns = policy.max_ns = RILL_SECOND;
+    start();
+    for (int i = 0; i < 5; i++) {
+        rill_task_wake(&fetch.runner.task);
+        rig_settle();
     }
-    ck_assert(has_ended());
-    ck_assert_int_eq(caller.retry.result, -EAGAIN - 2);
-    ck_assert_uint_eq(caller.tries, 3);
-}
-END_TEST
-
-static bool only_refused(const struct rill_retry *retry, int64_t error)
-{
-    (void)retry;
-    return error == -ECONNREFUSED;
-}
-
-START_TEST(what_is_not_worth_it_is_not_repeated)
-{
-    set_policy(10);
-    start_retry();
-    answer(-EINVAL);
-    ck_assert(has_ended());
-    policy.is_worth = only_refused;
-    start_retry();
-    answer(-ECONNREFUSED);
-    rig_advance(2 * RILL_SECOND);
-    answer(-EACCES);
-    ck_assert(has_ended());
-    ck_assert_int_eq(caller.retry.result, -EACCES);
-    ck_assert_uint_eq(caller.tries, 2);
-}
-END_TEST
-
-START_TEST(cancelling_ends_the_attempt_or_the_pause)
-{
-    set_policy(10);
-    start_retry();
-    rill_task_cancel(&caller.runner.task);
-    rig_settle();
-    ck_assert(has_ended());
-    ck_assert_int_eq(caller.retry.result, -ECANCELED);
-    ck_assert_uint_eq(caller.tries, 1);
-
-    policy.first_ns = RILL_SECOND;
-    start_retry();
-    answer(-EAGAIN);
-    ck_assert(!has_ended());
-    rill_task_cancel(&caller.runner.task);
-    rig_settle();
-    ck_assert(has_ended());
-    ck_assert_int_eq(caller.retry.result, -ECANCELED);
-}
-END_TEST
-
-START_TEST(an_attempt_that_wins_against_the_cancel_has_succeeded)
-{
-    set_policy(10);
-    caller.latch.drain_polls = LATCH_BY_HAND;
-    start_retry();
-    rill_task_cancel(&caller.runner.task);
-    rig_settle();
-    answer(9);
-    ck_assert(has_ended());
-    ck_assert_int_eq(caller.retry.result, 9);
-    caller.latch.drain_polls = 0;
-}
-END_TEST
-
-START_TEST(a_policy_out_of_range_is_an_error)
-{
-    set_policy(0);
-    start_retry();
-    ck_assert_int_eq(caller.retry.result, -EINVAL);
-    set_policy(1);
-    policy.max_ns = 0;
-    start_retry();
-    ck_assert_int_eq(caller.retry.result, -EINVAL);
-    ck_assert_uint_eq(caller.tries, 0);
-}
-END_TEST
-
-/* ---- rate limit ---- */
-
-enum { TAKERS = 4 };
-
-static struct rill_rate_limit limit;
-static struct rill_take takes[TAKERS];
-static struct runner takers[TAKERS];
-
-static void start_take(int i, int64_t tokens)
-{
-    runner_start(&takers[i], rill_rate_limit_take(&limit, &takes[i], tokens), NULL);
-    rig_settle();
-}
-
-static bool has_taken(int i)
-{
-    return rill_task_is_over(&takers[i].task) && takes[i].result == 0;
-}
-
-START_TEST(a_full_bucket_gives_its_burst_at_once_and_then_its_rate)
-{
-    rill_rate_limit_init(&limit, 10, RILL_SECOND, 3);
-    for (int i = 0; i < 3; i++)
-        ck_assert(rill_rate_limit_try_take(&limit, 1));
-    ck_assert(!rill_rate_limit_try_take(&limit, 1));
-    start_take(0, 1);
-    rig_advance(99 * RILL_MILLISECOND);
-    ck_assert(!has_taken(0));
-    rig_advance(2 * RILL_MILLISECOND);
-    ck_assert(has_taken(0));
-    rig_advance(RILL_SECOND * 100);
-    ck_assert(rill_rate_limit_try_take(&limit, 3)); /* never more than the burst */
-    ck_assert(!rill_rate_limit_try_take(&limit, 1));
-    rill_rate_limit_finish(&limit);
-}
-END_TEST
-
-START_TEST(who_wants_many_tokens_is_not_overtaken)
-{
-    rill_rate_limit_init(&limit, 10, RILL_SECOND, 3);
-    ck_assert(rill_rate_limit_try_take(&limit, 3));
-    start_take(0, 3);
-    start_take(1, 1);
-    rig_advance(150 * RILL_MILLISECOND);
-    ck_assert(!has_taken(0) && !has_taken(1));
-    ck_assert(!rill_rate_limit_try_take(&limit, 1));
-    rig_advance(151 * RILL_MILLISECOND);
-    ck_assert(has_taken(0) && !has_taken(1));
-    rig_advance(101 * RILL_MILLISECOND);
-    ck_assert(has_taken(1));
-}
-END_TEST
-
-START_TEST(a_cancelled_taker_takes_nothing_and_lets_the_next_one_have_it)
-{
-    rill_rate_limit_init(&limit, 10, RILL_SECOND, 3);
-    ck_assert(rill_rate_limit_try_take(&limit, 3));
-    start_take(0, 3);
-    start_take(1, 1);
-    rig_advance(101 * RILL_MILLISECOND);
-    rill_task_cancel(&takers[0].task);
-    rig_settle();
-    ck_assert_int_eq(takes[0].result, -ECANCELED);
-    ck_assert(has_taken(1));
-    rill_rate_limit_finish(&limit);
-}
-END_TEST
-
-START_TEST(tokens_that_there_never_are_are_an_error)
-{
-    rill_rate_limit_init(&limit, 10, RILL_SECOND, 3);
-    for (int64_t tokens = -1; tokens <= 4; tokens += tokens == 0 ? 4 : 1) {
-        start_take(0, tokens);
-        ck_assert_int_eq(takes[0].result, -EINVAL);
+    ck_assert_int_eq(fetch.begun, 1);
+    end(-EIO);
+    for (int i = 0; i < 5; i++) {
+        rill_task_wake(&fetch.runner.task);
+        rig_settle();
     }
-    ck_assert(!rill_rate_limit_try_take(&limit, 4));
+    ck_assert_int_eq(fetch.begun, 1);
+    go_by(RILL_SECOND);
+    end(0);
+    expect_over(0, 2);
 }
 END_TEST
 
-/* Three tokens in each 7 ns do not divide evenly; over a long time none may be lost
- * or won. */
-START_TEST(an_odd_rate_does_not_drift)
+START_TEST(a_policy_out_of_range_is_refused)
 {
-    int64_t taken = 0, elapsed = 0;
-    uint64_t random = 9;
+    const struct rill_retry_policy wrong[] = {
+        {0, 1, 1, 1, &randomness, NULL},  {1, 0, 1, 1, &randomness, NULL},
+        {1, 2, 1, 1, &randomness, NULL},  {1, -1, 1, 1, &randomness, NULL},
+        {1, 1, 1, -1, &randomness, NULL}, {1, 1, 1, 1, NULL, NULL},
+    };
 
-    rill_rate_limit_init(&limit, 3, 7, 1000);
-    ck_assert(rill_rate_limit_try_take(&limit, 1000));
-    for (int i = 0; i < 100000; i++) {
-        int64_t step = (int64_t)rig_random(&random, 50);
+    for (size_t i = 0; i < RIG_COUNT(wrong); i++) {
+        policy = wrong[i];
+        start();
+        expect_over(-EINVAL, 0);
+    }
+}
+END_TEST
 
-        elapsed += step;
-        rig.driver.now_ns += step;
+/* ---- the back-off alone ---- */
+
+START_TEST(the_bound_doubles_up_to_the_maximum_and_begins_anew_after_a_reset)
+{
+    const int64_t bounds[] = {3, 6, 12, 20, 20, 20};
+    struct rill_backoff backoff;
+
+    rill_backoff_init(&backoff, 3, 20, &randomness);
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < RIG_COUNT(bounds); i++) {
+            ck_assert_int_eq(backoff.bound_ns, bounds[i]);
+            rill_backoff_next(&backoff);
+        }
+        rill_backoff_reset(&backoff);
+    }
+}
+END_TEST
+
+START_TEST(each_delay_up_to_the_bound_is_drawn_about_equally_often)
+{
+    enum { BOUND = 9, DRAWS = 100000 };
+    struct rill_backoff backoff;
+    int drawn[BOUND + 1] = {0};
+
+    randomness = 0;
+    rill_backoff_init(&backoff, BOUND, BOUND, &randomness);
+    for (int i = 0; i < DRAWS; i++) {
+        int64_t delay_ns = rill_backoff_next(&backoff);
+
+        ck_assert(delay_ns >= 0 && delay_ns <= BOUND);
+        drawn[delay_ns]++;
+    }
+    for (int i = 0; i <= BOUND; i++) {
+        ck_assert_int_gt(drawn[i], DRAWS / (BOUND + 1) * 9 / 10);
+        ck_assert_int_lt(drawn[i], DRAWS / (BOUND + 1) * 11 / 10);
+    }
+}
+END_TEST
+
+START_TEST(the_largest_bounds_do_not_overflow)
+{
+    struct rill_backoff backoff;
+
+    rill_backoff_init(&backoff, 1, INT64_MAX, &randomness);
+    for (int i = 0; i < 200; i++)
+        ck_assert_int_ge(rill_backoff_next(&backoff), 0);
+    ck_assert_int_eq(backoff.bound_ns, INT64_MAX);
+}
+END_TEST
+
+START_TEST(the_same_seed_gives_the_same_delays_and_shared_randomness_different_ones)
+{
+    struct rill_backoff a, b;
+    uint64_t random_a = 5, random_b = 5;
+    int same = 0;
+
+    rill_backoff_init(&a, 1000, RILL_SECOND, &random_a);
+    rill_backoff_init(&b, 1000, RILL_SECOND, &random_b);
+    for (int i = 0; i < 50; i++)
+        ck_assert_int_eq(rill_backoff_next(&a), rill_backoff_next(&b));
+
+    rill_backoff_init(&a, 1000, RILL_SECOND, &random_a);
+    rill_backoff_init(&b, 1000, RILL_SECOND, &random_a);
+    for (int i = 0; i < 50; i++)
+        same += rill_backoff_next(&a) == rill_backoff_next(&b);
+    ck_assert_int_lt(same, 3);
+}
+END_TEST
+
+static void back_off_by_nothing(void)
+{
+    struct rill_backoff backoff;
+
+    rill_backoff_init(&backoff, 0, 1, &randomness);
+}
+
+static void back_off_beyond_the_maximum(void)
+{
+    struct rill_backoff backoff;
+
+    rill_backoff_init(&backoff, 2, 1, &randomness);
+}
+
+START_TEST(bounds_that_are_not_in_order_panic)
+{
+    rig_expect_text(rig_abort_message(back_off_by_nothing), "a back-off from 0 to 1 ns");
+    rig_expect_text(rig_abort_message(back_off_beyond_the_maximum), "a back-off from 2 to 1 ns");
+}
+END_TEST
+
+/* ---- at random ---- */
+
+static uint64_t dice_state;
+
+static uint64_t dice(uint64_t bound)
+{
+    return rig_random(&dice_state, bound);
+}
+
+/* Fails so often, taking some time, and then succeeds. */
+static struct job {
+    struct rill_task task;
+    struct rill_retry retry;
+    struct rill_future future;
+    struct rill_sleep sleep;
+    unsigned failures; /* before it succeeds */
+    int64_t begin_ns, last_end_ns;
+    unsigned begun;
+} job;
+
+static enum rill_poll job_attempt_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct job *me = rill_container_of(self, struct job, future);
+
+    RILL_BEGIN();
+    me->begun++;
+    RILL_AWAIT(rill_sleep(&me->sleep, (int64_t)dice(3 * RILL_MILLISECOND)));
+    me->last_end_ns = rill_now();
+    if (me->sleep.result < 0)
+        RILL_RETURN(me->sleep.result);
+    if (me->begun <= me->failures)
+        RILL_RETURN(-EIO);
+    RILL_RETURN(me->begun);
+    RILL_END();
+}
+
+static struct rill_future *job_attempt(struct rill_retry *retry)
+{
+    struct job *me = rill_container_of(retry, struct job, retry);
+    int64_t pause_ns = rill_now() - me->last_end_ns, bound_ns = policy.first_ns;
+
+    for (unsigned i = 1; i < me->begun && bound_ns < policy.max_ns; i++)
+        bound_ns = 2 * bound_ns < policy.max_ns ? 2 * bound_ns : policy.max_ns;
+    ck_assert_msg(me->begun == 0 || pause_ns <= bound_ns + 100 * RILL_MICROSECOND,
+                  "seed %llu: a pause of %lld ns", rig.seed, (long long)pause_ns);
+    ck_assert_msg(policy.limit_ns == RILL_NEVER ||
+                      rill_now() <= me->begin_ns + policy.limit_ns + 100 * RILL_MICROSECOND,
+                  "seed %llu: begun too late", rig.seed);
+    return rill_future_init(&me->future, job_attempt_poll);
+}
+
+static enum rill_poll job_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct job *me = rill_container_of(self, struct job, task.future);
+
+    RILL_BEGIN();
+    me->begin_ns = rill_now();
+    RILL_AWAIT(rill_retry(&me->retry, &policy, job_attempt));
+    RILL_RETURN(me->retry.result);
+    RILL_END();
+}
+
+static void run(uint64_t seed)
+{
+    bool cancelled = false;
+    int64_t result;
+
+    rig.seed = seed;
+    dice_state = seed;
+    randomness = seed;
+    policy.attempts_max = 1 + (unsigned)dice(8);
+    policy.limit_ns = dice(2) ? RILL_NEVER : (int64_t)dice(20 * RILL_MILLISECOND);
+    job = (struct job){.failures = (unsigned)dice(10)};
+    rill_task_spawn(&job.task, job_poll);
+    while (!rill_task_is_over(&job.task)) {
+        rig.driver.now_ns += (int64_t)dice(30 * RILL_MICROSECOND);
+        rig_disturb(&dice_state);
         rig_turn();
-        while (rill_rate_limit_try_take(&limit, 1))
-            taken++;
-        ck_assert_int_eq(taken, elapsed * 3 / 7);
+        if (dice(1000) == 0) {
+            rill_task_cancel(&job.task);
+            cancelled = true;
+        }
     }
-}
-END_TEST
-
-static void limit_by_nothing(void)
-{
-    rill_rate_limit_init(&limit, 0, RILL_SECOND, 1);
-}
-
-static void limit_out_of_range(void)
-{
-    rill_rate_limit_init(&limit, 1, RILL_SECOND, INT64_MAX);
-}
-
-static void finish_limit_too_early(void)
-{
-    rill_rate_limit_init(&limit, 1, RILL_SECOND, 1);
-    start_take(0, 1);
-    start_take(1, 1);
-    rill_rate_limit_finish(&limit);
+    result = job.retry.result;
+    ck_assert_uint_eq(job.begun, job.retry.attempts);
+    ck_assert_uint_le(job.begun, policy.attempts_max);
+    if (result > 0)
+        ck_assert_uint_eq(job.begun, job.failures + 1);
+    else if (!cancelled && policy.limit_ns == RILL_NEVER)
+        ck_assert(result == -EIO && job.begun == policy.attempts_max);
+    else
+        ck_assert(result == -EIO || result == (cancelled ? -ECANCELED : -ETIMEDOUT) ||
+                  result == -ETIMEDOUT);
 }
 
-START_TEST(wrong_use_of_a_rate_limit_panics)
+START_TEST(attempts_are_as_many_as_it_takes_and_none_begins_too_late)
 {
-    rig_expect_text(rig_abort_message(limit_by_nothing), "a rate limit of 0 in 1000000000 ns");
-    rig_expect_text(rig_abort_message(limit_out_of_range), "with a burst of");
-    rig_expect_text(rig_abort_message(finish_limit_too_early), "while a task waits");
+    setup();
+    for (uint64_t seed = 1; seed <= rig_scaled(3000); seed++)
+        run(seed);
 }
 END_TEST
 
 int main(void)
 {
     const TTest *const tests[] = {
-        a_back_off_doubles_its_bound_up_to_the_maximum,
-        the_same_seed_gives_the_same_delays_and_a_reset_begins_anew,
+        what_succeeds_is_not_repeated,
+        what_fails_is_repeated_until_it_succeeds,
+        the_last_attempt_is_the_result,
+        what_is_not_worth_repeating_is_not_repeated,
+        a_pause_that_would_be_too_long_is_not_begun,
+        an_attempt_that_takes_too_long_is_cancelled_and_timed_out,
+        an_attempt_that_ends_with_the_limit_is_the_result,
+        a_cancelled_attempt_is_not_repeated,
+        a_cancelled_pause_ends_it_and_the_last_result_is_there,
+        a_task_cancelled_before_its_first_poll_succeeds_at_nothing,
+        polling_it_for_no_reason_neither_repeats_nor_skips,
+        a_policy_out_of_range_is_refused,
+        the_bound_doubles_up_to_the_maximum_and_begins_anew_after_a_reset,
+        each_delay_up_to_the_bound_is_drawn_about_equally_often,
+        the_largest_bounds_do_not_overflow,
+        the_same_seed_gives_the_same_delays_and_shared_randomness_different_ones,
         bounds_that_are_not_in_order_panic,
-        it_tries_until_it_succeeds,
-        the_last_attempt_decides,
-        what_is_not_worth_it_is_not_repeated,
-        cancelling_ends_the_attempt_or_the_pause,
-        an_attempt_that_wins_against_the_cancel_has_succeeded,
-        a_policy_out_of_range_is_an_error,
-        a_full_bucket_gives_its_burst_at_once_and_then_its_rate,
-        who_wants_many_tokens_is_not_overtaken,
-        a_cancelled_taker_takes_nothing_and_lets_the_next_one_have_it,
-        tokens_that_there_never_are_are_an_error,
-        an_odd_rate_does_not_drift,
-        wrong_use_of_a_rate_limit_panics,
+        attempts_are_as_many_as_it_takes_and_none_begins_too_late,
     };
 
     return rig_main("retry", tests, RIG_COUNT(tests));

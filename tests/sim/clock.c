@@ -94,6 +94,12 @@ void sim_events_run(struct sim *sim)
     }
 }
 
+void sim_jump(struct sim *sim, int64_t by_ns)
+{
+    sim->now += by_ns;
+    sim_trace(sim, "the clock jumps by %lld", (long long)by_ns);
+}
+
 /* ---- the test's own events ---- */
 
 struct call {

@@ -101,6 +101,9 @@ size_t sim_overflows(const struct sim *sim);            /* completions that foun
 size_t sim_buffers_missing(struct sim *sim, int group); /* given out and not yet back */
 int64_t sim_now(const struct sim *sim);                 /* the clock, without the step of now() */
 
+/* Lets the clock jump: what was due meanwhile is late. */
+void sim_jump(struct sim *sim, int64_t by_ns);
+
 /* A number below bound (0 for a bound of 0) from the world's generator, for
  * tests which make choices of their own. */
 uint64_t sim_random(struct sim *sim, uint64_t bound);

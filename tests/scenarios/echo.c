@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_sim_echo.c - an echo server survives a hostile world: every byte once, or an error.
+/* echo.c - an echo server under churn: every byte comes back once, or there is an error.
  *
- * One seed is one run: a server, clients that are tasks of the same runtime and
- * peers that are moved by the simulator. All of them send known bytes in random
- * pieces; some finish, some close in the middle, reset or vanish; tasks are
- * cancelled at random; the kernel does all that sim_options_hostile can think of.
- *
- *     SIM_SEED=17 SIM_SEEDS=1 make test NAME=sim_echo */
+ * A server, clients that are tasks of the same runtime, and peers that are moved by the
+ * simulator. All of them send known bytes in random pieces; some finish, some close in
+ * the middle, reset or vanish. */
 #include "net/server.h"
 #include "net/socket_options.h"
 #include "runtime/timeout.h"
-#include "tests/fixture.h"
+#include "tests/scenarios/scenario.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -32,11 +29,6 @@ enum manner {
     IDLES, /* sends nothing, and waits */
     MANNERS,
 };
-
-static uint64_t dice(uint64_t bound)
-{
-    return sim_random(fixture.sim, bound);
-}
 
 /* The bytes of one client begin at a place of the pattern of their own. */
 static uint64_t base_of(int number)
@@ -208,8 +200,8 @@ static enum rill_poll reader_poll(struct rill_future *self, struct rill_task *ta
 
 static bool poll_half(struct client *client, struct rill_future *half, struct rill_task *task)
 {
-    enum rill_poll poll = client->breaks_off ? rill_poll_because(half, task, RILL_CANCELLED)
-                                             : half->poll(half, task);
+    enum rill_poll poll =
+        client->breaks_off ? rill_poll_because(half, task, RILL_CANCELLED) : half->poll(half, task);
 
     if (poll == RILL_READY && half->result < 0)
         client->breaks_off = true;
@@ -399,26 +391,8 @@ static size_t count_short_changed_peers(void)
     return count;
 }
 
-static void open_world(uint64_t seed)
+static void forget(void)
 {
-    struct sim_options options = sim_options_hostile(seed);
-    struct rill_runtime_options runtime = {
-        .sq_entries = 4u << 2 * (seed % 4),
-        .cq_entries = 16u << 2 * (seed % 4),
-        .buffer_count = 2u << seed % 7,
-        .buffer_size = seed % 3 ? 1000 : 64,
-    };
-
-    if (seed % 8 < 2) { /* looking out costs time, so let little pass */
-        runtime.wait_policy = seed % 8 ? RILL_WAIT_SPIN : RILL_WAIT_ADAPTIVE;
-        options.clock_step_ns = 20 * RILL_MICROSECOND;
-        options.delay_max_ns = options.latency_max_ns = 200 * RILL_MICROSECOND;
-        options.latency_min_ns = 0;
-    }
-    if (seed % 5 == 0)
-        options.fds_max = 30; /* fewer than all need at once */
-    if (seed % 6 == 0)
-        options.cq_entries_max = 4;
     memset(&server, 0, sizeof server);
     memset(echoes, 0, sizeof echoes);
     memset(clients, 0, sizeof clients);
@@ -426,19 +400,14 @@ static void open_world(uint64_t seed)
     memset(peers, 0, sizeof peers);
     memset(&chaos, 0, sizeof chaos);
     server_errors = 0;
-    fixture.seed = seed;
-    fixture.seeded = true;
-    expect(fixture_open(SIMULATED, &options, &runtime));
 }
 
-/* Returns the hash of all that happened. */
-static uint64_t run(uint64_t seed)
+static void run(void)
 {
     struct background serving;
     size_t short_changed;
-    uint64_t hash;
 
-    open_world(seed);
+    forget();
     background_start(&serving, rill_serve(&server, "tcp://127.0.0.1:7000",
                                           RILL_SERVICE(struct echo, peer, echo_poll)));
     fixture_turn();
@@ -457,40 +426,6 @@ static uint64_t run(uint64_t seed)
     rill_runtime_shutdown(fixture.runtime, RILL_SECOND);
     for (size_t i = 0; i < ECHOES_MAX; i++)
         expect(!echoes[i]);
-    hash = sim_trace_hash(fixture.sim);
-    fixture_close();
-    return hash;
 }
 
-START_TEST(every_byte_comes_back_once_and_in_order_or_there_is_an_error)
-{
-    uint64_t first, count;
-
-    fixture_seeds(1000, &first, &count);
-    for (uint64_t seed = first; seed < first + count; seed++)
-        run(seed);
-}
-END_TEST
-
-START_TEST(a_seed_is_a_run)
-{
-    uint64_t first, count;
-
-    fixture_seeds(16, &first, &count);
-    for (uint64_t seed = first; seed < first + count; seed++) {
-        uint64_t hash = run(seed);
-
-        expect_eq(run(seed), hash);
-    }
-}
-END_TEST
-
-int main(void)
-{
-    const struct fixture_case cases[] = {
-        {every_byte_comes_back_once_and_in_order_or_there_is_an_error, IN_SIMULATED},
-        {a_seed_is_a_run, IN_SIMULATED},
-    };
-
-    return fixture_main("sim_echo", cases, sizeof cases / sizeof *cases);
-}
+const struct scenario scenario_echo = {"echo", run};

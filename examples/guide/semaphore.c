@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* semaphore.c - five downloads share two lines, and a large one takes both. */
+#include "runtime/semaphore.h"
+#include "io/program.h"
+#include "runtime/sleep.h"
+
+#include <stdio.h>
+
+struct download {
+    struct rill_task task;
+    struct rill_acquire acquire;
+    struct rill_sleep transfer;
+    struct rill_semaphore *lines;
+    size_t wanted;
+    int number;
+};
+
+static enum rill_poll download_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct download *download = rill_container_of(self, struct download, task.future);
+
+    RILL_BEGIN();
+    RILL_AWAIT(rill_semaphore_acquire(download->lines, &download->acquire, download->wanted));
+    if (download->acquire.result < 0)
+        RILL_RETURN(download->acquire.result);
+    printf("download %d begins, lines free: %zu\n", download->number, download->lines->available);
+    RILL_AWAIT(rill_sleep(&download->transfer, 10 * RILL_MILLISECOND));
+    printf("download %d is done\n", download->number);
+    rill_semaphore_release(download->lines, download->wanted);
+    RILL_END();
+}
+
+struct program {
+    struct rill_future future;
+    struct rill_semaphore lines;
+    struct download downloads[5];
+    struct rill_join join;
+    int i;
+};
+
+static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct program *program = rill_container_of(self, struct program, future);
+
+    RILL_BEGIN();
+    rill_semaphore_init(&program->lines, 2);
+    for (program->i = 0; program->i < 5; program->i++) {
+        struct download *download = &program->downloads[program->i];
+
+        download->lines = &program->lines;
+        download->number = program->i + 1;
+        download->wanted = program->i == 2 ? 2 : 1;
+        rill_task_spawn(&download->task, download_poll);
+    }
+    for (program->i = 0; program->i < 5; program->i++)
+        RILL_AWAIT(rill_task_join(&program->join, &program->downloads[program->i].task));
+    rill_semaphore_finish(&program->lines);
+    RILL_END();
+}
+
+int main(void)
+{
+    static struct program program;
+
+    return rill_main(rill_future_init(&program.future, program_poll));
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/event_source.h"
+
+#include "io/reactor.h"
+#include "io/readiness.h"
+#include "runtime/panic.h"
+
+#include <errno.h>
+
+static struct rill_event_source *source_of(struct rill_link *link)
+{
+    return rill_container_of(link, struct rill_event_source, sources);
+}
+
+static int64_t now(const struct rill_reactor *reactor)
+{
+    return reactor->kernel->ops->now(reactor->kernel);
+}
+
+static unsigned progress(struct rill_event_source *source)
+{
+    unsigned count = source->ops->progress(source);
+
+    source->stats.progress_calls++;
+    source->stats.progress_hits += count > 0;
+    source->stats.wake_ups_futile += source->was_woken && count == 0;
+    source->stats.events_recovered += source->has_overslept && count > 0;
+    source->was_woken = false;
+    source->has_overslept = false;
+    return count;
+}
+
+/* ---- watching the descriptor ---- */
+
+/* A poll that was asked for earlier than the latest sleep tells of that too: it looks
+ * at whether the descriptor is readable, not at what made it so. */
+static void watch_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
+{
+    struct rill_event_source *source = rill_container_of(op, struct rill_event_source, watch);
+
+    (void)cqe_flags;
+    rill_check(answer >= 0 || answer == -ECANCELED || answer == -ENOMEM || answer == -EINTR,
+               "the descriptor of an event source can not be watched: error %d", -answer);
+    op->state = RILL_OP_IDLE;
+    if (!source->asleep)
+        return;
+    source->asleep = false;
+    source->was_woken = answer >= 0;
+    source->stats.wake_ups += answer >= 0;
+}
+
+static void watch(struct rill_reactor *reactor, struct rill_event_source *source)
+{
+    if (source->watch.state != RILL_OP_IDLE)
+        return;
+    rill_fd_wait(&source->watch, source->fd, POLLIN);
+    source->watch.waiter = NULL;
+    source->watch.complete = watch_complete;
+    rill_reactor_submit(reactor, &source->watch);
+}
+
+/* ---- the phases of a turn ---- */
+
+static bool has_to_wake(struct rill_reactor *reactor, struct rill_event_source *source)
+{
+    if (source->touched)
+        return true;
+    if (source->pending == 0 || now(reactor) < source->awake_ns)
+        return false;
+    source->has_overslept = true;
+    source->stats.sleeps_bounded++;
+    return true;
+}
+
+bool rill_event_sources_progress(struct rill_reactor *reactor)
+{
+    bool happened = false;
+
+    for (struct rill_link *link = reactor->sources.next; link != &reactor->sources;
+         link = link->next) {
+        struct rill_event_source *source = source_of(link);
+
+        if (source->asleep && !has_to_wake(reactor, source))
+            continue;
+        source->asleep = false;
+        for (int i = 0; i < RILL_EVENT_SOURCE_CALLS_MAX && progress(source) > 0; i++) {
+            source->busy_count = 0;
+            happened = true;
+        }
+    }
+    return happened;
+}
+
+bool rill_event_sources_glance(struct rill_reactor *reactor)
+{
+    for (struct rill_link *link = reactor->sources.next; link != &reactor->sources;
+         link = link->next) {
+        struct rill_event_source *source = source_of(link);
+
+        if (!source->asleep && progress(source) > 0) {
+            source->busy_count = 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Until when the reactor may wait for a source that could not be armed. */
+static int64_t back_off(struct rill_reactor *reactor, struct rill_event_source *source)
+{
+    source->stats.arms_busy++;
+    if (progress(source) > 0) {
+        source->busy_count = 0;
+        return RILL_NO_WAIT;
+    }
+    if (source->busy_count < RILL_EVENT_SOURCE_BUSY_MAX) {
+        source->busy_count++;
+        return RILL_NO_WAIT;
+    }
+    source->stats.back_offs++;
+    return now(reactor) + RILL_EVENT_SOURCE_BACK_OFF_NS;
+}
+
+/* Until when the reactor may wait for a source that is awake. */
+static int64_t fall_asleep(struct rill_reactor *reactor, struct rill_event_source *source)
+{
+    int error;
+
+    source->touched = false;
+    error = source->ops->arm(source);
+    rill_check(error == 0 || error == -EBUSY, "an event source can not be armed: error %d", -error);
+    if (error)
+        return back_off(reactor, source);
+    source->stats.arms++;
+    source->busy_count = 0;
+    if (progress(source) > 0 || source->touched)
+        return RILL_NO_WAIT;
+
+    watch(reactor, source);
+    if (source->watch.state == RILL_OP_QUEUED) /* until there is a place, nobody watches */
+        return RILL_NO_WAIT;
+    source->asleep = true;
+    source->awake_ns =
+        source->pending > 0 ? now(reactor) + RILL_EVENT_SOURCE_SLEEP_MAX_NS : RILL_NEVER;
+    return source->awake_ns;
+}
+
+int64_t rill_event_sources_rest(struct rill_reactor *reactor, int64_t until_ns)
+{
+    for (struct rill_link *link = reactor->sources.next; link != &reactor->sources;
+         link = link->next) {
+        struct rill_event_source *source = source_of(link);
+        int64_t may_ns = source->asleep ? source->awake_ns : fall_asleep(reactor, source);
+
+        if (may_ns < until_ns)
+            until_ns = may_ns;
+    }
+    return until_ns;
+}
+
+/* ---- plugging in ---- */
+
+void rill_event_source_add(struct rill_event_source *source)
+{
+    rill_check(!rill_link_is_linked(&source->sources), "an event source was added twice");
+    rill_list_append(&rill_reactor_here()->sources, &source->sources);
+}
+
+void rill_event_source_remove(struct rill_event_source *source)
+{
+    struct rill_reactor *reactor = rill_reactor_here();
+
+    if (!rill_link_is_linked(&source->sources))
+        return;
+    rill_link_remove(&source->sources);
+    source->asleep = false;
+    if (source->watch.state == RILL_OP_QUEUED)
+        rill_reactor_withdraw(reactor, &source->watch);
+    if (source->watch.state == RILL_OP_IN_KERNEL)
+        rill_reactor_cancel(reactor, &source->watch);
+    while (source->watch.state != RILL_OP_IDLE) {
+        int error = reactor->driver.ops->turn(&reactor->driver, RILL_NEVER);
+
+        rill_check(!error, "the driver failed: error %d", -error);
+    }
+}
+
+void rill_event_sources_close(struct rill_reactor *reactor)
+{
+    struct rill_link *next;
+
+    for (struct rill_link *link = reactor->sources.next; link != &reactor->sources; link = next) {
+        struct rill_event_source *source = source_of(link);
+
+        next = link->next;
+        if (source->ops->close)
+            source->ops->close(source);
+    }
+}

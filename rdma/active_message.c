@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rdma/active_message.h"
+
+#include "rdma/error.h"
+#include "runtime/executor.h"
+#include "runtime/panic.h"
+#include "runtime/task.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* A message that arrived, in memory of the runtime's free lists. */
+struct rill_rdma_am_held {
+    struct rill_link link; /* rill_rdma_inbox.held */
+    void *data;            /* UCX's, or what stands for data to be fetched; NULL: none left */
+    size_t size;
+    ucp_ep_h reply; /* NULL: none */
+    bool is_rendezvous;
+    uint8_t size_class;
+    uint8_t header_size;
+    unsigned char header[];
+};
+
+static struct rill_pool *pool(void)
+{
+    return &rill_executor_here()->pool;
+}
+
+static void wake_first(struct rill_rdma_inbox *inbox)
+{
+    if (!rill_list_is_empty(&inbox->waiters))
+        rill_task_wake(rill_container_of(inbox->waiters.next, struct rill_rdma_am, queue)->task);
+}
+
+/* ---- arriving ---- */
+
+static struct rill_rdma_am_held *hold(struct rill_rdma_inbox *inbox, const void *header,
+                                      size_t header_size)
+{
+    struct rill_rdma_am_held *held;
+    uint8_t size_class;
+
+    if (header_size > RILL_RDMA_AM_HEADER_MAX || inbox->held_count >= RILL_RDMA_AM_HELD_MAX)
+        return NULL;
+    held = rill_pool_get(pool(), sizeof *held + header_size, &size_class);
+    if (!held)
+        return NULL;
+    *held = (struct rill_rdma_am_held){
+        .size_class = size_class,
+        .header_size = (uint8_t)header_size,
+    };
+    if (header_size > 0)
+        memcpy(held->header, header, header_size);
+    return held;
+}
+
+/* Called within progress. The inbox was opened so that the data persist if it says so,
+ * which UCS_INPROGRESS does. Data without a byte are not worth keeping. */
+static ucs_status_t on_message(void *inbox_, const void *header, size_t header_size, void *data,
+                               size_t size, const ucp_am_recv_param_t *param)
+{
+    struct rill_rdma_inbox *inbox = inbox_;
+    struct rill_rdma_am_held *held = hold(inbox, header, header_size);
+    bool persists = param->recv_attr & (UCP_AM_RECV_ATTR_FLAG_DATA | UCP_AM_RECV_ATTR_FLAG_RNDV);
+
+    if (!held || (size > 0 && !persists)) {
+        if (held)
+            rill_pool_put(pool(), held, held->size_class);
+        inbox->dropped++;
+        return UCS_OK;
+    }
+    held->data = persists ? data : NULL;
+    held->size = size;
+    held->is_rendezvous = param->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV;
+    if (param->recv_attr & UCP_AM_RECV_ATTR_FIELD_REPLY_EP)
+        held->reply = param->reply_ep;
+    rill_list_append(&inbox->held, &held->link);
+    inbox->held_count++;
+    wake_first(inbox);
+    return persists ? UCS_INPROGRESS : UCS_OK;
+}
+
+static void drop(struct rill_rdma *rdma, struct rill_rdma_am_held *held)
+{
+    if (held->data)
+        rdma->ucx->am_data_release(rdma->worker, held->data);
+    rill_pool_put(pool(), held, held->size_class);
+}
+
+static struct rill_rdma_am_held *pop(struct rill_rdma_inbox *inbox)
+{
+    inbox->held_count--;
+    return rill_container_of(rill_list_pop(&inbox->held), struct rill_rdma_am_held, link);
+}
+
+/* ---- taking ---- */
+
+/* Looked for each time: it may have been closed since. */
+static struct rill_rdma_ep *endpoint_of(const struct rill_rdma_am_held *held,
+                                        const struct rill_rdma_am *message)
+{
+    return held->reply ? rill_rdma_ep_find(message->inbox->rdma, held->reply) : NULL;
+}
+
+static void fill(struct rill_rdma_am *message, struct rill_rdma_am_held *held)
+{
+    message->held = held;
+    message->header = held->header;
+    message->header_size = held->header_size;
+    message->data = held->is_rendezvous ? NULL : held->data;
+    message->size = held->size;
+    message->ep = endpoint_of(held, message);
+}
+
+/* Leaves the queue, if it was in it, and lets the next one look too. */
+static enum rill_poll leave(struct rill_rdma_am *message, int64_t result)
+{
+    if (rill_link_is_linked(&message->queue)) {
+        rill_link_remove(&message->queue);
+        message->inbox->rdma->source.pending--;
+    }
+    message->result = result;
+    if (message->inbox->held_count > 0)
+        wake_first(message->inbox);
+    return RILL_READY;
+}
+
+static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_rdma_am *message = rill_container_of(self, struct rill_rdma_am, future);
+    struct rill_rdma_inbox *inbox = message->inbox;
+    bool is_waiting = rill_link_is_linked(&message->queue);
+    bool is_first =
+        is_waiting ? inbox->waiters.next == &message->queue : rill_list_is_empty(&inbox->waiters);
+
+    message->task = task;
+    if (rill_task_is_cancelled(task))
+        return leave(message, -ECANCELED);
+    if (is_first && inbox->held_count > 0) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
+        fill(message, pop(inbox));
+        return leave(message, (int64_t)message->size);
+    }
+    if (!is_waiting) {
+        rill_list_append(&inbox->waiters, &message->queue);
+        inbox->rdma->source.pending++;
+        rill_event_source_touch(&inbox->rdma->source);
+    }
+    return RILL_PENDING;
+}
+
+struct rill_future *rill_rdma_am_recv(struct rill_rdma_inbox *inbox, struct rill_rdma_am *message)
+{
+    static const struct rill_place place = {"receive an active message", NULL, 0};
+
+    rill_check(inbox->is_open, "a message is received from an inbox that is not open");
+    rill_check(!message->held, "a message is received into one that was not released");
+    rill_future_init(&message->future, recv_poll);
+    message->future.place = &place;
+    message->inbox = inbox;
+    message->queue = (struct rill_link){0};
+    return &message->future;
+}
+
+void rill_rdma_am_release(struct rill_rdma_am *message)
+{
+    if (!message->held)
+        return;
+    drop(message->inbox->rdma, message->held);
+    message->held = NULL;
+    message->data = NULL;
+    message->header = NULL;
+}
+
+/* ---- fetching ---- */
+
+static void on_fetched(void *request, ucs_status_t status, size_t length, void *op_)
+{
+    struct rill_rdma_op *op = op_;
+
+    rill_rdma_op_complete(op, request, status, (int64_t)length);
+}
+
+/* A rendezvous is given to UCX with this, whatever becomes of it. One without a byte is
+ * answered by releasing it: UCX 1.13 forgets it otherwise. */
+static ucs_status_ptr_t post_fetch(struct rill_rdma_op *op)
+{
+    const ucp_request_param_t param = {
+        .op_attr_mask =
+            UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FLAG_NO_IMM_CMPL,
+        .cb.recv_am = on_fetched,
+        .user_data = op,
+    };
+    struct rill_rdma_am *message = op->handle;
+    void *data = message->held->data;
+
+    if (op->size == 0)
+        return NULL;
+    if (!message->held->is_rendezvous) {
+        memcpy(op->buffer, data, op->size);
+        return NULL;
+    }
+    message->held->data = NULL;
+    return op->rdma->ucx->am_recv_data_nbx(op->rdma->worker, data, op->buffer, op->size, &param);
+}
+
+struct rill_future *rill_rdma_am_fetch(struct rill_rdma_am *message, struct rill_rdma_op *op,
+                                       void *buffer)
+{
+    static const struct rill_rdma_verb verb = {
+        {"fetch the data of an active message", NULL, 0}, post_fetch, false};
+
+    rill_check(message->held && (message->held->data || message->size == 0),
+               "the data of a message are fetched that has none left");
+    rill_rdma_op_prepare(op, &verb, message->inbox->rdma, endpoint_of(message->held, message));
+    op->buffer = buffer;
+    op->size = message->size;
+    op->handle = message;
+    return &op->future;
+}
+
+/* ---- sending ---- */
+
+static ucs_status_ptr_t post_send(struct rill_rdma_op *op)
+{
+    const ucp_request_param_t param = {
+        .op_attr_mask =
+            UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS,
+        .flags = (uint32_t)(op->where >> 32),
+        .cb.send = rill_rdma_op_sent,
+        .user_data = op,
+    };
+
+    return op->rdma->ucx->am_send_nbx(op->ep->ucp, (unsigned)(uint32_t)op->where, op->handle,
+                                      op->count, op->buffer, op->size, &param);
+}
+
+struct rill_future *rill_rdma_am_send(struct rill_rdma_ep *ep, struct rill_rdma_op *op, unsigned id,
+                                      const void *header, size_t header_size, const void *data,
+                                      size_t size, unsigned flags)
+{
+    static const struct rill_rdma_verb verb = {
+        {"send an active message", NULL, 0}, post_send, false};
+    uint32_t ucx_flags = (flags & RILL_RDMA_AM_REPLY ? UCP_AM_SEND_FLAG_REPLY : 0) |
+                         (flags & RILL_RDMA_AM_EAGER ? UCP_AM_SEND_FLAG_EAGER : 0) |
+                         (flags & RILL_RDMA_AM_RENDEZVOUS ? UCP_AM_SEND_FLAG_RNDV : 0);
+
+    rill_check(header_size <= RILL_RDMA_AM_HEADER_MAX, "a header of %zu bytes: want %d at the most",
+               header_size, RILL_RDMA_AM_HEADER_MAX);
+    rill_check(id < RILL_RDMA_AM_IDS, "an inbox %u: want %d at the most", id, RILL_RDMA_AM_IDS - 1);
+    rill_rdma_op_prepare(op, &verb, ep->rdma, ep);
+    op->handle = (void *)(uintptr_t)header;
+    op->count = header_size;
+    op->buffer = (void *)(uintptr_t)data;
+    op->size = size;
+    op->where = (uint64_t)ucx_flags << 32 | id;
+    return &op->future;
+}
+
+/* ---- its life ---- */
+
+static int set_handler(struct rill_rdma_inbox *inbox, ucp_am_recv_callback_t callback)
+{
+    const ucp_am_handler_param_t param = {
+        .field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID | UCP_AM_HANDLER_PARAM_FIELD_FLAGS |
+                      UCP_AM_HANDLER_PARAM_FIELD_CB | UCP_AM_HANDLER_PARAM_FIELD_ARG,
+        .id = inbox->id,
+        .flags = UCP_AM_FLAG_WHOLE_MSG | UCP_AM_FLAG_PERSISTENT_DATA,
+        .cb = callback,
+        .arg = inbox,
+    };
+
+    return rill_rdma_errno(
+        inbox->rdma->ucx->worker_set_am_recv_handler(inbox->rdma->worker, &param));
+}
+
+int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, unsigned id)
+{
+    int error;
+
+    rill_check(!inbox->is_open, "an inbox was opened that is open already");
+    if (id >= RILL_RDMA_AM_IDS)
+        return -EINVAL;
+    *inbox = (struct rill_rdma_inbox){.rdma = rdma, .id = id};
+    rill_list_init(&inbox->held);
+    rill_list_init(&inbox->waiters);
+    error = set_handler(inbox, on_message);
+    inbox->is_open = !error;
+    return error;
+}
+
+void rill_rdma_inbox_close(struct rill_rdma_inbox *inbox)
+{
+    if (!inbox->is_open)
+        return;
+    rill_check(rill_list_is_empty(&inbox->waiters), "an inbox is closed while a task waits");
+    (void)set_handler(inbox, NULL);
+    while (inbox->held_count > 0)
+        drop(inbox->rdma, pop(inbox));
+    inbox->is_open = false;
+}

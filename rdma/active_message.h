@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* active_message.h - messages that come to an inbox without a receive waiting for them.
+ *
+ * Each message has a number of up to 16 bits that names an inbox of the other worker, a
+ * short header, and data. UCX calls back when one arrives; the inbox keeps it until a task
+ * takes it:
+ *
+ *     RILL_AWAIT(rill_rdma_am_recv(&server->inbox, &server->request));
+ *     if (server->request.result < 0)
+ *         break;
+ *     answer(server->request.header, server->request.data);
+ *     if (server->request.ep)
+ *         RILL_AWAIT(rill_rdma_am_send(server->request.ep, &server->send, ANSWER, ...));
+ *     rill_rdma_am_release(&server->request);
+ *
+ * Short data are there with the message, in memory of UCX's. Long data stay with the
+ * sender until they are fetched (a rendezvous), which is what lets a receiver choose where
+ * they go. */
+#ifndef RILL_RDMA_ACTIVE_MESSAGE_H
+#define RILL_RDMA_ACTIVE_MESSAGE_H
+
+#include "rdma/endpoint.h"
+#include "rdma/op.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    RILL_RDMA_AM_IDS = 65536,      /* numbers of inboxes: 0 to one less */
+    RILL_RDMA_AM_HEADER_MAX = 128, /* bytes */
+    RILL_RDMA_AM_HELD_MAX = 65536, /* messages in an inbox that nobody took */
+};
+
+/* How a message is sent. */
+enum {
+    RILL_RDMA_AM_REPLY = 1,      /* let the receiver know the endpoint it came through */
+    RILL_RDMA_AM_EAGER = 2,      /* the data go with the message, however long they are */
+    RILL_RDMA_AM_RENDEZVOUS = 4, /* the data stay until they are fetched, however short */
+};
+
+/* Zeroed, then opened; it must not move while open.
+ *
+ * Invariant: held is empty or no task waits, but for those that were woken. */
+struct rill_rdma_inbox {
+    struct rill_rdma *rdma;
+    bool is_open;
+    size_t held_count;
+    /* Messages that were dropped: for want of memory, beyond RILL_RDMA_AM_HELD_MAX, or with
+     * a header longer than RILL_RDMA_AM_HEADER_MAX. UCX has no way to slow a sender down:
+     * that is a matter of the protocol above. */
+    uint64_t dropped;
+
+    /* private */
+    unsigned id;
+    struct rill_link held;    /* of rill_rdma_am_held.link, oldest first */
+    struct rill_link waiters; /* of rill_rdma_am.queue, first in first out */
+};
+
+/* One message that is received. Zeroed at first. */
+struct rill_rdma_am {
+    union {
+        int64_t result; /* the size of its data, or -errno */
+        struct rill_future future;
+    };
+    const void *header; /* lent until it is released */
+    size_t header_size;
+    const void *data; /* likewise; NULL if it is to be fetched */
+    size_t size;
+    struct rill_rdma_ep *ep; /* it came through, valid as long as that is open: where the sender
+                                wanted a reply and this side connected or adopted it; else NULL */
+
+    /* private */
+    struct rill_rdma_inbox *inbox;
+    struct rill_rdma_am_held *held; /* owned until it is released */
+    struct rill_link queue;         /* rill_rdma_inbox.waiters */
+    struct rill_task *task;
+};
+
+/* Opens the inbox of that number. Returns 0, -EINVAL for a number out of range, or what
+ * UCX says. Messages that came before to a number without an inbox are dropped by UCX. */
+int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, unsigned id);
+
+/* Closes it, and drops the messages that nobody took. No task may wait. Does nothing to
+ * one that is closed, or was never open. */
+void rill_rdma_inbox_close(struct rill_rdma_inbox *inbox);
+
+/* Waits for the next message. Several tasks may wait, and are served in order. When it
+ * ends with a result >= 0 the message is the caller's, to be released. Cancelling loses
+ * none: the result is then -ECANCELED and the message is there for the next. */
+struct rill_future *rill_rdma_am_recv(struct rill_rdma_inbox *inbox, struct rill_rdma_am *message);
+
+/* Moves the data of a message into buffer, of message->size bytes at least, whether they
+ * came with it or not; once. Borrows message and buffer. The result is their size, or
+ * -errno when the sender is gone. A rendezvous that has begun can not be left: cancelling
+ * waits for it, or for the end of message->ep. */
+struct rill_future *rill_rdma_am_fetch(struct rill_rdma_am *message, struct rill_rdma_op *op,
+                                       void *buffer);
+
+/* Gives the message back; a sender whose data were not fetched is told that they were
+ * refused, or that all is well, as its version of UCX likes. Does nothing if there is none. */
+void rill_rdma_am_release(struct rill_rdma_am *message);
+
+/* Sends a message to inbox id of the other side, with RILL_RDMA_AM_ flags or 0. Borrows
+ * header and data until it is over. header_size is RILL_RDMA_AM_HEADER_MAX at the most.
+ * The result is size, or -errno as of rill_rdma_tag_send. */
+struct rill_future *rill_rdma_am_send(struct rill_rdma_ep *ep, struct rill_rdma_op *op, unsigned id,
+                                      const void *header, size_t header_size, const void *data,
+                                      size_t size, unsigned flags);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

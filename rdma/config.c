@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rdma/config.h"
+
+#include "rdma/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern char **environ;
+
+static const char prefix[] = "UCX_";
+
+/* What rill sets where the user did not. */
+struct preset {
+    struct rill_rdma_setting setting;
+    bool with_shared_memory, without_shared_memory;
+};
+
+static const struct preset presets[] = {
+    /* A message of several eager fragments whose sender dies on the way never ends; this
+     * many bytes are one fragment. It costs 1 % at 16 KiB. */
+    {{"RNDV_THRESH", "8000"}, true, true},
+    /* A peer that dies is not reported over shared memory, so that has to be asked for. */
+    {{"TLS", "^sm"}, false, true},
+    /* Endpoints that report errors use shared memory only with this. */
+    {{"POSIX_ERROR_HANDLING", "y"}, true, false},
+};
+
+int rill_rdma_say(struct rill_rdma_why *why, int error, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(why->text, sizeof why->text, format, arguments);
+    va_end(arguments);
+    return error;
+}
+
+static const char *bare(const char *key)
+{
+    return strncmp(key, prefix, sizeof prefix - 1) == 0 ? key + sizeof prefix - 1 : key;
+}
+
+static bool is_in_environment(const char *key)
+{
+    char name[128];
+
+    snprintf(name, sizeof name, "%s%s", prefix, key);
+    return getenv(name) != NULL;
+}
+
+/* ---- lending ---- */
+
+/* A variable of the environment that has another value for a while. */
+struct rill_rdma_lent {
+    struct rill_rdma_lent *next; /* rill_rdma_config.lent */
+    char *before;                /* NULL: it was not there */
+    char name[];
+};
+
+static int lend(struct rill_rdma_config *config, const char *key, const char *value)
+{
+    size_t size = sizeof prefix + strlen(key);
+    struct rill_rdma_lent *lent = malloc(sizeof *lent + size);
+    const char *before;
+
+    if (!lent)
+        return -ENOMEM;
+    snprintf(lent->name, size, "%s%s", prefix, key);
+    before = getenv(lent->name);
+    lent->before = before ? strdup(before) : NULL;
+    if ((before && !lent->before) || setenv(lent->name, value, 1) < 0) {
+        free(lent->before);
+        free(lent);
+        return -ENOMEM;
+    }
+    lent->next = config->lent;
+    config->lent = lent;
+    return 0;
+}
+
+static void take_back(struct rill_rdma_config *config)
+{
+    while (config->lent) {
+        struct rill_rdma_lent *lent = config->lent;
+
+        config->lent = lent->next;
+        if (lent->before)
+            setenv(lent->name, lent->before, 1);
+        else
+            unsetenv(lent->name);
+        free(lent->before);
+        free(lent);
+    }
+}
+
+/* ---- setting ---- */
+
+/* Whether a key is one of UCP itself. */
+static bool is_of_ucp(const struct rill_ucx *ucx, const ucp_config_t *config, const char *key)
+{
+    char *text = NULL, name[128];
+    size_t size;
+    FILE *file = open_memstream(&text, &size);
+    bool found;
+
+    if (!file)
+        return false;
+    fputc('\n', file);
+    ucx->config_print(config, file, NULL, UCS_CONFIG_PRINT_CONFIG);
+    fclose(file);
+    snprintf(name, sizeof name, "\n%s%s=", prefix, key);
+    found = text && strstr(text, name);
+    free(text);
+    return found;
+}
+
+static int set(struct rill_rdma_config *config, const struct rill_ucx *ucx,
+               const struct rill_rdma_setting *setting, struct rill_rdma_why *why)
+{
+    const char *key = bare(setting->key);
+    int error;
+
+    if (!is_of_ucp(ucx, config->ucp, key)) {
+        error = lend(config, key, setting->value);
+        return error ? rill_rdma_say(why, error, "no memory for the setting %s", key) : 0;
+    }
+    error = rill_rdma_errno(ucx->config_modify(config->ucp, key, setting->value));
+    return error ? rill_rdma_say(why, error, "UCX does not take %s=%s", key, setting->value) : 0;
+}
+
+int rill_rdma_config_begin(struct rill_rdma_config *config, const struct rill_ucx *ucx,
+                           bool shared_memory, const struct rill_rdma_setting *settings,
+                           size_t count, struct rill_rdma_why *why)
+{
+    int error = rill_rdma_errno(ucx->config_read(NULL, NULL, &config->ucp));
+
+    config->lent = NULL;
+    if (error)
+        return rill_rdma_say(why, error, "UCX can not read its configuration: %s",
+                             strerror(-error));
+    for (size_t i = 0; i < sizeof presets / sizeof *presets && !error; i++) {
+        bool applies =
+            shared_memory ? presets[i].with_shared_memory : presets[i].without_shared_memory;
+
+        if (applies && !is_in_environment(presets[i].setting.key))
+            error = set(config, ucx, &presets[i].setting, why);
+    }
+    for (size_t i = 0; i < count && !error; i++)
+        error = set(config, ucx, &settings[i], why);
+    if (error)
+        rill_rdma_config_end(config, ucx);
+    return error;
+}
+
+void rill_rdma_config_end(struct rill_rdma_config *config, const struct rill_ucx *ucx)
+{
+    take_back(config);
+    ucx->config_release(config->ucp);
+}
+
+/* ---- names that are nearly right ---- */
+
+enum { KEY_MAX = 64, NEAREST = 3 };
+
+/* How many letters have to be added, removed or changed (Levenshtein). Names longer
+ * than KEY_MAX are cut. */
+static unsigned distance(const char *one, const char *other)
+{
+    unsigned row[KEY_MAX + 1];
+    size_t width = strnlen(other, KEY_MAX);
+
+    for (size_t i = 0; i <= width; i++)
+        row[i] = (unsigned)i;
+    for (size_t i = 0; i < KEY_MAX && one[i]; i++) {
+        unsigned diagonal = row[0];
+
+        row[0] = (unsigned)i + 1;
+        for (size_t j = 0; j < width; j++) {
+            unsigned above = row[j + 1];
+            unsigned best = diagonal + (one[i] != other[j]);
+
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (above + 1 < best)
+                best = above + 1;
+            row[j + 1] = best;
+            diagonal = above;
+        }
+    }
+    return row[width];
+}
+
+/* The names that UCX knows, a line each, in keys. */
+static bool is_known(char *const *keys, size_t count, const char *key)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(keys[i], key) == 0)
+            return true;
+    return false;
+}
+
+static void name_nearest(char *const *keys, size_t count, const char *key,
+                         struct rill_rdma_why *text)
+{
+    const char *nearest[NEAREST] = {NULL};
+    unsigned distances[NEAREST] = {0};
+    int used;
+
+    for (size_t i = 0; i < count; i++) {
+        const char *candidate = keys[i];
+        unsigned far = distance(key, candidate);
+
+        for (size_t k = 0; k < NEAREST; k++) { /* in order, pushing those behind on */
+            const char *other = nearest[k];
+            unsigned other_far = distances[k];
+
+            if (other && strcmp(other, candidate) == 0)
+                break; /* a name of several transports */
+            if (other && other_far <= far)
+                continue;
+            nearest[k] = candidate;
+            distances[k] = far;
+            if (!other)
+                break;
+            candidate = other;
+            far = other_far;
+        }
+    }
+    used = snprintf(text->text, sizeof text->text, "UCX has no setting %.*s; the nearest are",
+                    KEY_MAX, key);
+    for (size_t k = 0; k < NEAREST && nearest[k] && (size_t)used < sizeof text->text; k++)
+        used += snprintf(text->text + used, sizeof text->text - (size_t)used, "%s %s",
+                         k > 0 ? "," : "", nearest[k]);
+}
+
+/* Cuts what print_keys wrote into names, in place. Returns their array, or NULL. */
+static char **cut(char *text, size_t *count)
+{
+    char **keys = NULL, *rest;
+    size_t room = 0;
+
+    *count = 0;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        char *end = strchr(line, '=');
+
+        if (!end || strncmp(line, prefix, sizeof prefix - 1) != 0)
+            continue;
+        *end = '\0';
+        if (*count == room) {
+            char **more = realloc(keys, (room = 2 * room + 256) * sizeof *keys);
+
+            if (!more) {
+                free(keys);
+                return NULL;
+            }
+            keys = more;
+        }
+        keys[(*count)++] = line + sizeof prefix - 1;
+    }
+    return keys;
+}
+
+static int check(char *const *keys, size_t key_count, const struct rill_rdma_setting *settings,
+                 size_t count, struct rill_rdma_why *why, struct rill_rdma_why *remark)
+{
+    for (char **entry = environ; *entry; entry++) {
+        char name[KEY_MAX + 1];
+        size_t size = strcspn(*entry, "=");
+
+        if (strncmp(*entry, prefix, sizeof prefix - 1) != 0 || size - (sizeof prefix - 1) > KEY_MAX)
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)(size - (sizeof prefix - 1)),
+                 *entry + sizeof prefix - 1);
+        if (!is_known(keys, key_count, name))
+            name_nearest(keys, key_count, name, remark);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!is_known(keys, key_count, bare(settings[i].key))) {
+            name_nearest(keys, key_count, bare(settings[i].key), why);
+            return -EINVAL;
+        }
+    return 0;
+}
+
+int rill_rdma_config_check(const struct rill_ucx *ucx, const struct rill_rdma_setting *settings,
+                           size_t count, struct rill_rdma_why *why, struct rill_rdma_why *remark)
+{
+    char *text = NULL, **keys;
+    size_t size, key_count = 0;
+    FILE *file = open_memstream(&text, &size);
+    int error;
+
+    if (!file)
+        return rill_rdma_say(why, -ENOMEM, "no memory for the names of UCX's settings");
+    ucx->print_keys(file);
+    fclose(file);
+    keys = text ? cut(text, &key_count) : NULL;
+    error = keys ? check(keys, key_count, settings, count, why, remark)
+                 : rill_rdma_say(why, -ENOMEM, "no memory for the names of UCX's settings");
+    free(keys);
+    free(text);
+    return error;
+}

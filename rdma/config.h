@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config.h - settings of UCX: rill's defaults, the environment, and those in code.
+ *
+ * UCX is configured by some 500 variables, UCX_TLS, UCX_RNDV_THRESH and so on, which
+ * `ucx_info -cf` explains. UCX takes any name at all for one; here an unknown name is an
+ * error that tells the nearest known ones. */
+#ifndef RILL_RDMA_CONFIG_H
+#define RILL_RDMA_CONFIG_H
+
+#include "rdma/ucx.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One variable, with or without its UCX_: {"RNDV_THRESH", "64K"}. */
+struct rill_rdma_setting {
+    const char *key, *value;
+};
+
+enum { RILL_RDMA_WHY_MAX = 256 };
+
+/* A sentence that says what is wrong, with its end cut off if it is too long. */
+struct rill_rdma_why {
+    char text[RILL_RDMA_WHY_MAX];
+};
+
+/* Writes such a sentence, and returns error. */
+__attribute__((format(printf, 3, 4))) int rill_rdma_say(struct rill_rdma_why *why, int error,
+                                                        const char *format, ...);
+
+/* What UCX is opened with. Those settings that belong to one of its transports, which
+ * ucp_config_modify takes and then does not find, are lent to the environment while it
+ * is opened: UCX has no other ear for them. */
+struct rill_rdma_config {
+    ucp_config_t *ucp;
+
+    /* private */
+    struct rill_rdma_lent *lent; /* variables, the latest first */
+};
+
+/* Reads the environment, then sets rill's defaults where that says nothing, then the
+ * settings. Returns 0, to be followed by rill_rdma_config_end when UCX is open; or
+ * -EINVAL for a value that a key can not have, -ENOMEM. */
+int rill_rdma_config_begin(struct rill_rdma_config *config, const struct rill_ucx *ucx,
+                           bool shared_memory, const struct rill_rdma_setting *settings,
+                           size_t count, struct rill_rdma_why *why);
+
+/* Gives all of it back, and the environment its variables. */
+void rill_rdma_config_end(struct rill_rdma_config *config, const struct rill_ucx *ucx);
+
+/* Looks for keys that UCX does not have; it knows its keys only after init. Returns 0,
+ * or -EINVAL for one in settings. One in the environment, which other programs and
+ * versions share, is no error and is told in *remark. */
+int rill_rdma_config_check(const struct rill_ucx *ucx, const struct rill_rdma_setting *settings,
+                           size_t count, struct rill_rdma_why *why, struct rill_rdma_why *remark);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rdma/endpoint.h"
+
+#include "io/reactor.h"
+#include "rdma/error.h"
+#include "runtime/panic.h"
+#include "runtime/task.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How often progress is called without sleeping after an endpoint was closed by force:
+ * as a rule that ends all its operations, and no event tells of it. */
+enum { PATIENCE = 100 };
+
+static int64_t now(void)
+{
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+
+    return kernel->ops->now(kernel);
+}
+
+/* ---- its end ---- */
+
+/* The first reason is the one that is told, unless it was our own wish. */
+static void blame(struct rill_rdma_ep *ep, ucs_status_t status)
+{
+    if (!ep->error || ep->error == -ESHUTDOWN)
+        ep->error = rill_rdma_errno(status);
+}
+
+/* From here on it is looked at after each progress. */
+static void begin_end(struct rill_rdma_ep *ep)
+{
+    ep->rdma->source.pending++;
+    rill_event_source_touch(&ep->rdma->source);
+    rill_rdma_watch(ep->rdma, &ep->watcher);
+}
+
+/* Withdrawing one runs its callback, which takes it and no other off the list. */
+static void withdraw_receives(struct rill_rdma_ep *ep)
+{
+    struct rill_link *next;
+
+    for (struct rill_link *link = ep->ops.next; link != &ep->ops; link = next) {
+        struct rill_rdma_op *op = rill_container_of(link, struct rill_rdma_op, in_flight);
+
+        next = link->next;
+        if (op->verb->is_receive)
+            rill_rdma_op_withdraw(op);
+    }
+}
+
+static void on_closed(void *request, ucs_status_t status, void *ep_)
+{
+    struct rill_rdma_ep *ep = ep_;
+
+    (void)status; /* it is gone in any case */
+    ep->rdma->ucx->request_free(request);
+    ep->close_request = NULL;
+}
+
+static void on_flushed(void *request, ucs_status_t status, void *ep_)
+{
+    struct rill_rdma_ep *ep = ep_;
+
+    ep->rdma->ucx->request_free(request);
+    ep->flush_request = NULL;
+    if (status != UCS_OK && ep->state == RILL_RDMA_EP_FLUSHING) {
+        blame(ep, status);
+        ep->state = RILL_RDMA_EP_FAILED;
+    }
+}
+
+/* Who waits for bytes of its stream looks again, and finds the reason. */
+static void wake_reader(struct rill_rdma_ep *ep)
+{
+    if (ep->stream_reader)
+        rill_task_wake(ep->stream_reader->waiter);
+}
+
+static void close_in_ucx(struct rill_rdma_ep *ep, uint32_t flags)
+{
+    if (ep->stream_data)
+        ep->rdma->ucx->stream_data_release(ep->ucp, ep->stream_data);
+    ep->stream_data = NULL;
+
+    const ucp_request_param_t param = {
+        .op_attr_mask =
+            UCP_OP_ATTR_FIELD_FLAGS | UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA,
+        .flags = flags,
+        .cb.send = on_closed,
+        .user_data = ep,
+    };
+    ucs_status_ptr_t status = ep->rdma->ucx->ep_close_nbx(ep->ucp, &param);
+
+    ep->close_request = UCS_PTR_IS_PTR(status) ? status : NULL;
+    rill_link_remove(&ep->all);
+}
+
+static void cut(struct rill_rdma_ep *ep)
+{
+    withdraw_receives(ep);
+    wake_reader(ep);
+    ep->state = RILL_RDMA_EP_CUT;
+    ep->patience = PATIENCE;
+    ep->deadline_ns = now() + RILL_RDMA_DRAIN_NS;
+    close_in_ucx(ep, UCP_EP_CLOSE_FLAG_FORCE);
+}
+
+/* UCX does not let go of what is left. It never will touch the memory again, since the
+ * endpoint is closed, but its requests would call back into what may be gone by then. */
+static void abandon(struct rill_rdma_ep *ep)
+{
+    const struct rill_ucx *ucx = ep->rdma->ucx;
+
+    while (!rill_list_is_empty(&ep->ops))
+        rill_rdma_op_abandon(rill_container_of(ep->ops.next, struct rill_rdma_op, in_flight),
+                             ep->error);
+    if (ep->flush_request)
+        ucx->request_free(ep->flush_request);
+    if (ep->close_request)
+        ucx->request_free(ep->close_request);
+    ep->flush_request = NULL;
+    ep->close_request = NULL;
+}
+
+static bool is_let_go(const struct rill_rdma_ep *ep)
+{
+    return rill_list_is_empty(&ep->ops) && !ep->flush_request && !ep->close_request;
+}
+
+/* Returns 1 if UCX has let go of the endpoint, or has had its time. */
+static unsigned finish_end(struct rill_rdma_ep *ep)
+{
+    if (!is_let_go(ep)) {
+        if (ep->deadline_ns == RILL_NEVER || now() < ep->deadline_ns)
+            return 0;
+        abandon(ep);
+    }
+    rill_rdma_unwatch(&ep->watcher);
+    ep->rdma->source.pending--;
+    ep->ucp = NULL;
+    ep->state = RILL_RDMA_EP_GONE;
+    if (ep->closer)
+        rill_task_wake(ep->closer);
+    return 1;
+}
+
+static unsigned look(struct rill_rdma_watcher *watcher)
+{
+    struct rill_rdma_ep *ep = rill_container_of(watcher, struct rill_rdma_ep, watcher);
+
+    switch ((enum rill_rdma_ep_state)ep->state) {
+    case RILL_RDMA_EP_FAILED:
+        if (ep->patience > 0)
+            ep->patience--;
+        else
+            cut(ep);
+        return 1;
+    case RILL_RDMA_EP_FLUSHING:
+        if (ep->flush_request)
+            return 0;
+        ep->state = RILL_RDMA_EP_CLOSING;
+        close_in_ucx(ep, 0);
+        return 1;
+    case RILL_RDMA_EP_CUT:
+        if (ep->patience > 0) {
+            ep->patience--;
+            rill_event_source_touch(&ep->rdma->source);
+        }
+        return finish_end(ep);
+    case RILL_RDMA_EP_CLOSING:
+        return finish_end(ep);
+    case RILL_RDMA_EP_CLOSED:
+    case RILL_RDMA_EP_OPEN:
+    case RILL_RDMA_EP_GONE:
+        break;
+    }
+    rill_panic("an endpoint that is not about to end is looked at");
+}
+
+/* Called within progress. The endpoint is closed by the progress after the next, as what
+ * had arrived before may be delivered by that. */
+static void on_error(void *ep_, ucp_ep_h ucp, ucs_status_t status)
+{
+    struct rill_rdma_ep *ep = ep_;
+
+    (void)ucp;
+    if (ep->state != RILL_RDMA_EP_OPEN && ep->state != RILL_RDMA_EP_FLUSHING)
+        return;
+    ep->rdma->stats.endpoints_failed++;
+    blame(ep, status);
+    if (ep->state == RILL_RDMA_EP_OPEN)
+        begin_end(ep);
+    ep->state = RILL_RDMA_EP_FAILED;
+    ep->patience = 1;
+}
+
+/* ---- closing ---- */
+
+static void flush_in_ucx(struct rill_rdma_ep *ep)
+{
+    const ucp_request_param_t param = {
+        .op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA,
+        .cb.send = on_flushed,
+        .user_data = ep,
+    };
+    ucs_status_ptr_t status = ep->rdma->ucx->ep_flush_nbx(ep->ucp, &param);
+
+    ep->state = RILL_RDMA_EP_FLUSHING;
+    if (UCS_PTR_IS_ERR(status)) {
+        blame(ep, UCS_PTR_STATUS(status));
+        ep->state = RILL_RDMA_EP_FAILED;
+    } else if (status) {
+        ep->flush_request = status;
+    }
+}
+
+static void begin_close(struct rill_rdma_ep *ep)
+{
+    ep->error = -ESHUTDOWN;
+    begin_end(ep);
+    withdraw_receives(ep);
+    wake_reader(ep);
+    if (ep->is_forced || ep->was_cancelled)
+        cut(ep);
+    else
+        flush_in_ucx(ep);
+}
+
+static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_rdma_ep *ep = rill_container_of(self, struct rill_rdma_ep, future);
+    bool is_cancelled = rill_task_is_cancelled(task);
+
+    rill_check(!ep->closer || ep->closer == task || ep->state == RILL_RDMA_EP_CLOSED ||
+                   ep->state == RILL_RDMA_EP_GONE,
+               "two tasks close the same endpoint");
+    switch ((enum rill_rdma_ep_state)ep->state) {
+    case RILL_RDMA_EP_CLOSED:
+        ep->result = 0;
+        return RILL_READY;
+    case RILL_RDMA_EP_OPEN:
+        ep->was_cancelled = is_cancelled;
+        begin_close(ep);
+        break;
+    case RILL_RDMA_EP_FLUSHING:
+        if (is_cancelled) {
+            ep->was_cancelled = true;
+            cut(ep);
+        }
+        break;
+    case RILL_RDMA_EP_CLOSING: /* all went out; it is no longer waited for as long as it takes */
+        if (is_cancelled && ep->deadline_ns == RILL_NEVER) {
+            ep->deadline_ns = now() + RILL_RDMA_DRAIN_NS;
+            rill_event_source_touch(&ep->rdma->source);
+        }
+        break;
+    case RILL_RDMA_EP_FAILED:
+    case RILL_RDMA_EP_CUT:
+        break;
+    case RILL_RDMA_EP_GONE:
+        ep->result = ep->error == -ESHUTDOWN ? (ep->was_cancelled ? -ECANCELED : 0) : ep->error;
+        ep->state = RILL_RDMA_EP_CLOSED;
+        ep->is_open = false;
+        ep->rdma->endpoints--;
+        return RILL_READY;
+    }
+    ep->closer = task;
+    return RILL_PENDING;
+}
+
+static struct rill_future *prepare_close(struct rill_rdma_ep *ep, bool is_forced)
+{
+    static const struct rill_place place = {"close an endpoint", NULL, 0};
+
+    rill_future_init(&ep->future, close_poll);
+    ep->future.place = &place;
+    ep->is_forced = is_forced;
+    return &ep->future;
+}
+
+struct rill_future *rill_rdma_ep_close(struct rill_rdma_ep *ep)
+{
+    return prepare_close(ep, false);
+}
+
+struct rill_future *rill_rdma_ep_abort(struct rill_rdma_ep *ep)
+{
+    return prepare_close(ep, true);
+}
+
+/* ---- opening ---- */
+
+/* Handles are addresses of structs of some hundred bytes. */
+static struct rill_link *bucket(struct rill_rdma *rdma, ucp_ep_h ucp)
+{
+    return &rdma->eps[((uintptr_t)ucp * UINT64_C(0x9e3779b97f4a7c15) >> 32) % RILL_RDMA_EP_BUCKETS];
+}
+
+struct rill_rdma_ep *rill_rdma_ep_find(struct rill_rdma *rdma, ucp_ep_h ucp)
+{
+    const struct rill_link *list = bucket(rdma, ucp);
+
+    for (struct rill_link *link = list->next; link != list; link = link->next) {
+        struct rill_rdma_ep *ep = rill_container_of(link, struct rill_rdma_ep, all);
+
+        if (ep->ucp == ucp)
+            return ep;
+    }
+    return NULL;
+}
+
+int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_params_t *params)
+{
+    int error;
+
+    rill_check(!ep->is_open, "an endpoint was opened that is open already");
+    rill_check(rdma->is_open, "an endpoint was opened of an rdma that is not open");
+    *ep = (struct rill_rdma_ep){
+        .rdma = rdma,
+        .state = RILL_RDMA_EP_OPEN,
+        .watcher.look = look,
+        .deadline_ns = RILL_NEVER,
+    };
+    rill_list_init(&ep->ops);
+    params->field_mask |= UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE | UCP_EP_PARAM_FIELD_ERR_HANDLER |
+                          UCP_EP_PARAM_FIELD_USER_DATA;
+    params->err_mode = UCP_ERR_HANDLING_MODE_PEER;
+    params->err_handler.cb = on_error;
+    params->user_data = ep;
+    rill_event_source_touch(&rdma->source);
+    error = rill_rdma_errno(rdma->ucx->ep_create(rdma->worker, params, &ep->ucp));
+    if (error) {
+        if (rill_link_is_linked(&ep->watcher.link)) { /* its error handler was called meanwhile */
+            rill_rdma_unwatch(&ep->watcher);
+            rdma->source.pending--;
+        }
+        ep->state = RILL_RDMA_EP_CLOSED;
+        return error;
+    }
+    ep->is_open = true;
+    rdma->endpoints++;
+    rill_list_append(bucket(rdma, ep->ucp), &ep->all);
+    return 0;
+}
+
+int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const void *address)
+{
+    ucp_ep_params_t params = {
+        .field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS,
+        .address = address,
+    };
+
+    return rill_rdma_ep_create(ep, rdma, &params);
+}
+
+int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
+                         const struct sockaddr *address, socklen_t size)
+{
+    ucp_ep_params_t params = {
+        .field_mask = UCP_EP_PARAM_FIELD_FLAGS | UCP_EP_PARAM_FIELD_SOCK_ADDR,
+        .flags = UCP_EP_PARAMS_FLAGS_CLIENT_SERVER | UCP_EP_PARAMS_FLAGS_SEND_CLIENT_ID,
+        .sockaddr = {.addr = address, .addrlen = size},
+    };
+
+    return rill_rdma_ep_create(ep, rdma, &params);
+}
+
+/* ---- looking at it ---- */
+
+int rill_rdma_ep_addresses(const struct rill_rdma_ep *ep, struct sockaddr_storage *local,
+                           struct sockaddr_storage *remote)
+{
+    ucp_ep_attr_t attributes = {
+        .field_mask = UCP_EP_ATTR_FIELD_LOCAL_SOCKADDR | UCP_EP_ATTR_FIELD_REMOTE_SOCKADDR,
+    };
+
+    if (!ep->ucp || ep->rdma->ucx->ep_query(ep->ucp, &attributes) != UCS_OK)
+        return -ENOTCONN;
+    if (local)
+        *local = attributes.local_sockaddr;
+    if (remote)
+        *remote = attributes.remote_sockaddr;
+    return 0;
+}
+
+/* Adds a name to a list of them, unless it is there. */
+static void add_name(char *text, size_t size, const char *name, size_t name_size)
+{
+    size_t used = strlen(text);
+    const char *found = memmem(text, used, name, name_size);
+
+    if (!found)
+        snprintf(text + used, size - used, "%s%.*s", used > 0 ? ", " : "", (int)name_size, name);
+}
+
+/* What UCX prints for each lane of an endpoint is a line such as
+ * "#  lane[0]:  1:tcp/eth0.0 md[1] -> ...", which says transport/device.path. */
+static void find_transports(char *printed, char *text, size_t size)
+{
+    char *rest;
+
+    for (char *line = strtok_r(printed, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        char *lane = strstr(line, "lane[");
+        char *name = lane ? strpbrk(lane, "]") : NULL;
+
+        name = name ? strchr(name + 2, ':') : NULL; /* behind the number of the resource */
+        if (!name)
+            continue;
+        name++;
+
+        size_t name_size = strcspn(name, " ");
+        const char *path = memrchr(name, '.', name_size);
+
+        add_name(text, size, name, path ? (size_t)(path - name) : name_size);
+    }
+}
+
+int rill_rdma_ep_describe(const struct rill_rdma_ep *ep, char *text, size_t size)
+{
+    char *printed = NULL;
+    size_t printed_size;
+    FILE *file;
+
+    if (!ep->ucp)
+        return -ENOTCONN;
+    file = open_memstream(&printed, &printed_size);
+    if (!file)
+        return -ENOMEM;
+    ep->rdma->ucx->ep_print_info(ep->ucp, file);
+    fclose(file);
+    if (!printed)
+        return -ENOMEM;
+    text[0] = '\0';
+    find_transports(printed, text, size);
+    free(printed);
+    return 0;
+}
+
+/* ---- flushing ---- */
+
+static ucs_status_ptr_t post_ep_flush(struct rill_rdma_op *op)
+{
+    const ucp_request_param_t param = {
+        .op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA,
+        .cb.send = rill_rdma_op_sent,
+        .user_data = op,
+    };
+
+    return op->rdma->ucx->ep_flush_nbx(op->ep->ucp, &param);
+}
+
+static ucs_status_ptr_t post_flush(struct rill_rdma_op *op)
+{
+    const ucp_request_param_t param = {
+        .op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA,
+        .cb.send = rill_rdma_op_sent,
+        .user_data = op,
+    };
+
+    return op->rdma->ucx->worker_flush_nbx(op->rdma->worker, &param);
+}
+
+struct rill_future *rill_rdma_ep_flush(struct rill_rdma_ep *ep, struct rill_rdma_op *op)
+{
+    static const struct rill_rdma_verb verb = {
+        {"flush an endpoint", NULL, 0}, post_ep_flush, false};
+
+    op->size = 0;
+    return rill_rdma_op_prepare(op, &verb, ep->rdma, ep);
+}
+
+struct rill_future *rill_rdma_flush(struct rill_rdma *rdma, struct rill_rdma_op *op)
+{
+    static const struct rill_rdma_verb verb = {{"flush a worker", NULL, 0}, post_flush, false};
+
+    op->size = 0;
+    return rill_rdma_op_prepare(op, &verb, rdma, NULL);
+}

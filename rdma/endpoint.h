@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* endpoint.h - one side of a conversation with another worker, and how it ends.
+ *
+ *     error = rill_rdma_ep_connect(&peer, &rdma, &address.any, address.size);
+ *     if (error)
+ *         return error;
+ *     ...
+ *     RILL_AWAIT(rill_rdma_tag_send(&peer, &send, "hello", 5, tag));
+ *     RILL_AWAIT(rill_rdma_ep_close(&peer));
+ *
+ * To be open proves nothing: UCX connects in the background, and a closed port, a black
+ * hole and a server that never accepts all look well at first. That the other side is
+ * there is shown by what comes from it.
+ *
+ * That it is gone is reported by UCX: at once when its process ends (but not over shared
+ * memory, and not if it is only stopped), and when it closes an endpoint that was
+ * connected by socket address; other closing is not told. UCX may tell of the closing
+ * before it has read what was sent before it, which then is lost: what must arrive wants
+ * an answer, of the other side's program or of its receive (rill_rdma_tag_send_sync).
+ *
+ * When UCX reports that the peer is gone, or when the endpoint is closed, all its operations end,
+ * in bounded time: after one more progress, for what had arrived, its receives are withdrawn, the
+ * endpoint is closed by force, which ends its sends, and what UCX has not let go of
+ * RILL_RDMA_DRAIN_NS later is abandoned: the operation ends, and the request stays with
+ * UCX until the worker is destroyed. ep->error tells why. */
+#ifndef RILL_RDMA_ENDPOINT_H
+#define RILL_RDMA_ENDPOINT_H
+
+#include "rdma/op.h"
+#include "rdma/rdma.h"
+#include "runtime/future.h"
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct rill_rdma_accept;
+
+/* How long UCX may take to let go of the operations of an endpoint that was closed by
+ * force. */
+#define RILL_RDMA_DRAIN_NS (1 * RILL_SECOND)
+
+enum rill_rdma_ep_state {
+    RILL_RDMA_EP_CLOSED,   /* zeroed, or over. Opening makes it OPEN. */
+    RILL_RDMA_EP_OPEN,     /* Becomes FAILED, or FLUSHING or CUT by closing. */
+    RILL_RDMA_EP_FAILED,   /* UCX gave it up. The progress after the next makes it CUT. */
+    RILL_RDMA_EP_FLUSHING, /* closing waits for its sends. Becomes CLOSING, FAILED or CUT. */
+    RILL_RDMA_EP_CLOSING,  /* ... and for the other side to know. Becomes GONE. */
+    RILL_RDMA_EP_CUT,      /* closed by force; UCX has to let go of its ops. Becomes GONE. */
+    RILL_RDMA_EP_GONE,     /* UCX has let go. Closing makes it CLOSED. */
+};
+
+/* Zeroed; then opened, connected or adopted; then closed. It must not move while open.
+ *
+ * Invariant: it is among the watchers of its rdma, and counts in source.pending, while
+ * FAILED, FLUSHING, CLOSING or CUT. */
+struct rill_rdma_ep {
+    union {
+        int64_t result; /* of closing */
+        struct rill_future future;
+    };
+    struct rill_rdma *rdma; /* borrowed while open */
+    int error;              /* why its operations end: -errno, 0 while all is well */
+    bool is_open;           /* has to be closed */
+
+    /* private */
+    ucp_ep_h ucp;         /* NULL from CUT or GONE on */
+    uint8_t state;        /* enum rill_rdma_ep_state */
+    bool is_forced;       /* close without flushing */
+    bool was_cancelled;   /* its closing was */
+    uint8_t patience;     /* looks before a failed one is cut, or a cut one may sleep */
+    struct rill_link ops; /* of rill_rdma_op.in_flight */
+    struct rill_link all; /* rill_rdma.eps, by the address of ucp; while OPEN or FAILED */
+    struct rill_rdma_watcher watcher;
+    void *flush_request, *close_request; /* NULL: none */
+    int64_t deadline_ns;                 /* when what is left is abandoned */
+    struct rill_task *closer;            /* or NULL */
+
+    /* private, of stream.h */
+    struct rill_rdma_op *stream_reader; /* that waits, or NULL */
+    unsigned char *stream_data;         /* UCX's, partly read; or NULL */
+    size_t stream_size, stream_offset;
+};
+
+/* Opens an endpoint to the worker of that address (rill_rdma_address of its side), which
+ * is borrowed until this returns. The worker may be one's own. Returns 0 or -errno:
+ * -EHOSTUNREACH when no transport leads there, -EINVAL for bytes that are no address. */
+int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const void *address);
+
+/* Opens an endpoint to what listens at a socket address (rdma/listener.h, or another
+ * program's ucp_listener), which is borrowed until this returns. Returns 0 or -errno:
+ * -EHOSTUNREACH, -EINVAL. That nobody listens there is told later: the operations end
+ * with -ENOTCONN, or with another reason of error.h, as the transport sees it. */
+int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
+                         const struct sockaddr *address, socklen_t size);
+
+/* Waits until all that was sent on the endpoint has gone out, and what was put into the
+ * other side's memory has arrived there. The result is 0 or -errno. It can not be
+ * withdrawn, as a send. */
+struct rill_future *rill_rdma_ep_flush(struct rill_rdma_ep *ep, struct rill_rdma_op *op);
+
+/* The same for all endpoints of a worker. */
+struct rill_future *rill_rdma_flush(struct rill_rdma *rdma, struct rill_rdma_op *op);
+
+/* Closes the endpoint: ends its receives with -ESHUTDOWN, waits until its sends went
+ * out, and tells the other side. In a task that is cancelled, at first or later, it gives
+ * up what did not go out and is over in bounded time. ep->result is 0 when all went out;
+ * -ECANCELED when it was cancelled; or why the endpoint had failed. The endpoint is
+ * closed in any case. One that is closed already, or was never open, is closed with 0. */
+struct rill_future *rill_rdma_ep_close(struct rill_rdma_ep *ep);
+
+/* The same at once: what did not go out is given up, and its sends end with -ESHUTDOWN
+ * or with the bytes that they moved. The result is 0. */
+struct rill_future *rill_rdma_ep_abort(struct rill_rdma_ep *ep);
+
+/* Reads the socket addresses of both sides, where it was connected or accepted by one.
+ * Either may be NULL. Returns 0, or -ENOTCONN where it was not, or is not yet. */
+int rill_rdma_ep_addresses(const struct rill_rdma_ep *ep, struct sockaddr_storage *local,
+                           struct sockaddr_storage *remote);
+
+/* Writes which transports the endpoint uses at this moment, as "tcp/eth0" or
+ * "rc_verbs/mlx5_0:1, ud_verbs/mlx5_0:1", with its end cut off where size is too small.
+ * Returns 0, -ENOTCONN or -ENOMEM. UCX begins with one transport and goes over to others
+ * when it is connected. */
+int rill_rdma_ep_describe(const struct rill_rdma_ep *ep, char *text, size_t size);
+
+/* private: the endpoint that has this handle of UCX and is not about to be closed, or
+ * NULL. */
+struct rill_rdma_ep *rill_rdma_ep_find(struct rill_rdma *rdma, ucp_ep_h ucp);
+
+/* private, for those who make endpoints: opens ep with params, to which what all
+ * endpoints have in common is added. Returns 0 or -errno. */
+int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_params_t *params);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* listener.h - accepting endpoints at a socket address.
+ *
+ *     error = rill_rdma_listen(&listener, &rdma, &address.any, address.size);
+ *     ...
+ *     RILL_AWAIT(rill_rdma_accept(&listener, &accept));
+ *     if (accept.result == 0)
+ *         error = rill_rdma_ep_adopt(&echo->peer, &accept);
+ *
+ * A connection request that arrives when nobody waits is kept for the next accept. When
+ * RILL_RDMA_LISTENER_HELD_MAX are kept, further ones are rejected, and counted: UCX
+ * itself would keep any number. */
+#ifndef RILL_RDMA_LISTENER_H
+#define RILL_RDMA_LISTENER_H
+
+#include "rdma/endpoint.h"
+#include "rdma/rdma.h"
+#include "runtime/future.h"
+
+#include <sys/socket.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { RILL_RDMA_LISTENER_HELD_MAX = 256 };
+
+/* Zeroed, then opened; it must not move while open.
+ *
+ * Invariant: held[first], modulo its length, is the oldest of held_count requests. */
+struct rill_rdma_listener {
+    struct rill_rdma *rdma; /* borrowed while open */
+    bool is_open;
+    uint64_t rejected; /* requests for which there was no room */
+
+    /* private */
+    ucp_listener_h ucp;
+    struct rill_link waiters; /* of rill_rdma_accept.queue, first in first out */
+    uint32_t first, held_count;
+    ucp_conn_request_h held[RILL_RDMA_LISTENER_HELD_MAX];
+};
+
+/* Waiting for one connection request. */
+struct rill_rdma_accept {
+    union {
+        int64_t result; /* 0 or -errno */
+        struct rill_future future;
+    };
+    struct sockaddr_storage peer; /* its socket address, or zero where UCX does not tell */
+    uint64_t client_id;           /* of its worker; 0 from one that sends none */
+
+    /* private */
+    struct rill_rdma_listener *listener;
+    ucp_conn_request_h request; /* NULL: none */
+    struct rill_link queue;     /* rill_rdma_listener.waiters */
+    struct rill_task *task;
+};
+
+/* Opens a listener at a socket address, which is borrowed until this returns; port 0
+ * picks a free one. Returns 0 or -errno: -EADDRINUSE or -EBUSY when the port is taken,
+ * -EADDRNOTAVAIL for an address that no transport can listen at. */
+int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma,
+                     const struct sockaddr *address, socklen_t size);
+
+/* Reads the address it listens at. Returns 0 or -errno. */
+int rill_rdma_listener_address(const struct rill_rdma_listener *listener,
+                               struct sockaddr_storage *address);
+
+/* Waits for the next connection request. Several tasks may wait, and are served in
+ * order. When it ends with 0 the accept owns the request, until rill_rdma_ep_adopt or
+ * rill_rdma_reject. Cancelling loses none. */
+struct rill_future *rill_rdma_accept(struct rill_rdma_listener *listener,
+                                     struct rill_rdma_accept *accept);
+
+/* Makes an endpoint of a request that was accepted, which it takes over in any case: if
+ * it fails, the other side is told. Returns 0 or -errno. */
+int rill_rdma_ep_adopt(struct rill_rdma_ep *ep, struct rill_rdma_accept *accept);
+
+/* Turns a request that was accepted away; its operations end with -ECONNREFUSED or
+ * -ECONNRESET. */
+void rill_rdma_reject(struct rill_rdma_accept *accept);
+
+/* Stops listening, and turns away the requests that nobody took. No accept may be
+ * waiting. Does nothing to one that is closed, or was never open. */
+void rill_rdma_listener_close(struct rill_rdma_listener *listener);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* memory.h - memory that others may write to and read from, and that of others.
+ *
+ *     error = rill_rdma_memory_register(&board, &rdma, NULL, 4096);   // one side
+ *     error = rill_rdma_memory_pack(&board, &key);
+ *     ...  key.bytes go to the other side, by a message, with board.address  ...
+ *
+ *     error = rill_rdma_remote_open(&remote, &peer, address, key_bytes);     // the other
+ *     RILL_AWAIT(rill_rdma_put(&remote, &op, "hello", 5, 0));
+ *     RILL_AWAIT(rill_rdma_ep_flush(&peer, &op));
+ *
+ * Where the network can do it, the side whose memory it is has no part in that: nobody
+ * tells it, and no task of its runs. Over TCP, UCX does it there in its progress. */
+#ifndef RILL_RDMA_MEMORY_H
+#define RILL_RDMA_MEMORY_H
+
+#include "rdma/endpoint.h"
+#include "rdma/op.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- one's own ---- */
+
+/* Zeroed at first. */
+struct rill_rdma_memory {
+    void *address;
+    size_t size;
+
+    /* private */
+    struct rill_rdma *rdma;
+    ucp_mem_h ucp; /* NULL: not registered */
+};
+
+/* What another side needs in order to reach the memory. */
+struct rill_rdma_key {
+    const void *bytes;
+    size_t size;
+};
+
+/* Registers size bytes at address, which stay the caller's and must stay mapped until they
+ * are released; or, with address NULL, allocates them. It may take long: memory is pinned.
+ * Returns 0 or -errno: -ENOMEM also where too little memory may be locked (ulimit -l),
+ * -EINVAL for size 0. */
+int rill_rdma_memory_register(struct rill_rdma_memory *memory, struct rill_rdma *rdma,
+                              void *address, size_t size);
+
+/* Ends that; memory that was allocated is freed. Nobody may reach for it any more. Does
+ * nothing to one that is not registered. */
+void rill_rdma_memory_release(struct rill_rdma_memory *memory);
+
+/* Makes the key of the memory: bytes that are valid until rill_rdma_key_release. Returns
+ * 0 or -errno. */
+int rill_rdma_memory_pack(struct rill_rdma_memory *memory, struct rill_rdma_key *key);
+void rill_rdma_key_release(struct rill_rdma *rdma, struct rill_rdma_key *key);
+
+/* ---- another's ---- */
+
+/* Zeroed at first. */
+struct rill_rdma_remote {
+    struct rill_rdma_ep *ep; /* borrowed while open */
+    uint64_t address;        /* of its first byte, over there */
+
+    /* private */
+    ucp_rkey_h ucp; /* NULL: not open */
+};
+
+/* Makes the memory of the other side reachable through ep, by the address that it has
+ * there and the bytes of its key, borrowed until this returns. Returns 0 or -errno. */
+int rill_rdma_remote_open(struct rill_rdma_remote *remote, struct rill_rdma_ep *ep,
+                          uint64_t address, const void *key_bytes);
+
+/* Ends that, before its endpoint is closed. Nothing may be in flight on it. Does nothing to
+ * one that is not open. */
+void rill_rdma_remote_close(struct rill_rdma_remote *remote);
+
+/* All of these borrow remote and buffers until they are over; offset is into the remote
+ * memory, and whether it is within it is known over there only. Results are -errno as of
+ * rill_rdma_tag_send, or what is said. None can be withdrawn. */
+
+/* Writes size bytes. Over when the buffer can be used again: rill_rdma_ep_flush waits until
+ * they are there. The result is size. */
+struct rill_future *rill_rdma_put(struct rill_rdma_remote *remote, struct rill_rdma_op *op,
+                                  const void *buffer, size_t size, uint64_t offset);
+
+/* Reads size bytes. The result is size. */
+struct rill_future *rill_rdma_get(struct rill_rdma_remote *remote, struct rill_rdma_op *op,
+                                  void *buffer, size_t size, uint64_t offset);
+
+/* Adds to the 64-bit number at offset, a multiple of 8, and stores in *before what was
+ * there. The result is 8. */
+struct rill_future *rill_rdma_fetch_add(struct rill_rdma_remote *remote, struct rill_rdma_op *op,
+                                        uint64_t offset, uint64_t add, uint64_t *before);
+
+/* Where the number there is `expected`, writes *value; stores in *value what was there
+ * before in either case. The result is 8. */
+struct rill_future *rill_rdma_compare_swap(struct rill_rdma_remote *remote, struct rill_rdma_op *op,
+                                           uint64_t offset, uint64_t expected, uint64_t *value);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rdma/op.h"
+
+#include "rdma/endpoint.h"
+#include "rdma/error.h"
+#include "runtime/executor.h"
+#include "runtime/panic.h"
+
+#include <errno.h>
+
+struct rill_future *rill_rdma_op_prepare(struct rill_rdma_op *op, const struct rill_rdma_verb *verb,
+                                         struct rill_rdma *rdma, struct rill_rdma_ep *ep)
+{
+    rill_check(op->state <= RILL_RDMA_OP_PREPARED,
+               "an operation (%s) is used while it is in flight", op->future.place->function);
+    rill_future_init(&op->future, rill_rdma_op_poll);
+    op->future.place = &verb->name;
+    op->verb = verb;
+    op->rdma = rdma;
+    op->ep = ep;
+    op->tag = 0;
+    op->length = 0;
+    op->count = 0;
+    op->state = RILL_RDMA_OP_PREPARED;
+    return &op->future;
+}
+
+/* ---- its callback ---- */
+
+/* UCX has it no longer. */
+static void leave(struct rill_rdma_op *op)
+{
+    rill_link_remove(&op->in_flight);
+    op->rdma->ops_in_flight--;
+    op->rdma->source.pending--;
+    op->waiter->ops--;
+    op->request = NULL;
+    op->state = RILL_RDMA_OP_ANSWERED;
+    rill_task_wake(op->waiter);
+}
+
+void rill_rdma_op_complete(struct rill_rdma_op *op, void *request, ucs_status_t status,
+                           int64_t result)
+{
+    int error = rill_rdma_errno(status);
+
+    /* What ends with its endpoint ends for the same reason. */
+    if (error == -ECANCELED && op->state != RILL_RDMA_OP_CANCELLING && op->ep && op->ep->error)
+        error = op->ep->error;
+    op->result = error ? error : result;
+    op->rdma->ucx->request_free(request);
+    if (op->waiter)
+        leave(op);
+    else /* it is still being posted */
+        op->state = RILL_RDMA_OP_ANSWERED;
+}
+
+void rill_rdma_op_sent(void *request, ucs_status_t status, void *op_)
+{
+    struct rill_rdma_op *op = op_;
+
+    rill_rdma_op_complete(op, request, status, (int64_t)op->size);
+}
+
+void rill_rdma_op_withdraw(struct rill_rdma_op *op)
+{
+    if (op->was_withdrawn)
+        return;
+    op->was_withdrawn = true;
+    op->rdma->stats.cancels++;
+    op->rdma->ucx->request_cancel(op->rdma->worker, op->request);
+}
+
+/* A request that is freed while it is pending belongs to UCX alone, and its callback
+ * will not be called. */
+void rill_rdma_op_abandon(struct rill_rdma_op *op, int error)
+{
+    op->rdma->stats.abandoned++;
+    op->rdma->ucx->request_free(op->request);
+    op->result = error;
+    leave(op);
+}
+
+/* ---- its poll ---- */
+
+static enum rill_poll over(struct rill_rdma_op *op)
+{
+    op->state = RILL_RDMA_OP_IDLE;
+    return RILL_READY;
+}
+
+/* Ends an op without having waited, if the task still has a share of this turn. */
+static enum rill_poll over_at_once(struct rill_rdma_op *op, struct rill_task *task, int64_t result)
+{
+    op->result = result;
+    op->state = RILL_RDMA_OP_ANSWERED;
+    return rill_budget_spend(rill_executor_here(), task) ? over(op) : RILL_PENDING;
+}
+
+static void enter(struct rill_rdma_op *op, struct rill_task *task, void *request)
+{
+    op->request = request;
+    op->waiter = task;
+    task->ops++;
+    op->rdma->ops_in_flight++;
+    op->rdma->source.pending++;
+    rill_list_append(op->ep ? &op->ep->ops : &op->rdma->ops, &op->in_flight);
+}
+
+static enum rill_poll start(struct rill_rdma_op *op, struct rill_task *task)
+{
+    ucs_status_ptr_t status;
+
+    if (rill_task_is_cancelled(task))
+        return over_at_once(op, task, -ECANCELED);
+    if (op->ep) {
+        rill_check(op->ep->is_open, "%s: its endpoint is not open", op->verb->name.function);
+        if (op->ep->error)
+            return over_at_once(op, task, op->ep->error);
+    }
+    op->waiter = NULL;
+    op->was_withdrawn = false;
+    op->state = RILL_RDMA_OP_IN_UCX;
+    op->rdma->stats.posts++;
+    rill_event_source_touch(&op->rdma->source);
+    status = op->verb->post(op);
+
+    if (UCS_PTR_IS_PTR(status) && op->state == RILL_RDMA_OP_IN_UCX) {
+        enter(op, task, status);
+        return RILL_PENDING;
+    }
+    op->rdma->stats.posts_inline++;
+    if (op->state == RILL_RDMA_OP_ANSWERED) /* its callback was called meanwhile */
+        return over_at_once(op, task, op->result);
+    if (UCS_PTR_IS_ERR(status))
+        return over_at_once(op, task, rill_rdma_errno(UCS_PTR_STATUS(status)));
+    return over_at_once(op, task, (int64_t)op->size);
+}
+
+enum rill_poll rill_rdma_op_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_rdma_op *op = rill_container_of(self, struct rill_rdma_op, future);
+
+    switch ((enum rill_rdma_op_state)op->state) {
+    case RILL_RDMA_OP_IDLE:
+        rill_panic("an operation (%s) was awaited that is over or was never prepared",
+                   self->place ? self->place->function : "zeroed");
+    case RILL_RDMA_OP_PREPARED:
+        return start(op, task);
+    case RILL_RDMA_OP_ANSWERED:
+        return over(op);
+    case RILL_RDMA_OP_IN_UCX:
+        if (rill_task_is_cancelled(task)) {
+            op->state = RILL_RDMA_OP_CANCELLING;
+            if (op->verb->is_receive)
+                rill_rdma_op_withdraw(op);
+            if (op->state == RILL_RDMA_OP_ANSWERED)
+                return over(op);
+        }
+        break;
+    case RILL_RDMA_OP_WAITING: /* has a poll function of its own */
+    case RILL_RDMA_OP_CANCELLING:
+        break;
+    }
+    if (op->waiter != task) { /* it was handed from one task to another while pending */
+        op->waiter->ops--;
+        task->ops++;
+        op->waiter = task;
+    }
+    return RILL_PENDING;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* op.h - one operation of UCX: the leaf future of everything in rdma.
+ *
+ * It is what struct rill_op is for the kernel, under the same rules: it lives with its
+ * caller, starts when it is first polled, and from then until it is over UCX owns it
+ * and its buffers. Being over is the only way to get them back.
+ *
+ * UCX can let go of a receive, and of nothing else. So a receive that is cancelled ends
+ * at once, with -ECANCELED or with its message if that won the race; a send that is
+ * cancelled stays pending until it went out, or until its endpoint fails or is closed
+ * by force (endpoint.h), which both end it in bounded time. */
+#ifndef RILL_RDMA_OP_H
+#define RILL_RDMA_OP_H
+
+#include "rdma/rdma.h"
+#include "runtime/future.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct rill_rdma_ep;
+struct rill_rdma_op;
+
+enum rill_rdma_op_state {
+    RILL_RDMA_OP_IDLE,       /* zeroed, or over. Preparing makes it PREPARED. */
+    RILL_RDMA_OP_PREPARED,   /* its first poll posts it. Becomes IN_UCX, or ANSWERED. */
+    RILL_RDMA_OP_WAITING,    /* of a stream: for bytes; UCX does not know of it. Becomes IDLE. */
+    RILL_RDMA_OP_IN_UCX,     /* UCX owns it. Its callback makes it ANSWERED. */
+    RILL_RDMA_OP_CANCELLING, /* as before, and its task was cancelled. */
+    RILL_RDMA_OP_ANSWERED,   /* UCX has let go. Its next poll makes it IDLE. */
+};
+
+/* What kind of operation one is: a constant for each. */
+struct rill_rdma_verb {
+    struct rill_place name;
+    /* Gives the op to UCX. Returns what the call of UCX did: NULL, an error, or a request
+     * whose callback calls, or has called already, rill_rdma_op_complete. */
+    ucs_status_ptr_t (*post)(struct rill_rdma_op *op);
+    bool is_receive; /* UCX can be asked to let go of it */
+};
+
+/* Invariant: an op that is IN_UCX or CANCELLING is in the list of its endpoint or, where
+ * it has none, of its rdma, and counts in rdma.ops_in_flight and in its waiter's ops. */
+struct rill_rdma_op {
+    union {
+        int64_t result; /* bytes, or -errno; as the function that prepared it says */
+        struct rill_future future;
+    };
+    uint64_t tag;  /* of a message that was received: the sender's */
+    size_t length; /* likewise; of one that did not fit: how large a buffer it needs */
+
+    /* private: what is posted */
+    const struct rill_rdma_verb *verb;
+    struct rill_rdma *rdma;
+    struct rill_rdma_ep *ep; /* NULL: none */
+    void *buffer;
+    size_t size;    /* of the buffer in bytes */
+    size_t count;   /* of its parts, where it is vectored */
+    uint64_t where; /* a mask of tags, or an address in remote memory */
+    void *handle;   /* a message, or a key of remote memory */
+
+    /* private: its life */
+    void *request;
+    struct rill_task *waiter;   /* NULL while it is being posted */
+    struct rill_link in_flight; /* rill_rdma_ep.ops or rill_rdma.ops */
+    uint8_t state;              /* enum rill_rdma_op_state */
+    bool was_withdrawn;         /* UCX was asked to let go */
+};
+
+/* private: prepares an op, whose arguments the caller then sets. It panics if the op is
+ * not over. Returns op->future. */
+struct rill_future *rill_rdma_op_prepare(struct rill_rdma_op *op, const struct rill_rdma_verb *verb,
+                                         struct rill_rdma *rdma, struct rill_rdma_ep *ep);
+
+/* private: to be called by a callback of UCX, with the result that the op has if status
+ * is UCS_OK. */
+void rill_rdma_op_complete(struct rill_rdma_op *op, void *request, ucs_status_t status,
+                           int64_t result);
+
+/* private: such a callback for operations that tell nothing but their end. */
+void rill_rdma_op_sent(void *request, ucs_status_t status, void *op);
+
+/* private: asks UCX, once, to let go of a receive that it owns. It may have done so when
+ * this returns. */
+void rill_rdma_op_withdraw(struct rill_rdma_op *op);
+
+/* private: ends an op that UCX does not let go of, with an -errno. */
+void rill_rdma_op_abandon(struct rill_rdma_op *op, int error);
+
+/* The state machine itself, for futures that wrap an op. */
+enum rill_poll rill_rdma_op_poll(struct rill_future *self, struct rill_task *task);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

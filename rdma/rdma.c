@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rdma/rdma.h"
+
+#include "rdma/error.h"
+#include "runtime/panic.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+/* Without root, devices for RDMA work with this much locked memory and not with the
+ * usual 8 MiB. */
+static const rlim_t locked_memory_want = 64 << 20;
+
+static unsigned progress(struct rill_event_source *source)
+{
+    struct rill_rdma *rdma = rill_container_of(source, struct rill_rdma, source);
+    unsigned count = rdma->ucx->worker_progress(rdma->worker);
+    struct rill_link *next;
+
+    for (struct rill_link *link = rdma->watchers.next; link != &rdma->watchers; link = next) {
+        struct rill_rdma_watcher *watcher = rill_container_of(link, struct rill_rdma_watcher, link);
+
+        next = link->next;
+        count += watcher->look(watcher);
+    }
+    return count;
+}
+
+/* A transport that can not be armed, for whatever reason, has to be asked again and
+ * again; the reactor does that at its leisure. */
+static int arm(struct rill_event_source *source)
+{
+    struct rill_rdma *rdma = rill_container_of(source, struct rill_rdma, source);
+
+    return rdma->ucx->worker_arm(rdma->worker) == UCS_OK ? 0 : -EBUSY;
+}
+
+static void close_with_runtime(struct rill_event_source *source)
+{
+    rill_rdma_close(rill_container_of(source, struct rill_rdma, source));
+}
+
+void rill_rdma_watch(struct rill_rdma *rdma, struct rill_rdma_watcher *watcher)
+{
+    rill_list_append(&rdma->watchers, &watcher->link);
+}
+
+/* ---- opening ---- */
+
+/* libucs hooks the signals of a crash in its constructor. A library that is used leaves
+ * them to the program; what that has put up itself meanwhile is left alone. */
+static void give_signals_back(const struct rill_ucx *ucx)
+{
+    static const int hooked[] = {SIGHUP, SIGILL, SIGSEGV, SIGBUS, SIGFPE};
+
+    if (getenv("UCX_HANDLE_ERRORS"))
+        return;
+    for (size_t i = 0; i < sizeof hooked / sizeof *hooked; i++) {
+        struct sigaction action;
+        Dl_info info;
+
+        if (sigaction(hooked[i], NULL, &action) == 0 &&
+            dladdr((void *)action.sa_sigaction, &info) && strstr(info.dli_fname, "libucs"))
+            ucx->disable_signal(hooked[i]);
+    }
+}
+
+static int complain(struct rill_rdma *rdma, ucs_status_t status, const char *what)
+{
+    int error = rill_rdma_errno(status);
+    struct rlimit locked;
+
+    if ((error == -ENOMEM || error == -EIO) && getrlimit(RLIMIT_MEMLOCK, &locked) == 0 &&
+        locked.rlim_cur < locked_memory_want)
+        return rill_rdma_say(&rdma->why, error,
+                             "UCX can not %s: %s (%d). Locked memory is limited to %llu KiB; a "
+                             "device for RDMA needs 65536 (ulimit -l, or LimitMEMLOCK= of systemd)",
+                             what, strerror(-error), (int)status,
+                             (unsigned long long)locked.rlim_cur >> 10);
+    return rill_rdma_say(&rdma->why, error, "UCX can not %s: %s (%d)", what, strerror(-error),
+                         (int)status);
+}
+
+static int open_context(struct rill_rdma *rdma, const struct rill_rdma_options *options,
+                        const struct rill_rdma_config *config)
+{
+    const ucp_params_t params = {
+        .field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_NAME,
+        .features =
+            UCP_FEATURE_WAKEUP |
+            (options->features ? options->features
+                               : UCP_FEATURE_TAG | UCP_FEATURE_STREAM | UCP_FEATURE_AM |
+                                     UCP_FEATURE_RMA | UCP_FEATURE_AMO32 | UCP_FEATURE_AMO64),
+        .name = "rill",
+    };
+    ucs_status_t status = rdma->ucx->init(&params, config->ucp, &rdma->context);
+    int error;
+
+    if (status != UCS_OK)
+        return complain(rdma, status, "make a context");
+    error = rill_rdma_config_check(rdma->ucx, options->settings, options->setting_count, &rdma->why,
+                                   &rdma->remark);
+    if (error)
+        rdma->ucx->cleanup(rdma->context);
+    return error;
+}
+
+static int open_worker(struct rill_rdma *rdma)
+{
+    ucp_worker_params_t params = {
+        .field_mask = UCP_WORKER_PARAM_FIELD_THREAD_MODE | UCP_WORKER_PARAM_FIELD_CLIENT_ID,
+        .thread_mode = UCS_THREAD_MODE_SINGLE,
+    };
+    ucs_status_t status;
+
+    if (getrandom(&rdma->client_id, sizeof rdma->client_id, 0) != sizeof rdma->client_id)
+        rdma->client_id = (uint64_t)(uintptr_t)rdma; /* before the kernel has entropy */
+    params.client_id = rdma->client_id;
+    status = rdma->ucx->worker_create(rdma->context, &params, &rdma->worker);
+    if (status != UCS_OK)
+        return complain(rdma, status, "make a worker");
+    status = rdma->ucx->worker_get_efd(rdma->worker, &rdma->source.fd);
+    if (status != UCS_OK) {
+        complain(rdma, status, "wait for events");
+        goto destroy_worker;
+    }
+    status = rdma->ucx->worker_get_address(rdma->worker, &rdma->address, &rdma->address_size);
+    if (status != UCS_OK) {
+        complain(rdma, status, "tell its address");
+        goto destroy_worker;
+    }
+    return 0;
+
+destroy_worker:
+    rdma->ucx->worker_destroy(rdma->worker);
+    return rill_rdma_errno(status);
+}
+
+static int open_all(struct rill_rdma *rdma, const struct rill_rdma_options *options)
+{
+    struct rill_rdma_config config;
+    int error = rill_rdma_config_begin(&config, rdma->ucx, options->shared_memory,
+                                       options->settings, options->setting_count, &rdma->why);
+
+    if (error)
+        return error;
+    error = open_context(rdma, options, &config);
+    if (!error) {
+        error = open_worker(rdma);
+        if (error)
+            rdma->ucx->cleanup(rdma->context);
+    }
+    rill_rdma_config_end(&config, rdma->ucx);
+    return error;
+}
+
+int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *options)
+{
+    static const struct rill_event_source_ops source_ops = {progress, arm, close_with_runtime};
+    static const struct rill_rdma_options defaults;
+    int error;
+
+    if (!options)
+        options = &defaults;
+    memset(rdma, 0, sizeof *rdma);
+    rdma->ucx = options->ucx ? options->ucx : &rill_ucx_library;
+    rill_list_init(&rdma->ops);
+    rill_list_init(&rdma->watchers);
+    for (int i = 0; i < RILL_RDMA_EP_BUCKETS; i++)
+        rill_list_init(&rdma->eps[i]);
+    give_signals_back(rdma->ucx);
+    error = open_all(rdma, options);
+    if (error)
+        return error;
+    rdma->source.ops = &source_ops;
+    rill_event_source_add(&rdma->source);
+    rdma->is_open = true;
+    return 0;
+}
+
+void rill_rdma_close(struct rill_rdma *rdma)
+{
+    if (!rdma->is_open)
+        return;
+    rill_check(rdma->endpoints == 0, "rdma was closed with %zu endpoints open", rdma->endpoints);
+    rill_check(rdma->listeners == 0, "rdma was closed with %zu listeners open", rdma->listeners);
+    rill_check(rdma->ops_in_flight == 0, "rdma was closed with %zu operations in flight",
+               rdma->ops_in_flight);
+    rill_event_source_remove(&rdma->source);
+    rdma->ucx->worker_release_address(rdma->worker, rdma->address);
+    rdma->ucx->worker_destroy(rdma->worker);
+    rdma->ucx->cleanup(rdma->context);
+    rdma->is_open = false;
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rdma.h - UCX in a runtime: one context and one worker, waited for with the ring.
+ *
+ *     struct rill_rdma rdma;
+ *     int error = rill_rdma_open(&rdma, NULL);
+ *
+ *     if (error) {
+ *         fprintf(stderr, "no rdma: %s\n", rdma.why.text);
+ *         return 1;
+ *     }
+ *     result = rill_block_on(runtime, &server->future);
+ *     rill_rdma_close(&rdma);
+ *
+ * UCX chooses among the transports of the machine: InfiniBand and RoCE, TCP where
+ * there is no such device, shared memory if asked for. What it does is driven by the
+ * runtime's turn (io/event_source.h); its callbacks store results and wake tasks.
+ *
+ * All functions in rdma/ belong to the thread of the runtime. A program that forks does
+ * so before it opens this, or uses no UCX in the child. */
+#ifndef RILL_RDMA_RDMA_H
+#define RILL_RDMA_RDMA_H
+
+#include "io/event_source.h"
+#include "rdma/config.h"
+#include "rdma/ucx.h"
+#include "runtime/list.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A zeroed field means its default, in brackets. */
+struct rill_rdma_options {
+    /* Shared memory too, for peers on this machine. One that is killed or stopped is then
+     * not reported by UCX: for those who watch their peers themselves. [no] */
+    bool shared_memory;
+    /* Settings of UCX, which are stronger than the environment's UCX_ variables. */
+    const struct rill_rdma_setting *settings;
+    size_t setting_count;
+    /* What is asked of UCX, of its UCP_FEATURE_ bits. [all that rill has functions for] */
+    uint64_t features;
+    const struct rill_ucx *ucx; /* [&rill_ucx_library] */
+};
+
+/* Lists by which an endpoint is found from UCX's handle. */
+enum { RILL_RDMA_EP_BUCKETS = 64 };
+
+/* What was counted since it was opened. Those of waiting are in source.stats. */
+struct rill_rdma_stats {
+    uint64_t posts;             /* operations given to UCX */
+    uint64_t posts_inline;      /* of those, the ones that were over at once */
+    uint64_t cancels;           /* receives that UCX was asked to let go of */
+    uint64_t abandoned;         /* operations that it did not let go of: see endpoint.h */
+    uint64_t endpoints_failed;  /* that UCX reported */
+    uint64_t requests_rejected; /* connections, for want of room in a listener */
+};
+
+/* Something that looks at the state of UCX after each call of progress, for what no
+ * callback tells. It stores and wakes and runs nothing, and may leave the list, but
+ * may not make another one do so. */
+struct rill_rdma_watcher {
+    /* Returns how much happened: more than 0 if a task was woken. */
+    unsigned (*look)(struct rill_rdma_watcher *watcher);
+    struct rill_link link; /* rill_rdma.watchers */
+};
+
+/* Invariant: source.pending counts the operations that UCX has, and the endpoints whose
+ * end is awaited. */
+struct rill_rdma {
+    struct rill_rdma_why why;    /* after a failed open: why */
+    struct rill_rdma_why remark; /* after one that worked: an unknown UCX_ variable, or "" */
+    struct rill_rdma_stats stats;
+    struct rill_event_source source;
+    size_t ops_in_flight; /* of this worker and its endpoints */
+    size_t endpoints;     /* open */
+    size_t listeners;     /* open */
+    uint64_t client_id;   /* random; what the other side may see of a connection request */
+
+    /* private */
+    const struct rill_ucx *ucx;
+    ucp_context_h context;
+    ucp_worker_h worker;
+    ucp_address_t *address;
+    size_t address_size;
+    struct rill_link ops;      /* of rill_rdma_op.in_flight: those of no endpoint */
+    struct rill_link watchers; /* of rill_rdma_watcher.link */
+    struct rill_link eps[RILL_RDMA_EP_BUCKETS]; /* of rill_rdma_ep.all */
+    bool is_open;
+    size_t stream_readers;           /* that wait: see stream.c */
+    struct rill_rdma_watcher stream; /* linked while there are some */
+};
+
+/* Opens UCX in the runtime of this thread. options may be NULL, and are borrowed until
+ * this returns. The signal handlers that the library put up before main began are given
+ * back, unless UCX_HANDLE_ERRORS asks for them. With shared memory, or settings of single
+ * transports, the environment is changed meanwhile: no other thread may read it then.
+ * Returns 0, or -errno with a sentence in rdma->why:
+ *   -EINVAL  a setting that UCX does not have, or does not take
+ *   -ENODEV  none of the transports of the setting TLS is there
+ *   -ENOMEM, -EIO, ... what UCX says; as a rule it has printed more on stdout */
+int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *options);
+
+/* Closes it; rill_runtime_destroy does so by itself. Panics if an endpoint or a listener
+ * is open or an operation in flight. Does nothing to one that is closed, or zeroed. */
+void rill_rdma_close(struct rill_rdma *rdma);
+
+/* The address of the worker, which a peer needs for rill_rdma_ep_open: bytes to be
+ * carried there by other means. Lends them until the rdma is closed. */
+static inline const void *rill_rdma_address(const struct rill_rdma *rdma, size_t *size)
+{
+    *size = rdma->address_size;
+    return rdma->address;
+}
+
+/* private: join and leave the watchers. */
+void rill_rdma_watch(struct rill_rdma *rdma, struct rill_rdma_watcher *watcher);
+static inline void rill_rdma_unwatch(struct rill_rdma_watcher *watcher)
+{
+    rill_link_remove(&watcher->link);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rdma/ucx.h"
+
+#include <ucs/config/parser.h>
+#include <ucs/debug/debug.h>
+
+/* ucp_config_print knows the keys of UCP alone; those of the transports are in the
+ * list that all parts of UCX share, once ucp_init has loaded them. */
+static void print_keys(FILE *file)
+{
+    ucs_config_parser_print_all_opts(file, "UCX_", UCS_CONFIG_PRINT_CONFIG,
+                                     &ucs_config_global_list);
+}
+
+/* ucp_init is an inline function. */
+static ucs_status_t init(const ucp_params_t *params, const ucp_config_t *config,
+                         ucp_context_h *context)
+{
+    return ucp_init(params, config, context);
+}
+
+const struct rill_ucx rill_ucx_library = {
+    .config_read = ucp_config_read,
+    .config_modify = ucp_config_modify,
+    .config_release = ucp_config_release,
+    .config_print = ucp_config_print,
+    .print_keys = print_keys,
+    .disable_signal = ucs_debug_disable_signal,
+    .init = init,
+    .cleanup = ucp_cleanup,
+    .worker_create = ucp_worker_create,
+    .worker_destroy = ucp_worker_destroy,
+    .worker_get_efd = ucp_worker_get_efd,
+    .worker_get_address = ucp_worker_get_address,
+    .worker_release_address = ucp_worker_release_address,
+    .worker_progress = ucp_worker_progress,
+    .worker_arm = ucp_worker_arm,
+    .worker_flush_nbx = ucp_worker_flush_nbx,
+    .ep_create = ucp_ep_create,
+    .ep_close_nbx = ucp_ep_close_nbx,
+    .ep_flush_nbx = ucp_ep_flush_nbx,
+    .ep_query = ucp_ep_query,
+    .ep_print_info = ucp_ep_print_info,
+    .listener_create = ucp_listener_create,
+    .listener_destroy = ucp_listener_destroy,
+    .listener_query = ucp_listener_query,
+    .listener_reject = ucp_listener_reject,
+    .conn_request_query = ucp_conn_request_query,
+    .tag_send_nbx = ucp_tag_send_nbx,
+    .tag_send_sync_nbx = ucp_tag_send_sync_nbx,
+    .tag_recv_nbx = ucp_tag_recv_nbx,
+    .tag_probe_nb = ucp_tag_probe_nb,
+    .tag_msg_recv_nbx = ucp_tag_msg_recv_nbx,
+    .stream_send_nbx = ucp_stream_send_nbx,
+    .stream_recv_data_nb = ucp_stream_recv_data_nb,
+    .stream_data_release = ucp_stream_data_release,
+    .stream_worker_poll = ucp_stream_worker_poll,
+    .worker_set_am_recv_handler = ucp_worker_set_am_recv_handler,
+    .am_send_nbx = ucp_am_send_nbx,
+    .am_recv_data_nbx = ucp_am_recv_data_nbx,
+    .am_data_release = ucp_am_data_release,
+    .mem_map = ucp_mem_map,
+    .mem_unmap = ucp_mem_unmap,
+    .mem_query = ucp_mem_query,
+    .rkey_pack = ucp_rkey_pack,
+    .rkey_buffer_release = ucp_rkey_buffer_release,
+    .ep_rkey_unpack = ucp_ep_rkey_unpack,
+    .rkey_destroy = ucp_rkey_destroy,
+    .put_nbx = ucp_put_nbx,
+    .get_nbx = ucp_get_nbx,
+    .atomic_op_nbx = ucp_atomic_op_nbx,
+    .request_cancel = ucp_request_cancel,
+    .request_free = ucp_request_free,
+};

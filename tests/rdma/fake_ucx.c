@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/rdma/fake_ucx.h"
+
+#include "tests/fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct fake fake;
+
+enum { EVENTS_MAX = 4096, EPS_MAX = 64 };
+
+struct fake_ep {
+    ucp_err_handler_cb_t on_error;
+    void *user_data;
+    bool is_closed;
+};
+
+/* What the next progress does. */
+struct fake_event {
+    enum { NOTHING, COMPLETION, FAILURE, CONNECTION } kind;
+    struct fake_request *request;
+    struct fake_ep *ep;
+    ucs_status_t status;
+    size_t size;
+};
+
+static struct {
+    struct fake_request requests; /* the ring of those that were not given back */
+    struct fake_event events[EVENTS_MAX], batch[EVENTS_MAX];
+    unsigned event_count, batch_count, eps_made;
+    struct fake_ep eps[EPS_MAX];
+    ucp_listener_conn_handler_t on_request;
+    bool is_armed, is_signalled, is_progressing;
+    int fd;
+} state;
+
+static char context, worker, listener, config, address;
+
+void fake_reset(void)
+{
+    memset(&fake, 0, sizeof fake);
+    memset(&state, 0, sizeof state);
+    state.requests.next = state.requests.prev = &state.requests;
+    state.fd = -1;
+}
+
+static ucs_status_t call(const char *name)
+{
+    return fake.failing && strcmp(fake.failing, name) == 0 ? fake.status : UCS_OK;
+}
+
+/* ---- requests ---- */
+
+unsigned fake_in_flight(void)
+{
+    unsigned count = 0;
+
+    for (struct fake_request *r = state.requests.next; r != &state.requests; r = r->next)
+        count += !r->is_completed;
+    return count;
+}
+
+struct fake_request *fake_request(unsigned number)
+{
+    for (struct fake_request *r = state.requests.next; r != &state.requests; r = r->next)
+        if (r->number == number)
+            return r;
+    fixture_fail(__FILE__, __LINE__, "request %u is not there", number);
+}
+
+static void forget(struct fake_event *events, unsigned count, const struct fake_request *request)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (events[i].request == request)
+            events[i].kind = NOTHING;
+}
+
+static void release(struct fake_request *request)
+{
+    forget(state.events, state.event_count, request);
+    forget(state.batch, state.batch_count, request);
+    request->next->prev = request->prev;
+    request->prev->next = request->next;
+    fake.requests--;
+    free(request);
+}
+
+static void signal_event(void)
+{
+    if (!state.is_armed)
+        return;
+    sim_counter_add(fixture.sim, state.fd, 1);
+    state.is_signalled = true;
+    state.is_armed = false;
+}
+
+static void push(struct fake_event event)
+{
+    expect(state.event_count < EVENTS_MAX);
+    state.events[state.event_count++] = event;
+    signal_event();
+}
+
+void fake_complete(struct fake_request *request, ucs_status_t status, size_t size)
+{
+    push((struct fake_event){
+        .kind = COMPLETION, .request = request, .status = status, .size = size});
+}
+
+void fake_fail_endpoint(unsigned number, ucs_status_t status)
+{
+    expect(number < state.eps_made);
+    push((struct fake_event){.kind = FAILURE, .ep = &state.eps[number], .status = status});
+}
+
+void fake_connect(void)
+{
+    push((struct fake_event){.kind = CONNECTION});
+}
+
+/* Runs the callback, unless UCX was told that nobody is interested. */
+static void answer(struct fake_request *request, ucs_status_t status, size_t size)
+{
+    if (request->is_completed)
+        return;
+    request->is_completed = true;
+    if (request->is_freed) {
+        release(request);
+        return;
+    }
+    if (request->is_receive) {
+        const ucp_tag_recv_info_t info = {.sender_tag = 7, .length = size};
+
+        if (status == UCS_OK)
+            pattern_fill(request->buffer, 0, size < request->size ? size : request->size);
+        request->param.cb.recv(request, status, &info, request->param.user_data);
+    } else if (request->param.op_attr_mask & UCP_OP_ATTR_FIELD_CALLBACK) {
+        request->param.cb.send(request, status, request->param.user_data);
+    }
+}
+
+static ucs_status_ptr_t post(const char *name, ucp_ep_h ep, bool is_receive, const void *buffer,
+                             size_t size, const ucp_request_param_t *param)
+{
+    struct fake_request *request;
+
+    if (ep)
+        expect(!((struct fake_ep *)(void *)ep)->is_closed);
+    if (call(name) != UCS_OK)
+        return UCS_STATUS_PTR(fake.status);
+    if (fake.mode == FAKE_FAILS)
+        return UCS_STATUS_PTR(fake.status);
+    if (fake.mode == FAKE_AT_ONCE && !is_receive)
+        return NULL;
+    if (is_receive)
+        expect(param->op_attr_mask & UCP_OP_ATTR_FLAG_NO_IMM_CMPL);
+    request = calloc(1, sizeof *request);
+    expect(request != NULL);
+    request->number = fake.posted++;
+    request->is_receive = is_receive;
+    request->buffer = (void *)(uintptr_t)buffer;
+    request->size = size;
+    request->ep = ep;
+    request->param = *param;
+    request->next = &state.requests;
+    request->prev = state.requests.prev;
+    request->prev->next = request->next->prev = request;
+    fake.requests++;
+    if (fake.mode == FAKE_AT_ONCE)
+        answer(request, UCS_OK, size);
+    return request; /* dangling by now if it was answered: as UCX's own */
+}
+
+static void request_cancel(ucp_worker_h w, void *request_)
+{
+    struct fake_request *request = request_;
+
+    (void)w;
+    expect(!request->is_completed && request->is_receive && !request->was_cancelled);
+    request->was_cancelled = true;
+    fake.cancelled++;
+    if (!fake.cancel_is_late)
+        answer(request, UCS_ERR_CANCELED, 0);
+}
+
+static void request_free(void *request_)
+{
+    struct fake_request *request = request_;
+
+    expect(!request->is_freed);
+    request->is_freed = true;
+    if (request->is_completed)
+        release(request);
+}
+
+/* ---- a worker ---- */
+
+static void happen(const struct fake_event *event)
+{
+    switch (event->kind) {
+    case NOTHING:
+        break;
+    case COMPLETION:
+        answer(event->request, event->status, event->size);
+        break;
+    case FAILURE:
+        if (!event->ep->is_closed)
+            event->ep->on_error(event->ep->user_data, (ucp_ep_h)(void *)event->ep, event->status);
+        break;
+    case CONNECTION:
+        state.on_request.cb((ucp_conn_request_h)(void *)&address, state.on_request.arg);
+        break;
+    }
+}
+
+static unsigned worker_progress(ucp_worker_h w)
+{
+    (void)w;
+    expect(!state.is_progressing);
+    state.is_progressing = true;
+    fake.progressed++;
+    memcpy(state.batch, state.events, state.event_count * sizeof *state.events);
+    state.batch_count = state.event_count;
+    state.event_count = 0;
+    for (unsigned i = 0; i < state.batch_count; i++)
+        happen(&state.batch[i]);
+    state.is_progressing = false;
+    return state.batch_count;
+}
+
+static ucs_status_t worker_arm(ucp_worker_h w)
+{
+    (void)w;
+    if (fake.arm_is_busy || state.event_count > 0)
+        return UCS_ERR_BUSY;
+    if (state.is_signalled)
+        sim_counter_add(fixture.sim, state.fd, (uint64_t)-1);
+    state.is_signalled = false;
+    state.is_armed = true;
+    return UCS_OK;
+}
+
+static ucs_status_t worker_create(ucp_context_h c, const ucp_worker_params_t *params,
+                                  ucp_worker_h *out)
+{
+    (void)c;
+    (void)params;
+    if (call("worker_create") != UCS_OK)
+        return fake.status;
+    fake.workers++;
+    *out = (ucp_worker_h)(void *)&worker;
+    return UCS_OK;
+}
+
+static void worker_destroy(ucp_worker_h w)
+{
+    (void)w;
+    fake.workers--;
+    if (state.fd >= 0)
+        sim_kernel(fixture.sim)->ops->close(sim_kernel(fixture.sim), state.fd);
+    state.fd = -1;
+    while (state.requests.next != &state.requests) { /* what nobody is interested in */
+        expect(state.requests.next->is_freed);
+        release(state.requests.next);
+    }
+}
+
+static ucs_status_t worker_get_efd(ucp_worker_h w, int *fd)
+{
+    (void)w;
+    if (call("worker_get_efd") != UCS_OK)
+        return fake.status;
+    *fd = state.fd = sim_counter_create(fixture.sim);
+    return UCS_OK;
+}
+
+static ucs_status_t worker_get_address(ucp_worker_h w, ucp_address_t **out, size_t *size)
+{
+    (void)w;
+    *out = (ucp_address_t *)(void *)&address;
+    *size = 1;
+    return call("worker_get_address");
+}
+
+static void worker_release_address(ucp_worker_h w, ucp_address_t *a)
+{
+    (void)w;
+    (void)a;
+}
+
+static ucs_status_ptr_t worker_flush_nbx(ucp_worker_h w, const ucp_request_param_t *param)
+{
+    (void)w;
+    return post("worker_flush_nbx", NULL, false, NULL, 0, param);
+}
+
+/* ---- a context ---- */
+
+static ucs_status_t config_read(const char *prefix, const char *name, ucp_config_t **out)
+{
+    (void)prefix;
+    (void)name;
+    if (call("config_read") != UCS_OK)
+        return fake.status;
+    fake.configs++;
+    *out = (ucp_config_t *)(void *)&config;
+    return UCS_OK;
+}
+
+static ucs_status_t config_modify(ucp_config_t *c, const char *name, const char *value)
+{
+    (void)c;
+    (void)name;
+    (void)value;
+    return call("config_modify");
+}
+
+static void config_release(ucp_config_t *c)
+{
+    (void)c;
+    fake.configs--;
+}
+
+static void config_print(const ucp_config_t *c, FILE *file, const char *title,
+                         ucs_config_print_flags_t flags)
+{
+    (void)c;
+    (void)title;
+    (void)flags;
+    fputs("UCX_TLS=all\nUCX_RNDV_THRESH=auto\n", file);
+}
+
+static void print_keys(FILE *file)
+{
+    fputs("UCX_TLS=all\nUCX_RNDV_THRESH=auto\n", file);
+}
+
+static void disable_signal(int number)
+{
+    (void)number;
+}
+
+static ucs_status_t init(const ucp_params_t *params, const ucp_config_t *c, ucp_context_h *out)
+{
+    (void)params;
+    (void)c;
+    if (call("init") != UCS_OK)
+        return fake.status;
+    fake.contexts++;
+    *out = (ucp_context_h)(void *)&context;
+    return UCS_OK;
+}
+
+static void cleanup(ucp_context_h c)
+{
+    (void)c;
+    fake.contexts--;
+}
+
+/* ---- endpoints ---- */
+
+static ucs_status_t ep_create(ucp_worker_h w, const ucp_ep_params_t *params, ucp_ep_h *out)
+{
+    struct fake_ep *ep = &state.eps[state.eps_made];
+
+    (void)w;
+    if (call("ep_create") != UCS_OK)
+        return fake.status;
+    expect(state.eps_made < EPS_MAX);
+    expect_eq(params->err_mode, UCP_ERR_HANDLING_MODE_PEER);
+    state.eps_made++;
+    fake.eps++;
+    *ep = (struct fake_ep){.on_error = params->err_handler.cb, .user_data = params->user_data};
+    *out = (ucp_ep_h)(void *)ep;
+    return UCS_OK;
+}
+
+static ucs_status_ptr_t later(bool is_mute, const ucp_request_param_t *param, const char *name)
+{
+    enum fake_mode mode = fake.mode;
+    ucs_status_ptr_t request;
+
+    fake.mode = FAKE_LATER;
+    request = post(name, NULL, false, NULL, 0, param);
+    fake.mode = mode;
+    if (!is_mute && UCS_PTR_IS_PTR(request))
+        fake_complete(request, UCS_OK, 0);
+    return request;
+}
+
+static ucs_status_ptr_t ep_close_nbx(ucp_ep_h ep_, const ucp_request_param_t *param)
+{
+    struct fake_ep *ep = (struct fake_ep *)(void *)ep_;
+
+    expect(!ep->is_closed);
+    ep->is_closed = true;
+    fake.eps--;
+    if (!(param->flags & UCP_EP_CLOSE_FLAG_FORCE))
+        return later(fake.close_is_mute, param, "ep_close_nbx");
+    fake.forced++;
+    for (struct fake_request *r = state.requests.next; r != &state.requests; r = r->next)
+        if (r->ep == ep_ && !fake.force_is_mute)
+            fake_complete(r, UCS_ERR_CANCELED, 0);
+    return fake.close_is_mute ? later(true, param, "ep_close_nbx") : NULL;
+}
+
+static ucs_status_ptr_t ep_flush_nbx(ucp_ep_h ep, const ucp_request_param_t *param)
+{
+    ucs_status_ptr_t request;
+
+    expect(!((struct fake_ep *)(void *)ep)->is_closed);
+    request = later(fake.flush_is_mute, param, "ep_flush_nbx");
+    if (UCS_PTR_IS_PTR(request))
+        ((struct fake_request *)request)->ep = ep;
+    return request;
+}
+
+static ucs_status_ptr_t tag_send_nbx(ucp_ep_h ep, const void *buffer, size_t count, ucp_tag_t tag,
+                                     const ucp_request_param_t *param)
+{
+    (void)tag;
+    return post("tag_send_nbx", ep, false, buffer, count, param);
+}
+
+static ucs_status_ptr_t tag_recv_nbx(ucp_worker_h w, void *buffer, size_t count, ucp_tag_t tag,
+                                     ucp_tag_t mask, const ucp_request_param_t *param)
+{
+    (void)w;
+    (void)tag;
+    (void)mask;
+    return post("tag_recv_nbx", NULL, true, buffer, count, param);
+}
+
+/* ---- a listener ---- */
+
+static ucs_status_t listener_create(ucp_worker_h w, const ucp_listener_params_t *params,
+                                    ucp_listener_h *out)
+{
+    (void)w;
+    if (call("listener_create") != UCS_OK)
+        return fake.status;
+    state.on_request = params->conn_handler;
+    *out = (ucp_listener_h)(void *)&listener;
+    return UCS_OK;
+}
+
+static void listener_destroy(ucp_listener_h l)
+{
+    (void)l;
+}
+
+static ucs_status_t listener_reject(ucp_listener_h l, ucp_conn_request_h request)
+{
+    (void)l;
+    (void)request;
+    fake.rejected++;
+    return UCS_OK;
+}
+
+static ucs_status_t conn_request_query(ucp_conn_request_h request, ucp_conn_request_attr_t *attr)
+{
+    (void)request;
+    if (attr->field_mask & UCP_CONN_REQUEST_ATTR_FIELD_CLIENT_ADDR)
+        return UCS_ERR_UNSUPPORTED;
+    attr->client_id = 42;
+    return UCS_OK;
+}
+
+const struct rill_ucx fake_ucx = {
+    .config_read = config_read,
+    .config_modify = config_modify,
+    .config_release = config_release,
+    .config_print = config_print,
+    .print_keys = print_keys,
+    .disable_signal = disable_signal,
+    .init = init,
+    .cleanup = cleanup,
+    .worker_create = worker_create,
+    .worker_destroy = worker_destroy,
+    .worker_get_efd = worker_get_efd,
+    .worker_get_address = worker_get_address,
+    .worker_release_address = worker_release_address,
+    .worker_progress = worker_progress,
+    .worker_arm = worker_arm,
+    .worker_flush_nbx = worker_flush_nbx,
+    .ep_create = ep_create,
+    .ep_close_nbx = ep_close_nbx,
+    .ep_flush_nbx = ep_flush_nbx,
+    .listener_create = listener_create,
+    .listener_destroy = listener_destroy,
+    .listener_reject = listener_reject,
+    .conn_request_query = conn_request_query,
+    .tag_send_nbx = tag_send_nbx,
+    .tag_recv_nbx = tag_recv_nbx,
+    .request_cancel = request_cancel,
+    .request_free = request_free,
+};

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fake_ucx.h - a UCX that does what a test says: late, out of order, within the call,
+ * or never. It stands below rdma in the place of libucp (rdma/ucx.h), over the simulated
+ * kernel, and ends the process where rill breaks a rule of UCX's. */
+#ifndef RILL_TESTS_RDMA_FAKE_UCX_H
+#define RILL_TESTS_RDMA_FAKE_UCX_H
+
+#include "rdma/rdma.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What happens to an operation that is posted. */
+enum fake_mode {
+    FAKE_LATER,   /* it waits for fake_complete */
+    FAKE_AT_ONCE, /* it is over; a send has no callback, a receive has it in the call */
+    FAKE_FAILS,   /* the call says why: fake.status */
+};
+
+struct fake_request {
+    struct fake_request *next, *prev; /* in order of posting */
+    unsigned number;                  /* of all that were posted, from 0 */
+    bool is_receive, is_completed, is_freed, was_cancelled;
+    void *buffer;
+    size_t size;
+    ucp_ep_h ep; /* NULL for a receive */
+    ucp_request_param_t param;
+};
+
+struct fake {
+    enum fake_mode mode; /* of what is posted from now on */
+    ucs_status_t status; /* of those that fail */
+    const char *failing; /* the name of a call that fails with status, or NULL */
+    bool cancel_is_late; /* a receive that is cancelled was matched: it needs fake_complete */
+    bool force_is_mute;  /* closing by force ends no operation */
+    bool close_is_mute;  /* closing never ends */
+    bool flush_is_mute;  /* nor does flushing */
+    bool arm_is_busy;
+
+    unsigned posted, cancelled, forced, progressed;
+    unsigned contexts, workers, eps, configs; /* that exist */
+    unsigned requests;                        /* that were not given back */
+    unsigned rejected;                        /* connection requests */
+};
+
+extern struct fake fake;
+
+/* The table to be given to rill_rdma_open. Call fake_reset first. */
+extern const struct rill_ucx fake_ucx;
+void fake_reset(void);
+
+/* What is in flight: the number of operations, and the one that was posted as number. */
+unsigned fake_in_flight(void);
+struct fake_request *fake_request(unsigned number);
+
+/* Has the next progress complete a request. A receive gets size bytes of pattern(0). */
+void fake_complete(struct fake_request *request, ucs_status_t status, size_t size);
+
+/* Has the next progress report the failure of the endpoint opened as number. */
+void fake_fail_endpoint(unsigned number, ucs_status_t status);
+
+/* Has the next progress bring a connection request. */
+void fake_connect(void);
+
+#endif

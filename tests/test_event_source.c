@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_event_source.c - an engine beside the ring loses no event and costs nothing while idle. */
+#include "io/event_source.h"
+
+#include "runtime/notify.h"
+#include "tests/fixture.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* An engine in which an event is a number that grows. */
+struct engine {
+    struct rill_event_source source;
+    struct rill_notify happened;
+    unsigned waiting;    /* events that progress has not seen */
+    unsigned seen;       /* and those that it has */
+    unsigned refusals;   /* times that arming still says busy */
+    bool is_armed;       /* the next event makes the descriptor readable */
+    bool is_mute;        /* no event does */
+    bool never_runs_dry; /* progress always does something */
+    void (*on_arm)(struct engine *engine);
+    bool on_arm_done;
+};
+
+static struct engine engine, other_engine;
+
+static void signal_fd(const struct engine *e)
+{
+    const uint64_t value = 1;
+
+    if (fixture.sim)
+        sim_counter_add(fixture.sim, e->source.fd, 1);
+    else
+        ck_assert_int_eq(write(e->source.fd, &value, sizeof value), sizeof value);
+}
+
+static void drain_fd(struct engine *e, bool was_signalled)
+{
+    uint64_t value;
+
+    if (!was_signalled)
+        return;
+    if (fixture.sim)
+        sim_counter_add(fixture.sim, e->source.fd, (uint64_t)-1);
+    else
+        ck_assert_int_eq(read(e->source.fd, &value, sizeof value), sizeof value);
+}
+
+/* Something happens in the engine. */
+static void event(struct engine *e)
+{
+    e->waiting++;
+    if (!e->is_armed || e->is_mute)
+        return;
+    e->is_armed = false;
+    signal_fd(e);
+}
+
+static unsigned engine_progress(struct rill_event_source *source)
+{
+    struct engine *e = rill_container_of(source, struct engine, source);
+    unsigned count = e->waiting;
+
+    e->waiting = 0;
+    e->seen += count;
+    if (count > 0)
+        rill_notify_all(&e->happened);
+    return count + e->never_runs_dry;
+}
+
+static int engine_arm(struct rill_event_source *source)
+{
+    struct engine *e = rill_container_of(source, struct engine, source);
+
+    if (e->waiting > 0)
+        return -EBUSY;
+    if (e->refusals > 0) {
+        e->refusals--;
+        return -EBUSY;
+    }
+    /* It was readable since it was armed last, if it is not any more. */
+    drain_fd(e, source->stats.arms > 0 && !e->is_armed);
+    e->is_armed = true;
+    if (e->on_arm && !e->on_arm_done) {
+        e->on_arm_done = true;
+        e->on_arm(e);
+    }
+    return 0;
+}
+
+static const struct rill_event_source_ops engine_ops = {engine_progress, engine_arm, NULL};
+
+static void engine_open(struct engine *e)
+{
+    memset(e, 0, sizeof *e);
+    rill_notify_init(&e->happened);
+    e->source.ops = &engine_ops;
+    e->source.fd = fixture.sim ? sim_counter_create(fixture.sim) : eventfd(0, EFD_CLOEXEC);
+    ck_assert_int_ge(e->source.fd, 0);
+    rill_event_source_add(&e->source);
+}
+
+static void engine_close(struct engine *e)
+{
+    rill_event_source_remove(&e->source);
+    if (fixture.sim)
+        fixture.runtime->reactor.kernel->ops->close(fixture.runtime->reactor.kernel, e->source.fd);
+    else
+        close(e->source.fd);
+}
+
+/* A task that waits until the engine has seen so many events. */
+struct watcher {
+    struct rill_future future;
+    struct rill_wait wait;
+    struct engine *engine;
+    unsigned want;
+};
+
+static enum rill_poll watcher_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct watcher *watcher = rill_container_of(self, struct watcher, future);
+
+    RILL_BEGIN();
+    watcher->engine->source.pending++;
+    rill_event_source_touch(&watcher->engine->source);
+    while (watcher->engine->seen < watcher->want && watcher->wait.result != -ECANCELED)
+        RILL_AWAIT(rill_notify_wait(&watcher->engine->happened, &watcher->wait));
+    watcher->engine->source.pending--;
+    RILL_RETURN(watcher->engine->seen);
+    RILL_END();
+}
+
+static struct rill_future *seen(struct watcher *watcher, struct engine *e, unsigned want)
+{
+    memset(watcher, 0, sizeof *watcher);
+    watcher->engine = e;
+    watcher->want = want;
+    return rill_future_init(&watcher->future, watcher_poll);
+}
+
+static struct watcher watcher;
+static struct background watching, receiving;
+static struct rill_sleep nap;
+static struct rill_tcp one, other;
+static struct rill_op op, recv_op;
+static char bytes[64];
+
+static bool open_with(int which, const struct rill_runtime_options *options)
+{
+    if (!fixture_open(which, NULL, options))
+        return false;
+    engine_open(&engine);
+    return true;
+}
+
+static void finish(void)
+{
+    engine_close(&engine);
+    fixture_close();
+}
+
+static void event_later(struct sim *sim, void *e)
+{
+    (void)sim;
+    event(e);
+}
+
+/* Has an event come in that many nanoseconds of virtual time. */
+static void event_after(int64_t delay_ns)
+{
+    sim_at(fixture.sim, sim_now(fixture.sim) + delay_ns, event_later, &engine);
+}
+
+/* ---- waking ---- */
+
+START_TEST(an_event_of_an_engine_wakes_a_task_as_one_of_the_kernel_does)
+{
+    for (unsigned policy = RILL_WAIT_SLEEP; policy <= RILL_WAIT_SPIN; policy++) {
+        if (!open_with(_i, &(struct rill_runtime_options){
+                               .wait_policy = (enum rill_wait_policy)policy, .spin_ns = 1000}))
+            return;
+        for (unsigned i = 1; i <= 100; i++) {
+            background_start(&watching, seen(&watcher, &engine, i));
+            if (i % 2)
+                settle();
+            event(&engine);
+            ck_assert_int_eq(background_end(&watching), i);
+        }
+        finish();
+    }
+}
+END_TEST
+
+START_TEST(an_idle_source_costs_nothing)
+{
+    size_t enters, calls;
+
+    open_with(SIMULATED, NULL);
+    settle();
+    ck_assert(engine.source.asleep);
+    enters = sim_enters(fixture.sim);
+    calls = engine.source.stats.progress_calls;
+    await(rill_sleep(&nap, 3600 * RILL_SECOND));
+    ck_assert_uint_le(sim_enters(fixture.sim) - enters, 12); /* one a level of the wheel */
+    ck_assert_uint_eq(engine.source.stats.progress_calls, calls);
+    ck_assert_uint_eq(engine.source.stats.arms, 1);
+    finish();
+}
+END_TEST
+
+START_TEST(traffic_on_the_ring_does_not_wake_a_source)
+{
+    size_t calls;
+
+    if (!open_with(_i, NULL))
+        return;
+    fixture_pair(&one, &other);
+    background_start(&receiving, rill_tcp_recv(&one, &recv_op, bytes, 1));
+    settle();
+    calls = engine.source.stats.progress_calls;
+    for (int i = 0; i < 100; i++) {
+        ck_assert_int_eq(await(rill_tcp_send_all(&other, &op, "x", 1)), 1);
+        ck_assert_int_eq(background_end(&receiving), 1);
+        background_start(&receiving, rill_tcp_recv(&one, &recv_op, bytes, 1));
+    }
+    ck_assert_uint_eq(engine.source.stats.progress_calls, calls);
+    ck_assert_int_eq(await(rill_tcp_send_all(&other, &op, "x", 1)), 1);
+    ck_assert_int_eq(background_end(&receiving), 1);
+    fixture_hang_up(&one);
+    fixture_hang_up(&other);
+    finish();
+}
+END_TEST
+
+/* ---- no event is lost ---- */
+
+/* An event that comes after arming looked, and that the descriptor does not tell. */
+static void slip_in(struct engine *e)
+{
+    e->waiting++;
+}
+
+START_TEST(what_comes_while_it_is_armed_is_found_by_progress_once_more)
+{
+    open_with(_i, NULL);
+    engine.on_arm = slip_in;
+    ck_assert_int_eq(await(seen(&watcher, &engine, 1)), 1);
+    ck_assert_uint_eq(engine.source.stats.sleeps_bounded, 0);
+    finish();
+}
+END_TEST
+
+/* Arm, then post, then wait: UCX stays silent for ever. */
+START_TEST(an_operation_that_is_posted_to_a_sleeping_source_is_seen_at_once)
+{
+    open_with(_i, NULL);
+    settle();
+    ck_assert(engine.source.asleep);
+    engine.is_mute = true;
+    event(&engine);
+    ck_assert_int_eq(await(seen(&watcher, &engine, 1)), 1);
+    ck_assert_uint_eq(engine.source.stats.sleeps_bounded, 0);
+    finish();
+}
+END_TEST
+
+START_TEST(an_event_that_the_descriptor_never_tells_is_found_while_operations_are_pending)
+{
+    int64_t began_ns;
+
+    open_with(SIMULATED, NULL);
+    background_start(&watching, seen(&watcher, &engine, 1));
+    settle();
+    ck_assert(engine.source.asleep);
+    engine.is_mute = true;
+    event(&engine);
+    began_ns = sim_now(fixture.sim);
+    ck_assert_int_eq(background_end(&watching), 1);
+    ck_assert_int_le(sim_now(fixture.sim) - began_ns,
+                     RILL_EVENT_SOURCE_SLEEP_MAX_NS + RILL_MILLISECOND);
+    ck_assert_uint_ge(engine.source.stats.sleeps_bounded, 1);
+    ck_assert_uint_eq(engine.source.stats.events_recovered, 1);
+    finish();
+}
+END_TEST
+
+START_TEST(such_an_event_is_found_while_the_ring_never_rests)
+{
+    int64_t began_ns;
+
+    open_with(SIMULATED, NULL);
+    fixture_pair(&one, &other);
+    background_start(&watching, seen(&watcher, &engine, 1));
+    settle();
+    engine.is_mute = true;
+    event(&engine);
+    began_ns = sim_now(fixture.sim);
+    while (!rill_task_is_over(&watching.task)) {
+        background_start(&receiving, rill_tcp_recv(&one, &recv_op, bytes, 1));
+        ck_assert_int_eq(await(rill_tcp_send_all(&other, &op, "x", 1)), 1);
+        ck_assert_int_eq(background_end(&receiving), 1);
+    }
+    ck_assert_int_eq(background_end(&watching), 1);
+    ck_assert_int_le(sim_now(fixture.sim) - began_ns,
+                     RILL_EVENT_SOURCE_SLEEP_MAX_NS + RILL_MILLISECOND);
+    fixture_hang_up(&one);
+    fixture_hang_up(&other);
+    finish();
+}
+END_TEST
+
+/* ---- what is busy ---- */
+
+START_TEST(a_source_that_can_not_be_armed_is_tried_again_a_few_times_and_then_slowly)
+{
+    enum { REFUSALS = 1000 };
+    uint64_t calls;
+
+    open_with(SIMULATED, NULL);
+    engine.refusals = REFUSALS;
+    background_start(&watching, seen(&watcher, &engine, 1));
+    event_after(REFUSALS * RILL_EVENT_SOURCE_BACK_OFF_NS / 2);
+    ck_assert_int_eq(background_end(&watching), 1);
+    calls = engine.source.stats.progress_calls;
+    ck_assert_uint_ge(engine.source.stats.back_offs, REFUSALS / 2 - 20);
+    ck_assert_uint_le(engine.source.stats.back_offs, REFUSALS / 2 + 1);
+    ck_assert_uint_le(calls, 2 * REFUSALS / 2 + 20);
+    finish();
+}
+END_TEST
+
+START_TEST(a_source_that_always_has_something_to_do_leaves_the_ring_its_turn)
+{
+    open_with(_i, NULL);
+    engine.never_runs_dry = true;
+    fixture_pair(&one, &other);
+    background_start(&receiving, rill_tcp_recv(&one, &recv_op, bytes, 1));
+    ck_assert_int_eq(await(rill_tcp_send_all(&other, &op, "x", 1)), 1);
+    ck_assert_int_eq(background_end(&receiving), 1);
+    await(rill_sleep(&nap, RILL_MILLISECOND));
+    ck_assert_uint_eq(engine.source.stats.arms, 0);
+    ck_assert_uint_ge(engine.source.stats.progress_calls, RILL_EVENT_SOURCE_CALLS_MAX);
+    fixture_hang_up(&one);
+    fixture_hang_up(&other);
+    finish();
+}
+END_TEST
+
+static enum rill_poll spin_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    while (!rill_task_is_cancelled(task))
+        RILL_YIELD();
+    RILL_END();
+}
+
+START_TEST(tasks_that_are_always_ready_leave_a_source_its_turn)
+{
+    static struct rill_future spin;
+    static struct background spinning;
+
+    open_with(_i, NULL);
+    background_start(&spinning, rill_future_init(&spin, spin_poll));
+    background_start(&watching, seen(&watcher, &engine, 1));
+    for (int i = 0; i < 10; i++)
+        fixture_turn();
+    ck_assert_uint_eq(engine.source.stats.arms, 0);
+    event(&engine);
+    for (int i = 0; i < 3; i++)
+        fixture_turn();
+    ck_assert(rill_task_is_over(&watching.task));
+    ck_assert_int_eq(background_end(&watching), 1);
+    rill_task_cancel(&spinning.task);
+    background_end(&spinning);
+    finish();
+}
+END_TEST
+
+/* ---- looking out ---- */
+
+START_TEST(looking_out_finds_an_event_without_a_system_call)
+{
+    size_t enters;
+
+    if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+        return;
+    open_with(SIMULATED, &(struct rill_runtime_options){.wait_policy = RILL_WAIT_ADAPTIVE,
+                                                        .spin_ns = RILL_MILLISECOND});
+    background_start(&watching, seen(&watcher, &engine, 1));
+    for (int i = 0; i < 3; i++)
+        fixture_turn();
+    engine.on_arm = slip_in; /* would be noticed */
+    enters = sim_enters(fixture.sim);
+    engine.waiting++;
+    ck_assert_int_eq(background_end(&watching), 1);
+    ck_assert_uint_eq(sim_enters(fixture.sim), enters);
+    ck_assert_uint_eq(engine.source.stats.arms, 0);
+    finish();
+}
+END_TEST
+
+static int enters_left;
+
+/* An event that comes while the reactor looks out. */
+static unsigned late_progress(struct rill_event_source *source)
+{
+    if (enters_left > 0 && --enters_left == 0)
+        event(&engine);
+    return engine_progress(source);
+}
+
+START_TEST(an_event_that_comes_while_looking_out_needs_no_arming)
+{
+    static const struct rill_event_source_ops late_ops = {late_progress, engine_arm, NULL};
+
+    if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+        return;
+    open_with(SIMULATED, &(struct rill_runtime_options){.wait_policy = RILL_WAIT_ADAPTIVE,
+                                                        .spin_ns = RILL_MILLISECOND});
+    engine.source.ops = &late_ops;
+    enters_left = 200;
+    ck_assert_int_eq(await(seen(&watcher, &engine, 1)), 1);
+    ck_assert_uint_eq(engine.source.stats.arms, 0);
+    ck_assert_uint_eq(fixture.runtime->reactor.stats.spins_hit, 1);
+    ck_assert_uint_eq(fixture.runtime->reactor.stats.sleeps, 0);
+    finish();
+}
+END_TEST
+
+/* ---- the watch ---- */
+
+static unsigned polls_asked;
+
+static void count_polls(struct io_uring_sqe *sqe)
+{
+    polls_asked += sqe->opcode == IORING_OP_POLL_ADD;
+}
+
+START_TEST(there_is_one_watch_for_any_number_of_sleeps)
+{
+    if (!open_with(_i, NULL))
+        return;
+    polls_asked = 0;
+    fixture_on_entry(count_polls);
+    for (int i = 0; i < 50; i++) { /* each touch wakes it, each settling lets it sleep */
+        rill_event_source_touch(&engine.source);
+        settle();
+        ck_assert(engine.source.asleep);
+    }
+    ck_assert_uint_ge(engine.source.stats.arms, 50);
+    ck_assert_uint_eq(polls_asked, 1);
+    event(&engine);
+    settle();
+    ck_assert_uint_eq(polls_asked, 2);
+    ck_assert_uint_eq(engine.source.stats.wake_ups, 1);
+    ck_assert_uint_eq(engine.source.stats.wake_ups_futile, 0);
+    finish();
+}
+END_TEST
+
+START_TEST(a_readable_descriptor_without_an_event_is_counted_as_futile)
+{
+    if (!open_with(_i, NULL))
+        return;
+    settle();
+    engine.is_armed = false;
+    signal_fd(&engine);
+    settle();
+    ck_assert_uint_eq(engine.source.stats.wake_ups, 1);
+    ck_assert_uint_eq(engine.source.stats.wake_ups_futile, 1);
+    ck_assert(engine.source.asleep);
+    finish();
+}
+END_TEST
+
+START_TEST(a_source_can_be_removed_awake_and_asleep_and_added_again)
+{
+    if (!open_with(_i, NULL))
+        return;
+    rill_event_source_remove(&engine.source);
+    rill_event_source_remove(&engine.source);
+    rill_event_source_add(&engine.source);
+    settle();
+    ck_assert_uint_eq(fixture.runtime->reactor.ops_in_flight, 1);
+    rill_event_source_remove(&engine.source);
+    ck_assert_uint_eq(fixture.runtime->reactor.ops_in_flight, 0);
+    rill_event_source_add(&engine.source);
+    event(&engine);
+    ck_assert_int_eq(await(seen(&watcher, &engine, 1)), 1);
+    finish();
+}
+END_TEST
+
+static void close_source(struct rill_event_source *source)
+{
+    engine_close(rill_container_of(source, struct engine, source));
+}
+
+START_TEST(an_engine_that_knows_how_is_closed_with_its_runtime)
+{
+    static const struct rill_event_source_ops closing = {engine_progress, engine_arm, close_source};
+
+    if (!open_with(_i, NULL))
+        return;
+    engine_open(&other_engine);
+    engine.source.ops = other_engine.source.ops = &closing;
+    settle();
+    rill_runtime_destroy(fixture.runtime);
+    expect(!rill_link_is_linked(&engine.source.sources));
+    expect(!rill_link_is_linked(&other_engine.source.sources));
+    sim_destroy(fixture.sim);
+}
+END_TEST
+
+START_TEST(two_sources_are_waited_for_together)
+{
+    static struct watcher second;
+    static struct background second_watching;
+
+    if (!open_with(_i, NULL))
+        return;
+    engine_open(&other_engine);
+    for (unsigned i = 1; i <= 20; i++) {
+        background_start(&watching, seen(&watcher, &engine, i));
+        background_start(&second_watching, seen(&second, &other_engine, i));
+        settle();
+        event(i % 2 ? &engine : &other_engine);
+        settle();
+        event(i % 2 ? &other_engine : &engine);
+        ck_assert_int_eq(background_end(&watching), i);
+        ck_assert_int_eq(background_end(&second_watching), i);
+    }
+    engine_close(&other_engine);
+    finish();
+}
+END_TEST
+
+/* ---- everything at once ---- */
+
+START_TEST(no_event_is_lost_whatever_the_kernel_does)
+{
+    uint64_t seed, count;
+
+    fixture_seeds(200, &seed, &count);
+    for (; count > 0; seed++, count--) {
+        struct sim_options options = sim_options_hostile(seed);
+        unsigned expected = 0;
+
+        fixture.seed = seed;
+        fixture.seeded = true;
+        fixture_open(SIMULATED, &options,
+                     &(struct rill_runtime_options){.wait_policy = seed % 2 ? RILL_WAIT_SLEEP
+                                                                            : RILL_WAIT_ADAPTIVE,
+                                                    .sq_entries = 2,
+                                                    .cq_entries = 2});
+        engine_open(&engine);
+        for (int i = 0; i < 30; i++) {
+            unsigned more = 1 + (unsigned)sim_random(fixture.sim, 3);
+
+            engine.is_mute = sim_random(fixture.sim, 4) == 0;
+            engine.refusals = (unsigned)sim_random(fixture.sim, 8);
+            engine.on_arm = sim_random(fixture.sim, 2) ? slip_in : NULL;
+            expected += more - (engine.on_arm != NULL);
+            engine.on_arm_done = false;
+            expected += engine.on_arm != NULL;
+            for (unsigned k = engine.on_arm != NULL; k < more; k++)
+                event_after(1 + (int64_t)sim_random(fixture.sim, 200) * RILL_MICROSECOND);
+            expect_eq(await(seen(&watcher, &engine, expected)), expected);
+            expect(!engine.on_arm || engine.on_arm_done);
+        }
+        engine_close(&engine);
+        fixture_close();
+    }
+    fixture.seeded = false;
+}
+END_TEST
+
+/* ---- bad use ---- */
+
+static void add_twice(void)
+{
+    open_with(SIMULATED, NULL);
+    rill_event_source_add(&engine.source);
+}
+
+static void forget(void)
+{
+    open_with(SIMULATED, NULL);
+    rill_runtime_destroy(fixture.runtime);
+}
+
+static int arm_fails(struct rill_event_source *source)
+{
+    (void)source;
+    return -EIO;
+}
+
+static void break_arm(void)
+{
+    static const struct rill_event_source_ops broken = {engine_progress, arm_fails, NULL};
+
+    open_with(SIMULATED, NULL);
+    engine.source.ops = &broken;
+    settle();
+}
+
+static void watch_nothing(void)
+{
+    open_with(SIMULATED, NULL);
+    engine.source.fd = SIM_FD_FIRST + 99;
+    settle();
+}
+
+START_TEST(bad_use_is_a_panic)
+{
+    fixture_expect_panic(add_twice, "an event source was added twice");
+    fixture_expect_panic(forget, "a runtime was ended with an event source plugged in");
+    fixture_expect_panic(break_arm, "an event source can not be armed: error 5");
+    fixture_expect_panic(watch_nothing,
+                         "the descriptor of an event source can not be watched: error 9");
+}
+END_TEST
+
+int main(void)
+{
+    const struct fixture_case cases[] = {
+        {an_event_of_an_engine_wakes_a_task_as_one_of_the_kernel_does, IN_BOTH},
+        {an_idle_source_costs_nothing, IN_SIMULATED},
+        {traffic_on_the_ring_does_not_wake_a_source, IN_BOTH},
+        {what_comes_while_it_is_armed_is_found_by_progress_once_more, IN_SIMULATED},
+        {an_operation_that_is_posted_to_a_sleeping_source_is_seen_at_once, IN_SIMULATED},
+        {an_event_that_the_descriptor_never_tells_is_found_while_operations_are_pending,
+         IN_SIMULATED},
+        {such_an_event_is_found_while_the_ring_never_rests, IN_SIMULATED},
+        {a_source_that_can_not_be_armed_is_tried_again_a_few_times_and_then_slowly, IN_SIMULATED},
+        {a_source_that_always_has_something_to_do_leaves_the_ring_its_turn, IN_SIMULATED},
+        {tasks_that_are_always_ready_leave_a_source_its_turn, IN_SIMULATED},
+        {looking_out_finds_an_event_without_a_system_call, IN_SIMULATED},
+        {an_event_that_comes_while_looking_out_needs_no_arming, IN_SIMULATED},
+        {there_is_one_watch_for_any_number_of_sleeps, IN_BOTH},
+        {a_readable_descriptor_without_an_event_is_counted_as_futile, IN_BOTH},
+        {a_source_can_be_removed_awake_and_asleep_and_added_again, IN_BOTH},
+        {an_engine_that_knows_how_is_closed_with_its_runtime, IN_BOTH},
+        {two_sources_are_waited_for_together, IN_BOTH},
+        {no_event_is_lost_whatever_the_kernel_does, IN_SIMULATED},
+        {bad_use_is_a_panic, IN_SIMULATED},
+    };
+
+    return fixture_main("event source", cases, sizeof cases / sizeof *cases);
+}

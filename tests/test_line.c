@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_line.c - who waits in line is woken as the task that polled it last. */
+#include "runtime/barrier.h"
+#include "runtime/mutex.h"
+#include "runtime/notify.h"
+#include "runtime/once.h"
+#include "runtime/rate_limit.h"
+#include "runtime/rwlock.h"
+#include "runtime/semaphore.h"
+#include "tests/latch.h"
+#include "tests/rig.h"
+
+/* A task that polls a future once, and ends though that has not. */
+static struct {
+    struct rill_task task;
+    struct rill_future *future;
+} beginner;
+
+static enum rill_poll beginner_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    ck_assert_int_eq(beginner.future->poll(beginner.future, task), RILL_PENDING);
+    RILL_END();
+}
+
+static struct runner heir, holder;
+
+/* Lets one task begin to wait and another one go on with it. */
+static void hand_on(struct rill_future *future)
+{
+    beginner.future = future;
+    rill_task_spawn(&beginner.task, beginner_poll);
+    rig_finish(&beginner.task);
+    beginner.task = (struct rill_task){.state = RILL_TASK_NEW};
+    runner_start(&heir, future, NULL);
+    rig_settle();
+    ck_assert(!rill_task_is_over(&heir.task));
+}
+
+static void expect_end(int64_t result)
+{
+    rig_settle();
+    ck_assert(rill_task_is_over(&heir.task));
+    ck_assert_int_eq(heir.task.future.result, result);
+}
+
+START_TEST(an_acquire_that_changes_its_task_wakes_the_new_one)
+{
+    struct rill_semaphore semaphore;
+    struct rill_acquire acquire;
+
+    rill_semaphore_init(&semaphore, 1);
+    ck_assert(rill_semaphore_try_acquire(&semaphore, 1));
+    hand_on(rill_semaphore_acquire(&semaphore, &acquire, 1));
+    rill_semaphore_release(&semaphore, 1);
+    expect_end(1);
+    rill_semaphore_release(&semaphore, 1);
+    rill_semaphore_finish(&semaphore);
+}
+END_TEST
+
+/* Locks a mutex, waits, and unlocks it. */
+static struct {
+    struct rill_mutex mutex;
+    struct rill_mutex_lock lock, waiting;
+    struct latch latch;
+} locked;
+
+static enum rill_poll locker_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(rill_mutex_lock(&locked.mutex, &locked.lock));
+    RILL_AWAIT(latch_wait(&locked.latch));
+    rill_mutex_unlock(&locked.mutex);
+    RILL_END();
+}
+
+/* Goes on with the lock that waits, and unlocks. */
+static enum rill_poll goes_on_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(&locked.waiting.future);
+    ck_assert_ptr_eq(locked.mutex.holder, task);
+    rill_mutex_unlock(&locked.mutex);
+    RILL_END();
+}
+
+START_TEST(a_lock_of_a_mutex_that_changes_its_task_wakes_the_new_one_which_holds_it)
+{
+    struct rill_future goes_on;
+
+    rill_mutex_init(&locked.mutex);
+    rill_task_spawn(&holder.task, locker_poll);
+    rig_settle();
+    beginner.future = rill_mutex_lock(&locked.mutex, &locked.waiting);
+    rill_task_spawn(&beginner.task, beginner_poll);
+    rig_finish(&beginner.task);
+    runner_start(&heir, rill_future_init(&goes_on, goes_on_poll), NULL);
+    rig_settle();
+    latch_open(&locked.latch, 0);
+    expect_end(0);
+    rill_mutex_finish(&locked.mutex);
+}
+END_TEST
+
+static struct {
+    struct rill_rwlock lock;
+    struct rill_rwlock_use writer, reader;
+} shared;
+
+static enum rill_poll reads_on_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(&shared.reader.future);
+    ck_assert_int_eq(shared.reader.held, RILL_RWLOCK_READ);
+    rill_rwlock_unlock(&shared.lock, &shared.reader);
+    RILL_END();
+}
+
+START_TEST(a_reader_that_changes_its_task_wakes_the_new_one_which_holds_the_lock)
+{
+    struct rill_future reads_on;
+
+    rill_rwlock_init(&shared.lock);
+    ck_assert(rill_rwlock_try_write(&shared.lock, &shared.writer));
+    beginner.future = rill_rwlock_read(&shared.lock, &shared.reader);
+    rill_task_spawn(&beginner.task, beginner_poll);
+    rig_finish(&beginner.task);
+    runner_start(&heir, rill_future_init(&reads_on, reads_on_poll), NULL);
+    rig_settle();
+    rill_rwlock_unlock(&shared.lock, &shared.writer);
+    expect_end(0);
+    rill_rwlock_finish(&shared.lock);
+}
+END_TEST
+
+START_TEST(a_meeting_that_changes_its_task_wakes_the_new_one)
+{
+    struct rill_barrier barrier;
+    struct rill_meet first, last;
+
+    rill_barrier_init(&barrier, 2);
+    hand_on(rill_barrier_meet(&barrier, &first));
+    runner_start(&holder, rill_barrier_meet(&barrier, &last), NULL);
+    expect_end(0);
+    rill_barrier_finish(&barrier);
+}
+END_TEST
+
+START_TEST(one_that_waits_for_a_once_and_changes_its_task_wakes_the_new_one)
+{
+    struct rill_once once;
+    struct rill_once_run running, waiting;
+    struct latch latch = {.drain_polls = 0}, not_begun = {.drain_polls = 0};
+
+    rill_once_init(&once);
+    runner_start(&holder, rill_once_run(&once, &running, latch_wait(&latch)), NULL);
+    rig_settle();
+    hand_on(rill_once_run(&once, &waiting, latch_wait(&not_begun)));
+    latch_open(&latch, 0);
+    expect_end(0);
+    rill_once_finish(&once);
+}
+END_TEST
+
+START_TEST(a_take_of_tokens_that_changes_its_task_wakes_the_new_one)
+{
+    struct rill_rate_limit limit;
+    struct rill_rate_limit_take take, next;
+
+    rill_rate_limit_init(&limit, 1, RILL_SECOND, 1);
+    ck_assert(rill_rate_limit_try_take(&limit, 1));
+    hand_on(rill_rate_limit_take(&limit, &take, 1)); /* whose timer is armed */
+    rig_advance(2 * RILL_SECOND);
+    expect_end(1);
+
+    ck_assert(!rill_rate_limit_try_take(&limit, 1));
+    runner_start(&holder, rill_rate_limit_take(&limit, &next, 1), NULL);
+    rig_settle();
+    hand_on(rill_rate_limit_take(&limit, &take, 1)); /* which stands behind another one */
+    rig_advance(RILL_SECOND + RILL_MILLISECOND);
+    rig_advance(RILL_SECOND);
+    expect_end(1);
+    rill_rate_limit_finish(&limit);
+}
+END_TEST
+
+START_TEST(a_wait_that_changes_its_task_wakes_the_new_one)
+{
+    struct rill_notify notify;
+    struct rill_wait wait;
+
+    rill_notify_init(&notify);
+    hand_on(rill_notify_wait(&notify, &wait));
+    ck_assert(rill_notify_one(&notify));
+    expect_end(0);
+}
+END_TEST
+
+START_TEST(finishing_what_was_only_zeroed_does_nothing)
+{
+    static struct rill_semaphore semaphore;
+    static struct rill_mutex mutex;
+    static struct rill_rwlock lock;
+    static struct rill_barrier barrier;
+    static struct rill_once once;
+    static struct rill_rate_limit limit;
+
+    rill_semaphore_finish(&semaphore);
+    rill_mutex_finish(&mutex);
+    rill_rwlock_finish(&lock);
+    rill_barrier_finish(&barrier);
+    rill_once_finish(&once);
+    rill_rate_limit_finish(&limit);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {
+        an_acquire_that_changes_its_task_wakes_the_new_one,
+        a_lock_of_a_mutex_that_changes_its_task_wakes_the_new_one_which_holds_it,
+        a_reader_that_changes_its_task_wakes_the_new_one_which_holds_the_lock,
+        a_meeting_that_changes_its_task_wakes_the_new_one,
+        one_that_waits_for_a_once_and_changes_its_task_wakes_the_new_one,
+        a_take_of_tokens_that_changes_its_task_wakes_the_new_one,
+        a_wait_that_changes_its_task_wakes_the_new_one,
+        finishing_what_was_only_zeroed_does_nothing,
+    };
+
+    return rig_main("line", tests, RIG_COUNT(tests));
+}

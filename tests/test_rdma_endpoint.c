@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_rdma_endpoint.c - endpoints of real processes: connecting, dying, being turned away. */
+#include "rdma/endpoint.h"
+
+#include "rdma/stream.h"
+#include "rdma/tag.h"
+#include "runtime/timeout.h"
+#include "tests/rdma/duo.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct rill_rdma_op send_op, recv_op, any_op;
+static struct background sending, receiving, receiving_any;
+static char buffer[8 << 20];
+
+/* How the loss of a peer is called depends on what the transport saw first. */
+static bool is_loss(int64_t result)
+{
+    return result == -ECONNREFUSED || result == -ECONNRESET || result == -ETIMEDOUT ||
+           result == -EHOSTUNREACH || result == -ECONNABORTED || result == -ENOTCONN;
+}
+
+/* ---- in one process ---- */
+
+START_TEST(two_endpoints_connect_by_socket_address)
+{
+    struct rill_rdma_ep client = {0}, server = {0};
+    struct sockaddr_storage of_client, of_server;
+    char text[256];
+
+    if (!duo_open(_i, NULL))
+        return;
+    duo_connect(&client, &server);
+    background_start(&sending, rill_rdma_tag_send(&client, &send_op, "hello", 5, 1));
+    expect_eq(await(rill_rdma_tag_recv(&duo.right, &recv_op, buffer, 100, 1, 0)), 5);
+    expect_eq(background_end(&sending), 5);
+    expect_eq(await(rill_rdma_ep_flush(&client, &send_op)), 0);
+    expect_eq(await(rill_rdma_flush(&duo.left, &send_op)), 0);
+
+    expect_eq(rill_rdma_ep_addresses(&client, NULL, &of_server), 0);
+    expect_eq(rill_rdma_ep_addresses(&server, &of_server, &of_client), 0);
+    expect_eq(of_client.ss_family, AF_INET);
+    expect_eq(rill_rdma_ep_addresses(&duo.to_left, NULL, &of_client), -ENOTCONN);
+    expect_eq(rill_rdma_ep_describe(&client, text, sizeof text), 0);
+    ck_assert_msg(strncmp(text, "tcp/", 4) == 0, "%s", text);
+
+    background_start(&sending, rill_rdma_ep_close(&client));
+    duo_turn_until(server.error == -ECONNRESET);
+    expect_eq(await(rill_rdma_ep_close(&server)), -ECONNRESET);
+    expect_eq(background_end(&sending), 0);
+    duo_close();
+}
+END_TEST
+
+START_TEST(a_worker_can_talk_to_itself)
+{
+    struct rill_rdma_ep self = {0};
+    size_t size;
+
+    if (!duo_open(_i, NULL))
+        return;
+    expect_eq(rill_rdma_ep_open(&self, &duo.left, rill_rdma_address(&duo.left, &size)), 0);
+    expect_eq(await(rill_rdma_tag_send(&self, &send_op, "hello", 5, 1)), 5);
+    expect_eq(await(rill_rdma_tag_recv(&duo.left, &recv_op, buffer, 100, 1, 0)), 5);
+    expect_eq(await(rill_rdma_ep_close(&self)), 0);
+    duo_close();
+}
+END_TEST
+
+START_TEST(where_nobody_listens_operations_end_with_an_error)
+{
+    static struct rill_rdma_listener listener;
+    struct rill_rdma_ep client = {0};
+    struct sockaddr_in address;
+    int64_t result;
+
+    if (!duo_open(_i, NULL))
+        return;
+    address = duo_listen(&listener, &duo.right);
+    rill_rdma_listener_close(&listener);
+    expect_eq(rill_rdma_ep_connect(&client, &duo.left, (void *)&address, sizeof address), 0);
+    background_start(&receiving, rill_rdma_tag_recv_from(&client, &recv_op, buffer, 100, 1, 0));
+    result = await(rill_rdma_tag_send(&client, &send_op, buffer, sizeof buffer, 1));
+    expect_eq(background_end(&receiving), result);
+    expect_eq(client.error, result);
+    if (!is_loss(result))
+        fixture_fail(__FILE__, __LINE__, "where nobody listens: %s", strerror((int)-result));
+    expect_eq(await(rill_rdma_ep_close(&client)), result);
+    duo_close();
+}
+END_TEST
+
+START_TEST(a_request_that_is_rejected_ends_the_operations_of_the_client)
+{
+    static struct rill_rdma_listener listener;
+    struct rill_rdma_accept accept;
+    struct rill_rdma_ep client = {0};
+    struct sockaddr_in address;
+    int64_t result;
+
+    if (!duo_open(_i, NULL))
+        return;
+    address = duo_listen(&listener, &duo.right);
+    expect_eq(rill_rdma_ep_connect(&client, &duo.left, (void *)&address, sizeof address), 0);
+    background_start(&sending, rill_rdma_tag_send(&client, &send_op, buffer, sizeof buffer, 1));
+    expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
+    rill_rdma_reject(&accept);
+    result = background_end(&sending);
+    expect_eq(result, -ECONNREFUSED);
+    await(rill_rdma_ep_close(&client));
+    rill_rdma_listener_close(&listener);
+    duo_close();
+}
+END_TEST
+
+START_TEST(a_port_that_is_taken_is_an_error)
+{
+    static struct rill_rdma_listener listener, second;
+    struct sockaddr_in address;
+    int error;
+
+    if (!duo_open(_i, NULL))
+        return;
+    address = duo_listen(&listener, &duo.right);
+    error = rill_rdma_listen(&second, &duo.left, (void *)&address, sizeof address);
+    expect(error == -EADDRINUSE || error == -EBUSY);
+    rill_rdma_listener_close(&listener);
+    duo_close();
+}
+END_TEST
+
+START_TEST(connecting_and_closing_many_times_leaves_nothing)
+{
+    if (!duo_open(_i, NULL))
+        return;
+    for (int i = 0; i < 30; i++) {
+        struct rill_rdma_ep client = {0}, server = {0};
+
+        duo_connect(&client, &server);
+        if (i % 3 == 1) {
+            expect_eq(await(rill_rdma_stream_send(&client, &send_op, buffer, 100)), 100);
+            expect_eq(await(rill_rdma_stream_recv_exactly(&server, &recv_op, buffer, 100)), 100);
+        }
+        background_start(&sending,
+                         i % 2 ? rill_rdma_ep_close(&client) : rill_rdma_ep_abort(&client));
+        await(i % 5 ? rill_rdma_ep_close(&server) : rill_rdma_ep_abort(&server));
+        background_end(&sending);
+    }
+    expect_eq(duo.left.stats.abandoned + duo.right.stats.abandoned, 0);
+    duo_close();
+}
+END_TEST
+
+/* ---- in two ---- */
+
+/* The child accepts one client and echoes its stream; it says on the pipe where. */
+static void serve(int which, int pipe_fd)
+{
+    static struct rill_rdma_listener listener;
+    struct rill_rdma_accept accept;
+    struct rill_rdma_ep peer = {0};
+    struct sockaddr_in address;
+    int64_t got = 0;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (!fixture_open(REAL, NULL, NULL))
+        _exit(77);
+    duo_open_worker(&duo.right, which);
+    address = duo_listen(&listener, &duo.right);
+    if (write(pipe_fd, &address, sizeof address) != sizeof address)
+        _exit(1);
+    expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
+    expect_eq(rill_rdma_ep_adopt(&peer, &accept), 0);
+    while (got >= 0) {
+        got = await(rill_rdma_stream_recv(&peer, &recv_op, buffer, sizeof buffer));
+        if (got > 0)
+            got = await(rill_rdma_stream_send(&peer, &send_op, buffer, (size_t)got));
+    }
+    expect_eq(await(rill_rdma_ep_close(&peer)), -ECONNRESET);
+    rill_rdma_listener_close(&listener);
+    rill_rdma_close(&duo.right);
+    fixture_close();
+    _exit(got == -ECONNRESET ? 0 : 1);
+}
+
+static pid_t start_server(int which, struct sockaddr_in *address)
+{
+    int ends[2];
+    pid_t child;
+
+    ck_assert_int_eq(pipe(ends), 0);
+    child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        serve(which, ends[1]);
+    close(ends[1]);
+    if (read(ends[0], address, sizeof *address) != sizeof *address)
+        return -1;
+    close(ends[0]);
+    return child;
+}
+
+static bool connect_to_server(pid_t *child, struct rill_rdma_ep *ep)
+{
+    struct sockaddr_in address;
+
+    *child = start_server(OVER_TCP, &address);
+    if (*child < 0 || !fixture_open(REAL, NULL, NULL))
+        return false;
+    duo_open_worker(&duo.left, OVER_TCP);
+    expect_eq(rill_rdma_ep_connect(ep, &duo.left, (void *)&address, sizeof address), 0);
+    return true;
+}
+
+static void close_left(struct rill_rdma_ep *ep)
+{
+    await(rill_rdma_ep_close(ep));
+    expect_eq(duo.left.ops_in_flight, 0);
+    expect_eq(duo.left.source.pending, 0);
+    rill_rdma_close(&duo.left);
+    fixture_close();
+}
+
+static int64_t real_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * RILL_SECOND + now.tv_nsec;
+}
+
+START_TEST(another_process_echoes)
+{
+    struct rill_rdma_ep ep = {0};
+    int status;
+    pid_t child;
+
+    if (!connect_to_server(&child, &ep))
+        return;
+    for (size_t size = 1; size <= sizeof buffer / 4; size *= 8) {
+        pattern_fill(buffer, size, size);
+        background_start(&sending, rill_rdma_stream_send(&ep, &send_op, buffer, size));
+        expect_eq(
+            await(rill_rdma_stream_recv_exactly(&ep, &recv_op, buffer + sizeof buffer / 2, size)),
+            size);
+        expect_eq(background_end(&sending), size);
+        expect(pattern_is(buffer + sizeof buffer / 2, size, size));
+    }
+    expect_eq(await(rill_rdma_ep_close(&ep)), 0);
+    close_left(&ep);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+START_TEST(everything_on_an_endpoint_ends_soon_after_its_peer_was_killed)
+{
+    struct rill_rdma_ep ep = {0};
+    int64_t began_ns, result;
+    pid_t child;
+
+    if (!connect_to_server(&child, &ep))
+        return;
+    expect_eq(await(rill_rdma_stream_send(&ep, &send_op, "x", 1)), 1);
+    expect_eq(await(rill_rdma_stream_recv(&ep, &recv_op, buffer, 1)), 1);
+    /* A rendezvous that nobody answers, a receive that knows its peer and one that does not. */
+    background_start(&sending, rill_rdma_tag_send(&ep, &send_op, buffer, sizeof buffer / 2, 1));
+    background_start(&receiving, rill_rdma_tag_recv_from(&ep, &recv_op, buffer, 100, 1, 0));
+    background_start(&receiving_any, rill_rdma_tag_recv(&duo.left, &any_op, buffer, 100, 1, 0));
+    settle();
+    began_ns = real_now();
+    kill(child, SIGKILL);
+    result = background_end(&sending);
+    expect(is_loss(result));
+    expect_eq(background_end(&receiving), result);
+    printf("the death was known after %lld us\n", (long long)(real_now() - began_ns) / 1000);
+    ck_assert_int_le(real_now() - began_ns, 2 * RILL_SECOND);
+    expect(!rill_task_is_over(&receiving_any.task));
+    rill_task_cancel(&receiving_any.task);
+    expect_eq(background_end(&receiving_any), -ECANCELED);
+    expect_eq(await(rill_rdma_ep_close(&ep)), result);
+    expect_eq(duo.left.stats.abandoned, 0);
+    close_left(&ep);
+    waitpid(child, NULL, 0);
+}
+END_TEST
+
+START_TEST(closing_an_endpoint_whose_peer_is_stopped_can_be_cut_short)
+{
+    struct rill_rdma_ep ep = {0};
+    struct rill_timeout timeout;
+    int64_t began_ns;
+    pid_t child;
+
+    if (!connect_to_server(&child, &ep))
+        return;
+    expect_eq(await(rill_rdma_stream_send(&ep, &send_op, "x", 1)), 1);
+    expect_eq(await(rill_rdma_stream_recv(&ep, &recv_op, buffer, 1)), 1);
+    kill(child, SIGSTOP);
+    background_start(&sending, rill_rdma_tag_send(&ep, &send_op, buffer, sizeof buffer / 2, 1));
+    settle();
+    began_ns = real_now();
+    expect_eq(await(rill_timeout(&timeout, 10 * RILL_MILLISECOND, rill_rdma_ep_close(&ep))),
+              -ETIMEDOUT);
+    expect(!ep.is_open);
+    expect_eq(background_end(&sending), -ESHUTDOWN);
+    ck_assert_int_le(real_now() - began_ns, 2 * RILL_SECOND);
+    close_left(&ep);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+END_TEST
+
+int main(void)
+{
+    const struct duo_case cases[] = {
+        {two_endpoints_connect_by_socket_address, IN_TCP},
+        {a_worker_can_talk_to_itself, IN_TCP_AND_SHM},
+        {where_nobody_listens_operations_end_with_an_error, IN_TCP},
+        {a_request_that_is_rejected_ends_the_operations_of_the_client, IN_TCP},
+        {a_port_that_is_taken_is_an_error, IN_TCP},
+        {connecting_and_closing_many_times_leaves_nothing, IN_TCP},
+        {another_process_echoes, IN_TCP},
+        {everything_on_an_endpoint_ends_soon_after_its_peer_was_killed, IN_TCP},
+        {closing_an_endpoint_whose_peer_is_stopped_can_be_cut_short, IN_TCP},
+    };
+
+    return duo_main("rdma endpoint", cases, sizeof cases / sizeof *cases);
+}
