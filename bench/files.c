@@ -120,7 +120,7 @@ static void print_result(const struct files *files)
 
 int main(int argc, char **argv)
 {
-    static struct files files = {.depth = 1, .seconds_ns = RILL_SECOND};
+    static struct files files = {.path = "", .depth = 1, .seconds_ns = RILL_SECOND};
     struct rill_runtime *runtime;
     struct stat status;
     int64_t error;

@@ -15,7 +15,8 @@ each round; its median is shown, and "tie" where rounds disagree about who is ah
 "few" where there are not enough of them to tell. The CPU time of the server per request
 repeats best: the requests per second depend on the load generator too, which does the same
 work in the kernel. "busy" is the share of its processor that the server used: below 100 %
-the load was the slower side. A latency counts from sending a request; in an open loop from when it was due."""
+the load was the slower side. A latency counts from sending a request; in an open loop from
+when it was due."""
 
 
 def number(value):
