@@ -289,8 +289,8 @@ def counts_command(arguments, placement):
     more, more_notes = collect(counts_of_all(arguments.build, placement))
     counts, notes = counts + more, notes + more_notes
     with open(f"{arguments.output}/counts.json", "w", encoding="utf-8") as file:
-        json.dump({"facts": machine.facts(placement), "notes": notes, "counts": as_dict(counts)}, file,
-                  indent=1)
+        json.dump({"facts": machine.facts(placement), "notes": notes,
+                   "counts": as_dict(counts)}, file, indent=1)
     rows = [["", "count", ""]] + [[count.key, f"{count.value:,.3f}", count.unit]
                                   for count in counts]
     with open(f"{arguments.output}/counts.txt", "w", encoding="utf-8") as file:

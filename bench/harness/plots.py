@@ -115,7 +115,8 @@ def micro(directory, micros):
              for i, name in enumerate(micros)]
     draw(directory, "tasks",
          f"{block('steps', lines)}set title 'steps of tasks'\nset style data histogram\n"
-         f"set style fill solid 0.8\nset logscale y\nset yrange [1:*]\nset bmargin 4\nset ylabel 'ns'\nplot {', '.join(plots)}")
+         f"set style fill solid 0.8\nset logscale y\nset yrange [1:*]\nset bmargin 4\n"
+         f"set ylabel 'ns'\nplot {', '.join(plots)}")
 
 
 def draw_all(directory, comparison, micros):

@@ -110,7 +110,8 @@ def text(facts, comparison, micros, reads, notes):
     parts += [workload_table(comparison, workload) for workload in comparison.workloads
               if comparison.of(workload.key)]
     if micros:
-        parts.append(f"Single steps, each program by itself on one processor\n{micro_table(micros)}")
+        parts.append("Single steps, each program by itself on one processor\n"
+                     + micro_table(micros))
     if reads and reads.samples:
         parts.append(f"Random reads of 4 KiB from a file of 128 MiB\n{files_table(reads)}")
     parts.append("The programs\n" + "\n".join(
