@@ -150,14 +150,10 @@ START_TEST(a_URL_that_is_wrong_is_EINVAL_and_says_why)
     static const struct {
         const char *url, *says;
     } cases[] = {
-        {"127.0.0.1:7000", "scheme"},
-        {"udp://127.0.0.1:7000", "neither tcp nor unix"},
-        {"unix://", "path is missing"},
-        {"tcp://localhost:7000", "numeric address"},
-        {"tcp://127.0.0.1", "port is missing"},
-        {"tcp://127.0.0.1:70000", "65535"},
-        {"tcp://::1:7000", "brackets"},
-        {"", "scheme"},
+        {"127.0.0.1:7000", "scheme"},           {"udp://127.0.0.1:7000", "neither tcp nor unix"},
+        {"unix://", "path is missing"},         {"tcp://localhost:7000", "numeric address"},
+        {"tcp://127.0.0.1", "port is missing"}, {"tcp://127.0.0.1:70000", "65535"},
+        {"tcp://::1:7000", "brackets"},         {"", "scheme"},
     };
 
     if (!fixture_open(_i, NULL, NULL))
