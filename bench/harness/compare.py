@@ -9,7 +9,7 @@ import servers
 import workloads
 
 OVERHEAD_S = 0.35  # of a run: start, connections, warm-up, end
-SECONDS_MIN, SECONDS_MAX = 0.2, 3.0
+SECONDS_MIN, SECONDS_MAX = 0.15, 3.0
 REPEATS_SHARE = 0.2  # of all runs: so many may be repeated because they were disturbed
 REFERENCE = "rill"  # what the others are set beside
 
@@ -104,7 +104,13 @@ class Comparison:
         """The reference's figure divided by that of the server, or None for itself."""
         if name == REFERENCE or (key, REFERENCE) not in self.samples:
             return None
-        return samples.Ratio(self.values(key, REFERENCE, figure), self.values(key, name, figure))
+        disturbed = None
+        if figure != "cpu_ns_per_request":  # which hardly depends on others
+            disturbed = [ours or theirs for ours, theirs in
+                         zip(self.values(key, REFERENCE, "disturbed"),
+                             self.values(key, name, "disturbed"))]
+        return samples.Ratio(self.values(key, REFERENCE, figure), self.values(key, name, figure),
+                             disturbed)
 
     @property
     def disturbed(self):

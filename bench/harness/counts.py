@@ -275,7 +275,7 @@ def as_dict(counts):
 
 def context():
     """What the numbers depend on besides the sources."""
-    versions = machine.facts()["versions"]
+    versions = machine.facts(machine.Placement.choose())["versions"]
     return {name: versions.get(name) for name in ("compiler", "liburing")}
 
 
@@ -289,12 +289,12 @@ def counts_command(arguments, placement):
     more, more_notes = collect(counts_of_all(arguments.build, placement))
     counts, notes = counts + more, notes + more_notes
     with open(f"{arguments.output}/counts.json", "w", encoding="utf-8") as file:
-        json.dump({"facts": machine.facts(), "notes": notes, "counts": as_dict(counts)}, file,
-                  indent=1)
+        json.dump({"facts": machine.facts(placement), "notes": notes,
+                   "counts": as_dict(counts)}, file, indent=1)
     rows = [["", "count", ""]] + [[count.key, f"{count.value:,.3f}", count.unit]
                                   for count in counts]
     with open(f"{arguments.output}/counts.txt", "w", encoding="utf-8") as file:
-        file.write("\n".join([report.describe(machine.facts()), *notes, "",
+        file.write("\n".join([report.describe(machine.facts(placement)), *notes, "",
                               report.table(rows)]) + "\n")
     print_table(rows)
     print(*notes, sep="\n")

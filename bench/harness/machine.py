@@ -2,11 +2,13 @@
 """machine.py - where the measurements run: processors, versions, and who else uses them."""
 import dataclasses
 import datetime
+import functools
 import glob
 import os
 import platform
 import re
 import shutil
+import socket
 import subprocess
 import time
 
@@ -48,11 +50,16 @@ class Placement:
         return f"server on processor {self.server}, load on processor {self.load}"
 
 
+@functools.lru_cache
 def congestion():
     """What both sides of every TCP connection are set to: bbr, the default of some
     machines, paces even loopback traffic by timers."""
-    known = read("/proc/sys/net/ipv4/tcp_allowed_congestion_control").split()
-    return "cubic" if "cubic" in known else "reno"
+    with socket.socket() as trial:
+        try:
+            trial.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
+        except OSError:
+            return "reno"
+    return "cubic"
 
 
 def tokio_version():
@@ -61,7 +68,7 @@ def tokio_version():
     return next((match.group(1) for match in versions if match), None)
 
 
-def facts():
+def facts(placement):
     """What a reader of a report needs to know of the machine."""
     model = re.search(r"^model name\s*: (.*)$", read("/proc/cpuinfo"), re.MULTILINE)
     memory = re.search(r"^MemTotal:\s*(\d+)", read("/proc/meminfo"), re.MULTILINE)
@@ -85,7 +92,7 @@ def facts():
         "memory_gib": round(int(memory.group(1)) / 2**20, 1) if memory else None,
         "system": system.group(1) if system else platform.system(),
         "kernel": platform.release(),
-        "placement": Placement.choose().describe(),
+        "placement": placement.describe(),
         "congestion": congestion(),
         "versions": {name: version for name, version in versions.items() if version},
     }

@@ -22,12 +22,12 @@ MARKS = {
     "go": ("#000000", 2),
 }
 LABELS = {
-    "yield": "yield,\\n1,000 tasks",
-    "yield_alone": "yield,\\none task",
-    "spawn_join": "spawn, join,\\n1,000 tasks",
-    "spawn_join_alone": "spawn, join,\\none task",
+    "yield": "yield of\\n1,000 tasks",
+    "yield_alone": "yield of\\none task",
+    "spawn_join": "spawn and\\njoin 1,000",
+    "spawn_join_alone": "spawn and\\njoin one",
     "switch": "wake and\\nwait",
-    "mpsc": "channel,\\na message",
+    "mpsc": "channel:\\na message",
 }
 
 PROBLEM = "no gnuplot: no pictures (as root, make deps-bench installs it)"
@@ -115,7 +115,8 @@ def micro(directory, micros):
              for i, name in enumerate(micros)]
     draw(directory, "tasks",
          f"{block('steps', lines)}set title 'steps of tasks'\nset style data histogram\n"
-         f"set style fill solid 0.8\nset logscale y\nset ylabel 'ns'\nplot {', '.join(plots)}")
+         f"set style fill solid 0.8\nset logscale y\nset yrange [1:*]\nset bmargin 4\n"
+         f"set ylabel 'ns'\nplot {', '.join(plots)}")
 
 
 def draw_all(directory, comparison, micros):

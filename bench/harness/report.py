@@ -12,7 +12,7 @@ METHOD = """\
 The servers take turns within each round. A figure is the median of the rounds, with the
 range of all rounds behind it. A ratio is rill's figure divided by the other's, taken within
 each round; its median is shown, and "tie" where rounds disagree about who is ahead, or
-"few" where there are not enough of them to tell. The CPU time of the server per request
+"few" where less than four were left undisturbed to tell. The CPU time of the server per request
 repeats best: the requests per second depend on the load generator too, which does the same
 work in the kernel. "busy" is the share of its processor that the server used: below 100 %
 the load was the slower side. A latency counts from sending a request; in an open loop from
@@ -110,7 +110,8 @@ def text(facts, comparison, micros, reads, notes):
     parts += [workload_table(comparison, workload) for workload in comparison.workloads
               if comparison.of(workload.key)]
     if micros:
-        parts.append(f"Single steps, each program by itself on one processor\n{micro_table(micros)}")
+        parts.append("Single steps, each program by itself on one processor\n"
+                     + micro_table(micros))
     if reads and reads.samples:
         parts.append(f"Random reads of 4 KiB from a file of 128 MiB\n{files_table(reads)}")
     parts.append("The programs\n" + "\n".join(

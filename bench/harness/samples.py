@@ -3,7 +3,7 @@
 import statistics
 
 
-ROUNDS_MIN = 5  # for a difference to be one
+ROUNDS_MIN = 4  # for a difference to be one
 
 
 class Column:
@@ -25,21 +25,24 @@ class Ratio:
 
     The median of the ratios is the figure and their range is the spread. Where the range
     contains 1, some rounds favour the one and some the other: that is a tie. Few rounds
-    agree by chance (two do so every second time), so they say nothing.
+    agree by chance (two do so every second time), so they say nothing; nor do those that
+    others disturbed, where they are told of.
     """
 
-    def __init__(self, ours, theirs):
-        ratios = [our / their for our, their in zip(ours, theirs) if their > 0]
+    def __init__(self, ours, theirs, disturbed=None):
+        rounds = [(our / their, bool(disturbed and disturbed[i]))
+                  for i, (our, their) in enumerate(zip(ours, theirs)) if their > 0]
+        good = [ratio for ratio, is_disturbed in rounds if not is_disturbed]
+        self.few = len(good) < ROUNDS_MIN
+        ratios = [ratio for ratio, _ in rounds] if self.few else good
         self.median = statistics.median(ratios) if ratios else float("nan")
         self.low = min(ratios, default=float("nan"))
         self.high = max(ratios, default=float("nan"))
-        self.rounds = len(ratios)
-        self.tie = self.rounds < ROUNDS_MIN or self.low <= 1 <= self.high
+        self.tie = self.few or self.low <= 1 <= self.high
 
     def as_dict(self):
-        return {"median": self.median, "min": self.low, "max": self.high, "tie": self.tie}
+        return {"median": self.median, "min": self.low, "max": self.high, "tie": self.tie,
+                "few": self.few}
 
     def text(self):
-        if self.rounds < ROUNDS_MIN:
-            return f"{self.median:.2f} few"
-        return f"{self.median:.2f}" + (" tie" if self.tie else "")
+        return f"{self.median:.2f}" + (" few" if self.few else " tie" if self.tie else "")
