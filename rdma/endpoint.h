@@ -116,17 +116,6 @@ struct rill_future *rill_rdma_ep_close(struct rill_rdma_ep *ep);
  * or with the bytes that they moved. The result is 0. */
 struct rill_future *rill_rdma_ep_abort(struct rill_rdma_ep *ep);
 
-/* Reads the socket addresses of both sides, where it was connected or accepted by one.
- * Either may be NULL. Returns 0, or -ENOTCONN where it was not, or is not yet. */
-int rill_rdma_ep_addresses(const struct rill_rdma_ep *ep, struct sockaddr_storage *local,
-                           struct sockaddr_storage *remote);
-
-/* Writes which transports the endpoint uses at this moment, as "tcp/eth0" or
- * "rc_verbs/mlx5_0:1, ud_verbs/mlx5_0:1", with its end cut off where size is too small.
- * Returns 0, -ENOTCONN or -ENOMEM. UCX begins with one transport and goes over to others
- * when it is connected. */
-int rill_rdma_ep_describe(const struct rill_rdma_ep *ep, char *text, size_t size);
-
 /* private: the endpoint that has this handle of UCX and is not about to be closed, or
  * NULL. */
 struct rill_rdma_ep *rill_rdma_ep_find(struct rill_rdma *rdma, ucp_ep_h ucp);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_rdma_endpoint.c - endpoints of real processes: connecting, dying, being turned away. */
-#include "rdma/endpoint.h"
+#include "rdma/endpoint_info.h"
 
 #include "rdma/stream.h"
 #include "rdma/tag.h"

@@ -2,6 +2,8 @@
 /* test_rdma_open.c - opening UCX: settings, their mistakes, and what it does to a process. */
 #include "rdma/rdma.h"
 
+#include "rdma/endpoint_info.h"
+
 #include "tests/rdma/duo.h"
 
 #include <dlfcn.h>

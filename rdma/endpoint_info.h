@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* endpoint_info.h - what UCX knows of an endpoint: its addresses and its transports. */
+#ifndef RILL_RDMA_ENDPOINT_INFO_H
+#define RILL_RDMA_ENDPOINT_INFO_H
+
+#include "rdma/endpoint.h"
+
+#include <sys/socket.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Reads the socket addresses of both sides, where it was connected or accepted by one.
+ * Either may be NULL. Returns 0, or -ENOTCONN where it was not, or is not yet. */
+int rill_rdma_ep_addresses(const struct rill_rdma_ep *ep, struct sockaddr_storage *local,
+                           struct sockaddr_storage *remote);
+
+/* Writes which transports the endpoint uses at this moment, as "tcp/eth0" or
+ * "rc_verbs/mlx5_0:1, ud_verbs/mlx5_0:1", with its end cut off where size is too small.
+ * Returns 0, -ENOTCONN or -ENOMEM. UCX begins with one transport and goes over to others
+ * when it is connected. */
+int rill_rdma_ep_describe(const struct rill_rdma_ep *ep, char *text, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
