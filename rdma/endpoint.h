@@ -38,6 +38,7 @@ extern "C" {
 #endif
 
 struct rill_rdma_accept;
+struct rill_rdma_connection;
 
 /* How long UCX may take to let go of the operations of an endpoint that was closed by
  * force. */
@@ -78,6 +79,8 @@ struct rill_rdma_ep {
     void *flush_request, *close_request; /* NULL: none */
     int64_t deadline_ns;                 /* when what is left is abandoned */
     struct rill_task *closer;            /* or NULL */
+    struct rill_task *observer;          /* woken when it fails, or NULL */
+    struct rill_rdma_connection *owner;  /* that it is a part of, or NULL */
 
     /* private, of stream.h */
     struct rill_rdma_op *stream_reader; /* that waits, or NULL */
@@ -119,6 +122,13 @@ struct rill_future *rill_rdma_ep_abort(struct rill_rdma_ep *ep);
 /* private: the endpoint that has this handle of UCX and is not about to be closed, or
  * NULL. */
 struct rill_rdma_ep *rill_rdma_ep_find(struct rill_rdma *rdma, ucp_ep_h ucp);
+
+/* private: takes the endpoint for failed with that -errno, as if UCX had reported it. */
+void rill_rdma_ep_fail(struct rill_rdma_ep *ep, int error);
+
+/* private: asks UCX to let go of all receives of an open endpoint but one, which then end
+ * with -ECANCELED or with their message. */
+void rill_rdma_ep_withdraw(struct rill_rdma_ep *ep, const struct rill_rdma_op *except);
 
 /* private, for those who make endpoints: opens ep with params, to which what all
  * endpoints have in common is added. Returns 0 or -errno. */
