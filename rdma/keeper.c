@@ -213,8 +213,8 @@ static void expect_bye(struct rill_rdma_connection *connection, struct rill_task
 static void say_bye(struct rill_rdma_connection *connection)
 {
     connection->is_bye_said = true;
-    rill_rdma_tag_send(&connection->ep, &connection->bye_send, NULL, 0,
-                       rill_rdma_tag_make(connection->peer_id, RILL_RDMA_KIND_BYE, 0));
+    rill_rdma_tag_send_sync(&connection->ep, &connection->bye_send, NULL, 0,
+                            rill_rdma_tag_make(connection->peer_id, RILL_RDMA_KIND_BYE, 0));
 }
 
 /* What matched no receive before the other side's BYE never will, and what this side does
@@ -344,12 +344,12 @@ static bool is_over(struct rill_rdma_connection *connection, struct rill_task *t
         connection->is_cut = true;
     if (connection->is_cut)
         return end(connection, -ESHUTDOWN);
+    if (has_ended(&connection->bye_recv, task) && connection->bye_recv.result == 0)
+        connection->bye_came = true;
     if (connection->ep.error)
         return end(connection, connection->bye_came ? -ESHUTDOWN : connection->ep.error);
     if (connection->state == RILL_RDMA_LISTENING || connection->state == RILL_RDMA_CONNECTING)
         return is_greeting_over(connection, task);
-    if (has_ended(&connection->bye_recv, task) && connection->bye_recv.result == 0)
-        connection->bye_came = true;
     if (connection->state == RILL_RDMA_CONNECTED &&
         (connection->is_wanted_over || connection->bye_came))
         begin_closing(connection);
