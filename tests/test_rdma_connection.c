@@ -3,10 +3,12 @@
  * what they carry, how they end. */
 #include "rdma/connection.h"
 
+#include "rdma/dial.h"
 #include "rdma/exchange.h"
 #include "rdma/tag.h"
 #include "tests/rdma/duo.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
@@ -110,6 +112,34 @@ START_TEST(a_connection_by_worker_address_works_too)
     expect_eq(await(rill_rdma_recv(&server, &received, buffer, 100, 7)), 5);
     expect_eq(background_end(&sending), 5);
     disconnect_both();
+    close_hubs();
+}
+END_TEST
+
+START_TEST(a_url_is_dialled)
+{
+    static struct rill_rdma_dial dial;
+    struct rill_rdma_accept accept;
+    char url[64];
+
+    if (!open_hubs(_i))
+        return;
+    expect_eq(await(rill_rdma_dial(&dial, &client, &left, "rdma://127.0.0.1", NULL)), -EINVAL);
+    expect(dial.why != NULL);
+    expect_eq(await(rill_rdma_dial(&dial, &client, &left, "tcp://127.0.0.1:1", NULL)), -EINVAL);
+    expect(strstr(dial.why, "rdma://") != NULL);
+
+    struct sockaddr_in address = duo_listen(&listener, &duo.right);
+
+    snprintf(url, sizeof url, "rdma://127.0.0.1:%d", ntohs(address.sin_port));
+    background_start(&connecting, rill_rdma_dial(&dial, &client, &left, url, NULL));
+    expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
+    expect_eq(rill_rdma_adopt(&server, &right, &accept, NULL), 0);
+    expect_eq(background_end(&connecting), 0);
+    disconnect_both();
+    rill_rdma_listener_close(&listener);
+    expect(await(rill_rdma_dial(&dial, &client, &left, url, NULL)) < 0);
+    expect_eq(client.state, RILL_RDMA_IDLE);
     close_hubs();
 }
 END_TEST
@@ -441,6 +471,7 @@ int main(void)
     const struct duo_case cases[] = {
         {both_sides_know_that_they_are_connected, IN_TCP_AND_SHM},
         {a_connection_by_worker_address_works_too, IN_TCP},
+        {a_url_is_dialled, IN_TCP},
         {one_that_is_never_accepted_times_out, IN_TCP},
         {connecting_can_be_cancelled, IN_TCP},
         {a_peer_that_says_no_hello_times_out, IN_TCP},
