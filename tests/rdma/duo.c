@@ -118,7 +118,8 @@ static void find_worlds(unsigned worlds, int *first, int *end)
         return;
     *end = OVER_TCP + 1;
     if (!(worlds & IN_TCP) || worlds & TCP_ITSELF ||
-        (worlds & SOCKET_ADDRESSES && !network()->has_socket_addresses))
+        (worlds & SOCKET_ADDRESSES && !network()->has_socket_addresses) ||
+        (worlds & LOOPBACK && network()->is_wire))
         *first = *end;
 }
 

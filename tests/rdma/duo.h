@@ -33,6 +33,7 @@ enum {
     /* What a test needs besides: */
     TCP_ITSELF = 4,       /* not verbs in its place */
     SOCKET_ADDRESSES = 8, /* connecting by worker address is not the same */
+    LOOPBACK = 16,        /* a device that reaches itself: not one end of a wire */
 };
 
 struct duo {
