@@ -21,13 +21,6 @@ static struct rill_rdma_op send_op, recv_op, any_op;
 static struct background sending, receiving, receiving_any;
 static char buffer[8 << 20];
 
-/* How the loss of a peer is called depends on what the transport saw first. */
-static bool is_loss(int64_t result)
-{
-    return result == -ECONNREFUSED || result == -ECONNRESET || result == -ETIMEDOUT ||
-           result == -EHOSTUNREACH || result == -ECONNABORTED || result == -ENOTCONN;
-}
-
 /* ---- in one process ---- */
 
 START_TEST(two_endpoints_connect_by_socket_address)
@@ -91,7 +84,7 @@ START_TEST(where_nobody_listens_operations_end_with_an_error)
     result = await(rill_rdma_tag_send(&client, &send_op, buffer, sizeof buffer, 1));
     expect_eq(background_end(&receiving), result);
     expect_eq(client.error, result);
-    if (!is_loss(result))
+    if (!duo_is_loss(result))
         fixture_fail(__FILE__, __LINE__, "where nobody listens: %s", strerror((int)-result));
     expect_eq(await(rill_rdma_ep_close(&client)), result);
     duo_close();
@@ -303,7 +296,7 @@ START_TEST(everything_on_an_endpoint_ends_soon_after_its_peer_was_killed)
     began_ns = real_now();
     kill(child, SIGKILL);
     result = background_end(&sending);
-    expect(is_loss(result));
+    expect(duo_is_loss(result));
     expect_eq(background_end(&receiving), result);
     printf("the death was known after %lld us\n", (long long)(real_now() - began_ns) / 1000);
     ck_assert_int_le(real_now() - began_ns, network()->slowness * 2 * RILL_SECOND);

@@ -42,7 +42,8 @@ static pid_t start(const char *const *arguments)
     if (child > 0)
         return child;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    network_export();
+    setenv("UCX_TLS", "tcp,self", 1);
+    setenv("UCX_NET_DEVICES", "lo", 1);
     dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
     dup2(STDOUT_FILENO, STDERR_FILENO);
     execvp(arguments[0], (char *const *)(uintptr_t)arguments);
@@ -85,13 +86,12 @@ static int times(const char *kind)
 
 static pid_t run(const char *kind, uint16_t port, bool as_client, size_t size)
 {
-    char address_text[INET_ADDRSTRLEN], port_text[16], size_text[16], times_text[16];
+    char port_text[16], size_text[16], times_text[16];
     const char *const arguments[] = {
-        program,      "-c",      kind, "-p",       port_text,
-        "-s",         size_text, "-i", times_text, as_client ? "-a" : NULL,
-        address_text, NULL};
+        program,     "-c",      kind, "-p",       port_text,
+        "-s",        size_text, "-i", times_text, as_client ? "-a" : NULL,
+        "127.0.0.1", NULL};
 
-    inet_ntop(AF_INET, &network()->address, address_text, sizeof address_text);
     snprintf(port_text, sizeof port_text, "%u", port);
     snprintf(size_text, sizeof size_text, "%zu", size);
     snprintf(times_text, sizeof times_text, "%d", times(kind));
@@ -259,13 +259,13 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
-    if (!network()->has_socket_addresses) {
-        puts("skipped: the example connects by socket address");
+    if (network()->is_verbs) {
+        puts("skipped: the example's client closes without an answer, and over verbs that "
+             "overtakes what it sent");
         return 77;
     }
     tcase_add_loop_test(tcase, a_plain_client_is_served_by_tag_stream_and_active_message, 0, 3);
-    if (!network()->is_verbs) /* that it listens is seen by TCP */
-        tcase_add_loop_test(tcase, a_plain_server_is_asked_by_tag_stream_and_active_message, 0, 3);
+    tcase_add_loop_test(tcase, a_plain_server_is_asked_by_tag_stream_and_active_message, 0, 3);
     tcase_set_timeout(tcase, 60);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);

@@ -2,6 +2,7 @@
 #include "tests/rdma/duo.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -107,6 +108,12 @@ void duo_connect(struct rill_rdma_ep *client, struct rill_rdma_ep *server)
     expect_eq(accept.client_id, duo.left.client_id);
     expect_eq(rill_rdma_ep_adopt(server, &accept), 0);
     rill_rdma_listener_close(&listener);
+}
+
+bool duo_is_loss(int64_t result)
+{
+    return result == -ECONNREFUSED || result == -ECONNRESET || result == -ETIMEDOUT ||
+           result == -EHOSTUNREACH || result == -ECONNABORTED || result == -ENOTCONN;
 }
 
 /* The numbers of a test's loop: those of its worlds that there are here. */

@@ -77,6 +77,9 @@ struct sockaddr_in duo_listen(struct rill_rdma_listener *listener, struct rill_r
  * that does not work, by those of the workers. */
 void duo_connect(struct rill_rdma_ep *client, struct rill_rdma_ep *server);
 
+/* Whether a result tells that the peer is gone: what the transport saw first decides how. */
+bool duo_is_loss(int64_t result);
+
 struct duo_case {
     const TTest *test;
     unsigned worlds; /* IN_TCP ... */
