@@ -113,21 +113,30 @@ void duo_connect(struct rill_rdma_ep *client, struct rill_rdma_ep *server)
 bool duo_is_loss(int64_t result)
 {
     return result == -ECONNREFUSED || result == -ECONNRESET || result == -ETIMEDOUT ||
-           result == -EHOSTUNREACH || result == -ECONNABORTED || result == -ENOTCONN;
+           result == -EHOSTUNREACH || result == -ECONNABORTED || result == -ENOTCONN ||
+           (network()->is_verbs && result == -EIO); /* a link that is down */
 }
 
-/* The numbers of a test's loop: those of its worlds that there are here. */
+/* Whether the network here is what a test needs. */
+static bool is_for_this_network(unsigned worlds)
+{
+    const struct network *here = network();
+
+    return (!(worlds & TCP_ITSELF) || !here->is_verbs) &&
+           (!(worlds & SOCKET_ADDRESSES) || here->has_socket_addresses) &&
+           (!(worlds & LOOPBACK) || !here->is_wire) && (!(worlds & WIRE) || here->is_wire);
+}
+
+/* The numbers of a test's loop: those of its worlds that there are here, maybe none. */
 static void find_worlds(unsigned worlds, int *first, int *end)
 {
-    *first = worlds & IN_TCP ? OVER_TCP : OVER_SHM;
-    *end = worlds & IN_SHM ? OVER_SHM + 1 : OVER_TCP + 1;
-    if (!network()->is_verbs)
-        return;
-    *end = OVER_TCP + 1;
-    if (!(worlds & IN_TCP) || worlds & TCP_ITSELF ||
-        (worlds & SOCKET_ADDRESSES && !network()->has_socket_addresses) ||
-        (worlds & LOOPBACK && network()->is_wire))
-        *first = *end;
+    bool over_network = worlds & IN_TCP && is_for_this_network(worlds);
+    bool over_shm = worlds & IN_SHM && !network()->is_verbs;
+
+    *first = over_network ? OVER_TCP : OVER_SHM;
+    *end = over_shm ? OVER_SHM + 1 : OVER_TCP + over_network;
+    if (*end < *first)
+        *end = *first;
 }
 
 int duo_main(const char *name, const struct duo_case *cases, size_t count)

@@ -34,6 +34,7 @@ enum {
     TCP_ITSELF = 4,       /* not verbs in its place */
     SOCKET_ADDRESSES = 8, /* connecting by worker address is not the same */
     LOOPBACK = 16,        /* a device that reaches itself: not one end of a wire */
+    WIRE = 32,            /* two devices, and a wire that can be cut */
 };
 
 struct duo {
