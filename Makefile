@@ -452,9 +452,6 @@ valgrind: examples tests have-valgrind ## run the tests under valgrind
 	@TEST_UNDER_VALGRIND=1 TEST_WRAPPER='$(memcheck)' TEST_TIMEOUT=600 CK_TIMEOUT_MULTIPLIER=20 \
 	    tests/run.sh $(tests)
 
-# A stock Debian 6.1 kernel, the oldest that rill supports, in a virtual machine
-# without acceleration: slow, so not a part of check. What the machine needs, QEMU
-# and a kernel package that is only unpacked, the script installs or names.
 sim: ## [SEEDS=2000] [SEED=1] [SCENARIO=echo]: the scenarios in as many worlds, with sanitizers
 	@$(MAKE) --no-print-directory MODE=asan build/asan/tests/test_scenarios
 	@SIM_SEEDS=$(or $(SEEDS),2000) SIM_SEED=$(or $(SEED),1) SIM_SCENARIO=$(SCENARIO) \
@@ -464,6 +461,9 @@ sim: ## [SEEDS=2000] [SEED=1] [SCENARIO=echo]: the scenarios in as many worlds, 
 mutants: have-test ## [NAME=...]: plant known bugs, one at a time: the tests have to catch each
 	@tests/mutants.sh $(NAME)
 
+# A stock Debian 6.1 kernel, the oldest that rill supports, in a virtual machine
+# without acceleration: slow, so not a part of check. What the machine needs, QEMU
+# and a kernel package that is only unpacked, the script installs or names.
 #
 # The same kernel has soft-RoCE, a device for RDMA that is emulated too: the tests of
 # rdma run once more over one that talks to itself, and over two with a wire between.
