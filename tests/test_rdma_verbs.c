@@ -24,9 +24,9 @@ static const int64_t loss_max_ns = 30 * RILL_SECOND;
 
 enum { LARGE = 4 << 20, ADDRESS_MAX = 4096 };
 
-static struct rill_rdma_op send_op, small_op, recv_op, any_op;
-static struct background sending, sending_small, receiving, receiving_any;
-static char buffer[LARGE];
+static struct rill_rdma_op send_op, recv_op, back_op, any_op;
+static struct background sending, receiving, receiving_back, receiving_any;
+static char buffer[LARGE], echoed[LARGE];
 
 static int64_t real_now(void)
 {
@@ -88,7 +88,10 @@ static void exchange_addresses(int fd, const struct rill_rdma *own, char *other)
     ck_assert_int_gt(read(fd, other, ADDRESS_MAX), 0);
 }
 
-/* The peer: answers one message, and then receives what nobody sends. */
+/* What the tags of messages to the peer mean. */
+enum { ECHO = 1, ECHOED = 2, NEVER_TAKEN = 3, NEVER_SENT = 4 };
+
+/* The peer sends back what it gets, until it is killed. */
 static void be_the_peer(int fd)
 {
     static char address[ADDRESS_MAX];
@@ -99,11 +102,25 @@ static void be_the_peer(int fd)
     duo_open_worker(&duo.right, OVER_TCP);
     exchange_addresses(fd, &duo.right, address);
     expect_eq(rill_rdma_ep_open(&duo.to_left, &duo.right, address), 0);
-    expect_eq(await(rill_rdma_tag_recv(&duo.right, &recv_op, buffer, 1, 1, RILL_RDMA_TAG_EXACT)),
-              1);
-    expect_eq(await(rill_rdma_tag_send(&duo.to_left, &send_op, buffer, 1, 2)), 1);
-    await(rill_rdma_tag_recv(&duo.right, &recv_op, buffer, 1, 3, RILL_RDMA_TAG_EXACT));
-    _exit(0);
+    for (;;) {
+        int64_t size = await(
+            rill_rdma_tag_recv(&duo.right, &recv_op, buffer, LARGE, ECHO, RILL_RDMA_TAG_EXACT));
+
+        expect(size >= 0);
+        expect_eq(await(rill_rdma_tag_send(&duo.to_left, &send_op, buffer, (size_t)size, ECHOED)),
+                  size);
+    }
+}
+
+static void have_echoed(size_t size)
+{
+    pattern_fill(buffer, size, size);
+    background_start(&sending, rill_rdma_tag_send(&duo.to_right, &send_op, buffer, size, ECHO));
+    expect_eq(
+        await(rill_rdma_tag_recv(&duo.left, &recv_op, echoed, LARGE, ECHOED, RILL_RDMA_TAG_EXACT)),
+        size);
+    expect_eq(background_end(&sending), size);
+    expect(pattern_is(echoed, size, size));
 }
 
 /* Makes the peer and exchanges a message with it. */
@@ -123,8 +140,7 @@ static bool meet_a_peer(pid_t *child)
     duo_open_worker(&duo.left, OVER_TCP);
     exchange_addresses(ends[0], &duo.left, address);
     expect_eq(rill_rdma_ep_open(&duo.to_right, &duo.left, address), 0);
-    expect_eq(await(rill_rdma_tag_send(&duo.to_right, &send_op, buffer, 1, 1)), 1);
-    expect_eq(await(rill_rdma_tag_recv(&duo.left, &recv_op, buffer, 1, 2, RILL_RDMA_TAG_EXACT)), 1);
+    have_echoed(1);
     return true;
 }
 
@@ -140,11 +156,12 @@ static void close_left(void)
 /* A rendezvous that nobody answers, a receive that knows its peer and one that does not. */
 static void start_all(void)
 {
-    background_start(&sending, rill_rdma_tag_send(&duo.to_right, &send_op, buffer, LARGE, 1));
-    background_start(&receiving,
-                     rill_rdma_tag_recv_from(&duo.to_right, &recv_op, buffer, 100, 1, 0));
-    background_start(&receiving_any,
-                     rill_rdma_tag_recv(&duo.left, &any_op, buffer, 100, 4, RILL_RDMA_TAG_EXACT));
+    background_start(&sending,
+                     rill_rdma_tag_send(&duo.to_right, &send_op, buffer, LARGE, NEVER_TAKEN));
+    background_start(&receiving, rill_rdma_tag_recv_from(&duo.to_right, &recv_op, echoed, 100,
+                                                         NEVER_SENT, RILL_RDMA_TAG_EXACT));
+    background_start(&receiving_any, rill_rdma_tag_recv(&duo.left, &any_op, echoed, 100, NEVER_SENT,
+                                                        RILL_RDMA_TAG_EXACT));
 }
 
 /* All that is on the endpoint ends; what could come from others goes on. */
@@ -162,6 +179,21 @@ static void expect_loss(const char *what)
     expect_eq(background_end(&receiving_any), -ECANCELED);
     expect_eq(await(rill_rdma_ep_close(&duo.to_right)), result);
 }
+
+START_TEST(another_process_echoes_messages_of_any_size)
+{
+    pid_t child;
+
+    if (!meet_a_peer(&child))
+        return;
+    for (size_t size = 1; size <= LARGE; size *= 4)
+        have_echoed(size);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    await(rill_rdma_ep_abort(&duo.to_right));
+    close_left();
+}
+END_TEST
 
 START_TEST(everything_on_an_endpoint_ends_after_its_peer_was_killed)
 {
@@ -186,8 +218,8 @@ START_TEST(a_receive_ends_after_its_peer_was_killed)
 
     if (!meet_a_peer(&child))
         return;
-    background_start(&receiving,
-                     rill_rdma_tag_recv_from(&duo.to_right, &recv_op, buffer, 100, 1, 0));
+    background_start(&receiving, rill_rdma_tag_recv_from(&duo.to_right, &recv_op, echoed, 100,
+                                                         NEVER_SENT, RILL_RDMA_TAG_EXACT));
     settle();
     began_ns = real_now();
     kill(child, SIGKILL);
@@ -212,7 +244,8 @@ START_TEST(closing_towards_a_stopped_peer_can_be_cut_short)
     if (!meet_a_peer(&child))
         return;
     kill(child, SIGSTOP);
-    background_start(&sending, rill_rdma_tag_send(&duo.to_right, &send_op, buffer, LARGE, 1));
+    background_start(&sending,
+                     rill_rdma_tag_send(&duo.to_right, &send_op, buffer, LARGE, NEVER_TAKEN));
     settle();
     began_ns = real_now();
     expect_eq(
@@ -249,14 +282,16 @@ static void lose_nothing(void)
 
 static void exchange_one(void)
 {
-    background_start(&sending, rill_rdma_tag_send(&duo.to_right, &send_op, buffer, LARGE / 4, 1));
-    expect_eq(await(rill_rdma_tag_recv(&duo.right, &recv_op, buffer + LARGE / 2, LARGE / 4, 1,
+    background_start(&sending,
+                     rill_rdma_tag_send(&duo.to_right, &send_op, buffer, LARGE / 4, ECHO));
+    expect_eq(await(rill_rdma_tag_recv(&duo.right, &recv_op, echoed, LARGE / 4, ECHO,
                                        RILL_RDMA_TAG_EXACT)),
               LARGE / 4);
     expect_eq(background_end(&sending), LARGE / 4);
-    background_start(&sending, rill_rdma_tag_send(&duo.to_left, &send_op, buffer, 100, 2));
-    expect_eq(await(rill_rdma_tag_recv(&duo.left, &recv_op, buffer, 100, 2, RILL_RDMA_TAG_EXACT)),
-              100);
+    background_start(&sending, rill_rdma_tag_send(&duo.to_left, &send_op, buffer, 100, ECHOED));
+    expect_eq(
+        await(rill_rdma_tag_recv(&duo.left, &recv_op, echoed, 100, ECHOED, RILL_RDMA_TAG_EXACT)),
+        100);
     expect_eq(background_end(&sending), 100);
 }
 
@@ -270,11 +305,12 @@ START_TEST(on_a_wire_that_loses_everything_all_ends_and_afterwards_all_works_aga
     exchange_one();
     lose_everything();
     start_all();
-    background_start(&sending_small, /* the other side only receives */
-                     rill_rdma_tag_recv_from(&duo.to_left, &small_op, buffer, 100, 1, 0));
+    background_start(&receiving_back, /* the other side only receives */
+                     rill_rdma_tag_recv_from(&duo.to_left, &back_op, echoed, 100, NEVER_SENT,
+                                             RILL_RDMA_TAG_EXACT));
     began_ns = real_now();
     expect_loss("a wire that loses everything");
-    result = background_end(&sending_small);
+    result = background_end(&receiving_back);
     printf("to the other side after %lld ms: %s\n",
            (long long)((real_now() - began_ns) / RILL_MILLISECOND), strerror((int)-result));
     expect(duo_is_loss(result));
@@ -298,7 +334,8 @@ START_TEST(closing_over_a_wire_that_loses_everything_can_be_cut_short)
         return;
     exchange_one();
     lose_everything();
-    background_start(&sending, rill_rdma_tag_send(&duo.to_right, &send_op, buffer, LARGE, 1));
+    background_start(&sending,
+                     rill_rdma_tag_send(&duo.to_right, &send_op, buffer, LARGE, NEVER_TAKEN));
     settle();
     began_ns = real_now();
     expect_eq(
@@ -380,7 +417,8 @@ static void abort_while_connecting(void)
 {
     if (!duo_open(OVER_TCP, NULL))
         _exit(0);
-    background_start(&sending, rill_rdma_tag_send(&duo.to_right, &send_op, buffer, LARGE, 1));
+    background_start(&sending,
+                     rill_rdma_tag_send(&duo.to_right, &send_op, buffer, LARGE, NEVER_TAKEN));
     fixture_turn();
     await(rill_rdma_ep_abort(&duo.to_right));
     await(rill_rdma_ep_abort(&duo.to_left));
@@ -422,6 +460,7 @@ int main(void)
     const struct duo_case cases[] = {
         {the_endpoints_of_these_tests_are_of_the_device, IN_TCP},
         {a_device_is_preferred_to_tcp_without_any_setting, IN_TCP | LOOPBACK},
+        {another_process_echoes_messages_of_any_size, IN_TCP},
         {everything_on_an_endpoint_ends_after_its_peer_was_killed, IN_TCP},
         {a_receive_ends_after_its_peer_was_killed, IN_TCP},
         {closing_towards_a_stopped_peer_can_be_cut_short, IN_TCP},

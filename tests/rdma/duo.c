@@ -158,7 +158,8 @@ int duo_main(const char *name, const struct duo_case *cases, size_t count)
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     if (added == 0) {
-        printf("skipped: nothing here is for %s\n", network()->tls);
+        printf("skipped: no case is for %s from %s to %s\n", network()->tls, network()->left,
+               network()->right);
         return 77;
     }
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -25,7 +25,7 @@ static void find(void)
     snprintf(found.left, sizeof found.left, "%.*s", (int)strcspn(devices, ","), devices);
     snprintf(found.right, sizeof found.right, "%s", comma ? comma + 1 : devices);
     found.has_socket_addresses = address && inet_pton(AF_INET, address, &found.address) == 1;
-    found.slowness = slowness ? atoi(slowness) : 1;
+    found.slowness = slowness ? (int)strtol(slowness, NULL, 10) : 1;
     if (found.slowness < 1)
         found.slowness = 1;
 }
