@@ -452,11 +452,6 @@ valgrind: examples tests have-valgrind ## run the tests under valgrind
 	@TEST_UNDER_VALGRIND=1 TEST_WRAPPER='$(memcheck)' TEST_TIMEOUT=600 CK_TIMEOUT_MULTIPLIER=20 \
 	    tests/run.sh $(tests)
 
-# A stock Debian 6.1 kernel, the oldest that rill supports, in a virtual machine
-# without acceleration: slow, so not a part of check. What the machine needs, QEMU
-# and a kernel package that is only unpacked, the script installs or names.
-vm := tests/vm.sh --timeout 3600 --env TEST_TIMEOUT=900 --env CK_TIMEOUT_MULTIPLIER=20
-
 sim: ## [SEEDS=2000] [SEED=1] [SCENARIO=echo]: the scenarios in as many worlds, with sanitizers
 	@$(MAKE) --no-print-directory MODE=asan build/asan/tests/test_scenarios
 	@SIM_SEEDS=$(or $(SEEDS),2000) SIM_SEED=$(or $(SEED),1) SIM_SCENARIO=$(SCENARIO) \
@@ -466,8 +461,23 @@ sim: ## [SEEDS=2000] [SEED=1] [SCENARIO=echo]: the scenarios in as many worlds, 
 mutants: have-test ## [NAME=...]: plant known bugs, one at a time: the tests have to catch each
 	@tests/mutants.sh $(NAME)
 
-check-vm: all tests ## run the tests on Linux 6.1, in a virtual machine (some minutes)
-	@$(vm) --rdma none -- tests/run.sh $(tests)
+# A stock Debian 6.1 kernel, the oldest that rill supports, in a virtual machine
+# without acceleration: slow, so not a part of check. What the machine needs, QEMU
+# and a kernel package that is only unpacked, the script installs or names.
+#
+# The same kernel has soft-RoCE, a device for RDMA that is emulated too: the tests of
+# rdma run once more over one that talks to itself, and over two with a wire between.
+vm_floor := floor
+vm_rdma  := loop-rc_v loop-ud_verbs wire-rc_v wire-ud_verbs
+
+check-vm: all tests ## the tests in a virtual machine: check-vm-floor and check-vm-rdma
+	@tests/check_vm.sh $(vm_floor) $(vm_rdma) -- $(tests)
+
+check-vm-floor: all tests ## all tests on Linux 6.1, the oldest kernel (some minutes)
+	@tests/check_vm.sh $(vm_floor) -- $(tests)
+
+check-vm-rdma: all tests ## the tests of rdma over soft-RoCE, by rc and ud, looped and wired (some minutes)
+	@tests/check_vm.sh $(vm_rdma) -- $(tests)
 
 ##@ Keep it good
 
@@ -562,7 +572,7 @@ FORCE:
 
 .PHONY: all library programs examples tests objects FORCE \
         have-build have-test have-lint have-valgrind note-rdma note-libuv \
-        demo check check-vm tsan test check-headers check-docs valgrind \
+        demo check check-vm check-vm-floor check-vm-rdma tsan test check-headers check-docs valgrind \
         lint format lint-format lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell \
         clean install uninstall help
 

@@ -158,7 +158,9 @@ static unsigned look(struct rill_rdma_watcher *watcher)
             cut(ep);
         return 1;
     case RILL_RDMA_EP_FLUSHING:
-        if (ep->flush_request)
+        /* Over verbs a flush does not wait for a rendezvous that the other side has not
+         * taken up; and an endpoint that is closed above one makes UCX end the process. */
+        if (ep->flush_request || !rill_list_is_empty(&ep->ops))
             return 0;
         ep->state = RILL_RDMA_EP_CLOSING;
         close_in_ucx(ep, 0);
