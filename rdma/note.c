@@ -33,11 +33,19 @@ static void on_sent(void *request, ucs_status_t status, void *note_)
     give_back(note);
 }
 
-/* Its memory stays with UCX. */
 void rill_rdma_note_abandon(struct rill_rdma_note *note)
 {
-    note->ep->rdma->stats.abandoned++;
+    struct rill_rdma *rdma = note->ep->rdma;
+
+    rdma->stats.abandoned++;
     leave(note);
+    rill_list_append(&rdma->notes, &note->link);
+}
+
+void rill_rdma_notes_free(struct rill_rdma *rdma)
+{
+    while (!rill_list_is_empty(&rdma->notes))
+        give_back(rill_container_of(rill_list_pop(&rdma->notes), struct rill_rdma_note, link));
 }
 
 static void enter(struct rill_rdma_note *note, void *request)

@@ -17,10 +17,10 @@ extern "C" {
 enum { RILL_RDMA_NOTES_MAX = 64 };
 
 /* Invariant: one that UCX has is in the list of its endpoint, and counts in its note_count
- * and in source.pending. */
+ * and in source.pending; or it was abandoned and is in the list of its rdma. */
 struct rill_rdma_note {
     /* private */
-    struct rill_link link; /* rill_rdma_ep.notes */
+    struct rill_link link; /* rill_rdma_ep.notes or rill_rdma.notes */
     struct rill_rdma_ep *ep;
     void *request;
     uint8_t size_class;
@@ -34,8 +34,12 @@ struct rill_rdma_note {
 int rill_rdma_note_send(struct rill_rdma_ep *ep, unsigned id, const void *bytes, size_t size,
                         unsigned flags);
 
-/* private: forgets one that UCX does not let go of. */
+/* private: forgets one that UCX does not let go of, and keeps its memory until the worker
+ * was destroyed. */
 void rill_rdma_note_abandon(struct rill_rdma_note *note);
+
+/* private: gives back the memory of those, when the worker was destroyed. */
+void rill_rdma_notes_free(struct rill_rdma *rdma);
 
 #ifdef __cplusplus
 }

@@ -25,6 +25,18 @@ struct fake_request {
     size_t size;
     ucp_ep_h ep; /* NULL for a receive */
     ucp_request_param_t param;
+    bool is_fetch; /* of the data of an active message */
+};
+
+/* An active message that was sent: what is lent is so until its request is over. */
+struct fake_am {
+    unsigned id;
+    const void *header;
+    size_t header_size;
+    const void *data;
+    size_t size;
+    uint32_t flags;               /* UCP_AM_SEND_FLAG_ */
+    struct fake_request *request; /* NULL: it is over */
 };
 
 struct fake {
@@ -36,13 +48,15 @@ struct fake {
     bool close_is_mute;  /* closing never ends */
     bool flush_is_mute;  /* nor does flushing */
     bool arm_is_busy;
-    ucs_status_t flush_status; /* that a flush of an endpoint ends with */
-    unsigned delay;            /* calls of progress before what is told from now on happens */
+    ucs_status_t flush_status;               /* that a flush of an endpoint ends with */
+    void (*on_am)(const struct fake_am *am); /* called when one is sent, or NULL */
+    unsigned delay; /* calls of progress before what is told from now on happens */
 
     unsigned posted, cancelled, forced, progressed;
     unsigned contexts, workers, eps, configs; /* that exist */
     unsigned requests;                        /* that were not given back */
     unsigned rejected;                        /* connection requests */
+    unsigned am_data;                         /* of active messages, not given back */
 };
 
 extern struct fake fake;
@@ -57,6 +71,13 @@ struct fake_request *fake_request(unsigned number);
 
 /* Has the next progress complete a request. A receive gets size bytes of pattern(0). */
 void fake_complete(struct fake_request *request, ucs_status_t status, size_t size);
+
+/* Has the next progress bring an active message, whose header and data are copied, and whose
+ * sender's endpoint is the one opened as ep (-1: it does not tell). With a sender, or as a
+ * rendezvous without one (is_long), the data are to be fetched, and the sender's request
+ * ends when they were, or were released. */
+void fake_bring(unsigned id, const void *header, size_t header_size, const void *data, size_t size,
+                int ep, bool is_long, struct fake_request *sender);
 
 /* Has the next progress report the failure of the endpoint opened as number. */
 void fake_fail_endpoint(unsigned number, ucs_status_t status);
