@@ -6,7 +6,7 @@
 
 struct fake_rpc fake_rpc;
 
-static void on_am(const struct fake_am *am)
+static bool on_am(const struct fake_am *am)
 {
     struct fake_sent *sent = &fake_rpc.sent[fake_rpc.sent_count++];
     const unsigned char *bytes = am->header;
@@ -23,6 +23,7 @@ static void on_am(const struct fake_am *am)
     sent->size = am->size;
     sent->tells_ep = am->flags & UCP_AM_SEND_FLAG_REPLY;
     sent->request = am->request;
+    return false;
 }
 
 void fake_rpc_open(void)

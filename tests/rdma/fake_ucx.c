@@ -216,6 +216,8 @@ static ucs_status_ptr_t post(const char *name, ucp_ep_h ep, bool is_receive, con
     fake.requests++;
     if (fake.mode == FAKE_AT_ONCE)
         answer(request, UCS_OK, size);
+    else if (fake.mode == FAKE_SOON)
+        fake_complete(request, UCS_OK, size);
     return request; /* dangling by now if it was answered: as UCX's own */
 }
 
@@ -295,6 +297,11 @@ static ucs_status_ptr_t am_send_nbx(ucp_ep_h ep, unsigned id, const void *header
                                     size_t header_size, const void *buffer, size_t count,
                                     const ucp_request_param_t *param)
 {
+    enum fake_mode mode = fake.mode;
+
+    if (mode == FAKE_SOON)
+        fake.mode = FAKE_LATER;
+
     ucs_status_ptr_t request = post("am_send_nbx", ep, false, buffer, count, param);
     const struct fake_am am = {
         .id = id,
@@ -306,8 +313,10 @@ static ucs_status_ptr_t am_send_nbx(ucp_ep_h ep, unsigned id, const void *header
         .request = UCS_PTR_IS_PTR(request) ? request : NULL,
     };
 
-    if (!UCS_PTR_IS_ERR(request) && fake.on_am)
-        fake.on_am(&am);
+    fake.mode = mode;
+    if (!(fake.on_am && !UCS_PTR_IS_ERR(request) && fake.on_am(&am)) && am.request &&
+        mode == FAKE_SOON)
+        fake_complete(am.request, UCS_OK, count);
     return request;
 }
 

@@ -13,6 +13,7 @@
 /* What happens to an operation that is posted. */
 enum fake_mode {
     FAKE_LATER,   /* it waits for fake_complete */
+    FAKE_SOON,    /* a later progress completes it by itself */
     FAKE_AT_ONCE, /* it is over; a send has no callback, a receive has it in the call */
     FAKE_FAILS,   /* the call says why: fake.status */
 };
@@ -48,8 +49,10 @@ struct fake {
     bool close_is_mute;  /* closing never ends */
     bool flush_is_mute;  /* nor does flushing */
     bool arm_is_busy;
-    ucs_status_t flush_status;               /* that a flush of an endpoint ends with */
-    void (*on_am)(const struct fake_am *am); /* called when one is sent, or NULL */
+    ucs_status_t flush_status; /* that a flush of an endpoint ends with */
+    /* Called when an active message is sent, if it is not NULL. Returns whether it sees to
+     * the end of am->request by itself, as that of one whose data are fetched (fake_bring). */
+    bool (*on_am)(const struct fake_am *am);
     unsigned delay; /* calls of progress before what is told from now on happens */
 
     unsigned posted, cancelled, forced, progressed;
