@@ -54,6 +54,13 @@ enum rill_rdma_ep_state {
     RILL_RDMA_EP_GONE,     /* UCX has let go. Closing makes it CLOSED. */
 };
 
+/* Waits for the end of an endpoint, by means of whoever embeds it. Zeroed at first. */
+struct rill_rdma_ep_waiter {
+    int error;              /* why the endpoint ended, 0 before */
+    struct rill_task *task; /* woken at its end, or NULL */
+    struct rill_link link;  /* rill_rdma_ep.waiters, until it has ended */
+};
+
 /* Zeroed; then opened, connected or adopted; then closed. It must not move while open.
  *
  * Invariant: it is among the watchers of its rdma, and counts in source.pending, while
@@ -68,12 +75,15 @@ struct rill_rdma_ep {
     bool is_open;           /* has to be closed */
 
     /* private */
-    ucp_ep_h ucp;         /* NULL from CUT or GONE on */
-    uint8_t state;        /* enum rill_rdma_ep_state */
-    bool is_forced;       /* close without flushing */
-    bool was_cancelled;   /* its closing was */
-    uint8_t patience;     /* looks before a failed one is cut, or a cut one may sleep */
-    struct rill_link ops; /* of rill_rdma_op.in_flight */
+    ucp_ep_h ucp;             /* NULL from CUT or GONE on */
+    uint8_t state;            /* enum rill_rdma_ep_state */
+    bool is_forced;           /* close without flushing */
+    bool was_cancelled;       /* its closing was */
+    uint8_t patience;         /* looks before a failed one is cut, or a cut one may sleep */
+    struct rill_link ops;     /* of rill_rdma_op.in_flight */
+    struct rill_link waiters; /* of rill_rdma_ep_waiter.link; empty once error is told */
+    struct rill_link notes;   /* of rill_rdma_note.link */
+    unsigned note_count;
     struct rill_link all; /* rill_rdma.eps, by the address of ucp; while OPEN or FAILED */
     struct rill_rdma_watcher watcher;
     void *flush_request, *close_request; /* NULL: none */
@@ -129,6 +139,19 @@ void rill_rdma_ep_fail(struct rill_rdma_ep *ep, int error);
 /* private: asks UCX to let go of all receives of an open endpoint but one, which then end
  * with -ECANCELED or with their message. */
 void rill_rdma_ep_withdraw(struct rill_rdma_ep *ep, const struct rill_rdma_op *except);
+
+/* private: has the endpoint's end told to waiter, as late as that of its operations: what
+ * arrived before has then been delivered. Returns 0, or ep->error when it is about to end
+ * already. */
+int rill_rdma_ep_wait(struct rill_rdma_ep *ep, struct rill_rdma_ep_waiter *waiter,
+                      struct rill_task *task);
+
+/* private: stops waiting; does nothing if it does not wait. */
+static inline void rill_rdma_ep_unwait(struct rill_rdma_ep_waiter *waiter)
+{
+    if (rill_link_is_linked(&waiter->link))
+        rill_link_remove(&waiter->link);
+}
 
 /* private, for those who make endpoints: opens ep with params, to which what all
  * endpoints have in common is added. Returns 0 or -errno. */

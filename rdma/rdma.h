@@ -88,6 +88,7 @@ struct rill_rdma {
     size_t address_size;
     struct rill_link ops;      /* of rill_rdma_op.in_flight: those of no endpoint */
     struct rill_link watchers; /* of rill_rdma_watcher.link */
+    struct rill_link notes;    /* of rill_rdma_note.link: those that were abandoned */
     struct rill_link eps[RILL_RDMA_EP_BUCKETS]; /* of rill_rdma_ep.all */
     bool is_open;
     size_t stream_readers;           /* that wait: see stream.c */
