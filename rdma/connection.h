@@ -224,11 +224,6 @@ struct rill_future *rill_rdma_disconnect(struct rill_rdma_connection *connection
 /* The same by force at once: the other side sees a loss. The result is 0. */
 struct rill_future *rill_rdma_cut(struct rill_rdma_connection *connection);
 
-/* private: a control message for it has come. Called within progress. Returns false for one
- * that makes no sense. */
-bool rill_rdma_connection_hear(struct rill_rdma_connection *connection,
-                               const struct rill_rdma_control *control);
-
 /* private: why a send, or a receive, can not be begun, or ended without its connection. */
 int rill_rdma_connection_why(const struct rill_rdma_connection *connection);
 

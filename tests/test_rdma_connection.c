@@ -18,7 +18,7 @@ static struct rill_rdma_listener listener;
 static struct rill_rdma_transfer sent, received;
 static struct rill_rdma_state_wait wait;
 static struct background sending, receiving, connecting, ending;
-static char buffer[1 << 20], message[1 << 20];
+static char buffer[64 << 20], message[64 << 20];
 
 static bool open_hubs(int which)
 {
@@ -201,11 +201,121 @@ START_TEST(a_peer_that_says_no_hello_times_out)
 }
 END_TEST
 
+/* ---- what a peer should not say ---- */
+
+static struct rill_rdma_op raw;
+
+static void say(const struct rill_rdma_control *control, size_t size)
+{
+    struct rill_rdma_control swapped = rill_rdma_control_swap(*control);
+
+    expect_eq(await(rill_rdma_am_send(&client.ep, &raw, RILL_RDMA_CONTROL_ID, &swapped, size, NULL,
+                                      0, 0)),
+              0);
+}
+
+START_TEST(nonsense_is_counted_and_dropped)
+{
+    struct rill_rdma_control control = {
+        .magic = RILL_RDMA_WIRE_MAGIC,
+        .version = RILL_RDMA_WIRE_VERSION,
+        .kind = RILL_RDMA_BEAT,
+    };
+    struct rill_rdma_control nonsense;
+
+    if (!open_hubs(_i))
+        return;
+    open_connection(_i);
+    control.to = server.id;
+    control.from = client.id;
+    nonsense = control;
+    say(&nonsense, sizeof nonsense - 1); /* too short */
+    nonsense.magic++;
+    say(&nonsense, sizeof nonsense);
+    nonsense = control;
+    nonsense.version++;
+    say(&nonsense, sizeof nonsense);
+    nonsense = control;
+    nonsense.to++; /* nobody */
+    say(&nonsense, sizeof nonsense);
+    nonsense = control;
+    nonsense.from++; /* somebody else */
+    say(&nonsense, sizeof nonsense);
+    nonsense = control;
+    nonsense.kind = 99;
+    say(&nonsense, sizeof nonsense);
+    nonsense.kind = RILL_RDMA_HELLO; /* once more */
+    say(&nonsense, sizeof nonsense);
+    nonsense.kind = RILL_RDMA_REFUSE; /* too late */
+    say(&nonsense, sizeof nonsense);
+    duo_turn_until(right.dropped == 8);
+    expect_eq(server.state, RILL_RDMA_CONNECTED);
+    right.dropped = 0;
+    disconnect_both();
+    close_hubs();
+}
+END_TEST
+
+START_TEST(credit_that_was_never_given_ends_the_connection)
+{
+    struct rill_rdma_control control = {
+        .magic = RILL_RDMA_WIRE_MAGIC,
+        .version = RILL_RDMA_WIRE_VERSION,
+        .kind = RILL_RDMA_BEAT,
+        .received = UINT64_MAX,
+    };
+
+    if (!open_hubs(_i))
+        return;
+    open_connection(_i);
+    control.to = server.id;
+    control.from = client.id;
+    say(&control, sizeof control);
+    expect_eq(await(rill_rdma_wait_for_state(&server, &wait, 1u << RILL_RDMA_FAILED)),
+              RILL_RDMA_FAILED);
+    expect_eq(server.error, -EPROTO);
+    right.dropped = 0;
+    expect_eq(await(rill_rdma_disconnect(&server)), -EPROTO);
+    await(rill_rdma_cut(&client));
+    close_hubs();
+}
+END_TEST
+
+START_TEST(another_version_is_refused)
+{
+    struct rill_rdma_control hello = {
+        .magic = RILL_RDMA_WIRE_MAGIC,
+        .version = RILL_RDMA_WIRE_VERSION + 1,
+        .kind = RILL_RDMA_HELLO,
+        .from = 1,
+    };
+    struct rill_rdma_control swapped = rill_rdma_control_swap(hello);
+    struct rill_rdma_accept accept;
+
+    if (!open_hubs(_i))
+        return;
+    struct sockaddr_in address = duo_listen(&listener, &duo.right);
+
+    expect_eq(rill_rdma_ep_connect(&client.ep, &duo.left, (void *)&address, sizeof address), 0);
+    background_start(&sending, rill_rdma_am_send(&client.ep, &raw, RILL_RDMA_CONTROL_ID, &swapped,
+                                                 sizeof swapped, NULL, 0, RILL_RDMA_AM_REPLY));
+    expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
+    expect_eq(rill_rdma_adopt(&server, &right, &accept, NULL), 0);
+    expect_eq(await(rill_rdma_wait_for_connection(&server, &wait)), -EPROTONOSUPPORT);
+    expect_eq(background_end(&sending), 0);
+    await(rill_rdma_disconnect(&server));
+    await(rill_rdma_ep_abort(&client.ep));
+    left.dropped = 0; /* the refusal, which names a connection that is none */
+    rill_rdma_listener_close(&listener);
+    close_hubs();
+}
+END_TEST
+
 /* ---- messages ---- */
 
 START_TEST(messages_of_all_sizes_arrive_whole)
 {
-    static const size_t sizes[] = {0, 1, 8, 100, 7999, 8000, 8001, 65536, sizeof buffer};
+    static const size_t sizes[] = {0, 1, 8, 100, 7999, 8000, 8001, 65536, 1 << 20, sizeof buffer};
 
     if (!open_hubs(_i))
         return;
@@ -222,8 +332,8 @@ START_TEST(messages_of_all_sizes_arrive_whole)
         expect(pattern_is(buffer, i, sizes[i]));
         expect_eq(background_end(&sending), (int64_t)sizes[i]);
     }
-    expect_eq(client.metrics.messages_sent, 9);
-    expect_eq(server.metrics.messages_received, 9);
+    expect_eq(client.metrics.messages_sent, 10);
+    expect_eq(server.metrics.messages_received, 10);
     expect_eq(client.metrics.bytes_sent, server.metrics.bytes_received);
     disconnect_both();
     close_hubs();
@@ -475,6 +585,9 @@ int main(void)
         {one_that_is_never_accepted_times_out, IN_TCP},
         {connecting_can_be_cancelled, IN_TCP},
         {a_peer_that_says_no_hello_times_out, IN_TCP},
+        {nonsense_is_counted_and_dropped, IN_TCP_AND_SHM},
+        {credit_that_was_never_given_ends_the_connection, IN_TCP_AND_SHM},
+        {another_version_is_refused, IN_TCP},
         {messages_of_all_sizes_arrive_whole, IN_TCP_AND_SHM},
         {a_receive_takes_the_tag_that_it_asked_for, IN_TCP_AND_SHM},
         {a_message_that_does_not_fit_tells_its_size, IN_TCP_AND_SHM},
