@@ -150,7 +150,10 @@ compile_pic := -fPIC -ftls-model=initial-exec
 library_sources := $(wildcard runtime/*.c io/*.c net/*.c) $(if $(ucx),$(rdma_sources))
 public_headers  := $(wildcard runtime/*.h io/*.h net/*.h) $(if $(ucx),$(wildcard rdma/*.h))
 bench_mains     := bench/echo.c bench/ping.c bench/micro.c bench/files.c
-bench_common    := $(filter-out $(bench_mains),$(wildcard bench/*.c))
+# Only those programs that speak rdma:// have something of it, and so load UCX; without
+# UCX they have a stand-in that says so.
+bench_rdma      := $(if $(ucx),$(filter-out bench/rdma_absent.c,$(wildcard bench/rdma_*.c)),bench/rdma_absent.c)
+bench_common    := $(filter-out $(bench_mains) bench/rdma_%,$(wildcard bench/*.c))
 uring_sources   := $(wildcard bench/peers/uring_*.c bench/peers/peer.c)
 
 # Programs to set rill's beside; those whose library or language is not installed are
@@ -172,7 +175,7 @@ test_common     := $(filter-out tests/test_%,$(wildcard tests/*.c tests/sim/*.c)
 test_scenarios  := $(wildcard tests/scenarios/*.c)
 test_rdma       := $(if $(ucx),$(wildcard tests/rdma/*.c))
 
-c_sources := $(library_sources) $(wildcard $(bench_mains)) $(bench_common) $(uring_sources) \
+c_sources := $(library_sources) $(wildcard $(bench_mains)) $(bench_common) $(bench_rdma) $(uring_sources) \
              $(peer_sources) $(example_sources) $(test_sources) $(test_common) $(test_scenarios) \
              $(test_rdma)
 c_headers := $(public_headers) $(wildcard bench/*.h bench/peers/*.h tests/*.h tests/sim/*.h \
@@ -266,8 +269,8 @@ $(call say,LD)
 $(quiet)$(CC) $(link) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(1) $(libraries)
 endef
 
-$(output)/bin/rill-echo:  $(call object,bench/echo.c)
-$(output)/bin/rill-ping:  $(call object,bench/ping.c)
+$(output)/bin/rill-echo:  $(call object,bench/echo.c $(bench_rdma))
+$(output)/bin/rill-ping:  $(call object,bench/ping.c $(bench_rdma))
 $(output)/bin/rill-micro: $(call object,bench/micro.c)
 $(output)/bin/rill-files: $(call object,bench/files.c)
 $(output)/bin/uring-echo: $(call object,$(uring_sources))
