@@ -97,6 +97,7 @@ struct program {
     struct rill_signals signals;
     struct rill_any any;
     struct rill_future *futures[LISTENERS_MAX + 1]; /* the servers, then the signals */
+    const struct rill_future *serving[LISTENERS_MAX]; /* the servers, to the end */
     const char *urls[LISTENERS_MAX];
     struct rill_address addresses[LISTENERS_MAX];
     bool is_rdma[LISTENERS_MAX];
@@ -124,7 +125,7 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     RILL_BEGIN();
     rill_any_init(&program->any, program->futures, program->count + 1);
     for (unsigned i = 0; i < program->count; i++)
-        program->futures[i] = serve(program, i);
+        program->serving[i] = program->futures[i] = serve(program, i);
     program->futures[program->count] = rill_signals_next(&program->signals);
     RILL_AWAIT(rill_any_next(&program->any));
     program->first = program->any.result;
@@ -148,6 +149,8 @@ static const char *reason(int64_t error)
     case -ENOENT:
         return "the kernel does not have this congestion control, or there is no directory of "
                "that name";
+    case -EIO:
+        return "UCX can not listen there, as it has said above";
     default:
         return strerror((int)-error);
     }
@@ -256,7 +259,7 @@ static int run(struct rill_runtime *runtime, struct program *program, int64_t gr
     rdma_echo_close();
     if (failed) {
         fprintf(stderr, "rill-echo: %s: %s\n", program->urls[failed - 1],
-                reason(program->futures[failed - 1]->result));
+                reason(program->serving[failed - 1]->result));
         return 1;
     }
     if (json)
