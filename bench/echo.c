@@ -96,7 +96,7 @@ struct program {
     struct rill_server servers[LISTENERS_MAX];
     struct rill_signals signals;
     struct rill_any any;
-    struct rill_future *futures[LISTENERS_MAX + 1]; /* the servers, then the signals */
+    struct rill_future *futures[LISTENERS_MAX + 1];   /* the servers, then the signals */
     const struct rill_future *serving[LISTENERS_MAX]; /* the servers, to the end */
     const char *urls[LISTENERS_MAX];
     struct rill_address addresses[LISTENERS_MAX];
@@ -111,9 +111,8 @@ static struct rill_future *serve(struct program *program, unsigned number)
 {
     const char *url = program->urls[number];
 
-    return program->is_rdma[number]
-               ? rdma_echo_serve(number, url, &program->addresses[number])
-               : rill_serve(&program->servers[number], url, program->service);
+    return program->is_rdma[number] ? rdma_echo_serve(number, url, &program->addresses[number])
+                                    : rill_serve(&program->servers[number], url, program->service);
 }
 
 /* Serves until a signal comes or a server fails, and accepts no more then. The

@@ -39,8 +39,8 @@ struct echo {
  * timeout's. */
 static struct rill_future *next_message(struct echo *echo)
 {
-    struct rill_future *recv = rill_rdma_recv(&echo->peer, &echo->recv, echo->buffer,
-                                              RDMA_MESSAGE_MAX, RILL_RDMA_ANY_TAG);
+    struct rill_future *recv =
+        rill_rdma_recv(&echo->peer, &echo->recv, echo->buffer, RDMA_MESSAGE_MAX, RILL_RDMA_ANY_TAG);
 
     return shared.silence_max_ns > 0 ? rill_timeout(&echo->timeout, shared.silence_max_ns, recv)
                                      : recv;
@@ -73,8 +73,8 @@ static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task
             break;
         shared.counts->messages++;
         shared.counts->bytes += (uint64_t)echo->recv.result;
-        RILL_AWAIT(rill_rdma_send(&echo->peer, &echo->send, echo->buffer,
-                                  (size_t)echo->recv.result, echo->recv.tag));
+        RILL_AWAIT(rill_rdma_send(&echo->peer, &echo->send, echo->buffer, (size_t)echo->recv.result,
+                                  echo->recv.tag));
         if (echo->send.result < 0)
             break;
     }
