@@ -43,6 +43,7 @@ struct fake {
     unsigned contexts, workers, eps, configs; /* that exist */
     unsigned requests;                        /* that were not given back */
     unsigned rejected;                        /* connection requests */
+    unsigned memories, keys;                  /* of registered memory; that exist */
 };
 
 extern struct fake fake;
