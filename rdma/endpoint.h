@@ -12,11 +12,12 @@
  * hole and a server that never accepts all look well at first. That the other side is
  * there is shown by what comes from it.
  *
- * That it is gone is reported by UCX: at once when its process ends (but not over shared
- * memory, and not if it is only stopped), and when it closes an endpoint that was
- * connected by socket address; other closing is not told. UCX may tell of the closing
- * before it has read what was sent before it, which then is lost: what must arrive wants
- * an answer, of the other side's program or of its receive (rill_rdma_tag_send_sync).
+ * That it is gone is reported by UCX: at once when its process ends (over a device and
+ * opened by worker address, when UCX has asked for it in vain; not over shared memory, and
+ * not if it is only stopped), and when it closes an endpoint that was connected by socket
+ * address; other closing is not told. UCX may tell of the closing before it has read what
+ * was sent before it, which then is lost: what must arrive wants an answer, of the other
+ * side's program or of its receive (rill_rdma_tag_send_sync).
  *
  * When UCX reports that the peer is gone, or when the endpoint is closed, all its operations end,
  * in bounded time: after one more progress, for what had arrived, its receives are withdrawn, the
@@ -100,7 +101,9 @@ struct rill_rdma_ep {
 
 /* Opens an endpoint to the worker of that address (rill_rdma_address of its side), which
  * is borrowed until this returns. The worker may be one's own. Returns 0 or -errno:
- * -EHOSTUNREACH when no transport leads there, -EINVAL for bytes that are no address. */
+ * -EHOSTUNREACH when no transport leads there, -EINVAL for bytes that are no address. Over
+ * a device UCX 1.13 may end the process while it connects, if the peer is not reached or
+ * the endpoint is aborted: see docs/guide/rdma_verbs.md. */
 int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const void *address);
 
 /* Opens an endpoint to what listens at a socket address (rdma/listener.h, or another
@@ -119,10 +122,11 @@ struct rill_future *rill_rdma_ep_flush(struct rill_rdma_ep *ep, struct rill_rdma
 struct rill_future *rill_rdma_flush(struct rill_rdma *rdma, struct rill_rdma_op *op);
 
 /* Closes the endpoint: ends its receives with -ESHUTDOWN, waits until its sends went
- * out, and tells the other side. In a task that is cancelled, at first or later, it gives
- * up what did not go out and is over in bounded time. ep->result is 0 when all went out;
- * -ECANCELED when it was cancelled; or why the endpoint had failed. The endpoint is
- * closed in any case. One that is closed already, or was never open, is closed with 0. */
+ * out (large ones: until the other side has received them), and tells the other side. In a task
+ * that is cancelled, at first or later, it gives up what did not go out and is over in bounded
+ * time. ep->result is 0 when all went out; -ECANCELED when it was cancelled; or why the endpoint
+ * had failed. The endpoint is closed in any case. One that is closed already, or was never open, is
+ * closed with 0. */
 struct rill_future *rill_rdma_ep_close(struct rill_rdma_ep *ep);
 
 /* The same at once: what did not go out is given up, and its sends end with -ESHUTDOWN
