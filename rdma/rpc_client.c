@@ -112,31 +112,32 @@ static void drop_announced(struct rill_rdma_rpc_call *call)
 
 /* ---- its poll ---- */
 
+static bool end_unsent(struct rill_rdma_rpc_call *call, int64_t error)
+{
+    call->result = error;
+    call->state = RILL_RDMA_RPC_CALL_IDLE;
+    return false;
+}
+
 /* Takes a place, sends the request and waits. Returns false if the call has to wait in
- * line, or is over without one. */
+ * line, or is over without having been sent. */
 static bool start(struct rill_rdma_rpc_call *call, struct rill_task *task)
 {
     struct rill_rdma_rpc_client *client = call->client;
     struct rill_rdma_rpc *rpc = client->rpc;
-    int error;
 
     if (call->acquire.future.poll(&call->acquire.future, task) == RILL_PENDING)
         return false;
-    if (call->acquire.result < 0) {
-        call->result = call->acquire.result;
-        call->state = RILL_RDMA_RPC_CALL_IDLE;
-        return false;
+    if (call->acquire.result < 0)
+        return end_unsent(call, call->acquire.result);
+    if (!client->ep->is_open) { /* it may have been closed meanwhile */
+        rill_semaphore_release(&client->places, 1);
+        return end_unsent(call, client->ep->error ? client->ep->error : -ENOTCONN);
     }
-    rill_check(client->ep->is_open, "a call through an endpoint that is not open");
     rpc->stats.calls++;
     call->id = rpc->next_call++;
     rill_rdma_rpc_pack(call->header, RILL_RDMA_RPC_REQUEST, call->id, call->method);
-    error = rill_rdma_ep_wait(client->ep, &call->end, task);
-    if (error) {
-        call->is_sent = true;
-        decide(call, error);
-        return true;
-    }
+    rill_rdma_ep_wait(client->ep, &call->end, task);
     begin_wait(call, task);
     rill_rdma_am_send(client->ep, &call->send, rpc->id, call->header, sizeof call->header,
                       call->request, call->request_size, RILL_RDMA_AM_REPLY);
@@ -165,12 +166,13 @@ static void look_at_wait(struct rill_rdma_rpc_call *call, const struct rill_task
     }
 }
 
-static void look_at_announced(struct rill_rdma_rpc_call *call, const struct rill_task *task)
+/* From here on it is the fetch that ends with the endpoint, or is not begun. */
+static void look_at_announced(struct rill_rdma_rpc_call *call)
 {
-    if (call->end.error || rill_task_is_cancelled(task)) {
+    if (call->end.error) {
         drop_announced(call);
         call->is_answered = false;
-        decide(call, call->end.error ? call->end.error : -ECANCELED);
+        decide(call, call->end.error);
         return;
     }
     rill_rdma_ep_unwait(&call->end);
@@ -214,7 +216,7 @@ static enum rill_poll call_poll(struct rill_future *self, struct rill_task *task
     if (call->state == RILL_RDMA_RPC_CALL_WAITING)
         look_at_wait(call, task);
     if (call->state == RILL_RDMA_RPC_CALL_ANNOUNCED)
-        look_at_announced(call, task);
+        look_at_announced(call);
     if (call->state == RILL_RDMA_RPC_CALL_FETCHING)
         look_at_fetch(call, task);
     if (call->state != RILL_RDMA_RPC_CALL_DECIDED || !call->is_sent)

@@ -86,8 +86,8 @@ void rill_rdma_rpc_client_finish(struct rill_rdma_rpc_client *client);
  *   -errno of the server's choice, call->is_answered, and what came with it is in reply if
  *              it fits, call->reply_size bytes;
  *   -EMSGSIZE  the reply, of call->reply_size bytes, does not fit, and is lost;
- *   why the endpoint failed (error.h), or -ESHUTDOWN when it was closed: the server may
- *              have got the request, or not;
+ *   why the endpoint failed (error.h), -ESHUTDOWN when it was closed, -ENOTCONN when it was
+ *              never open: the server may have got the request, or not;
  *   -ECANCELED it was cancelled before there was a reply. That it was sent, the server was
  *              told if there was room for that.
  * A long request or reply that is being moved can not be left: cancelling waits until the

@@ -423,7 +423,7 @@ END_TEST
 
 /* ---- the end of the endpoint ---- */
 
-enum { WAITING, FETCHING, ANNOUNCED, KINDS };
+enum { WAITING, FETCHING, ANNOUNCED, UNTOLD, KINDS };
 
 /* One call is being sent, one is further, and one is in line. */
 static void fail_endpoint_with(int kind, bool force_is_mute)
@@ -447,6 +447,8 @@ static void fail_endpoint_with(int kind, bool force_is_mute)
     fake.force_is_mute = force_is_mute;
     began_ns = sim_now(fixture.sim);
     fake_fail_endpoint(0, UCS_ERR_CONNECTION_RESET);
+    if (kind == UNTOLD) /* the tasks run before the end is told to those who wait */
+        fake_ucx.worker_progress(NULL);
     for (int i = 0; i < 3; i++)
         expect_eq(background_end(&tasks[i]), -ECONNRESET);
     expect(sim_now(fixture.sim) - began_ns <= RILL_RDMA_DRAIN_NS + RILL_SECOND);
@@ -475,6 +477,24 @@ START_TEST(an_endpoint_that_is_closed_ends_its_calls_with_ESHUTDOWN)
     expect_eq(rill_rdma_ep_open(&fake_rpc.ep, &fake_rpc.rdma, "again"), 0);
     send_reply(start_sent(), false); /* the client goes on with the new one */
     expect_eq(background_end(&calling), 9);
+    close_client();
+}
+END_TEST
+
+START_TEST(an_endpoint_that_is_closed_ends_those_in_line_too)
+{
+    static struct rill_rdma_ep unopened;
+
+    open_client();
+    fake.mode = FAKE_AT_ONCE;
+    start_many();
+    await(rill_rdma_ep_abort(&fake_rpc.ep));
+    for (int i = 0; i < 4; i++)
+        expect_eq(background_end(&tasks[i]), -ESHUTDOWN);
+    expect_eq(fake_rpc.sent_count, CALLS);
+    expect_eq(await(prepare()), -ESHUTDOWN);
+    client.ep = &unopened;
+    expect_eq(await(prepare()), -ENOTCONN);
     close_client();
 }
 END_TEST
@@ -646,6 +666,7 @@ int main(void)
         {a_further_call_waits_until_one_is_over, IN_SIMULATED},
         {an_endpoint_that_fails_ends_its_calls_wherever_they_are, IN_SIMULATED},
         {an_endpoint_that_is_closed_ends_its_calls_with_ESHUTDOWN, IN_SIMULATED},
+        {an_endpoint_that_is_closed_ends_those_in_line_too, IN_SIMULATED},
         {what_arrived_before_the_failure_is_delivered, IN_SIMULATED},
         {what_arrives_in_the_progress_after_the_failure_is_delivered, IN_SIMULATED},
         {a_spurious_poll_sends_nothing_twice, IN_SIMULATED},

@@ -214,6 +214,22 @@ START_TEST(several_tasks_receive_in_order)
 }
 END_TEST
 
+START_TEST(who_comes_later_does_not_overtake)
+{
+    open_server();
+    background_start(&receiving, next_into(&request));
+    settle();
+    background_start(&receiving_second, next_into(&second)); /* runs before the one that waits */
+    ask(1, false);
+    fake_ucx.worker_progress(NULL);
+    expect_eq(background_end(&receiving), 5);
+    rill_rdma_rpc_refuse(&request, -EPERM);
+    rill_task_cancel(&receiving_second.task);
+    expect_eq(background_end(&receiving_second), -ECANCELED);
+    close_server();
+}
+END_TEST
+
 START_TEST(a_receive_that_is_cancelled_leaves_the_request_to_the_next)
 {
     for (int order = 0; order < 3; order++) {
@@ -475,6 +491,7 @@ int main(void)
         {requests_beyond_the_limit_are_refused, IN_SIMULATED},
         {a_service_that_closes_refuses_what_nobody_took, IN_SIMULATED},
         {several_tasks_receive_in_order, IN_SIMULATED},
+        {who_comes_later_does_not_overtake, IN_SIMULATED},
         {a_receive_that_is_cancelled_leaves_the_request_to_the_next, IN_SIMULATED},
         {a_spurious_poll_takes_nothing, IN_SIMULATED},
         {a_request_that_is_cancelled_before_it_is_taken_is_never_served, IN_SIMULATED},
