@@ -40,7 +40,7 @@ static struct rill_rdma_am_held *hold(struct rill_rdma_inbox *inbox, const void 
     struct rill_rdma_am_held *held;
     uint8_t size_class;
 
-    if (header_size > RILL_RDMA_AM_HEADER_MAX || inbox->held_count >= RILL_RDMA_AM_HELD_MAX)
+    if (header_size > RILL_RDMA_AM_HEADER_MAX || inbox->held_count >= inbox->held_max)
         return NULL;
     held = rill_pool_get(pool(), sizeof *held + header_size, &size_class);
     if (!held)
@@ -306,7 +306,11 @@ int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, 
     rill_check(!inbox->is_open, "an inbox was opened that is open already");
     if (id >= RILL_RDMA_AM_IDS)
         return -EINVAL;
-    *inbox = (struct rill_rdma_inbox){.rdma = rdma, .id = id};
+    *inbox = (struct rill_rdma_inbox){
+        .rdma = rdma,
+        .id = id,
+        .held_max = RILL_RDMA_AM_HELD_MAX,
+    };
     rill_list_init(&inbox->held);
     rill_list_init(&inbox->waiters);
     error = rill_rdma_am_handle(rdma, id, on_message, inbox);

@@ -46,7 +46,8 @@ struct rill_rdma_inbox {
     struct rill_rdma *rdma;
     bool is_open;
     size_t held_count;
-    /* Messages that were dropped: for want of memory, beyond RILL_RDMA_AM_HELD_MAX, or with
+    size_t held_max; /* RILL_RDMA_AM_HELD_MAX, and to be lowered at any time */
+    /* Messages that were dropped: for want of memory, beyond held_max, or with
      * a header longer than RILL_RDMA_AM_HEADER_MAX. UCX has no way to slow a sender down:
      * that is a matter of the protocol above. */
     uint64_t dropped;

@@ -23,10 +23,10 @@ static int64_t now(void)
 /* ---- its end ---- */
 
 /* The first reason is the one that is told, unless it was our own wish. */
-static void blame(struct rill_rdma_ep *ep, ucs_status_t status)
+static void blame(struct rill_rdma_ep *ep, int error)
 {
     if (!ep->error || ep->error == -ESHUTDOWN)
-        ep->error = rill_rdma_errno(status);
+        ep->error = error;
 }
 
 /* From here on it is looked at after each progress. */
@@ -38,7 +38,7 @@ static void begin_end(struct rill_rdma_ep *ep)
 }
 
 /* Withdrawing one runs its callback, which takes it and no other off the list. */
-static void withdraw_receives(struct rill_rdma_ep *ep)
+void rill_rdma_ep_withdraw(struct rill_rdma_ep *ep, const struct rill_rdma_op *except)
 {
     struct rill_link *next;
 
@@ -46,7 +46,7 @@ static void withdraw_receives(struct rill_rdma_ep *ep)
         struct rill_rdma_op *op = rill_container_of(link, struct rill_rdma_op, in_flight);
 
         next = link->next;
-        if (op->verb->is_receive)
+        if (op->verb->is_receive && op != except)
             rill_rdma_op_withdraw(op);
     }
 }
@@ -67,7 +67,7 @@ static void on_flushed(void *request, ucs_status_t status, void *ep_)
     ep->rdma->ucx->request_free(request);
     ep->flush_request = NULL;
     if (status != UCS_OK && ep->state == RILL_RDMA_EP_FLUSHING) {
-        blame(ep, status);
+        blame(ep, rill_rdma_errno(status));
         ep->state = RILL_RDMA_EP_FAILED;
     }
 }
@@ -118,7 +118,7 @@ static void close_in_ucx(struct rill_rdma_ep *ep, uint32_t flags)
 
 static void cut(struct rill_rdma_ep *ep)
 {
-    withdraw_receives(ep);
+    rill_rdma_ep_withdraw(ep, NULL);
     tell_waiters(ep);
     ep->state = RILL_RDMA_EP_CUT;
     ep->patience = PATIENCE;
@@ -180,7 +180,9 @@ static unsigned look(struct rill_rdma_watcher *watcher)
             cut(ep);
         return 1;
     case RILL_RDMA_EP_FLUSHING:
-        if (ep->flush_request)
+        /* Over verbs a flush does not wait for a rendezvous that the other side has not
+         * taken up; and an endpoint that is closed above one makes UCX end the process. */
+        if (ep->flush_request || !rill_list_is_empty(&ep->ops))
             return 0;
         ep->state = RILL_RDMA_EP_CLOSING;
         close_in_ucx(ep, 0);
@@ -201,21 +203,27 @@ static unsigned look(struct rill_rdma_watcher *watcher)
     rill_panic("an endpoint that is not about to end is looked at");
 }
 
-/* Called within progress. The endpoint is closed by the progress after the next, as what
- * had arrived before may be delivered by that. */
-static void on_error(void *ep_, ucp_ep_h ucp, ucs_status_t status)
+/* The endpoint is closed by the progress after the next, as what had arrived before may be
+ * delivered by that. */
+void rill_rdma_ep_fail(struct rill_rdma_ep *ep, int error)
 {
-    struct rill_rdma_ep *ep = ep_;
-
-    (void)ucp;
     if (ep->state != RILL_RDMA_EP_OPEN && ep->state != RILL_RDMA_EP_FLUSHING)
         return;
     ep->rdma->stats.endpoints_failed++;
-    blame(ep, status);
+    blame(ep, error);
     if (ep->state == RILL_RDMA_EP_OPEN)
         begin_end(ep);
     ep->state = RILL_RDMA_EP_FAILED;
     ep->patience = 1;
+    if (ep->observer)
+        rill_task_wake(ep->observer);
+}
+
+/* Called within progress. */
+static void on_error(void *ep, ucp_ep_h ucp, ucs_status_t status)
+{
+    (void)ucp;
+    rill_rdma_ep_fail(ep, rill_rdma_errno(status));
 }
 
 /* ---- closing ---- */
@@ -231,7 +239,7 @@ static void flush_in_ucx(struct rill_rdma_ep *ep)
 
     ep->state = RILL_RDMA_EP_FLUSHING;
     if (UCS_PTR_IS_ERR(status)) {
-        blame(ep, UCS_PTR_STATUS(status));
+        blame(ep, rill_rdma_errno(UCS_PTR_STATUS(status)));
         ep->state = RILL_RDMA_EP_FAILED;
     } else if (status) {
         ep->flush_request = status;
@@ -242,7 +250,7 @@ static void begin_close(struct rill_rdma_ep *ep)
 {
     ep->error = -ESHUTDOWN;
     begin_end(ep);
-    withdraw_receives(ep);
+    rill_rdma_ep_withdraw(ep, NULL);
     tell_waiters(ep);
     if (ep->is_forced || ep->was_cancelled)
         cut(ep);

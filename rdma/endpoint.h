@@ -12,11 +12,12 @@
  * hole and a server that never accepts all look well at first. That the other side is
  * there is shown by what comes from it.
  *
- * That it is gone is reported by UCX: at once when its process ends (but not over shared
- * memory, and not if it is only stopped), and when it closes an endpoint that was
- * connected by socket address; other closing is not told. UCX may tell of the closing
- * before it has read what was sent before it, which then is lost: what must arrive wants
- * an answer, of the other side's program or of its receive (rill_rdma_tag_send_sync).
+ * That it is gone is reported by UCX: at once when its process ends (over a device and
+ * opened by worker address, when UCX has asked for it in vain; not over shared memory, and
+ * not if it is only stopped), and when it closes an endpoint that was connected by socket
+ * address; other closing is not told. UCX may tell of the closing before it has read what
+ * was sent before it, which then is lost: what must arrive wants an answer, of the other
+ * side's program or of its receive (rill_rdma_tag_send_sync).
  *
  * When UCX reports that the peer is gone, or when the endpoint is closed, all its operations end,
  * in bounded time: after one more progress, for what had arrived, its receives are withdrawn, the
@@ -38,6 +39,7 @@ extern "C" {
 #endif
 
 struct rill_rdma_accept;
+struct rill_rdma_connection;
 
 /* How long UCX may take to let go of the operations of an endpoint that was closed by
  * force. */
@@ -88,6 +90,8 @@ struct rill_rdma_ep {
     void *flush_request, *close_request; /* NULL: none */
     int64_t deadline_ns;                 /* when what is left is abandoned */
     struct rill_task *closer;            /* or NULL */
+    struct rill_task *observer;          /* woken when it fails, or NULL */
+    struct rill_rdma_connection *owner;  /* that it is a part of, or NULL */
 
     /* private, of stream.h */
     struct rill_rdma_op *stream_reader; /* that waits, or NULL */
@@ -97,7 +101,9 @@ struct rill_rdma_ep {
 
 /* Opens an endpoint to the worker of that address (rill_rdma_address of its side), which
  * is borrowed until this returns. The worker may be one's own. Returns 0 or -errno:
- * -EHOSTUNREACH when no transport leads there, -EINVAL for bytes that are no address. */
+ * -EHOSTUNREACH when no transport leads there, -EINVAL for bytes that are no address. Over
+ * a device UCX 1.13 may end the process while it connects, if the peer is not reached or
+ * the endpoint is aborted: see docs/guide/rdma_verbs.md. */
 int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const void *address);
 
 /* Opens an endpoint to what listens at a socket address (rdma/listener.h, or another
@@ -116,10 +122,11 @@ struct rill_future *rill_rdma_ep_flush(struct rill_rdma_ep *ep, struct rill_rdma
 struct rill_future *rill_rdma_flush(struct rill_rdma *rdma, struct rill_rdma_op *op);
 
 /* Closes the endpoint: ends its receives with -ESHUTDOWN, waits until its sends went
- * out, and tells the other side. In a task that is cancelled, at first or later, it gives
- * up what did not go out and is over in bounded time. ep->result is 0 when all went out;
- * -ECANCELED when it was cancelled; or why the endpoint had failed. The endpoint is
- * closed in any case. One that is closed already, or was never open, is closed with 0. */
+ * out (large ones: until the other side has received them), and tells the other side. In a task
+ * that is cancelled, at first or later, it gives up what did not go out and is over in bounded
+ * time. ep->result is 0 when all went out; -ECANCELED when it was cancelled; or why the endpoint
+ * had failed. The endpoint is closed in any case. One that is closed already, or was never open, is
+ * closed with 0. */
 struct rill_future *rill_rdma_ep_close(struct rill_rdma_ep *ep);
 
 /* The same at once: what did not go out is given up, and its sends end with -ESHUTDOWN
@@ -129,6 +136,13 @@ struct rill_future *rill_rdma_ep_abort(struct rill_rdma_ep *ep);
 /* private: the endpoint that has this handle of UCX and is not about to be closed, or
  * NULL. */
 struct rill_rdma_ep *rill_rdma_ep_find(struct rill_rdma *rdma, ucp_ep_h ucp);
+
+/* private: takes the endpoint for failed with that -errno, as if UCX had reported it. */
+void rill_rdma_ep_fail(struct rill_rdma_ep *ep, int error);
+
+/* private: asks UCX to let go of all receives of an open endpoint but one, which then end
+ * with -ECANCELED or with their message. */
+void rill_rdma_ep_withdraw(struct rill_rdma_ep *ep, const struct rill_rdma_op *except);
 
 /* private: has the endpoint's end told to waiter, as late as that of its operations: what
  * arrived before has then been delivered. Returns 0, or ep->error when it is about to end

@@ -643,6 +643,50 @@ static ucs_status_t conn_request_query(ucp_conn_request_h request, ucp_conn_requ
     return UCS_OK;
 }
 
+/* ---- memory ---- */
+
+static ucs_status_t mem_map(ucp_context_h c, const ucp_mem_map_params_t *params, ucp_mem_h *out)
+{
+    (void)c;
+    if (call("mem_map") != UCS_OK)
+        return fake.status;
+    expect(params->flags & UCP_MEM_MAP_ALLOCATE);
+    fake.memories++;
+    *out = malloc(params->length);
+    return UCS_OK;
+}
+
+static ucs_status_t mem_query(ucp_mem_h memory, ucp_mem_attr_t *attributes)
+{
+    attributes->address = memory;
+    return call("mem_query");
+}
+
+static ucs_status_t mem_unmap(ucp_context_h c, ucp_mem_h memory)
+{
+    (void)c;
+    fake.memories--;
+    free(memory);
+    return UCS_OK;
+}
+
+static ucs_status_t rkey_pack(ucp_context_h c, ucp_mem_h memory, void **out, size_t *size)
+{
+    (void)c;
+    if (call("rkey_pack") != UCS_OK)
+        return fake.status;
+    fake.keys++;
+    *out = memory;
+    *size = 1;
+    return UCS_OK;
+}
+
+static void rkey_buffer_release(void *key)
+{
+    (void)key;
+    fake.keys--;
+}
+
 const struct rill_ucx fake_ucx = {
     .config_read = config_read,
     .config_modify = config_modify,
@@ -675,4 +719,9 @@ const struct rill_ucx fake_ucx = {
     .am_data_release = am_data_release,
     .request_cancel = request_cancel,
     .request_free = request_free,
+    .mem_map = mem_map,
+    .mem_query = mem_query,
+    .mem_unmap = mem_unmap,
+    .rkey_pack = rkey_pack,
+    .rkey_buffer_release = rkey_buffer_release,
 };

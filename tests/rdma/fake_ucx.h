@@ -60,6 +60,7 @@ struct fake {
     unsigned requests;                        /* that were not given back */
     unsigned rejected;                        /* connection requests */
     unsigned am_data;                         /* of active messages, not given back */
+    unsigned memories, keys;                  /* of registered memory; that exist */
 };
 
 extern struct fake fake;

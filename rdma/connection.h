@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* connection.h - a conversation of which both sides know whether it lives.
+ *
+ *     RILL_AWAIT(rill_rdma_connect(&chat->connection, &chat->hub, &address.any, address.size,
+ *                                  NULL));
+ *     if (chat->connection.result < 0)
+ *         RILL_RETURN(chat->connection.result);
+ *     RILL_AWAIT(rill_rdma_send(&chat->connection, &chat->send, "hello", 5, GREETING));
+ *     RILL_AWAIT(rill_rdma_recv(&chat->connection, &chat->recv, chat->line, 80, ANSWER));
+ *     RILL_AWAIT(rill_rdma_disconnect(&chat->connection));
+ *
+ * and on the other side
+ *
+ *     RILL_AWAIT(rill_rdma_accept(&server->listener, &server->accept));
+ *     ...
+ *     rill_rdma_adopt(&chat->connection, &server->hub, &server->accept, NULL);
+ *     ...                                                      // in a task of its own:
+ *     RILL_AWAIT(rill_rdma_wait_for_connection(&chat->connection, &chat->wait));
+ *
+ * An endpoint of UCX (endpoint.h) tells little: that it is open proves nothing, a peer that
+ * is stopped, or killed where shared memory is used, is never reported, messages of all
+ * endpoints of a worker mix, and a sender is never slowed down. A connection adds a hello
+ * and its answer, heartbeats, a space of tags of its own (exchange.h), credit (credit.h),
+ * and an end that both sides know of. It costs one small message in each direction at the
+ * beginning and at the end, one now and then between, and nothing else: data go as they
+ * are. */
+#ifndef RILL_RDMA_CONNECTION_H
+#define RILL_RDMA_CONNECTION_H
+
+#include "rdma/credit.h"
+#include "rdma/endpoint.h"
+#include "rdma/hub.h"
+#include "rdma/listener.h"
+#include "rdma/metrics.h"
+#include "runtime/backoff.h"
+#include "runtime/notify.h"
+#include "runtime/shield.h"
+#include "runtime/task.h"
+#include "runtime/timeout.h"
+#include "runtime/wheel.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum rill_rdma_state {
+    RILL_RDMA_IDLE,       /* zeroed */
+    RILL_RDMA_LISTENING,  /* adopted, waits for the other side's hello */
+    RILL_RDMA_CONNECTING, /* waits for the other side's answer, or for the next attempt */
+    RILL_RDMA_CONNECTED,
+    RILL_RDMA_CLOSING, /* one side has said that it will send no more */
+    RILL_RDMA_CLOSED,  /* over, with everything said */
+    RILL_RDMA_FAILED,  /* over: error says why */
+};
+
+/* A zeroed field means its default, in brackets. */
+struct rill_rdma_connection_options {
+    int64_t handshake_ns; /* from the beginning until the other side's answer [5 s] */
+    int64_t close_ns;     /* that closing may take before it is done by force [5 s] */
+    /* How long the other side may be silent before it is taken for dead. It is asked for a
+     * heartbeat four times in that time. RILL_NEVER: for ever. [3 s] */
+    int64_t silence_ns;
+    /* The cost (credit.h) of messages that may lie here unreceived. UINT64_MAX: any number.
+     * [1 MiB] */
+    uint64_t window;
+    /* Neither heartbeats nor credit on this side: for peers that are watched, and slowed
+     * down, by other means. */
+    bool is_unprotected;
+    /* How often in a row connecting is tried anew after the connection was lost; only on the
+     * side that connected. [0] */
+    unsigned reconnects;
+    int64_t reconnect_first_ns, reconnect_max_ns; /* bounds of the pauses [100 ms, 5 s] */
+};
+
+#define RILL_RDMA_HANDSHAKE_NS (5 * RILL_SECOND)
+#define RILL_RDMA_CLOSE_NS (5 * RILL_SECOND)
+#define RILL_RDMA_SILENCE_NS (3 * RILL_SECOND)
+#define RILL_RDMA_WINDOW (UINT64_C(1) << 20)
+#define RILL_RDMA_RECONNECT_FIRST_NS (100 * RILL_MILLISECOND)
+#define RILL_RDMA_RECONNECT_MAX_NS (5 * RILL_SECOND)
+
+/* Parts of the time of silence: how often the other side is to send, and is looked for. */
+enum { RILL_RDMA_BEATS = 4 };
+
+/* Zeroed, then connected or adopted, then disconnected. It must not move meanwhile.
+ *
+ * It has a task of its own, the keeper, which opens the endpoint, speaks with the other
+ * side, watches the time, and closes the endpoint. Everything else changes what the keeper
+ * looks at, and wakes it.
+ *
+ * Invariant: it is in hub.by_id, with an id that no other has, from opening the endpoint to
+ * the end of disconnecting. waiting is empty unless CONNECTED or CLOSING. */
+struct rill_rdma_connection {
+    union {
+        int64_t result; /* of connecting and disconnecting */
+        struct rill_future future;
+    };
+    struct rill_rdma_hub *hub; /* borrowed */
+    /* For all that rdma/ has beside messages: active messages, remote memory, streams. Not
+     * to be closed by others. */
+    struct rill_rdma_ep ep;
+    uint8_t state; /* enum rill_rdma_state; rill_rdma_wait_for_state waits for it */
+    int error;     /* why it is FAILED; -ESHUTDOWN when it was closed by either side */
+    struct rill_rdma_metrics metrics;
+    struct rill_rdma_connection_options options;
+
+    /* private */
+    uint32_t id, peer_id; /* 0: not known yet */
+    uint32_t peer_eager_size;
+    struct rill_rdma_credit credit;
+    struct rill_link by_id;     /* rill_rdma_hub.by_id */
+    struct rill_link waiting;   /* of rill_rdma_transfer.queue, first in first out */
+    struct rill_notify changed; /* its state */
+
+    /* private: where to */
+    struct sockaddr_storage target;
+    socklen_t target_size;
+    const void *target_worker; /* or NULL */
+
+    /* private: of the keeper */
+    struct rill_task keeper;
+    struct rill_future attending;
+    struct rill_rdma_control control; /* that is being sent */
+    struct rill_rdma_op control_op, bye_send, bye_recv;
+    struct rill_rdma_watcher sweeper; /* while this side closes */
+    struct rill_timer timer;
+    int64_t deadline_ns;            /* of hello, or of closing */
+    int64_t beat_ns, beat_due_ns;   /* that the other side wants */
+    int64_t check_ns, check_due_ns; /* for a sign of life */
+    uint64_t heard, heard_before;   /* signs of life */
+    uint8_t silent_checks;          /* in a row */
+    uint8_t to_say;                 /* bits, by enum rill_rdma_control_kind */
+    bool is_greeted;                /* the other side's HELLO or ACK came */
+    bool bye_came, is_bye_said;
+    bool is_wanted_over; /* by this side */
+    bool is_cut;         /* without another word */
+    bool is_adopted;
+    int refused; /* why the other side, or this one, refuses; or 0 */
+    unsigned attempts;
+    struct rill_backoff backoff;
+    struct rill_notify nudge; /* ends the pause before the next attempt */
+    struct rill_wait nudged;
+    struct rill_timeout pause;
+
+    /* private: of connecting and disconnecting */
+    struct rill_join join;
+    struct rill_shield shield;
+    struct rill_wait wait;
+};
+
+/* ---- its beginning ---- */
+
+/* Connects to what listens at a socket address; copies the address, and the options, which
+ * may be NULL. The result is 0 when the other side has answered, or -errno, and then the
+ * connection is idle again:
+ *   -ETIMEDOUT     no answer in options.handshake_ns: nobody there, or nobody who accepts
+ *   -ECONNREFUSED, -ECONNRESET, -ENOTCONN, -EHOSTUNREACH ... as of UCX (error.h)
+ *   -EPROTONOSUPPORT  the other side speaks another version of this protocol
+ *   -ECANCELED     it was cancelled, and everything was taken back */
+struct rill_future *rill_rdma_connect(struct rill_rdma_connection *connection,
+                                      struct rill_rdma_hub *hub, const struct sockaddr *address,
+                                      socklen_t size,
+                                      const struct rill_rdma_connection_options *options);
+
+/* The same to the worker of that address (rill_rdma_address), which is borrowed until the
+ * connection is over. */
+struct rill_future *rill_rdma_connect_worker(struct rill_rdma_connection *connection,
+                                             struct rill_rdma_hub *hub, const void *address,
+                                             const struct rill_rdma_connection_options *options);
+
+/* Makes a connection of a request that was accepted (listener.h), which it takes over in
+ * any case; it is LISTENING, and CONNECTED once the other side's hello has come and was
+ * answered. One whose hello does not come in time is FAILED with -ETIMEDOUT. Copies the
+ * options, which may be NULL. Returns 0, or -errno of rill_rdma_ep_adopt, and then the
+ * connection is idle. */
+int rill_rdma_adopt(struct rill_rdma_connection *connection, struct rill_rdma_hub *hub,
+                    struct rill_rdma_accept *accept,
+                    const struct rill_rdma_connection_options *options);
+
+/* The same of a connection by worker address (rill_rdma_accept_worker). -EPROTO: what came
+ * is no hello. */
+int rill_rdma_adopt_worker(struct rill_rdma_connection *connection, struct rill_rdma_hub *hub,
+                           struct rill_rdma_am *stranger,
+                           const struct rill_rdma_connection_options *options);
+
+/* ---- its state ---- */
+
+struct rill_rdma_state_wait {
+    union {
+        int64_t result;
+        struct rill_future future;
+    };
+
+    /* private */
+    struct rill_rdma_connection *connection;
+    unsigned states;
+    struct rill_wait wait;
+};
+
+/* Waits until the connection is in one of the states of a mask, 1 << RILL_RDMA_CONNECTED |
+ * 1 << RILL_RDMA_FAILED for example. The result is the state, or -ECANCELED. */
+struct rill_future *rill_rdma_wait_for_state(struct rill_rdma_connection *connection,
+                                             struct rill_rdma_state_wait *wait, unsigned states);
+
+/* Waits until the connection is CONNECTED; also after it was lost and while it is connected
+ * anew. The result is 0; or connection->error, where that will not happen; or -ECANCELED. */
+struct rill_future *rill_rdma_wait_for_connection(struct rill_rdma_connection *connection,
+                                                  struct rill_rdma_state_wait *wait);
+
+/* "idle", "listening", ... */
+const char *rill_rdma_state_name(enum rill_rdma_state state);
+
+/* ---- its end ---- */
+
+/* Ends the connection: its receives end with -ESHUTDOWN, its sends are waited for, the
+ * other side is told and answers, and the endpoint is closed. Messages of the other side
+ * that were not received are dropped. All of that takes options.close_ns at the most; in a
+ * task that is cancelled, at first or later, what is left of it is done by force. The result
+ * is 0 when all that was sent has arrived there, in the memory of the other side; -ETIMEDOUT
+ * or -ECANCELED where that is not known; or why the connection had failed. It is over in any
+ * case, and idle again. One that is idle ends with 0. */
+struct rill_future *rill_rdma_disconnect(struct rill_rdma_connection *connection);
+
+/* The same by force at once: the other side sees a loss. The result is 0. */
+struct rill_future *rill_rdma_cut(struct rill_rdma_connection *connection);
+
+/* private: why a send, or a receive, can not be begun, or ended without its connection. */
+int rill_rdma_connection_why(const struct rill_rdma_connection *connection);
+
+/* private: has the keeper say what the other side should know, when there is enough of it. */
+static inline void rill_rdma_connection_settle(struct rill_rdma_connection *connection)
+{
+    if (rill_rdma_credit_is_owed(&connection->credit)) {
+        connection->to_say |= 1u << RILL_RDMA_BEAT;
+        rill_task_wake(&connection->keeper);
+    }
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

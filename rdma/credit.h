@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* credit.h - how much may be on its way to a side that does not receive.
+ *
+ * UCX has no back-pressure: messages that nobody receives pile up in the memory of the
+ * receiver, a gigabyte for 100,000 of a kilobyte. So each message costs what it may take up
+ * there, and the cost of those that were sent and not yet received is never above the
+ * window of the receiver; but one message may always go, however large. Longer ones than
+ * the sender's eager_size stay with the sender until they are received, and cost no more
+ * than that. */
+#ifndef RILL_RDMA_CREDIT_H
+#define RILL_RDMA_CREDIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What UCX keeps beside the bytes of a message. */
+enum { RILL_RDMA_MESSAGE_COST = 256 };
+
+static inline uint64_t rill_rdma_cost(size_t size, uint32_t eager_size)
+{
+    return RILL_RDMA_MESSAGE_COST + (size < eager_size ? size : eager_size);
+}
+
+/* Both directions of one connection. All costs are sums since its beginning.
+ *
+ * Invariant: acknowledged <= sent, told <= received. */
+struct rill_rdma_credit {
+    uint64_t sent, acknowledged; /* by this side; and of that, what the other has received */
+    uint64_t peer_window;        /* 0: any */
+    uint64_t received, told;     /* from the other; and what it was told of that */
+    uint64_t window;             /* 0: any */
+};
+
+/* Returns whether a message of that cost may be sent. */
+static inline bool rill_rdma_credit_allows(const struct rill_rdma_credit *credit, uint64_t cost)
+{
+    uint64_t on_its_way = credit->sent - credit->acknowledged;
+
+    return credit->peer_window == 0 || on_its_way == 0 || on_its_way + cost <= credit->peer_window;
+}
+
+/* Takes what the other side says it has received. Returns false for what it can not have. */
+static inline bool rill_rdma_credit_acknowledge(struct rill_rdma_credit *credit, uint64_t received)
+{
+    if (received > credit->sent)
+        return false;
+    if (received > credit->acknowledged)
+        credit->acknowledged = received;
+    return true;
+}
+
+/* Returns whether so much was received that the other side should be told: half a window,
+ * so that it need not wait as long as this side keeps up. */
+static inline bool rill_rdma_credit_is_owed(const struct rill_rdma_credit *credit)
+{
+    return credit->window > 0 && credit->received - credit->told >= credit->window / 2;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rdma/exchange.h"
+
+#include "rdma/tag.h"
+#include "runtime/executor.h"
+#include "runtime/panic.h"
+
+#include <errno.h>
+
+/* What a transfer has done is to be seen from its poll function: one for each state. */
+
+static struct rill_rdma_transfer *transfer_of(struct rill_future *self)
+{
+    return rill_container_of(self, struct rill_rdma_transfer, future);
+}
+
+static enum rill_poll finish(struct rill_rdma_transfer *transfer, int64_t result)
+{
+    if (result < 0 && result != -ECANCELED)
+        transfer->connection->metrics.errors++;
+    transfer->future.awaits = NULL;
+    return rill_future_end(&transfer->future, result);
+}
+
+/* An op that was withdrawn though nobody cancelled it ended with its connection. */
+static int64_t result_of(const struct rill_rdma_transfer *transfer, const struct rill_task *task)
+{
+    int64_t result = transfer->op.result;
+
+    return result == -ECANCELED && !rill_task_is_cancelled(task)
+               ? rill_rdma_connection_why(transfer->connection)
+               : result;
+}
+
+/* The id of the receiver is known only when the transfer begins. */
+static void address(struct rill_rdma_transfer *transfer, uint32_t id)
+{
+    transfer->op.tag = (uint64_t)id << 32 | (uint32_t)transfer->op.tag;
+}
+
+/* ---- sending ---- */
+
+void rill_rdma_exchange_wake(struct rill_rdma_connection *connection)
+{
+    struct rill_link *list = &connection->waiting;
+
+    for (struct rill_link *link = list->next; link != list; link = link->next) {
+        rill_task_wake(rill_container_of(link, struct rill_rdma_transfer, queue)->task);
+        if (connection->state == RILL_RDMA_CONNECTED)
+            break; /* the others come after the first */
+    }
+}
+
+static void leave_queue(struct rill_rdma_transfer *transfer)
+{
+    if (!rill_link_is_linked(&transfer->queue))
+        return;
+    rill_link_remove(&transfer->queue);
+    rill_rdma_exchange_wake(transfer->connection);
+}
+
+static enum rill_poll end_send(struct rill_rdma_transfer *transfer, int64_t result)
+{
+    struct rill_rdma_connection *connection = transfer->connection;
+    struct rill_rdma_metrics *metrics = &connection->metrics;
+
+    leave_queue(transfer);
+    if (--metrics->sends_in_flight == 0 && connection->state == RILL_RDMA_CLOSING)
+        rill_task_wake(&connection->keeper);
+    if (result >= 0) {
+        metrics->messages_sent++;
+        metrics->bytes_sent += (uint64_t)result;
+        rill_rdma_metrics_latency(metrics, rill_now() - transfer->begun_ns);
+    }
+    return finish(transfer, result);
+}
+
+static enum rill_poll sending_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_rdma_transfer *transfer = transfer_of(self);
+
+    if (rill_rdma_op_poll(&transfer->op.future, task) == RILL_PENDING)
+        return RILL_PENDING;
+    return end_send(transfer, result_of(transfer, task));
+}
+
+/* Those that began to wait before this side disconnected are still sent. */
+static bool may_be_sent(const struct rill_rdma_transfer *transfer)
+{
+    const struct rill_rdma_connection *connection = transfer->connection;
+
+    if (connection->state == RILL_RDMA_CONNECTED)
+        return !connection->ep.error;
+    return connection->state == RILL_RDMA_CLOSING && !connection->bye_came &&
+           !connection->ep.error && rill_link_is_linked(&transfer->queue);
+}
+
+static bool is_its_turn(const struct rill_rdma_transfer *transfer, uint64_t cost)
+{
+    const struct rill_rdma_connection *connection = transfer->connection;
+    bool is_first = rill_link_is_linked(&transfer->queue)
+                        ? connection->waiting.next == &transfer->queue
+                        : rill_list_is_empty(&connection->waiting);
+
+    return is_first && rill_rdma_credit_allows(&connection->credit, cost);
+}
+
+/* Starts the op when there is credit for it. */
+static enum rill_poll waiting_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_rdma_transfer *transfer = transfer_of(self);
+    struct rill_rdma_connection *connection = transfer->connection;
+    uint64_t cost = rill_rdma_cost(transfer->op.size, connection->hub->eager_size);
+
+    transfer->task = task;
+    if (rill_task_is_cancelled(task))
+        return end_send(transfer, -ECANCELED);
+    if (!may_be_sent(transfer))
+        return end_send(transfer, rill_rdma_connection_why(connection));
+    if (!is_its_turn(transfer, cost)) {
+        if (!rill_link_is_linked(&transfer->queue)) {
+            rill_list_append(&connection->waiting, &transfer->queue);
+            connection->metrics.credit_waits++;
+        }
+        return RILL_PENDING;
+    }
+    connection->credit.sent += cost;
+    leave_queue(transfer);
+    address(transfer, connection->peer_id);
+    self->poll = sending_poll;
+    self->awaits = &transfer->op.future;
+    return sending_poll(self, task);
+}
+
+static enum rill_poll send_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_rdma_transfer *transfer = transfer_of(self);
+
+    transfer->begun_ns = rill_now();
+    transfer->connection->metrics.sends_in_flight++;
+    self->poll = waiting_poll;
+    return waiting_poll(self, task);
+}
+
+static struct rill_future *prepare(struct rill_rdma_transfer *transfer,
+                                   struct rill_rdma_connection *connection, rill_poll_fn *poll,
+                                   const struct rill_place *place)
+{
+    rill_check(connection->hub, "%s: over a connection that was never made", place->function);
+    transfer->connection = connection;
+    transfer->queue = (struct rill_link){0};
+    transfer->length = 0;
+    rill_future_init(&transfer->future, poll);
+    transfer->future.place = place;
+    return &transfer->future;
+}
+
+static struct rill_future *prepare_send(struct rill_rdma_connection *connection,
+                                        struct rill_rdma_transfer *transfer)
+{
+    static const struct rill_place place = {"send a message", NULL, 0};
+
+    return prepare(transfer, connection, send_poll, &place);
+}
+
+struct rill_future *rill_rdma_send(struct rill_rdma_connection *connection,
+                                   struct rill_rdma_transfer *transfer, const void *buffer,
+                                   size_t size, uint32_t tag)
+{
+    rill_rdma_tag_send(&connection->ep, &transfer->op, buffer, size,
+                       rill_rdma_tag_make(0, RILL_RDMA_KIND_DATA, tag));
+    return prepare_send(connection, transfer);
+}
+
+struct rill_future *rill_rdma_send_sync(struct rill_rdma_connection *connection,
+                                        struct rill_rdma_transfer *transfer, const void *buffer,
+                                        size_t size, uint32_t tag)
+{
+    rill_rdma_tag_send_sync(&connection->ep, &transfer->op, buffer, size,
+                            rill_rdma_tag_make(0, RILL_RDMA_KIND_DATA, tag));
+    return prepare_send(connection, transfer);
+}
+
+struct rill_future *rill_rdma_send_vectored(struct rill_rdma_connection *connection,
+                                            struct rill_rdma_transfer *transfer,
+                                            const struct iovec *parts, size_t count, uint32_t tag)
+{
+    rill_rdma_tag_send_vectored(&connection->ep, &transfer->op, parts, count,
+                                rill_rdma_tag_make(0, RILL_RDMA_KIND_DATA, tag));
+    return prepare_send(connection, transfer);
+}
+
+/* ---- receiving ---- */
+
+/* Counts a message as taken, whether it fitted or not. */
+static void take(struct rill_rdma_transfer *transfer)
+{
+    struct rill_rdma_connection *connection = transfer->connection;
+
+    transfer->tag = (uint32_t)transfer->op.tag & RILL_RDMA_USER_TAG_MAX;
+    transfer->length = transfer->op.length;
+    connection->heard++;
+    connection->credit.received += rill_rdma_cost(transfer->length, connection->peer_eager_size);
+    rill_rdma_connection_settle(connection);
+}
+
+static enum rill_poll receiving_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_rdma_transfer *transfer = transfer_of(self);
+    struct rill_rdma_metrics *metrics = &transfer->connection->metrics;
+    int64_t result;
+
+    if (rill_rdma_op_poll(&transfer->op.future, task) == RILL_PENDING)
+        return RILL_PENDING;
+    result = result_of(transfer, task);
+    metrics->receives_in_flight--;
+    if (result >= 0) {
+        metrics->messages_received++;
+        metrics->bytes_received += (uint64_t)result;
+    }
+    if (result >= 0 || result == -EMSGSIZE)
+        take(transfer);
+    return finish(transfer, result);
+}
+
+/* Whether a message that may be received although no more will come is there, all of it: of
+ * a long one only the announcement, and its sender may be gone. */
+static bool is_left(const struct rill_rdma_transfer *transfer)
+{
+    const struct rill_rdma_connection *connection = transfer->connection;
+    size_t size;
+
+    if (connection->id == 0 || connection->is_wanted_over)
+        return false;
+    return rill_rdma_tag_probe(connection->hub->rdma, transfer->op.tag, transfer->op.where, &size,
+                               NULL) &&
+           size < connection->peer_eager_size;
+}
+
+static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_rdma_transfer *transfer = transfer_of(self);
+    struct rill_rdma_connection *connection = transfer->connection;
+
+    if (rill_task_is_cancelled(task))
+        return finish(transfer, -ECANCELED);
+    address(transfer, connection->id);
+    if (connection->state != RILL_RDMA_CONNECTED || connection->ep.error) {
+        if (!is_left(transfer)) {
+            if (!rill_budget_spend(rill_executor_here(), task))
+                return RILL_PENDING;
+            return finish(transfer, rill_rdma_connection_why(connection));
+        }
+        transfer->op.ep = NULL;
+    }
+    connection->metrics.receives_in_flight++;
+    self->poll = receiving_poll;
+    self->awaits = &transfer->op.future;
+    return receiving_poll(self, task);
+}
+
+static struct rill_future *prepare_recv(struct rill_rdma_connection *connection,
+                                        struct rill_rdma_transfer *transfer)
+{
+    static const struct rill_place place = {"receive a message", NULL, 0};
+
+    return prepare(transfer, connection, recv_poll, &place);
+}
+
+struct rill_future *rill_rdma_recv_masked(struct rill_rdma_connection *connection,
+                                          struct rill_rdma_transfer *transfer, void *buffer,
+                                          size_t size, uint32_t tag, uint32_t mask)
+{
+    rill_rdma_tag_recv(connection->hub->rdma, &transfer->op, buffer, size,
+                       rill_rdma_tag_make(0, RILL_RDMA_KIND_DATA, tag), rill_rdma_mask_make(mask));
+    transfer->op.ep = &connection->ep;
+    return prepare_recv(connection, transfer);
+}
+
+static uint32_t mask_of(uint32_t tag)
+{
+    return tag == RILL_RDMA_ANY_TAG ? 0 : UINT32_MAX;
+}
+
+struct rill_future *rill_rdma_recv(struct rill_rdma_connection *connection,
+                                   struct rill_rdma_transfer *transfer, void *buffer, size_t size,
+                                   uint32_t tag)
+{
+    return rill_rdma_recv_masked(connection, transfer, buffer, size, tag, mask_of(tag));
+}
+
+struct rill_future *rill_rdma_recv_vectored(struct rill_rdma_connection *connection,
+                                            struct rill_rdma_transfer *transfer,
+                                            const struct iovec *parts, size_t count, uint32_t tag)
+{
+    rill_rdma_tag_recv_vectored(connection->hub->rdma, &transfer->op, parts, count,
+                                rill_rdma_tag_make(0, RILL_RDMA_KIND_DATA, tag),
+                                rill_rdma_mask_make(mask_of(tag)));
+    transfer->op.ep = &connection->ep;
+    return prepare_recv(connection, transfer);
+}
+
+bool rill_rdma_probe(const struct rill_rdma_connection *connection, uint32_t tag, size_t *size,
+                     uint32_t *sender_tag)
+{
+    uint64_t full;
+
+    if (connection->id == 0 ||
+        !rill_rdma_tag_probe(connection->hub->rdma,
+                             rill_rdma_tag_make(connection->id, RILL_RDMA_KIND_DATA, tag),
+                             rill_rdma_mask_make(mask_of(tag)), size, &full))
+        return false;
+    if (sender_tag)
+        *sender_tag = (uint32_t)full & RILL_RDMA_USER_TAG_MAX;
+    return true;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rdma/hub.h"
+
+#include "rdma/connection.h"
+#include "rdma/control.h"
+#include "rdma/error.h"
+#include "rdma/tag.h"
+#include "runtime/panic.h"
+
+#include <sys/random.h>
+
+/* ---- who is who ---- */
+
+static struct rill_link *bucket(struct rill_rdma_hub *hub, uint32_t id)
+{
+    return &hub->by_id[id % RILL_RDMA_HUB_BUCKETS];
+}
+
+static struct rill_rdma_connection *find(struct rill_rdma_hub *hub, uint32_t id)
+{
+    const struct rill_link *list = bucket(hub, id);
+
+    for (struct rill_link *link = list->next; link != list; link = link->next) {
+        struct rill_rdma_connection *connection =
+            rill_container_of(link, struct rill_rdma_connection, by_id);
+
+        if (connection->id == id)
+            return connection;
+    }
+    return NULL;
+}
+
+/* The one whose endpoint was adopted and has this handle. */
+static struct rill_rdma_connection *find_adopted(struct rill_rdma_hub *hub, ucp_ep_h ucp)
+{
+    const struct rill_rdma_ep *ep = rill_rdma_ep_find(hub->rdma, ucp);
+
+    return ep && ep->owner && ep->owner->is_adopted ? ep->owner : NULL;
+}
+
+static bool was_lately(const struct rill_rdma_hub *hub, uint32_t id)
+{
+    for (int i = 0; i < RILL_RDMA_DEAD_MAX; i++)
+        if (hub->dead[i] == id)
+            return true;
+    return false;
+}
+
+/* Ids are not used again before all others were, so that nothing of an old connection is
+ * taken for something of a new one. */
+void rill_rdma_hub_add(struct rill_rdma_hub *hub, struct rill_rdma_connection *connection)
+{
+    do
+        hub->last_id++;
+    while (hub->last_id == 0 || find(hub, hub->last_id) || was_lately(hub, hub->last_id));
+    connection->id = hub->last_id;
+    rill_list_append(bucket(hub, connection->id), &connection->by_id);
+    hub->connections++;
+}
+
+void rill_rdma_hub_remove(struct rill_rdma_hub *hub, struct rill_rdma_connection *connection)
+{
+    rill_link_remove(&connection->by_id);
+    hub->connections--;
+    hub->dead[hub->next_dead++ % RILL_RDMA_DEAD_MAX] = connection->id;
+    connection->id = 0;
+    /* What came too late for those that ended before this one is found here. */
+    for (int i = 0; i < RILL_RDMA_DEAD_MAX; i++)
+        if (hub->dead[i] != 0)
+            rill_rdma_hub_sweep(hub, hub->dead[i]);
+}
+
+/* A message is received into nothing: that gives its memory back, or lets its sender know
+ * that it may go on. */
+unsigned rill_rdma_hub_sweep(struct rill_rdma_hub *hub, uint32_t id)
+{
+    const struct rill_ucx *ucx = hub->rdma->ucx;
+    const ucp_request_param_t param = {.op_attr_mask = 0};
+    unsigned count = 0;
+    ucp_tag_recv_info_t info;
+    ucp_tag_message_h message;
+
+    while ((message = ucx->tag_probe_nb(hub->rdma->worker, (uint64_t)id << 32, UINT64_MAX << 32, 1,
+                                        &info)) != NULL) {
+        ucs_status_ptr_t status =
+            ucx->tag_msg_recv_nbx(hub->rdma->worker, NULL, 0, message, &param);
+
+        if (UCS_PTR_IS_PTR(status))
+            ucx->request_free(status);
+        count++;
+    }
+    if (count > 0)
+        rill_event_source_touch(&hub->rdma->source);
+    hub->swept += count;
+    return count;
+}
+
+/* ---- control messages ---- */
+
+/* Called within progress. */
+static ucs_status_t on_control(void *hub_, const void *header, size_t header_size, void *data,
+                               size_t size, const ucp_am_recv_param_t *param)
+{
+    struct rill_rdma_hub *hub = hub_;
+    struct rill_rdma_connection *connection = NULL;
+    struct rill_rdma_control control;
+
+    (void)data;
+    if (rill_rdma_control_read(&control, header, header_size) && size == 0) {
+        if (control.kind != RILL_RDMA_HELLO)
+            connection = find(hub, control.to);
+        else if (param->recv_attr & UCP_AM_RECV_ATTR_FIELD_REPLY_EP)
+            connection = find_adopted(hub, param->reply_ep);
+    }
+    if (!connection || !rill_rdma_control_hear(connection, &control))
+        hub->dropped++;
+    return UCS_OK;
+}
+
+static int set_handler(struct rill_rdma_hub *hub, ucp_am_recv_callback_t callback)
+{
+    const ucp_am_handler_param_t param = {
+        .field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID | UCP_AM_HANDLER_PARAM_FIELD_CB |
+                      UCP_AM_HANDLER_PARAM_FIELD_ARG,
+        .id = RILL_RDMA_CONTROL_ID,
+        .cb = callback,
+        .arg = hub,
+    };
+
+    return rill_rdma_errno(hub->rdma->ucx->worker_set_am_recv_handler(hub->rdma->worker, &param));
+}
+
+/* ---- its life ---- */
+
+int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32_t eager_size)
+{
+    int error;
+
+    rill_check(!hub->is_open, "a hub was opened that is open already");
+    *hub = (struct rill_rdma_hub){
+        .rdma = rdma,
+        .eager_size = eager_size ? eager_size : RILL_RDMA_EAGER_SIZE,
+        .random = rdma->client_id,
+        .last_id = (uint32_t)rdma->client_id, /* so that a process does not begin where the one
+                                                 before it did */
+    };
+    for (int i = 0; i < RILL_RDMA_HUB_BUCKETS; i++)
+        rill_list_init(&hub->by_id[i]);
+    error = rill_rdma_inbox_open(&hub->strangers, rdma, RILL_RDMA_STRANGER_ID);
+    if (error)
+        return error;
+    hub->strangers.held_max = RILL_RDMA_STRANGERS_MAX;
+    error = set_handler(hub, on_control);
+    if (error)
+        rill_rdma_inbox_close(&hub->strangers);
+    hub->is_open = !error;
+    return error;
+}
+
+void rill_rdma_hub_close(struct rill_rdma_hub *hub)
+{
+    if (!hub->is_open)
+        return;
+    rill_check(hub->connections == 0, "a hub was closed with %zu connections open",
+               hub->connections);
+    rill_rdma_inbox_close(&hub->strangers);
+    set_handler(hub, NULL);
+    hub->is_open = false;
+}
+
+void rill_rdma_hub_metrics(const struct rill_rdma_hub *hub, struct rill_rdma_metrics *metrics)
+{
+    *metrics = hub->ended;
+    for (int i = 0; i < RILL_RDMA_HUB_BUCKETS; i++) {
+        const struct rill_link *list = &hub->by_id[i];
+
+        for (struct rill_link *link = list->next; link != list; link = link->next)
+            rill_rdma_metrics_add(
+                metrics, &rill_container_of(link, struct rill_rdma_connection, by_id)->metrics);
+    }
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hub.h - the connections of one worker: who is who, and what is left of those that ended.
+ *
+ *     error = rill_rdma_hub_open(&server->hub, &server->rdma, 0);
+ *
+ * It takes the control messages of connections (wire.h) out of UCX and gives each to the
+ * connection whose id it names. What names none is counted and dropped. */
+#ifndef RILL_RDMA_HUB_H
+#define RILL_RDMA_HUB_H
+
+#include "rdma/active_message.h"
+#include "rdma/metrics.h"
+#include "rdma/rdma.h"
+#include "rdma/wire.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct rill_rdma_connection;
+
+enum {
+    RILL_RDMA_HUB_BUCKETS = 256, /* lists by which a connection is found from its id */
+    /* Connections by worker address that nobody has accepted; further ones are dropped. */
+    RILL_RDMA_STRANGERS_MAX = 256,
+    /* Ids of connections that ended, for which messages may still come. */
+    RILL_RDMA_DEAD_MAX = 64,
+    /* From this size on, messages stay with their sender until they are received: what rill
+     * sets UCX_RNDV_THRESH to. */
+    RILL_RDMA_EAGER_SIZE = 8000,
+    RILL_RDMA_STRANGER_ID = RILL_RDMA_CONTROL_ID + 1, /* the inbox of connections by worker
+                                                         address; taken where there is a hub */
+};
+
+/* Zeroed, then opened; it must not move while open. */
+struct rill_rdma_hub {
+    struct rill_rdma *rdma; /* borrowed while open */
+    bool is_open;
+    size_t connections; /* that are neither idle nor closed */
+    uint64_t dropped;   /* control messages that made no sense */
+    uint64_t swept;     /* messages that came for a connection and that nobody received */
+    uint32_t eager_size;
+
+    /* private */
+    uint32_t last_id;
+    uint64_t random;                               /* of back-offs */
+    struct rill_link by_id[RILL_RDMA_HUB_BUCKETS]; /* of rill_rdma_connection.by_id */
+    struct rill_rdma_inbox strangers;
+    uint32_t dead[RILL_RDMA_DEAD_MAX]; /* the latest, 0: none */
+    unsigned next_dead;
+    struct rill_rdma_metrics ended; /* of the connections that ended */
+};
+
+/* Opens the hub of a worker, one for each. eager_size is to be given where UCX_RNDV_THRESH
+ * was raised above RILL_RDMA_EAGER_SIZE, so that credit (credit.h) is right; 0 means that.
+ * Returns 0, or -errno of UCX. */
+int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32_t eager_size);
+
+/* Closes it; not needed before the rdma ends with its runtime. Panics while there are
+ * connections. Does nothing to one that is closed, or zeroed. */
+void rill_rdma_hub_close(struct rill_rdma_hub *hub);
+
+/* What all connections have counted, those that ended too. */
+void rill_rdma_hub_metrics(const struct rill_rdma_hub *hub, struct rill_rdma_metrics *metrics);
+
+/* Waits for the next connection that is made by the address of the worker
+ * (rill_rdma_connect_worker of the other side), to be given to rill_rdma_adopt_worker, or to
+ * rill_rdma_am_release. As rill_rdma_am_recv. */
+static inline struct rill_future *rill_rdma_accept_worker(struct rill_rdma_hub *hub,
+                                                          struct rill_rdma_am *stranger)
+{
+    return rill_rdma_am_recv(&hub->strangers, stranger);
+}
+
+/* private: gives a connection a new id, and takes it away again. */
+void rill_rdma_hub_add(struct rill_rdma_hub *hub, struct rill_rdma_connection *connection);
+void rill_rdma_hub_remove(struct rill_rdma_hub *hub, struct rill_rdma_connection *connection);
+
+/* private: throws away what came for an id and was not received. Returns how many. */
+unsigned rill_rdma_hub_sweep(struct rill_rdma_hub *hub, uint32_t id);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rdma/keeper.h"
+
+#include "rdma/control.h"
+#include "rdma/exchange.h"
+#include "rdma/tag.h"
+#include "runtime/executor.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- an attempt ---- */
+
+void rill_rdma_keeper_take_ep(struct rill_rdma_connection *connection)
+{
+    connection->ep.owner = connection;
+    connection->ep.observer = &connection->keeper;
+    rill_rdma_hub_add(connection->hub, connection);
+    connection->credit.window = connection->options.window;
+    if (connection->options.is_unprotected || connection->options.window == UINT64_MAX)
+        connection->credit.window = 0;
+    connection->deadline_ns = rill_now() + connection->options.handshake_ns;
+}
+
+void rill_rdma_keeper_bury(struct rill_rdma_connection *connection)
+{
+    if (connection->id == 0)
+        return;
+    rill_rdma_hub_sweep(connection->hub, connection->id);
+    rill_rdma_hub_remove(connection->hub, connection);
+}
+
+/* Opens the endpoint of the side that connects. Returns 0 or -errno. */
+static int begin_attempt(struct rill_rdma_connection *connection)
+{
+    int error;
+
+    if (connection->is_adopted)
+        return 0;
+    connection->attempts++;
+    connection->peer_id = 0;
+    connection->credit = (struct rill_rdma_credit){0};
+    connection->is_greeted = false;
+    connection->bye_came = false;
+    connection->is_bye_said = false;
+    connection->refused = 0;
+    if (connection->target_worker)
+        error =
+            rill_rdma_ep_open(&connection->ep, connection->hub->rdma, connection->target_worker);
+    else
+        error = rill_rdma_ep_connect(&connection->ep, connection->hub->rdma,
+                                     (const struct sockaddr *)&connection->target,
+                                     connection->target_size);
+    if (error)
+        return error;
+    rill_rdma_keeper_take_ep(connection);
+    connection->to_say = 1u << RILL_RDMA_HELLO;
+    return 0;
+}
+
+/* What was lost is made anew; what was ended, by either side, or never was, is not. */
+static bool tries_again(const struct rill_rdma_connection *connection)
+{
+    return !connection->is_adopted && !connection->is_wanted_over &&
+           connection->metrics.connects > 0 && connection->error != -ESHUTDOWN &&
+           connection->attempts < connection->options.reconnects;
+}
+
+/* ---- bye ---- */
+
+/* Lets the sends of the other side go on that nobody will receive. */
+static unsigned sweep(struct rill_rdma_watcher *sweeper)
+{
+    struct rill_rdma_connection *connection =
+        rill_container_of(sweeper, struct rill_rdma_connection, sweeper);
+
+    rill_rdma_hub_sweep(connection->hub, connection->id);
+    return 0;
+}
+
+static void expect_bye(struct rill_rdma_connection *connection, struct rill_task *task)
+{
+    rill_rdma_tag_recv_from(&connection->ep, &connection->bye_recv, NULL, 0,
+                            rill_rdma_tag_make(connection->id, RILL_RDMA_KIND_BYE, 0),
+                            RILL_RDMA_TAG_EXACT);
+    rill_rdma_op_poll(&connection->bye_recv.future, task);
+}
+
+static void say_bye(struct rill_rdma_connection *connection)
+{
+    connection->is_bye_said = true;
+    rill_rdma_tag_send_sync(&connection->ep, &connection->bye_send, NULL, 0,
+                            rill_rdma_tag_make(connection->peer_id, RILL_RDMA_KIND_BYE, 0));
+}
+
+/* What matched no receive before the other side's BYE never will, and what this side does
+ * not want any more need not. */
+static void begin_closing(struct rill_rdma_connection *connection)
+{
+    rill_rdma_ep_withdraw(&connection->ep, &connection->bye_recv);
+    rill_rdma_connection_set_state(connection, RILL_RDMA_CLOSING);
+}
+
+static void begin_end(struct rill_rdma_connection *connection)
+{
+    connection->deadline_ns = rill_now() + connection->options.close_ns;
+    connection->sweeper.look = sweep;
+    rill_rdma_watch(connection->hub->rdma, &connection->sweeper);
+    sweep(&connection->sweeper);
+}
+
+static void go_on_with_closing(struct rill_rdma_connection *connection, struct rill_task *task)
+{
+    if (connection->is_wanted_over && !rill_link_is_linked(&connection->sweeper.link))
+        begin_end(connection);
+    if (!connection->is_bye_said && connection->metrics.sends_in_flight == 0)
+        say_bye(connection);
+    rill_rdma_op_has_ended(&connection->bye_send, task);
+}
+
+/* ---- time ---- */
+
+static void look_at_time(struct rill_rdma_connection *connection)
+{
+    int64_t now = rill_now();
+
+    if (connection->state != RILL_RDMA_CONNECTED && connection->state != RILL_RDMA_CLOSING)
+        return;
+    if (connection->beat_ns > 0 && now >= connection->beat_due_ns) {
+        connection->beat_due_ns = now + connection->beat_ns;
+        connection->to_say |= 1u << RILL_RDMA_BEAT;
+    }
+    if (connection->check_ns == 0 || now < connection->check_due_ns)
+        return;
+    connection->check_due_ns = now + connection->check_ns;
+    connection->silent_checks = connection->heard == connection->heard_before
+                                    ? (uint8_t)(connection->silent_checks + 1)
+                                    : 0;
+    connection->heard_before = connection->heard;
+    if (connection->silent_checks == RILL_RDMA_BEATS - 1)
+        rill_rdma_ep_fail(&connection->ep, -ETIMEDOUT);
+}
+
+static int64_t next_moment(const struct rill_rdma_connection *connection)
+{
+    bool is_up = connection->state == RILL_RDMA_CONNECTED || connection->state == RILL_RDMA_CLOSING;
+    int64_t next = !is_up || rill_link_is_linked(&connection->sweeper.link)
+                       ? connection->deadline_ns
+                       : RILL_NEVER;
+
+    if (is_up && connection->beat_ns > 0 && connection->beat_due_ns < next)
+        next = connection->beat_due_ns;
+    if (is_up && connection->check_ns > 0 && connection->check_due_ns < next)
+        next = connection->check_due_ns;
+    return next;
+}
+
+static void set_timer(struct rill_rdma_connection *connection, int64_t when_ns)
+{
+    struct rill_wheel *wheel = &rill_executor_here()->wheel;
+
+    if (rill_link_is_linked(&connection->timer.slot) && connection->timer.deadline_ns == when_ns)
+        return;
+    rill_wheel_disarm(wheel, &connection->timer);
+    if (when_ns == RILL_NEVER)
+        return;
+    connection->timer.deadline_ns = when_ns;
+    connection->timer.task = &connection->keeper;
+    rill_wheel_arm(wheel, &connection->timer);
+}
+
+/* ---- attending ---- */
+
+static void become_connected(struct rill_rdma_connection *connection, struct rill_task *task)
+{
+    int64_t now = rill_now();
+
+    connection->metrics.connects++;
+    connection->attempts = 0;
+    rill_backoff_reset(&connection->backoff);
+    connection->beat_due_ns = now + connection->beat_ns;
+    connection->check_ns = rill_rdma_control_beat_ns(connection);
+    connection->check_due_ns = now + connection->check_ns;
+    connection->silent_checks = 0;
+    if (connection->is_adopted)
+        connection->to_say |= 1u << RILL_RDMA_ACK;
+    expect_bye(connection, task);
+    rill_rdma_connection_set_state(connection, RILL_RDMA_CONNECTED);
+}
+
+/* It ends, for that reason. What is not our wish, or the other side's, ends at once. */
+static bool end(struct rill_rdma_connection *connection, int error)
+{
+    connection->error = error;
+    if (error != -ESHUTDOWN) {
+        connection->metrics.failures++;
+        rill_rdma_ep_fail(&connection->ep, error);
+    }
+    return true;
+}
+
+static bool is_greeting_over(struct rill_rdma_connection *connection, struct rill_task *task)
+{
+    if (connection->refused)
+        return !connection->to_say && !rill_rdma_op_is_busy(&connection->control_op) &&
+               end(connection, connection->refused);
+    if (connection->is_wanted_over)
+        return end(connection, -ESHUTDOWN);
+    if (connection->is_greeted)
+        become_connected(connection, task);
+    else if (rill_now() >= connection->deadline_ns)
+        return end(connection, -ETIMEDOUT);
+    return false;
+}
+
+/* Returns whether the endpoint is to be closed. */
+static bool is_over(struct rill_rdma_connection *connection, struct rill_task *task)
+{
+    if (rill_task_is_cancelled(task))
+        connection->is_cut = true;
+    if (connection->is_cut)
+        return end(connection, -ESHUTDOWN);
+    if (rill_rdma_op_has_ended(&connection->bye_recv, task) && connection->bye_recv.result == 0)
+        connection->bye_came = true;
+    if (connection->ep.error)
+        return end(connection, connection->bye_came ? -ESHUTDOWN : connection->ep.error);
+    if (connection->state == RILL_RDMA_LISTENING || connection->state == RILL_RDMA_CONNECTING)
+        return is_greeting_over(connection, task);
+    if (connection->state == RILL_RDMA_CONNECTED &&
+        (connection->is_wanted_over || connection->bye_came))
+        begin_closing(connection);
+    if (connection->state != RILL_RDMA_CLOSING)
+        return false;
+    go_on_with_closing(connection, task);
+    if (!connection->is_wanted_over)
+        return false;
+    if (connection->bye_came && connection->is_bye_said &&
+        !rill_rdma_op_is_busy(&connection->bye_send))
+        return end(connection, -ESHUTDOWN);
+    return rill_now() >= connection->deadline_ns && end(connection, -ETIMEDOUT);
+}
+
+static enum rill_poll attend_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_rdma_connection *connection =
+        rill_container_of(self, struct rill_rdma_connection, attending);
+
+    look_at_time(connection);
+    rill_rdma_control_speak(connection, task);
+    if (is_over(connection, task)) {
+        set_timer(connection, RILL_NEVER);
+        return RILL_READY;
+    }
+    rill_rdma_control_speak(connection, task); /* what came of that */
+    set_timer(connection, next_moment(connection));
+    return RILL_PENDING;
+}
+
+static struct rill_future *attend(struct rill_rdma_connection *connection)
+{
+    static const struct rill_place place = {"attend to a connection", NULL, 0};
+
+    rill_future_init(&connection->attending, attend_poll);
+    connection->attending.place = &place;
+    return &connection->attending;
+}
+
+/* The endpoint is closed, so UCX has let go of all of them. */
+static void end_ops(struct rill_rdma_connection *connection, struct rill_task *task)
+{
+    rill_rdma_op_has_ended(&connection->control_op, task);
+    rill_rdma_op_has_ended(&connection->bye_send, task);
+    rill_rdma_op_has_ended(&connection->bye_recv, task);
+    connection->to_say = 0;
+}
+
+static struct rill_future *close_ep(struct rill_rdma_connection *connection)
+{
+    if (rill_link_is_linked(&connection->sweeper.link))
+        rill_rdma_unwatch(&connection->sweeper);
+    if (connection->error != -ESHUTDOWN)
+        rill_rdma_connection_set_state(connection, tries_again(connection) ? RILL_RDMA_CONNECTING
+                                                                           : RILL_RDMA_FAILED);
+    return connection->is_cut ? rill_rdma_ep_abort(&connection->ep)
+                              : rill_rdma_ep_close(&connection->ep);
+}
+
+/* Ends early when the connection is not wanted any more. */
+static struct rill_future *pause(struct rill_rdma_connection *connection)
+{
+    return rill_timeout(&connection->pause, rill_backoff_next(&connection->backoff),
+                        rill_notify_wait(&connection->nudge, &connection->nudged));
+}
+
+enum rill_poll rill_rdma_keeper_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_rdma_connection *connection =
+        rill_container_of(self, struct rill_rdma_connection, keeper.future);
+
+    RILL_BEGIN();
+    for (;;) {
+        connection->error = begin_attempt(connection);
+        if (connection->error == 0) {
+            RILL_AWAIT(attend(connection));
+            RILL_AWAIT(close_ep(connection));
+            end_ops(connection, task);
+        } else {
+            connection->metrics.failures++;
+        }
+        if (!tries_again(connection) || rill_task_is_cancelled(task))
+            break;
+        RILL_AWAIT(pause(connection));
+        if (connection->is_wanted_over || rill_task_is_cancelled(task))
+            break;
+        rill_rdma_keeper_bury(connection);
+    }
+    rill_rdma_connection_set_state(connection, connection->error == -ESHUTDOWN ? RILL_RDMA_CLOSED
+                                                                               : RILL_RDMA_FAILED);
+    RILL_END();
+}
