@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_rdma_examples.c - each example of rdma does what its first lines say, alone and with
  * another process. */
-#include "tests/process.h"
+#include "tests/programs.h"
 
-#include <check.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,22 +105,15 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("rdma examples");
-    TCase *tcase = tcase_create("rdma examples");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    const struct program_test tests[] = {
+        {ping_pong_alone_hits_the_ball_from_both_sides, 1},
+        {ping_pong_plays_with_another_process, 1},
+        {tags_alone_takes_messages_in_its_own_order, 1},
+        {tags_takes_messages_of_another_process_in_its_own_order, 1},
+        {who_waits_at_a_port_ends_well_when_it_is_asked_to, 1},
+        {nobody_at_a_port_is_an_error, 1},
+    };
 
     setenv("UCX_NET_DEVICES", "lo", 1);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, ping_pong_alone_hits_the_ball_from_both_sides);
-    tcase_add_test(tcase, ping_pong_plays_with_another_process);
-    tcase_add_test(tcase, tags_alone_takes_messages_in_its_own_order);
-    tcase_add_test(tcase, tags_takes_messages_of_another_process_in_its_own_order);
-    tcase_add_test(tcase, who_waits_at_a_port_ends_well_when_it_is_asked_to);
-    tcase_add_test(tcase, nobody_at_a_port_is_an_error);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return programs_main("rdma examples", tests, sizeof tests / sizeof tests[0]);
 }

@@ -467,6 +467,20 @@ START_TEST(an_endpoint_that_fails_ends_its_calls_wherever_they_are)
 }
 END_TEST
 
+START_TEST(nothing_is_told_through_an_endpoint_that_has_failed)
+{
+    open_client();
+    start_sent();
+    fake_fail_endpoint(0, UCS_ERR_CONNECTION_RESET);
+    fake_ucx.worker_progress(NULL);
+    rill_task_cancel(&calling.task);
+    expect_eq(background_end(&calling), -ECANCELED);
+    expect_eq(seen_cancels(), 0);
+    expect_eq(fake_rpc.rpc.stats.untold, 1);
+    close_client();
+}
+END_TEST
+
 START_TEST(an_endpoint_that_is_closed_ends_its_calls_with_ESHUTDOWN)
 {
     open_client();
@@ -665,6 +679,7 @@ int main(void)
         {news_for_which_there_is_no_room_are_counted_and_end_with_their_endpoint, IN_SIMULATED},
         {a_further_call_waits_until_one_is_over, IN_SIMULATED},
         {an_endpoint_that_fails_ends_its_calls_wherever_they_are, IN_SIMULATED},
+        {nothing_is_told_through_an_endpoint_that_has_failed, IN_SIMULATED},
         {an_endpoint_that_is_closed_ends_its_calls_with_ESHUTDOWN, IN_SIMULATED},
         {an_endpoint_that_is_closed_ends_those_in_line_too, IN_SIMULATED},
         {what_arrived_before_the_failure_is_delivered, IN_SIMULATED},

@@ -414,6 +414,32 @@ START_TEST(an_endpoint_that_is_closed_while_a_request_is_held_is_not_used)
 }
 END_TEST
 
+START_TEST(a_request_that_comes_while_its_endpoint_is_closed_is_not_served)
+{
+    struct background closing;
+
+    open_server();
+    fake.flush_is_mute = true;
+    background_start(&closing, rill_rdma_ep_close(&fake_rpc.ep));
+    settle();
+    ask(1, true);
+    settle();
+    expect_eq(fake_rpc.rpc.held_count, 1);
+    rill_task_cancel(&closing.task);
+    expect_eq(background_end(&closing), -ECANCELED);
+    memset(&fake_rpc.ep, 0xff, sizeof fake_rpc.ep); /* it is its owner's again */
+    background_start(&receiving, next_into(&request));
+    settle();
+    expect_eq(fake_rpc.rpc.held_count, 0);
+    expect_eq(fake_rpc.rpc.stats.cancelled, 1);
+    expect_eq(fake.am_data, 0);
+    rill_task_cancel(&receiving.task);
+    expect_eq(background_end(&receiving), -ECANCELED);
+    memset(&fake_rpc.ep, 0, sizeof fake_rpc.ep);
+    close_server();
+}
+END_TEST
+
 /* ---- mistakes ---- */
 
 static void receive_twice(void)
@@ -500,6 +526,7 @@ int main(void)
         {a_request_may_come_before_its_endpoint_is_opened, IN_SIMULATED},
         {the_end_of_an_endpoint_is_that_of_its_requests, IN_SIMULATED},
         {an_endpoint_that_is_closed_while_a_request_is_held_is_not_used, IN_SIMULATED},
+        {a_request_that_comes_while_its_endpoint_is_closed_is_not_served, IN_SIMULATED},
         {a_mistake_is_said, IN_SIMULATED},
     };
 
