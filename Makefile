@@ -432,6 +432,9 @@ check-headers: have-test ## compile each public header alone, as C11 and as C++1
 bench: programs peers have-measure ## rill beside its peers, into build/bench/ (10 minutes; QUICK=1: one)
 	@python3 bench/harness run --build $(output) --output build/bench $(if $(QUICK),--quick)
 
+bench-messages: programs have-measure ## rill's messages over UCX beside ucx_perftest (3 minutes; QUICK=1)
+	@python3 bench/harness messages --build $(output) --output build/bench $(if $(QUICK),--quick)
+
 counts: programs peers have-measure ## count system calls, allocations, instructions, bytes, into build/bench/
 	@python3 bench/harness counts --build $(output) --output build/bench
 
