@@ -397,15 +397,21 @@ static void end_ops(struct rill_rdma_connection *connection, struct rill_task *t
     connection->to_say = 0;
 }
 
+/* One that was never answered has nothing to be flushed, and might wait for ever. All that
+ * was sent was taken otherwise, but the other side may have stopped since, and not take part. */
 static struct rill_future *close_ep(struct rill_rdma_connection *connection)
 {
+    bool is_forced = connection->is_cut || !connection->is_greeted;
+
     if (rill_link_is_linked(&connection->sweeper.link))
         rill_rdma_unwatch(&connection->sweeper);
     if (connection->error != -ESHUTDOWN)
         rill_rdma_connection_set_state(connection, tries_again(connection) ? RILL_RDMA_CONNECTING
                                                                            : RILL_RDMA_FAILED);
-    return connection->is_cut ? rill_rdma_ep_abort(&connection->ep)
-                              : rill_rdma_ep_close(&connection->ep);
+    if (is_forced)
+        return rill_rdma_ep_abort(&connection->ep);
+    return rill_deadline(&connection->limit, connection->deadline_ns,
+                         rill_rdma_ep_close(&connection->ep));
 }
 
 /* Ends early when the connection is not wanted any more. */
