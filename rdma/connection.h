@@ -124,6 +124,7 @@ struct rill_rdma_connection {
     struct rill_rdma_op control_op, bye_send, bye_recv;
     struct rill_rdma_watcher sweeper; /* while this side closes */
     struct rill_timer timer;
+    struct rill_timeout limit;      /* of closing the endpoint */
     int64_t deadline_ns;            /* of hello, or of closing */
     int64_t beat_ns, beat_due_ns;   /* that the other side wants */
     int64_t check_ns, check_due_ns; /* for a sign of life */
@@ -131,7 +132,7 @@ struct rill_rdma_connection {
     uint8_t silent_checks;          /* in a row */
     uint8_t to_say;                 /* bits, by enum rill_rdma_control_kind */
     bool is_greeted;                /* the other side's HELLO or ACK came */
-    bool bye_came, is_bye_said;
+    bool bye_came, is_bye_said, is_bye_taken;
     bool is_wanted_over; /* by this side */
     bool is_cut;         /* without another word */
     bool is_adopted;

@@ -43,6 +43,7 @@ static int begin_attempt(struct rill_rdma_connection *connection)
     connection->is_greeted = false;
     connection->bye_came = false;
     connection->is_bye_said = false;
+    connection->is_bye_taken = false;
     connection->refused = 0;
     if (connection->target_worker)
         error =
@@ -93,6 +94,25 @@ static void say_bye(struct rill_rdma_connection *connection)
                             rill_rdma_tag_make(connection->peer_id, RILL_RDMA_KIND_BYE, 0));
 }
 
+/* Takes note that a BYE has come, or was taken, as was_done says. Without them, neither side
+ * would ever know. */
+static void look_at_bye(struct rill_rdma_connection *connection, struct rill_rdma_op *bye,
+                        bool *was_done, struct rill_task *task)
+{
+    if (!rill_rdma_op_has_ended(bye, task))
+        return;
+    if (bye->result == 0)
+        *was_done = true;
+    else
+        rill_rdma_ep_fail(&connection->ep, (int)bye->result);
+}
+
+/* Both sides have all that the other one has sent. */
+static bool is_agreed(const struct rill_rdma_connection *connection)
+{
+    return connection->bye_came && connection->is_bye_taken;
+}
+
 /* What matched no receive before the other side's BYE never will, and what this side does
  * not want any more need not. */
 static void begin_closing(struct rill_rdma_connection *connection)
@@ -115,7 +135,7 @@ static void go_on_with_closing(struct rill_rdma_connection *connection, struct r
         begin_end(connection);
     if (!connection->is_bye_said && connection->metrics.sends_in_flight == 0)
         say_bye(connection);
-    rill_rdma_op_has_ended(&connection->bye_send, task);
+    look_at_bye(connection, &connection->bye_send, &connection->is_bye_taken, task);
 }
 
 /* ---- time ---- */
@@ -220,10 +240,10 @@ static bool is_over(struct rill_rdma_connection *connection, struct rill_task *t
         connection->is_cut = true;
     if (connection->is_cut)
         return end(connection, -ESHUTDOWN);
-    if (rill_rdma_op_has_ended(&connection->bye_recv, task) && connection->bye_recv.result == 0)
-        connection->bye_came = true;
+    look_at_bye(connection, &connection->bye_recv, &connection->bye_came, task);
+    look_at_bye(connection, &connection->bye_send, &connection->is_bye_taken, task);
     if (connection->ep.error)
-        return end(connection, connection->bye_came ? -ESHUTDOWN : connection->ep.error);
+        return end(connection, is_agreed(connection) ? -ESHUTDOWN : connection->ep.error);
     if (connection->state == RILL_RDMA_LISTENING || connection->state == RILL_RDMA_CONNECTING)
         return is_greeting_over(connection, task);
     if (connection->state == RILL_RDMA_CONNECTED &&
@@ -234,8 +254,7 @@ static bool is_over(struct rill_rdma_connection *connection, struct rill_task *t
     go_on_with_closing(connection, task);
     if (!connection->is_wanted_over)
         return false;
-    if (connection->bye_came && connection->is_bye_said &&
-        !rill_rdma_op_is_busy(&connection->bye_send))
+    if (is_agreed(connection))
         return end(connection, -ESHUTDOWN);
     return rill_now() >= connection->deadline_ns && end(connection, -ETIMEDOUT);
 }
@@ -274,15 +293,21 @@ static void end_ops(struct rill_rdma_connection *connection, struct rill_task *t
     connection->to_say = 0;
 }
 
+/* One that was never answered has nothing to be flushed, and might wait for ever. All that
+ * was sent was taken otherwise, but the other side may have stopped since, and not take part. */
 static struct rill_future *close_ep(struct rill_rdma_connection *connection)
 {
+    bool is_forced = connection->is_cut || !connection->is_greeted;
+
     if (rill_link_is_linked(&connection->sweeper.link))
         rill_rdma_unwatch(&connection->sweeper);
     if (connection->error != -ESHUTDOWN)
         rill_rdma_connection_set_state(connection, tries_again(connection) ? RILL_RDMA_CONNECTING
                                                                            : RILL_RDMA_FAILED);
-    return connection->is_cut ? rill_rdma_ep_abort(&connection->ep)
-                              : rill_rdma_ep_close(&connection->ep);
+    if (is_forced)
+        return rill_rdma_ep_abort(&connection->ep);
+    return rill_deadline(&connection->limit, connection->deadline_ns,
+                         rill_rdma_ep_close(&connection->ep));
 }
 
 /* Ends early when the connection is not wanted any more. */

@@ -188,7 +188,7 @@ static void deliver(struct sim_ucx_worker *worker, struct sim_ucx_message *messa
         param.reply_ep = (ucp_ep_h)(void *)peer;
     }
     if (message->size > 0) {
-        data = malloc(message->size);
+        data = calloc(1, message->size); /* not malloc, which the scenarios let fail */
         expect(data != NULL);
         memcpy(data, message->bytes, message->size);
         sim_ucx.am_data++;
