@@ -547,7 +547,7 @@ START_TEST(random_cancels_lose_nothing)
 {
     uint64_t first, count;
 
-    fixture_seeds(10, &first, &count);
+    fixture_seeds(4, &first, &count);
     for (uint64_t seed = first; seed < first + count; seed++)
         random_run(_i, seed);
 }
