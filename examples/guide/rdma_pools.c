@@ -5,6 +5,7 @@
 #include "rdma/buffer_pool.h"
 #include "rdma/connection_pool.h"
 #include "rdma/pipeline.h"
+#include "runtime/shield.h"
 
 #include <stdio.h>
 
@@ -97,6 +98,7 @@ struct client {
     struct rill_rdma_connection_pool connections;
     struct rill_rdma_pooled slots[CONNECTIONS];
     struct rill_object_pool_care drain;
+    struct rill_shield shield;
     struct server server;
     struct report report;
     struct rill_join join;
@@ -144,7 +146,8 @@ static enum rill_poll client_poll(struct rill_future *self, struct rill_task *ta
     RILL_AWAIT(send_report(client, ROWS));
     RILL_AWAIT(send_report(client, 1));
     printf("%zu KiB were registered\n", client->buffers.bytes >> 10);
-    RILL_AWAIT(rill_rdma_connection_pool_drain(&client->connections, &client->drain));
+    RILL_AWAIT(rill_shield(&client->shield,
+                           rill_rdma_connection_pool_drain(&client->connections, &client->drain)));
     RILL_AWAIT(rill_task_join(&client->join, &client->server.task));
     rill_rdma_connection_pool_finish(&client->connections);
     rill_rdma_buffer_pool_finish(&client->buffers);
