@@ -92,6 +92,8 @@ static enum rill_poll producer_poll(struct rill_future *self, struct rill_task *
     RILL_AWAIT(rill_retry(&producer->connecting, &policy, attempt));
     if (producer->connecting.result < 0)
         RILL_RETURN(producer->connecting.result);
+    printf("connected\n");
+    fflush(stdout);
 
     rill_priority_channel_init(&producer->outbox);
     rill_rdma_pipeline_init(&producer->pipeline, &producer->connection, producer->slots, SLOTS,
