@@ -61,11 +61,18 @@ static void account(struct rill_rdma_pipeline *pipeline, int64_t result)
         pipeline->error = (int)result;
 }
 
+static void give_back(const struct rill_rdma_outgoing *message)
+{
+    if (message->owned)
+        rill_rdma_buffer_give_back(message->owned);
+}
+
 static void tell(struct rill_rdma_pipeline *pipeline, const struct rill_rdma_outgoing *message,
                  int64_t result)
 {
     if (pipeline->on_sent)
         pipeline->on_sent(pipeline, message, result);
+    give_back(message);
 }
 
 /* The message of a busy slot is over. */
@@ -201,18 +208,38 @@ static enum rill_poll send_poll(struct rill_future *self, struct rill_task *task
     enum rill_poll poll;
 
     if (may_send(pipeline, task, &poll))
-        return rill_future_end(self, start(pipeline, &pipeline->message, task));
-    return poll == RILL_PENDING ? RILL_PENDING : rill_future_end(self, pipeline->result);
+        pipeline->result = start(pipeline, &pipeline->message, task);
+    else if (poll == RILL_PENDING)
+        return RILL_PENDING;
+    if (pipeline->result < 0)
+        give_back(&pipeline->message);
+    return rill_future_end(self, pipeline->result);
+}
+
+struct rill_future *rill_rdma_pipeline_send_message(struct rill_rdma_pipeline *pipeline,
+                                                    const struct rill_rdma_outgoing *message)
+{
+    static const struct rill_place place = {"send through a pipeline", NULL, 0};
+
+    prepare(pipeline, send_poll, &place);
+    pipeline->message = *message;
+    return &pipeline->future;
 }
 
 struct rill_future *rill_rdma_pipeline_send(struct rill_rdma_pipeline *pipeline, const void *buffer,
                                             size_t size, uint32_t tag)
 {
-    static const struct rill_place place = {"send through a pipeline", NULL, 0};
+    return rill_rdma_pipeline_send_message(
+        pipeline, &(struct rill_rdma_outgoing){.buffer = buffer, .size = size, .tag = tag});
+}
 
-    prepare(pipeline, send_poll, &place);
-    pipeline->message = (struct rill_rdma_outgoing){buffer, size, tag};
-    return &pipeline->future;
+struct rill_future *rill_rdma_pipeline_send_buffer(struct rill_rdma_pipeline *pipeline,
+                                                   struct rill_rdma_buffer *buffer, size_t size,
+                                                   uint32_t tag)
+{
+    return rill_rdma_pipeline_send_message(
+        pipeline, &(struct rill_rdma_outgoing){
+                      .buffer = buffer->bytes, .size = size, .tag = tag, .owned = buffer});
 }
 
 /* ---- waiting for all ---- */
@@ -278,6 +305,8 @@ static enum rill_poll batch_poll(struct rill_future *self, struct rill_task *tas
             break;
         pipeline->batch_next++;
     }
+    for (size_t i = pipeline->batch_next; i < pipeline->batch_count; i++)
+        give_back(&pipeline->batch[i]);
     self->poll = drain_batch_poll;
     return drain_batch_poll(self, task);
 }

@@ -20,6 +20,7 @@
 #ifndef RILL_RDMA_PIPELINE_H
 #define RILL_RDMA_PIPELINE_H
 
+#include "rdma/buffer_pool.h"
 #include "rdma/exchange.h"
 
 #ifdef __cplusplus
@@ -31,6 +32,7 @@ struct rill_rdma_outgoing {
     const void *buffer;
     size_t size;
     uint32_t tag;
+    struct rill_rdma_buffer *owned; /* given back to its pool when it is over; or NULL */
 };
 
 /* Memory for a message on its way. */
@@ -86,14 +88,24 @@ void rill_rdma_pipeline_init(struct rill_rdma_pipeline *pipeline,
 struct rill_future *rill_rdma_pipeline_send(struct rill_rdma_pipeline *pipeline, const void *buffer,
                                             size_t size, uint32_t tag);
 
+/* The same out of a buffer of a pool (buffer_pool.h), which it takes over in any case: it is
+ * given back when it is free again, or was not sent. */
+struct rill_future *rill_rdma_pipeline_send_buffer(struct rill_rdma_pipeline *pipeline,
+                                                   struct rill_rdma_buffer *buffer, size_t size,
+                                                   uint32_t tag);
+
+/* The same of a message, which it copies; and takes over what it owns. */
+struct rill_future *rill_rdma_pipeline_send_message(struct rill_rdma_pipeline *pipeline,
+                                                    const struct rill_rdma_outgoing *message);
+
 /* Waits until there is room: a send that follows will not wait. The result is 0, or -errno as
  * of rill_rdma_pipeline_send. */
 struct rill_future *rill_rdma_pipeline_wait(struct rill_rdma_pipeline *pipeline);
 
-/* Sends a whole array of messages, which it borrows with their buffers, and waits for all.
- * The result is count, or the first error; after that further ones are not begun, and how
- * many went out is what pipeline->sent has grown by. It is then drained, as by
- * rill_rdma_pipeline_drain, also where it is cancelled. */
+/* Sends a whole array of messages, which it borrows with their buffers, and waits for all;
+ * takes over what they own. The result is count, or the first error; after that further ones
+ * are not begun, and how many went out is what pipeline->sent has grown by. It is then drained, as
+ * by rill_rdma_pipeline_drain, also where it is cancelled. */
 struct rill_future *rill_rdma_pipeline_send_all(struct rill_rdma_pipeline *pipeline,
                                                 const struct rill_rdma_outgoing *messages,
                                                 size_t count);

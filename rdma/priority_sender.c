@@ -9,12 +9,20 @@ static struct rill_future *receive(struct rill_rdma_priority_sender *sender)
     return rill_priority_channel_receive_(sender->outbox, &sender->receive, &sender->message);
 }
 
-static void refuse(struct rill_rdma_priority_sender *sender)
+static void tell(struct rill_rdma_priority_sender *sender)
 {
     struct rill_rdma_pipeline *pipeline = sender->pipeline;
 
     if (pipeline->on_sent)
         pipeline->on_sent(pipeline, &sender->message, sender->error);
+}
+
+/* Of a message that the pipeline never had. */
+static void refuse(struct rill_rdma_priority_sender *sender)
+{
+    tell(sender);
+    if (sender->message.owned)
+        rill_rdma_buffer_give_back(sender->message.owned);
 }
 
 static enum rill_poll sender_poll(struct rill_future *self, struct rill_task *task)
@@ -32,11 +40,10 @@ static enum rill_poll sender_poll(struct rill_future *self, struct rill_task *ta
         sender->error = sender->receive.result < 0 ? (int)sender->receive.result : 0;
         if (sender->receive.result <= 0)
             break;
-        RILL_AWAIT(rill_rdma_pipeline_send(sender->pipeline, sender->message.buffer,
-                                           sender->message.size, sender->message.tag));
+        RILL_AWAIT(rill_rdma_pipeline_send_message(sender->pipeline, &sender->message));
         sender->error = (int)sender->pipeline->result;
         if (sender->error) {
-            refuse(sender);
+            tell(sender);
             break;
         }
     }

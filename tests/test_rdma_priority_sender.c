@@ -60,7 +60,7 @@ static void close_sender(int64_t result)
 
 static void put(enum rill_priority priority, uint32_t tag)
 {
-    struct rill_rdma_outgoing outgoing = {message, SIZE, tag};
+    struct rill_rdma_outgoing outgoing = {message, SIZE, tag, NULL};
 
     expect_eq(await(rill_priority_channel_send(&outbox, &putting_op, priority, &outgoing)), 0);
 }
@@ -172,7 +172,7 @@ END_TEST
 
 START_TEST(cancelled_before_it_began_it_refuses_all)
 {
-    struct rill_rdma_outgoing outgoing = {message, SIZE, 0};
+    struct rill_rdma_outgoing outgoing = {message, SIZE, 0, NULL};
 
     if (!linked_open(_i, NULL, NULL))
         return;
@@ -193,7 +193,7 @@ END_TEST
 
 START_TEST(when_the_other_side_is_lost_those_that_send_are_told)
 {
-    struct rill_rdma_outgoing outgoing = {message, SIZE, 0};
+    struct rill_rdma_outgoing outgoing = {message, SIZE, 0, NULL};
 
     if (!open_sender(_i))
         return;
@@ -214,7 +214,7 @@ END_TEST
 
 START_TEST(a_place_that_was_reserved_is_waited_for_and_its_message_told_of)
 {
-    struct rill_rdma_outgoing outgoing = {message, SIZE, 0};
+    struct rill_rdma_outgoing outgoing = {message, SIZE, 0, NULL};
 
     if (!open_sender(_i))
         return;
@@ -225,6 +225,43 @@ START_TEST(a_place_that_was_reserved_is_waited_for_and_its_message_told_of)
     rill_channel_send_reserved_(&outbox.priority.levels[1], &outgoing);
     close_sender(-ECANCELED);
     expect_told_once(1);
+}
+END_TEST
+
+START_TEST(buffers_that_messages_own_go_back_sent_or_not)
+{
+    static struct rill_rdma_buffer_pool buffers;
+
+    if (!open_sender(_i))
+        return;
+    pipeline.on_sent = NULL;
+    expect_eq(rill_rdma_buffer_pool_init(&buffers, &duo.left, NULL), 0);
+    for (uint32_t i = 0; i < 10; i++) {
+        struct rill_rdma_buffer *taken;
+        struct rill_rdma_outgoing outgoing = {.size = SIZE, .tag = i};
+
+        expect_eq(rill_rdma_buffer_try_take(&buffers, SIZE, &taken), 0);
+        memset(taken->bytes, 1, SIZE);
+        outgoing.buffer = taken->bytes;
+        outgoing.owned = taken;
+        expect_eq(
+            await(rill_priority_channel_send(&outbox, &putting_op, RILL_PRIORITY_LOW, &outgoing)),
+            0);
+    }
+    for (uint32_t i = 0; i < 3; i++)
+        expect_eq(next_tag(), i);
+    expect(buffers.bytes_taken > 0);
+    if (_i == OVER_TCP) {
+        rill_task_cancel(&sending.task);
+        expect_eq(background_end(&sending), -ECANCELED);
+    } else {
+        expect_eq(await(rill_rdma_cut(&linked.client)), 0);
+        expect(background_end(&sending) < 0);
+    }
+    expect_eq(buffers.bytes_taken, 0);
+    rill_rdma_buffer_pool_finish(&buffers);
+    rill_priority_channel_finish(&outbox);
+    linked_close();
 }
 END_TEST
 
@@ -255,6 +292,7 @@ int main(void)
         {cancelled_before_it_began_it_refuses_all, IN_TCP_AND_SHM},
         {when_the_other_side_is_lost_those_that_send_are_told, IN_TCP},
         {a_place_that_was_reserved_is_waited_for_and_its_message_told_of, IN_TCP_AND_SHM},
+        {buffers_that_messages_own_go_back_sent_or_not, IN_TCP_AND_SHM},
         {a_channel_of_other_messages_panics, IN_TCP},
     };
 
