@@ -335,7 +335,7 @@ $(output)/tests/test_scenarios: $(call object,$(test_scenarios) $(test_simulated
 $(output)/tests/test_scenarios: test_libraries += -Wl,--wrap=malloc,--wrap=aligned_alloc,--wrap=mmap
 $(output)/tests/test_libuv:     test_libraries += $(call packaged_libs,libuv)
 $(filter $(output)/tests/test_programs%,$(tests)): | $(programs) $(examples)
-$(filter $(output)/tests/test_rdma%,$(tests)): $(call object,$(test_rdma)) | $(examples)
+$(filter $(output)/tests/test_rdma%,$(tests)): $(call object,$(test_rdma)) | $(programs) $(examples)
 
 $(tests): $(output)/tests/%: $(objects)/tests/%.o $(call object,$(test_common)) $(archive) | have-test
 	$(call link_program,$(test_libraries))
