@@ -281,8 +281,11 @@ static struct rill_future *close_ep(struct rill_rdma_connection *connection)
     if (connection->error != -ESHUTDOWN)
         rill_rdma_connection_set_state(connection, tries_again(connection) ? RILL_RDMA_CONNECTING
                                                                            : RILL_RDMA_FAILED);
-    return connection->is_cut ? rill_rdma_ep_abort(&connection->ep)
-                              : rill_rdma_ep_close(&connection->ep);
+    if (connection->is_cut)
+        return rill_rdma_ep_abort(&connection->ep);
+    /* By force after the deadline: what others sent through the endpoint may never go out. */
+    return rill_deadline(&connection->pause, connection->deadline_ns,
+                         rill_rdma_ep_close(&connection->ep));
 }
 
 /* Ends early when the connection is not wanted any more. */
