@@ -172,8 +172,9 @@ example_sources := $(filter-out $(if $(ucx),,examples/rdma_% examples/guide/rdma
 test_sources    := $(filter-out $(if $(ucx),,tests/test_rdma%) $(if $(libuv),,tests/test_libuv.c), \
                    $(wildcard tests/test_*.c))
 test_common     := $(filter-out tests/test_%,$(wildcard tests/*.c tests/sim/*.c))
-test_scenarios  := $(wildcard tests/scenarios/*.c)
+test_scenarios  := $(filter-out $(if $(ucx),,tests/scenarios/rdma.c),$(wildcard tests/scenarios/*.c))
 test_rdma       := $(if $(ucx),$(wildcard tests/rdma/*.c))
+test_simulated  := $(filter tests/rdma/fake_ucx.c tests/rdma/sim_ucx%,$(test_rdma))
 
 c_sources := $(library_sources) $(wildcard $(bench_mains)) $(bench_common) $(bench_rdma) $(uring_sources) \
              $(peer_sources) $(example_sources) $(test_sources) $(test_common) $(test_scenarios) \
@@ -329,7 +330,7 @@ $(examples): $(output)/examples/%: $(objects)/examples/%.o $(archive)
 $(output)/tests/test_cli:       $(call object,bench/cli.c)
 $(output)/tests/test_histogram: $(call object,bench/histogram.c)
 $(output)/tests/test_json:      $(call object,bench/json.c)
-$(output)/tests/test_scenarios: $(call object,$(test_scenarios))
+$(output)/tests/test_scenarios: $(call object,$(test_scenarios) $(test_simulated))
 # What the library allocates while it runs is refused now and then: tests/scenarios/scenario.c.
 $(output)/tests/test_scenarios: test_libraries += -Wl,--wrap=malloc,--wrap=aligned_alloc,--wrap=mmap
 $(output)/tests/test_libuv:     test_libraries += $(call packaged_libs,libuv)
@@ -431,6 +432,9 @@ check-headers: have-test ## compile each public header alone, as C11 and as C++1
 
 bench: programs peers have-measure ## rill beside its peers, into build/bench/ (10 minutes; QUICK=1: one)
 	@python3 bench/harness run --build $(output) --output build/bench $(if $(QUICK),--quick)
+
+bench-messages: programs have-measure ## rill's messages over UCX beside ucx_perftest (3 minutes; QUICK=1)
+	@python3 bench/harness messages --build $(output) --output build/bench $(if $(QUICK),--quick)
 
 counts: programs peers have-measure ## count system calls, allocations, instructions, bytes, into build/bench/
 	@python3 bench/harness counts --build $(output) --output build/bench

@@ -5,6 +5,7 @@
 
 #include "rdma/dial.h"
 #include "rdma/exchange.h"
+#include "rdma/parcel.h"
 #include "rdma/tag.h"
 #include "tests/rdma/duo.h"
 
@@ -395,6 +396,54 @@ START_TEST(a_cancelled_receive_loses_no_message)
 }
 END_TEST
 
+START_TEST(a_message_of_unknown_size_is_received)
+{
+    static const size_t sizes[] = {0, 1, 8000, 300000, 5 << 20};
+    static struct rill_rdma_parcel parcel;
+
+    if (!open_hubs(_i))
+        return;
+    open_connection(_i);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        bool is_early = i % 2;
+
+        pattern_fill(message, i, sizes[i]);
+        if (is_early) {
+            background_start(&sending, rill_rdma_send(&client, &sent, message, sizes[i], i));
+            settle();
+        }
+        background_start(&receiving,
+                         rill_rdma_recv_parcel(&server, &parcel, RILL_RDMA_ANY_TAG, 8 << 20));
+        settle();
+        if (!is_early)
+            background_start(&sending, rill_rdma_send(&client, &sent, message, sizes[i], i));
+        expect_eq(background_end(&receiving), (int64_t)sizes[i]);
+        expect_eq(background_end(&sending), (int64_t)sizes[i]);
+        expect_eq(parcel.tag, i);
+        expect(pattern_is(parcel.data, i, sizes[i]));
+        rill_rdma_parcel_give_back(&parcel);
+    }
+    background_start(&sending, rill_rdma_send(&client, &sent, message, 1000, 1));
+    expect_eq(await(rill_rdma_recv_parcel(&server, &parcel, 1, 999)), -EMSGSIZE);
+    expect_eq(parcel.length, 1000);
+    expect_eq(await(rill_rdma_recv_parcel(&server, &parcel, 1, 1000)), 1000); /* it was left */
+    expect_eq(background_end(&sending), 1000);
+    rill_rdma_parcel_give_back(&parcel);
+
+    background_start(&receiving, rill_rdma_recv_parcel(&server, &parcel, 1, 1000));
+    settle();
+    rill_task_cancel(&receiving.task);
+    expect_eq(background_end(&receiving), -ECANCELED);
+    background_start(&receiving, rill_rdma_recv_parcel(&server, &parcel, 1, 1000));
+    settle();
+    background_start(&ending, rill_rdma_disconnect(&client));
+    expect_eq(background_end(&receiving), -ESHUTDOWN);
+    expect_eq(await(rill_rdma_disconnect(&server)), 0);
+    expect_eq(background_end(&ending), 0);
+    close_hubs();
+}
+END_TEST
+
 /* ---- credit ---- */
 
 START_TEST(a_receiver_that_does_not_receive_stops_the_sender)
@@ -592,6 +641,7 @@ int main(void)
         {a_receive_takes_the_tag_that_it_asked_for, IN_TCP_AND_SHM},
         {a_message_that_does_not_fit_tells_its_size, IN_TCP_AND_SHM},
         {a_cancelled_receive_loses_no_message, IN_TCP_AND_SHM},
+        {a_message_of_unknown_size_is_received, IN_TCP_AND_SHM},
         {a_receiver_that_does_not_receive_stops_the_sender, IN_TCP_AND_SHM},
         {a_send_that_waits_for_credit_can_be_cancelled, IN_TCP_AND_SHM},
         {a_message_larger_than_the_window_goes_alone, IN_TCP_AND_SHM},

@@ -130,11 +130,12 @@ def instructions_of_a_message(build, placement, workload, short_s=0.5, long_s=1.
     raise servers.Failed(f"{workload.title}: a longer run did not serve more: the machine is busy")
 
 
-def instructions_of_echoes(build, placement):
-    for workload, what in ((ONE, "an echo"), (TIMED, "an echo with a time limit"),
-                           (by_key("churn"), "a connection, an echo and its end")):
-        yield Count(f"instructions: {what}", instructions_of_a_message(build, placement, workload),
-                    "instructions", slack=3)
+def instructions_of_echo(build, placement, workload, what):
+    yield Count(f"instructions: {what}", instructions_of_a_message(build, placement, workload),
+                "instructions", slack=3)
+
+
+def instructions_of_crowds(build, placement):
     of_few = instructions_of_a_message(build, placement, CROWD)
     yield Count(f"instructions: an echo, {CROWD.title}", of_few, "instructions", slack=8)
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < THRONG.connections + 100:
@@ -237,29 +238,51 @@ def sleeping_task_bytes(build):
 
 # ---- all of them ----
 
+def tried(what, function, *arguments):
+    """What function yields, or a sentence where it fails again and again: a machine that is
+    so busy that nothing is answered in time can not count, and that is not growth."""
+    for _ in range(ATTEMPTS):
+        try:
+            return list(function(*arguments))
+        except servers.Failed as error:
+            reason = error
+    return [f"{what}: not counted: {reason}"]
+
+
+def counts_of_calls(build, server, placement):
+    yield Count("system calls: an echo, 1 connection",
+                system_calls(build, server, ONE, placement), "calls", slack=0.01)
+    # Several events share a call, and how many do depends on the load: the slack lets
+    # that vary and still tells when a connection takes a call of its own.
+    yield Count("system calls: a connection, an echo and its end",
+                system_calls(build, server, by_key("churn"), placement), "calls", slack=0.4)
+
+
+def counts_of_memory(build, server, placement):
+    for workload in (ONE, TIMED, by_key("echo-50"), by_key("large"), by_key("unix-50")):
+        yield Count(f"allocations: a request, {workload.title}",
+                    allocations(build, server, workload, placement), "calls", slack=0.001)
+    yield Count("bytes: an idle connection",
+                idle_connection_bytes(build, server, placement), "bytes", slack=16)
+    yield Count("bytes: a sleeping task", sleeping_task_bytes(build), "bytes", slack=1)
+
+
 def counts_of_rill(build, placement):
     """Yields what repeats, of rill alone; and sentences about what can not be counted."""
     rill = next(server for server in servers.SERVERS if server.name == "rill")
     if has("valgrind"):
-        yield from instructions_of_steps(build)
-        yield from instructions_of_echoes(build, placement)
+        yield from tried("instructions", instructions_of_steps, build)
+        for workload, what in ((ONE, "an echo"), (TIMED, "an echo with a time limit"),
+                               (by_key("churn"), "a connection, an echo and its end")):
+            yield from tried(what, instructions_of_echo, build, placement, workload, what)
+        yield from tried("echoes among many", instructions_of_crowds, build, placement)
     else:
         yield "no valgrind: instructions are not counted"
     if strace_works():
-        yield Count("system calls: an echo, 1 connection",
-                    system_calls(build, rill, ONE, placement), "calls", slack=0.01)
-        # Several events share a call, and how many do depends on the load: the slack lets
-        # that vary and still tells when a connection takes a call of its own.
-        yield Count("system calls: a connection, an echo and its end",
-                    system_calls(build, rill, by_key("churn"), placement), "calls", slack=0.4)
+        yield from tried("system calls", counts_of_calls, build, rill, placement)
     else:
         yield "no strace, or it is not permitted: system calls are not counted"
-    for workload in (ONE, TIMED, by_key("echo-50"), by_key("large"), by_key("unix-50")):
-        yield Count(f"allocations: a request, {workload.title}",
-                    allocations(build, rill, workload, placement), "calls", slack=0.001)
-    yield Count("bytes: an idle connection",
-                idle_connection_bytes(build, rill, placement), "bytes", slack=16)
-    yield Count("bytes: a sleeping task", sleeping_task_bytes(build), "bytes", slack=1)
+    yield from tried("memory", counts_of_memory, build, rill, placement)
 
 
 def by_key(key):
