@@ -133,8 +133,9 @@ struct rill_rdma_connection {
     uint8_t to_say;                 /* bits, by enum rill_rdma_control_kind */
     bool is_greeted;                /* the other side's HELLO or ACK came */
     bool bye_came, is_bye_said, is_bye_taken;
-    bool is_wanted_over; /* by this side */
-    bool is_cut;         /* without another word */
+    bool done_came, is_done_said; /* the one of who adopted, the other of who connected */
+    bool is_wanted_over;          /* by this side */
+    bool is_cut;                  /* without another word */
     bool is_adopted;
     int refused; /* why the other side, or this one, refuses; or 0 */
     unsigned attempts;

@@ -31,11 +31,24 @@ static bool hear_beat(struct rill_rdma_connection *connection,
     return true;
 }
 
+static bool hear_done(struct rill_rdma_connection *connection,
+                      const struct rill_rdma_control *control)
+{
+    if (!connection->is_adopted || control->from != connection->peer_id)
+        return false;
+    connection->heard++;
+    connection->done_came = true;
+    rill_task_wake(&connection->keeper);
+    return true;
+}
+
 bool rill_rdma_control_hear(struct rill_rdma_connection *connection,
                             const struct rill_rdma_control *control)
 {
     if (control->kind == RILL_RDMA_BEAT)
         return hear_beat(connection, control);
+    if (control->kind == RILL_RDMA_DONE)
+        return hear_done(connection, control);
     if (connection->is_greeted || connection->refused ||
         connection->is_adopted != (control->kind == RILL_RDMA_HELLO))
         return false;

@@ -44,6 +44,7 @@ static int begin_attempt(struct rill_rdma_connection *connection)
     connection->bye_came = false;
     connection->is_bye_said = false;
     connection->is_bye_taken = false;
+    connection->is_done_said = false;
     connection->refused = 0;
     if (connection->target_worker)
         error =
@@ -117,10 +118,12 @@ static bool is_agreed(const struct rill_rdma_connection *connection)
  * not want any more need not. */
 static void begin_closing(struct rill_rdma_connection *connection)
 {
+    connection->deadline_ns = rill_now() + connection->options.close_ns;
     rill_rdma_ep_withdraw(&connection->ep, &connection->bye_recv);
     rill_rdma_connection_set_state(connection, RILL_RDMA_CLOSING);
 }
 
+/* This side will receive no more either. */
 static void begin_end(struct rill_rdma_connection *connection)
 {
     connection->deadline_ns = rill_now() + connection->options.close_ns;
@@ -136,6 +139,23 @@ static void go_on_with_closing(struct rill_rdma_connection *connection, struct r
     if (!connection->is_bye_said && connection->metrics.sends_in_flight == 0)
         say_bye(connection);
     look_at_bye(connection, &connection->bye_send, &connection->is_bye_taken, task);
+}
+
+/* Returns whether the endpoint may be closed. UCX tells the other side of that before it has
+ * read what was sent last, so the side that adopted closes first, when it has heard that the
+ * one that connected needs nothing any more. That one waits to be told; but where endpoints
+ * are made by the address of a worker, closing is told to nobody, and there is no need to. */
+static bool is_farewell_over(struct rill_rdma_connection *connection)
+{
+    if (!is_agreed(connection))
+        return false;
+    if (connection->is_adopted)
+        return connection->done_came;
+    if (!connection->is_done_said)
+        connection->to_say |= 1u << RILL_RDMA_DONE;
+    connection->is_done_said = true;
+    return connection->target_worker && !connection->to_say &&
+           !rill_rdma_op_is_busy(&connection->control_op);
 }
 
 /* ---- time ---- */
@@ -164,9 +184,7 @@ static void look_at_time(struct rill_rdma_connection *connection)
 static int64_t next_moment(const struct rill_rdma_connection *connection)
 {
     bool is_up = connection->state == RILL_RDMA_CONNECTED || connection->state == RILL_RDMA_CLOSING;
-    int64_t next = !is_up || rill_link_is_linked(&connection->sweeper.link)
-                       ? connection->deadline_ns
-                       : RILL_NEVER;
+    int64_t next = connection->state == RILL_RDMA_CONNECTED ? RILL_NEVER : connection->deadline_ns;
 
     if (is_up && connection->beat_ns > 0 && connection->beat_due_ns < next)
         next = connection->beat_due_ns;
@@ -252,11 +270,10 @@ static bool is_over(struct rill_rdma_connection *connection, struct rill_task *t
     if (connection->state != RILL_RDMA_CLOSING)
         return false;
     go_on_with_closing(connection, task);
-    if (!connection->is_wanted_over)
-        return false;
-    if (is_agreed(connection))
+    if (is_farewell_over(connection))
         return end(connection, -ESHUTDOWN);
-    return rill_now() >= connection->deadline_ns && end(connection, -ETIMEDOUT);
+    return rill_now() >= connection->deadline_ns &&
+           end(connection, is_agreed(connection) ? -ESHUTDOWN : -ETIMEDOUT);
 }
 
 static enum rill_poll attend_poll(struct rill_future *self, struct rill_task *task)

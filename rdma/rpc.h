@@ -74,10 +74,10 @@ struct rill_rdma_rpc {
     struct rill_line line;                            /* of those who receive */
 };
 
-/* Opens the service of that number, of those of inboxes (active_message.h). requests_max
- * is how many requests may wait for somebody to take them: 0 on a side that only calls.
- * Further ones are refused with -EBUSY. Returns 0, -EINVAL for a number out of range, or
- * what UCX says. */
+/* Opens the service of that number, of those of inboxes (active_message.h) that nobody else
+ * has; a hub (hub.h) has two. requests_max is how many requests may wait for somebody to
+ * take them: 0 on a side that only calls. Further ones are refused with -EBUSY. Returns 0,
+ * -EINVAL for a number out of range, or what UCX says. */
 int rill_rdma_rpc_open(struct rill_rdma_rpc *rpc, struct rill_rdma *rdma, unsigned id,
                        size_t requests_max);
 

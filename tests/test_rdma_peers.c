@@ -408,7 +408,7 @@ START_TEST(a_peer_that_does_not_come_back_is_given_up)
 {
     const struct rill_rdma_connection_options options = {
         .silence_ns = SILENCE_NS,
-        .handshake_ns = SILENCE_NS / 10,
+        .handshake_ns = SILENCE_NS,
         .reconnects = 3,
         .reconnect_first_ns = RILL_MILLISECOND,
         .reconnect_max_ns = 10 * RILL_MILLISECOND,
