@@ -50,7 +50,7 @@ def commands(build, path, seconds, depth, direct):
         programs["fio"] = [
             "fio", "--name=random-reads", f"--filename={path}", f"--size={FILE_SIZE}",
             "--ioengine=io_uring", "--rw=randread", "--bs=4k", f"--iodepth={depth}",
-            f"--direct={int(direct)}", "--time_based", f"--runtime={seconds:.3f}s",
+            f"--direct={int(direct)}", "--time_based", f"--runtime={1000 * seconds:.0f}ms",
             "--norandommap", "--randrepeat=1", "--output-format=json", "--thread",
             "--invalidate=0"]
     if depth == 1:
