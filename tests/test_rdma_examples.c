@@ -56,7 +56,7 @@ END_TEST
 static void start_consumer(struct process *consumer, char port[8])
 {
     PROCESS_START(consumer, "examples/rdma_consumer", "0");
-    snprintf(port, 8, "%d", atoi(process_line(consumer, "listening on port ", 0)));
+    snprintf(port, 8, "%ld", strtol(process_line(consumer, "listening on port ", 0), NULL, 10));
 }
 
 START_TEST(several_producers_send_to_one_consumer)
