@@ -236,7 +236,7 @@ int rill_rdma_connection_why(const struct rill_rdma_connection *connection);
 /* private: has the keeper say what the other side should know, when there is enough of it. */
 static inline void rill_rdma_connection_settle(struct rill_rdma_connection *connection)
 {
-    if (rill_rdma_credit_is_owed(&connection->credit)) {
+    if (rill_rdma_credit_is_owed(&connection->credit, connection->peer_eager_size)) {
         connection->to_say |= 1u << RILL_RDMA_BEAT;
         rill_task_wake(&connection->keeper);
     }
