@@ -133,6 +133,7 @@ struct rill_rdma_connection {
     uint8_t to_say;                 /* bits, by enum rill_rdma_control_kind */
     bool is_greeted;                /* the other side's HELLO or ACK came */
     bool bye_came, is_bye_said, is_bye_taken;
+    bool done_came, is_done_said;
     bool is_wanted_over; /* by this side */
     bool is_cut;         /* without another word */
     bool is_adopted;

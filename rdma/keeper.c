@@ -43,6 +43,8 @@ static int begin_attempt(struct rill_rdma_connection *connection)
     connection->bye_came = false;
     connection->is_bye_said = false;
     connection->is_bye_taken = false;
+    connection->is_done_said = false;
+    connection->done_came = false;
     connection->refused = 0;
     if (connection->target_worker)
         error =
@@ -91,12 +93,24 @@ static bool hear_beat(struct rill_rdma_connection *connection,
     return true;
 }
 
+static bool hear_done(struct rill_rdma_connection *connection,
+                      const struct rill_rdma_control *control)
+{
+    if (!connection->is_greeted || control->from != connection->peer_id)
+        return false;
+    connection->done_came = true;
+    rill_task_wake(&connection->keeper);
+    return true;
+}
+
 bool rill_rdma_connection_hear(struct rill_rdma_connection *connection,
                                const struct rill_rdma_control *control)
 {
     connection->heard++;
     if (control->kind == RILL_RDMA_BEAT)
         return hear_beat(connection, control);
+    if (control->kind == RILL_RDMA_DONE)
+        return hear_done(connection, control);
     if (connection->is_greeted || connection->refused ||
         connection->is_adopted != (control->kind == RILL_RDMA_HELLO))
         return false;
@@ -253,6 +267,21 @@ static void begin_end(struct rill_rdma_connection *connection)
     sweep(&connection->sweeper);
 }
 
+static void say_done(struct rill_rdma_connection *connection, struct rill_task *task)
+{
+    connection->is_done_said = true;
+    connection->to_say |= 1u << RILL_RDMA_DONE;
+    speak(connection, task);
+}
+
+/* Whether this side may close the endpoint without taking from the other what it has to
+ * know. */
+static bool is_done(const struct rill_rdma_connection *connection)
+{
+    return is_agreed(connection) && connection->done_came && !connection->to_say &&
+           !is_busy(&connection->control_op);
+}
+
 static void go_on_with_closing(struct rill_rdma_connection *connection, struct rill_task *task)
 {
     if (connection->is_wanted_over && !rill_link_is_linked(&connection->sweeper.link))
@@ -260,6 +289,8 @@ static void go_on_with_closing(struct rill_rdma_connection *connection, struct r
     if (!connection->is_bye_said && connection->metrics.sends_in_flight == 0)
         say_bye(connection);
     look_at_bye(connection, &connection->bye_send, &connection->is_bye_taken, task);
+    if (is_agreed(connection) && !connection->is_done_said)
+        say_done(connection, task);
 }
 
 /* ---- time ---- */
@@ -378,9 +409,10 @@ static bool is_over(struct rill_rdma_connection *connection, struct rill_task *t
     go_on_with_closing(connection, task);
     if (!connection->is_wanted_over)
         return false;
-    if (is_agreed(connection))
+    if (is_done(connection))
         return end(connection, -ESHUTDOWN);
-    return rill_now() >= connection->deadline_ns && end(connection, -ETIMEDOUT);
+    return rill_now() >= connection->deadline_ns &&
+           end(connection, is_agreed(connection) ? -ESHUTDOWN : -ETIMEDOUT);
 }
 
 static enum rill_poll attend_poll(struct rill_future *self, struct rill_task *task)
