@@ -66,16 +66,16 @@ void rill_rdma_hub_remove(struct rill_rdma_hub *hub, struct rill_rdma_connection
     /* What came too late for those that ended before this one is found here. */
     for (int i = 0; i < RILL_RDMA_DEAD_MAX; i++)
         if (hub->dead[i] != 0)
-            rill_rdma_hub_sweep(hub, hub->dead[i]);
+            rill_rdma_hub_sweep(hub, hub->dead[i], 0);
 }
 
 /* A message is received into nothing: that gives its memory back, or lets its sender know
  * that it may go on. */
-unsigned rill_rdma_hub_sweep(struct rill_rdma_hub *hub, uint32_t id)
+uint64_t rill_rdma_hub_sweep(struct rill_rdma_hub *hub, uint32_t id, uint32_t eager_size)
 {
     const struct rill_ucx *ucx = hub->rdma->ucx;
     const ucp_request_param_t param = {.op_attr_mask = 0};
-    unsigned count = 0;
+    uint64_t cost = 0;
     ucp_tag_recv_info_t info;
     ucp_tag_message_h message;
 
@@ -86,12 +86,12 @@ unsigned rill_rdma_hub_sweep(struct rill_rdma_hub *hub, uint32_t id)
 
         if (UCS_PTR_IS_PTR(status))
             ucx->request_free(status);
-        count++;
+        hub->swept++;
+        cost += rill_rdma_cost(info.length, eager_size);
     }
-    if (count > 0)
+    if (cost > 0)
         rill_event_source_touch(&hub->rdma->source);
-    hub->swept += count;
-    return count;
+    return cost;
 }
 
 /* ---- control messages ---- */

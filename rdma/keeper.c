@@ -25,7 +25,7 @@ void rill_rdma_keeper_bury(struct rill_rdma_connection *connection)
 {
     if (connection->id == 0)
         return;
-    rill_rdma_hub_sweep(connection->hub, connection->id);
+    rill_rdma_hub_sweep(connection->hub, connection->id, 0);
     rill_rdma_hub_remove(connection->hub, connection);
 }
 
@@ -207,14 +207,21 @@ static void speak(struct rill_rdma_connection *connection, struct rill_task *tas
 
 /* ---- bye ---- */
 
-/* Lets the sends of the other side go on that nobody will receive. */
+/* Lets the sends of the other side go on that nobody will receive, those too that wait for
+ * credit: it says BYE only after them. */
 static unsigned sweep(struct rill_rdma_watcher *sweeper)
 {
     struct rill_rdma_connection *connection =
         rill_container_of(sweeper, struct rill_rdma_connection, sweeper);
 
-    rill_rdma_hub_sweep(connection->hub, connection->id);
-    return 0;
+    uint64_t cost =
+        rill_rdma_hub_sweep(connection->hub, connection->id, connection->peer_eager_size);
+
+    if (cost == 0)
+        return 0;
+    connection->credit.received += cost;
+    rill_rdma_connection_settle(connection);
+    return 1;
 }
 
 static void expect_bye(struct rill_rdma_connection *connection, struct rill_task *task)
