@@ -133,9 +133,9 @@ struct rill_rdma_connection {
     uint8_t to_say;                 /* bits, by enum rill_rdma_control_kind */
     bool is_greeted;                /* the other side's HELLO or ACK came */
     bool bye_came, is_bye_said, is_bye_taken;
-    bool done_came, is_done_said; /* the one of who adopted, the other of who connected */
-    bool is_wanted_over;          /* by this side */
-    bool is_cut;                  /* without another word */
+    bool done_came, is_done_said;
+    bool is_wanted_over; /* by this side */
+    bool is_cut;         /* without another word */
     bool is_adopted;
     int refused; /* why the other side, or this one, refuses; or 0 */
     unsigned attempts;
@@ -232,7 +232,7 @@ int rill_rdma_connection_why(const struct rill_rdma_connection *connection);
 /* private: has the keeper say what the other side should know, when there is enough of it. */
 static inline void rill_rdma_connection_settle(struct rill_rdma_connection *connection)
 {
-    if (rill_rdma_credit_is_owed(&connection->credit)) {
+    if (rill_rdma_credit_is_owed(&connection->credit, connection->peer_eager_size)) {
         connection->to_say |= 1u << RILL_RDMA_BEAT;
         rill_task_wake(&connection->keeper);
     }

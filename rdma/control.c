@@ -34,7 +34,7 @@ static bool hear_beat(struct rill_rdma_connection *connection,
 static bool hear_done(struct rill_rdma_connection *connection,
                       const struct rill_rdma_control *control)
 {
-    if (!connection->is_adopted || control->from != connection->peer_id)
+    if (!connection->is_greeted || control->from != connection->peer_id)
         return false;
     connection->heard++;
     connection->done_came = true;

@@ -55,10 +55,16 @@ static inline bool rill_rdma_credit_acknowledge(struct rill_rdma_credit *credit,
 }
 
 /* Returns whether so much was received that the other side should be told: half a window,
- * so that it need not wait as long as this side keeps up. */
-static inline bool rill_rdma_credit_is_owed(const struct rill_rdma_credit *credit)
+ * so that it need not wait as long as this side keeps up; or so much that it may wait for
+ * just that, since its next message has the greatest cost that there is. */
+static inline bool rill_rdma_credit_is_owed(const struct rill_rdma_credit *credit,
+                                            uint32_t peer_eager_size)
 {
-    return credit->window > 0 && credit->received - credit->told >= credit->window / 2;
+    uint64_t owed = credit->received - credit->told;
+
+    return credit->window > 0 &&
+           (owed >= credit->window / 2 ||
+            owed + rill_rdma_cost(SIZE_MAX, peer_eager_size) > credit->window);
 }
 
 #ifdef __cplusplus

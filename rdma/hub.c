@@ -67,16 +67,16 @@ void rill_rdma_hub_remove(struct rill_rdma_hub *hub, struct rill_rdma_connection
     /* What came too late for those that ended before this one is found here. */
     for (int i = 0; i < RILL_RDMA_DEAD_MAX; i++)
         if (hub->dead[i] != 0)
-            rill_rdma_hub_sweep(hub, hub->dead[i]);
+            rill_rdma_hub_sweep(hub, hub->dead[i], 0);
 }
 
 /* A message is received into nothing: that gives its memory back, or lets its sender know
  * that it may go on. */
-unsigned rill_rdma_hub_sweep(struct rill_rdma_hub *hub, uint32_t id)
+uint64_t rill_rdma_hub_sweep(struct rill_rdma_hub *hub, uint32_t id, uint32_t eager_size)
 {
     const struct rill_ucx *ucx = hub->rdma->ucx;
     const ucp_request_param_t param = {.op_attr_mask = 0};
-    unsigned count = 0;
+    uint64_t cost = 0;
     ucp_tag_recv_info_t info;
     ucp_tag_message_h message;
 
@@ -87,12 +87,12 @@ unsigned rill_rdma_hub_sweep(struct rill_rdma_hub *hub, uint32_t id)
 
         if (UCS_PTR_IS_PTR(status))
             ucx->request_free(status);
-        count++;
+        hub->swept++;
+        cost += rill_rdma_cost(info.length, eager_size);
     }
-    if (count > 0)
+    if (cost > 0)
         rill_event_source_touch(&hub->rdma->source);
-    hub->swept += count;
-    return count;
+    return cost;
 }
 
 /* ---- control messages ---- */
@@ -103,7 +103,7 @@ static ucs_status_t on_control(void *hub_, const void *header, size_t header_siz
 {
     struct rill_rdma_hub *hub = hub_;
     struct rill_rdma_connection *connection = NULL;
-    struct rill_rdma_control control;
+    struct rill_rdma_control control = {0};
 
     (void)data;
     if (rill_rdma_control_read(&control, header, header_size) && size == 0) {
@@ -112,7 +112,8 @@ static ucs_status_t on_control(void *hub_, const void *header, size_t header_siz
         else if (param->recv_attr & UCP_AM_RECV_ATTR_FIELD_REPLY_EP)
             connection = find_adopted(hub, param->reply_ep);
     }
-    if (!connection || !rill_rdma_control_hear(connection, &control))
+    if (connection ? !rill_rdma_control_hear(connection, &control)
+                   : control.to == 0 || !was_lately(hub, control.to)) /* else it came too late */
         hub->dropped++;
     return UCS_OK;
 }

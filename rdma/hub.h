@@ -76,8 +76,9 @@ static inline struct rill_future *rill_rdma_accept_worker(struct rill_rdma_hub *
 void rill_rdma_hub_add(struct rill_rdma_hub *hub, struct rill_rdma_connection *connection);
 void rill_rdma_hub_remove(struct rill_rdma_hub *hub, struct rill_rdma_connection *connection);
 
-/* private: throws away what came for an id and was not received. Returns how many. */
-unsigned rill_rdma_hub_sweep(struct rill_rdma_hub *hub, uint32_t id);
+/* private: throws away what came for an id and was not received. Returns its cost
+ * (credit.h), from a sender with that eager_size. */
+uint64_t rill_rdma_hub_sweep(struct rill_rdma_hub *hub, uint32_t id, uint32_t eager_size);
 
 #ifdef __cplusplus
 }

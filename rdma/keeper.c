@@ -26,7 +26,7 @@ void rill_rdma_keeper_bury(struct rill_rdma_connection *connection)
 {
     if (connection->id == 0)
         return;
-    rill_rdma_hub_sweep(connection->hub, connection->id);
+    rill_rdma_hub_sweep(connection->hub, connection->id, 0);
     rill_rdma_hub_remove(connection->hub, connection);
 }
 
@@ -45,6 +45,7 @@ static int begin_attempt(struct rill_rdma_connection *connection)
     connection->is_bye_said = false;
     connection->is_bye_taken = false;
     connection->is_done_said = false;
+    connection->done_came = false;
     connection->refused = 0;
     if (connection->target_worker)
         error =
@@ -70,14 +71,21 @@ static bool tries_again(const struct rill_rdma_connection *connection)
 
 /* ---- bye ---- */
 
-/* Lets the sends of the other side go on that nobody will receive. */
+/* Lets the sends of the other side go on that nobody will receive, those too that wait for
+ * credit: it says BYE only after them. */
 static unsigned sweep(struct rill_rdma_watcher *sweeper)
 {
     struct rill_rdma_connection *connection =
         rill_container_of(sweeper, struct rill_rdma_connection, sweeper);
 
-    rill_rdma_hub_sweep(connection->hub, connection->id);
-    return 0;
+    uint64_t cost =
+        rill_rdma_hub_sweep(connection->hub, connection->id, connection->peer_eager_size);
+
+    if (cost == 0)
+        return 0;
+    connection->credit.received += cost;
+    rill_rdma_connection_settle(connection);
+    return 1;
 }
 
 static void expect_bye(struct rill_rdma_connection *connection, struct rill_task *task)
@@ -132,6 +140,21 @@ static void begin_end(struct rill_rdma_connection *connection)
     sweep(&connection->sweeper);
 }
 
+static void say_done(struct rill_rdma_connection *connection, struct rill_task *task)
+{
+    connection->is_done_said = true;
+    connection->to_say |= 1u << RILL_RDMA_DONE;
+    rill_rdma_control_speak(connection, task);
+}
+
+/* Whether this side may close the endpoint without taking from the other what it has to
+ * know. */
+static bool is_done(const struct rill_rdma_connection *connection)
+{
+    return is_agreed(connection) && connection->done_came && !connection->to_say &&
+           !rill_rdma_op_is_busy(&connection->control_op);
+}
+
 static void go_on_with_closing(struct rill_rdma_connection *connection, struct rill_task *task)
 {
     if (connection->is_wanted_over && !rill_link_is_linked(&connection->sweeper.link))
@@ -139,23 +162,8 @@ static void go_on_with_closing(struct rill_rdma_connection *connection, struct r
     if (!connection->is_bye_said && connection->metrics.sends_in_flight == 0)
         say_bye(connection);
     look_at_bye(connection, &connection->bye_send, &connection->is_bye_taken, task);
-}
-
-/* Returns whether the endpoint may be closed. UCX tells the other side of that before it has
- * read what was sent last, so the side that adopted closes first, when it has heard that the
- * one that connected needs nothing any more. That one waits to be told; but where endpoints
- * are made by the address of a worker, closing is told to nobody, and there is no need to. */
-static bool is_farewell_over(struct rill_rdma_connection *connection)
-{
-    if (!is_agreed(connection))
-        return false;
-    if (connection->is_adopted)
-        return connection->done_came;
-    if (!connection->is_done_said)
-        connection->to_say |= 1u << RILL_RDMA_DONE;
-    connection->is_done_said = true;
-    return connection->target_worker && !connection->to_say &&
-           !rill_rdma_op_is_busy(&connection->control_op);
+    if (is_agreed(connection) && !connection->is_done_said)
+        say_done(connection, task);
 }
 
 /* ---- time ---- */
@@ -270,7 +278,7 @@ static bool is_over(struct rill_rdma_connection *connection, struct rill_task *t
     if (connection->state != RILL_RDMA_CLOSING)
         return false;
     go_on_with_closing(connection, task);
-    if (is_farewell_over(connection))
+    if (is_done(connection))
         return end(connection, -ESHUTDOWN);
     return rill_now() >= connection->deadline_ns &&
            end(connection, is_agreed(connection) ? -ESHUTDOWN : -ETIMEDOUT);

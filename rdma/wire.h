@@ -10,8 +10,10 @@
  * so two connections of a worker never mix. Kind 0 is a message of the user's; kind 1,
  * without a byte, is the last message of its side (BYE): as a tagged message it can not
  * overtake those before it, and sent synchronously it tells its sender that it was taken.
- * When both know that of both, the side that adopted may close: not before, as UCX reports
- * closing before it reads what was sent before.
+ * UCX may report that the other side has closed its endpoint before it reads what was sent
+ * before. So whoever has taken the other's BYE, and whose own was taken, says DONE, and
+ * closes its endpoint only when the other has said so too: nothing that matters is on its
+ * way then.
  *
  * All else goes as active messages to one inbox, RILL_RDMA_CONTROL_ID, each with a header
  * of this struct in little-endian order and nothing else, but for the address of the
@@ -49,7 +51,7 @@ enum rill_rdma_control_kind {
     RILL_RDMA_ACK,       /* the accepting side: and here am I */
     RILL_RDMA_BEAT,      /* I live; and what I have received */
     RILL_RDMA_REFUSE,    /* reason: why this will be no connection */
-    RILL_RDMA_DONE,      /* the connecting side: I have your BYE, and you mine; do close */
+    RILL_RDMA_DONE,      /* I have all that you sent, and you have all that I did */
 };
 
 struct rill_rdma_control {

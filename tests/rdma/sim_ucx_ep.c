@@ -174,6 +174,12 @@ static void connect_happens(struct sim_ucx_event *event)
 
         send_on(ep, held->size, *held);
     }
+    for (struct rill_link *link = ep->requests.next; link != &ep->requests; link = link->next) {
+        struct sim_ucx_request *request = rill_container_of(link, struct sim_ucx_request, link);
+
+        if (request->is_held)
+            sim_ucx_complete_later(request, sim_ucx_some(sim_ucx.options.late_max_ns), UCS_OK);
+    }
 }
 
 static void pair(struct sim_ucx_ep *ep, struct sim_ucx_ep *peer)
@@ -182,8 +188,28 @@ static void pair(struct sim_ucx_ep *ep, struct sim_ucx_ep *peer)
     peer->peer = ep;
 }
 
+/* UCX counts the endpoints of each side to the other, and the numbers make the pairs; so
+ * where several wait for their other side, it may take the wrong one. */
+static struct sim_ucx_ep *find_peer(const struct sim_ucx_ep *ep)
+{
+    const struct rill_link *list = &ep->peer_worker->eps;
+    struct sim_ucx_ep *found = NULL;
+
+    for (struct rill_link *link = list->next; link != list; link = link->next) {
+        struct sim_ucx_ep *peer = rill_container_of(link, struct sim_ucx_ep, link);
+
+        if (!peer->is_by_address || peer->peer || peer->peer_worker != ep->worker)
+            continue;
+        if (found)
+            return sim_ucx.options.pairs_amiss ? found : NULL;
+        found = peer;
+    }
+    return found;
+}
+
 static void open_by_address(struct sim_ucx_ep *ep, const void *address)
 {
+    struct sim_ucx_ep *peer;
     unsigned number;
 
     memcpy(&number, address, sizeof number);
@@ -191,15 +217,9 @@ static void open_by_address(struct sim_ucx_ep *ep, const void *address)
     ep->peer_worker = &sim_ucx.workers[number];
     ep->is_connected = true;
     ep->is_by_address = true;
-    for (struct rill_link *link = ep->peer_worker->eps.next; link != &ep->peer_worker->eps;
-         link = link->next) {
-        struct sim_ucx_ep *peer = rill_container_of(link, struct sim_ucx_ep, link);
-
-        if (peer->is_by_address && !peer->peer && peer->peer_worker == ep->worker && peer != ep) {
-            pair(ep, peer);
-            break;
-        }
-    }
+    peer = find_peer(ep);
+    if (peer)
+        pair(ep, peer);
     if ((ep->peer && ep->peer->is_severed) || is_dead(ep->worker) || is_dead(ep->peer_worker))
         sever(ep);
 }

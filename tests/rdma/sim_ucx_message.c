@@ -54,7 +54,8 @@ static void scatter(const struct sim_ucx_request *request, const char *bytes, si
         const struct iovec *part = &request->parts[i];
         size_t most = size < part->iov_len ? size : part->iov_len;
 
-        memcpy(part->iov_base, bytes, most);
+        if (most > 0)
+            memcpy(part->iov_base, bytes, most);
         bytes += most;
         size -= most;
     }
@@ -243,12 +244,15 @@ static struct sim_ucx_ep *ep_of(ucp_ep_h handle)
     return ep;
 }
 
-/* What can be over at once is, or later, or never when the way is blocked. */
+/* What can be over at once is, or later, or never when nobody reads at the other side. */
 static ucs_status_ptr_t end_of_sending(struct sim_ucx_request *request)
 {
     struct sim_ucx_ep *ep = request->ep;
-    bool is_blocked = !ep->is_connected || ep->is_severed;
+    bool is_blocked = ep->is_severed;
 
+    request->is_held = !ep->is_connected;
+    if (request->is_held)
+        return request;
     if (!is_blocked && !sim_ucx_chance(sim_ucx.options.late_per_mille)) {
         request->param.op_attr_mask &= ~(uint32_t)UCP_OP_ATTR_FIELD_CALLBACK;
         sim_ucx_complete(request, UCS_OK, NULL);

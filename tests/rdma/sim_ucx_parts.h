@@ -54,6 +54,7 @@ struct sim_ucx_request {
     ucp_tag_t tag, mask;
     ucp_request_param_t param;
     bool is_completed, is_freed, was_cancelled, is_ending;
+    bool is_held; /* ends some time after its endpoint is connected */
 };
 
 /* A tagged or active message. */
