@@ -607,11 +607,13 @@ START_TEST(disconnecting_in_a_cancelled_task_is_quick)
 }
 END_TEST
 
-START_TEST(a_thousand_connections_leave_nothing)
+START_TEST(many_connections_leave_nothing)
 {
     if (!open_hubs(_i))
         return;
-    for (int i = 0; i < 1000; i++) {
+    const int count = 1000 / network()->slowness;
+
+    for (int i = 0; i < count; i++) {
         open_connection(_i);
         expect_eq(await(rill_rdma_send(&client, &sent, "unread", 6, 1)), 6);
         background_start(&ending, rill_rdma_disconnect(&client));
@@ -619,8 +621,8 @@ START_TEST(a_thousand_connections_leave_nothing)
         expect_eq(await(rill_rdma_disconnect(&server)), 0);
         expect_eq(background_end(&ending), 0);
     }
-    expect_eq(right.swept, 1000);
-    expect_eq(left.ended.connects, 1000);
+    expect_eq(right.swept, count);
+    expect_eq(left.ended.connects, count);
     close_hubs();
 }
 END_TEST
@@ -630,7 +632,7 @@ int main(void)
     const struct duo_case cases[] = {
         {both_sides_know_that_they_are_connected, IN_TCP_AND_SHM},
         {a_connection_by_worker_address_works_too, IN_TCP},
-        {a_url_is_dialled, IN_TCP},
+        {a_url_is_dialled, IN_TCP | TCP_ITSELF},
         {one_that_is_never_accepted_times_out, IN_TCP},
         {connecting_can_be_cancelled, IN_TCP},
         {a_peer_that_says_no_hello_times_out, IN_TCP},
@@ -650,7 +652,7 @@ int main(void)
         {sends_that_nobody_will_receive_do_not_hold_up_the_end, IN_TCP_AND_SHM},
         {cutting_is_seen_by_the_other_side_as_a_loss, IN_TCP},
         {disconnecting_in_a_cancelled_task_is_quick, IN_TCP_AND_SHM},
-        {a_thousand_connections_leave_nothing, IN_TCP_AND_SHM},
+        {many_connections_leave_nothing, IN_TCP_AND_SHM},
     };
 
     return duo_main("rdma connections", cases, sizeof cases / sizeof *cases);

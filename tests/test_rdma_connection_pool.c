@@ -434,7 +434,9 @@ int main(void)
         {what_is_idle_for_too_long_is_disconnected, IN_TCP_AND_SHM},
         {a_server_that_is_not_there_costs_no_place, IN_TCP},
         {it_connects_by_socket_address_too, IN_TCP},
-        {cancelled_while_it_connects_it_takes_none, IN_TCP_AND_SHM},
+        /* An endpoint that is aborted while it connects makes UCX 1.13 end the process over
+         * verbs: docs/guide/rdma_verbs.md. */
+        {cancelled_while_it_connects_it_takes_none, IN_TCP_AND_SHM | TCP_ITSELF},
         {cancelled_while_it_waits_it_leaves_the_line, IN_TCP_AND_SHM},
         {cancelled_when_it_was_handed_one_it_passes_that_on, IN_TCP_AND_SHM},
         {cancelled_while_it_ends_a_lost_one_it_ends_that_all_the_same, IN_TCP},

@@ -555,9 +555,9 @@ int main(void)
         {what_arrived_before_the_peer_died_is_received, IN_TCP_AND_SHM},
         {a_peer_that_is_started_anew_is_connected_anew, IN_TCP},
         /* UCX 1.13 leaks memory each time that it can not map that of a process that is gone. */
-        {a_peer_that_does_not_come_back_is_given_up, IN_TCP},
+        {a_peer_that_does_not_come_back_is_given_up, IN_TCP | TCP_ITSELF},
         {a_peer_may_be_killed_at_any_moment_under_load, IN_TCP_AND_SHM},
-        {messages_that_nobody_receives_take_no_more_than_the_window, IN_TCP_AND_SHM},
+        {messages_that_nobody_receives_take_no_more_than_the_window, IN_TCP_AND_SHM | TCP_ITSELF},
         {an_idle_connection_sends_heartbeats_and_nothing_else, IN_TCP_AND_SHM},
     };
 
