@@ -22,7 +22,7 @@ packages_loops    := libuv1-dev
 # What `make bench` measures beside rill, and with. Each is skipped, by its name, where
 # it is not installed; they are much, so deps leaves them out.
 packages_bench := python3 strace libuv1-dev libevent-dev golang-go rustc cargo librust-tokio-dev \
-                  fio gnuplot-nox
+                  fio gnuplot-nox ucx-utils
 
 packages := $(packages_build) $(packages_test) $(packages_lint) $(packages_valgrind) \
             $(packages_rdma) $(packages_measure) $(packages_loops)
@@ -149,8 +149,11 @@ compile_pic := -fPIC -ftls-model=initial-exec
 
 library_sources := $(wildcard runtime/*.c io/*.c net/*.c) $(if $(ucx),$(rdma_sources))
 public_headers  := $(wildcard runtime/*.h io/*.h net/*.h) $(if $(ucx),$(wildcard rdma/*.h))
-bench_mains     := bench/echo.c bench/ping.c bench/micro.c bench/files.c
-bench_common    := $(filter-out $(bench_mains),$(wildcard bench/*.c))
+bench_mains     := bench/echo.c bench/ping.c bench/micro.c bench/files.c $(if $(ucx),bench/rdma_perf.c)
+# Only those programs that speak rdma:// have something of it, and so load UCX; without
+# UCX they have a stand-in that says so.
+bench_rdma      := $(addprefix bench/,$(if $(ucx),rdma_echo.c rdma_load.c,rdma_absent.c))
+bench_common    := $(filter-out $(bench_mains) bench/rdma_%,$(wildcard bench/*.c))
 uring_sources   := $(wildcard bench/peers/uring_*.c bench/peers/peer.c)
 
 # Programs to set rill's beside; those whose library or language is not installed are
@@ -169,10 +172,11 @@ example_sources := $(filter-out $(if $(ucx),,examples/rdma_% examples/guide/rdma
 test_sources    := $(filter-out $(if $(ucx),,tests/test_rdma%) $(if $(libuv),,tests/test_libuv.c), \
                    $(wildcard tests/test_*.c))
 test_common     := $(filter-out tests/test_%,$(wildcard tests/*.c tests/sim/*.c))
-test_scenarios  := $(wildcard tests/scenarios/*.c)
+test_scenarios  := $(filter-out $(if $(ucx),,tests/scenarios/rdma.c),$(wildcard tests/scenarios/*.c))
 test_rdma       := $(if $(ucx),$(wildcard tests/rdma/*.c))
+test_simulated  := $(filter tests/rdma/fake_ucx.c tests/rdma/sim_ucx%,$(test_rdma))
 
-c_sources := $(library_sources) $(wildcard $(bench_mains)) $(bench_common) $(uring_sources) \
+c_sources := $(library_sources) $(wildcard $(bench_mains)) $(bench_common) $(bench_rdma) $(uring_sources) \
              $(peer_sources) $(example_sources) $(test_sources) $(test_common) $(test_scenarios) \
              $(test_rdma)
 c_headers := $(public_headers) $(wildcard bench/*.h bench/peers/*.h tests/*.h tests/sim/*.h \
@@ -184,6 +188,7 @@ programs := $(if $(wildcard bench/echo.c),rill-echo) \
             $(if $(wildcard bench/ping.c),rill-ping) \
             $(if $(wildcard bench/micro.c),rill-micro) \
             $(if $(wildcard bench/files.c),rill-files) \
+            $(if $(and $(ucx),$(wildcard bench/rdma_perf.c)),rill-rdma-perf) \
             $(if $(uring_sources),uring-echo)
 programs := $(programs:%=$(output)/bin/%)
 examples := $(example_sources:examples/%.c=$(output)/examples/%)
@@ -212,7 +217,7 @@ all: library programs examples ## the library, the programs and the examples (th
 
 library: $(archive) $(output)/lib/librill.so | note-rdma ## build/lib/librill.a and librill.so
 
-programs: $(programs) ## build/bin/: rill-echo, rill-ping, rill-micro, rill-files, uring-echo
+programs: $(programs) ## build/bin/: rill-echo, rill-ping, rill-micro, rill-files, rill-rdma-perf, uring-echo
 
 examples: $(examples) ## build/examples/
 
@@ -266,10 +271,11 @@ $(call say,LD)
 $(quiet)$(CC) $(link) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(1) $(libraries)
 endef
 
-$(output)/bin/rill-echo:  $(call object,bench/echo.c)
-$(output)/bin/rill-ping:  $(call object,bench/ping.c)
+$(output)/bin/rill-echo:  $(call object,bench/echo.c $(bench_rdma))
+$(output)/bin/rill-ping:  $(call object,bench/ping.c $(bench_rdma))
 $(output)/bin/rill-micro: $(call object,bench/micro.c)
 $(output)/bin/rill-files: $(call object,bench/files.c)
+$(output)/bin/rill-rdma-perf: $(call object,bench/rdma_perf.c)
 $(output)/bin/uring-echo: $(call object,$(uring_sources))
 
 $(programs): $(call object,$(bench_common)) $(archive)
@@ -312,7 +318,8 @@ peers: $(peer_programs) $(output)/peers/malloc-count.so $(if $(has_tokio),$(toki
        $(if $(has_go),$(addprefix $(output)/peers/,go-echo go-micro))
 	@missing='$(strip $(if $(has_libuv),,libuv1-dev) $(if $(has_libevent),,libevent-dev) \
 	    $(if $(has_tokio),,cargo librust-tokio-dev) $(if $(has_go),,golang-go) \
-	    $(foreach tool,fio gnuplot strace,$(if $(shell command -v $(tool)),,$(tool))))'; \
+	    $(foreach tool,fio gnuplot strace,$(if $(shell command -v $(tool)),,$(tool))) \
+	    $(if $(shell command -v ucx_perftest),,ucx-utils))'; \
 	test -z "$$missing" || \
 	    echo "bench: skipped for want of: $$missing (as root, make deps-bench installs all)"
 
@@ -323,12 +330,12 @@ $(examples): $(output)/examples/%: $(objects)/examples/%.o $(archive)
 $(output)/tests/test_cli:       $(call object,bench/cli.c)
 $(output)/tests/test_histogram: $(call object,bench/histogram.c)
 $(output)/tests/test_json:      $(call object,bench/json.c)
-$(output)/tests/test_scenarios: $(call object,$(test_scenarios))
+$(output)/tests/test_scenarios: $(call object,$(test_scenarios) $(test_simulated))
 # What the library allocates while it runs is refused now and then: tests/scenarios/scenario.c.
 $(output)/tests/test_scenarios: test_libraries += -Wl,--wrap=malloc,--wrap=aligned_alloc,--wrap=mmap
 $(output)/tests/test_libuv:     test_libraries += $(call packaged_libs,libuv)
 $(filter $(output)/tests/test_programs%,$(tests)): | $(programs) $(examples)
-$(filter $(output)/tests/test_rdma%,$(tests)): $(call object,$(test_rdma)) | $(examples)
+$(filter $(output)/tests/test_rdma%,$(tests)): $(call object,$(test_rdma)) | $(programs) $(examples)
 
 $(tests): $(output)/tests/%: $(objects)/tests/%.o $(call object,$(test_common)) $(archive) | have-test
 	$(call link_program,$(test_libraries))
@@ -426,6 +433,9 @@ check-headers: have-test ## compile each public header alone, as C11 and as C++1
 bench: programs peers have-measure ## rill beside its peers, into build/bench/ (10 minutes; QUICK=1: one)
 	@python3 bench/harness run --build $(output) --output build/bench $(if $(QUICK),--quick)
 
+bench-messages: programs have-measure ## rill's messages over UCX beside ucx_perftest (3 minutes; QUICK=1)
+	@python3 bench/harness messages --build $(output) --output build/bench $(if $(QUICK),--quick)
+
 counts: programs peers have-measure ## count system calls, allocations, instructions, bytes, into build/bench/
 	@python3 bench/harness counts --build $(output) --output build/bench
 
@@ -452,11 +462,6 @@ valgrind: examples tests have-valgrind ## run the tests under valgrind
 	@TEST_UNDER_VALGRIND=1 TEST_WRAPPER='$(memcheck)' TEST_TIMEOUT=600 CK_TIMEOUT_MULTIPLIER=20 \
 	    tests/run.sh $(tests)
 
-# A stock Debian 6.1 kernel, the oldest that rill supports, in a virtual machine
-# without acceleration: slow, so not a part of check. What the machine needs, QEMU
-# and a kernel package that is only unpacked, the script installs or names.
-vm := tests/vm.sh --timeout 3600 --env TEST_TIMEOUT=900 --env CK_TIMEOUT_MULTIPLIER=20
-
 sim: ## [SEEDS=2000] [SEED=1] [SCENARIO=echo]: the scenarios in as many worlds, with sanitizers
 	@$(MAKE) --no-print-directory MODE=asan build/asan/tests/test_scenarios
 	@SIM_SEEDS=$(or $(SEEDS),2000) SIM_SEED=$(or $(SEED),1) SIM_SCENARIO=$(SCENARIO) \
@@ -466,8 +471,23 @@ sim: ## [SEEDS=2000] [SEED=1] [SCENARIO=echo]: the scenarios in as many worlds, 
 mutants: have-test ## [NAME=...]: plant known bugs, one at a time: the tests have to catch each
 	@tests/mutants.sh $(NAME)
 
-check-vm: all tests ## run the tests on Linux 6.1, in a virtual machine (some minutes)
-	@$(vm) --rdma none -- tests/run.sh $(tests)
+# A stock Debian 6.1 kernel, the oldest that rill supports, in a virtual machine
+# without acceleration: slow, so not a part of check. What the machine needs, QEMU
+# and a kernel package that is only unpacked, the script installs or names.
+#
+# The same kernel has soft-RoCE, a device for RDMA that is emulated too: the tests of
+# rdma run once more over one that talks to itself, and over two with a wire between.
+vm_floor := floor
+vm_rdma  := loop-rc_v loop-ud_verbs wire-rc_v wire-ud_verbs
+
+check-vm: all tests ## the tests in a virtual machine: check-vm-floor and check-vm-rdma
+	@tests/check_vm.sh $(vm_floor) $(vm_rdma) -- $(tests)
+
+check-vm-floor: all tests ## all tests on Linux 6.1, the oldest kernel (some minutes)
+	@tests/check_vm.sh $(vm_floor) -- $(tests)
+
+check-vm-rdma: all tests ## the tests of rdma over soft-RoCE, by rc and ud, looped and wired (some minutes)
+	@tests/check_vm.sh $(vm_rdma) -- $(tests)
 
 ##@ Keep it good
 
@@ -562,7 +582,7 @@ FORCE:
 
 .PHONY: all library programs examples tests objects FORCE \
         have-build have-test have-lint have-valgrind note-rdma note-libuv \
-        demo check check-vm tsan test check-headers check-docs valgrind \
+        demo check check-vm check-vm-floor check-vm-rdma tsan test check-headers check-docs valgrind \
         lint format lint-format lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell \
         clean install uninstall help
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# demo.sh - shows in some ten seconds what rill does: an echo server under five kinds of load.
+# demo.sh - shows in some twenty seconds what rill does: an echo server under several kinds
+# of load, over TCP and, where it was built with UCX, the same over rdma://.
 set -u
 export LC_ALL=C
 
@@ -54,12 +55,15 @@ if ((processors > 1)) && command -v taskset >/dev/null; then
     where=", each on its own"
 fi
 
-# Starts the server with so waiting; sets server to its process and url to its
-# address.
+# Where the client has no device for RDMA, UCX takes the loopback.
+export UCX_NET_DEVICES=${UCX_NET_DEVICES-$([[ -d /sys/class/infiniband ]] && echo all || echo lo)}
+
+# Starts the server at a URL with so waiting and further options; sets server to its
+# process and url to its address.
 start_server() {
     # Emptied here, so that what the last server wrote is not taken for its own.
     : >"$directory/server.out"
-    "${pin_server[@]}" "$bin/rill-echo" tcp://127.0.0.1:0 --wait "$1" "${congestion_echo[@]}" \
+    "${pin_server[@]}" "$bin/rill-echo" "$1" --wait "$2" "${@:3}" \
         >"$directory/server.out" 2>"$directory/server.err" &
     server=$!
     for ((i = 0; i < 500; i++)); do
@@ -85,16 +89,28 @@ value() {
     sed -n "s/.*\"$1\": *\\(-\\{0,1\\}[0-9][0-9.eE+-]*\\).*/\\1/p" "$directory/ping.out"
 }
 
-# Runs one scenario and prints its line: a text, and how to wait, connections,
-# bytes of a message, messages in flight.
+# Runs one scenario and prints its line: what it goes over, a text, and how to wait,
+# connections, bytes of a message, messages in flight.
 scenario() {
-    local text=$1 policy=$2 connections=$3 size=$4 depth=$5
-    local wait_ping
+    local over=$1 text=$2 policy=$3 connections=$4 size=$5 depth=$6
+    local wait_ping address=rdma://127.0.0.1:0 options_echo=() options_ping=()
+
+    case $over in
+    tcp)
+        address=tcp://127.0.0.1:0
+        options_echo=("${congestion_echo[@]}")
+        options_ping=("${congestion_ping[@]}")
+        ;;
+    shm)
+        options_echo=(--shared-memory)
+        options_ping=(--shared-memory)
+        ;;
+    esac
 
     read -ra wait_ping <<<"$(option rill-ping --wait "$policy")"
-    start_server "$policy"
+    start_server "$address" "$policy" "${options_echo[@]}"
     "${pin_load[@]}" "$bin/rill-ping" "$url" --connections "$connections" --size "$size" \
-        --depth "$depth" --seconds 2 --json "${wait_ping[@]}" "${congestion_ping[@]}" \
+        --depth "$depth" --seconds 2 --json "${wait_ping[@]}" "${options_ping[@]}" \
         >"$directory/ping.out" 2>"$directory/ping.err" ||
         fail "$text: rill-ping failed: $(head -n 1 "$directory/ping.err")"
     stop_server
@@ -120,23 +136,40 @@ scenario() {
         }'
 }
 
-echo "rill: a TCP echo server (rill-echo) and its load generator (rill-ping)"
+# The same load over all that there is.
+side_by_side() {
+    echo
+    echo "$1"
+    scenario tcp "  tcp://" "${@:2}"
+    if [[ $has_rdma ]]; then
+        scenario rdma "  rdma://, UCX over $device" "${@:2}"
+        scenario shm "  rdma://, UCX over shared memory" "${@:2}"
+    fi
+}
+
+# With UCX it is the option that does not go with the URL, without it the URL.
+has_rdma=
+[[ $("$bin/rill-ping" --churn rdma://127.0.0.1:1 2>&1) == *"not built in"* ]] || has_rdma=1
+device=TCP
+[[ -d /sys/class/infiniband ]] && device="RDMA or TCP"
+
+echo "rill: an echo server (rill-echo) and its load generator (rill-ping)"
 echo
 printf '  %-38s %11s %10s %10s %10s %10s\n' "scenario" requests/s MB/s p50 p99 p99.9
-scenario "1 connection, 64 B" sleep 1 64 1
-scenario "50 connections, 64 B" sleep 50 64 1
-scenario "50 connections, 64 B, 16 in flight" sleep 50 64 16
-scenario "50 connections, 16 KiB" sleep 50 16384 1
+side_by_side "1 connection, 64 B" sleep 1 64 1
+side_by_side "50 connections, 64 B" sleep 50 64 1
+side_by_side "50 connections, 16 KiB" sleep 50 16384 1
 if ((processors > 1)); then
-    scenario "1 connection, 64 B, adaptive waiting" adaptive 1 64 1
+    side_by_side "1 connection, 64 B, adaptive waiting" adaptive 1 64 1
 else
     echo "  (adaptive waiting is off where there is one processor)"
 fi
+[[ $has_rdma ]] || echo "  (rdma:// is not built in: package libucx-dev)"
 echo
 plural=s
 ((processors == 1)) && plural=
 cat <<END
-Measured over loopback TCP ($congestion), 2 seconds each, with one thread for the server and
+Measured on this machine (TCP: $congestion), 2 seconds each, with one thread for the server and
 one for the load, on $processors processor$plural$where, Linux $(uname -r).
 A latency is the time from sending a message until all of it is back; adaptive waiting
 spins for 50 us before it sleeps.

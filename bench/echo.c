@@ -2,7 +2,9 @@
 /* echo.c - rill-echo: serves any number of listeners from one loop and sends back
  * whatever comes. */
 #include "bench/cli.h"
+#include "bench/echo_counts.h"
 #include "bench/json.h"
+#include "bench/rdma_echo.h"
 #include "bench/room.h"
 #include "bench/wait_policy.h"
 #include "io/runtime.h"
@@ -19,9 +21,7 @@
 
 enum { LISTENERS_MAX = 64 };
 
-static struct {
-    uint64_t connections, messages, bytes, errors;
-} total;
+static struct echo_counts total;
 
 /* ---- a connection ---- */
 
@@ -96,12 +96,24 @@ struct program {
     struct rill_server servers[LISTENERS_MAX];
     struct rill_signals signals;
     struct rill_any any;
-    struct rill_future *futures[LISTENERS_MAX + 1]; /* the servers, then the signals */
+    struct rill_future *futures[LISTENERS_MAX + 1];   /* the servers, then the signals */
+    const struct rill_future *serving[LISTENERS_MAX]; /* the servers, to the end */
     const char *urls[LISTENERS_MAX];
-    unsigned count;
+    struct rill_address addresses[LISTENERS_MAX];
+    bool is_rdma[LISTENERS_MAX];
+    unsigned count, rdma_count;
+    struct rdma_echo_options rdma_options;
     struct rill_service service;
     int64_t first; /* the index of the future that ended first */
 };
+
+static struct rill_future *serve(struct program *program, unsigned number)
+{
+    const char *url = program->urls[number];
+
+    return program->is_rdma[number] ? rdma_echo_serve(number, url, &program->addresses[number])
+                                    : rill_serve(&program->servers[number], url, program->service);
+}
 
 /* Serves until a signal comes or a server fails, and accepts no more then. The
  * result is 0, or the number of the server that failed, counted from 1. */
@@ -112,7 +124,7 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     RILL_BEGIN();
     rill_any_init(&program->any, program->futures, program->count + 1);
     for (unsigned i = 0; i < program->count; i++)
-        program->futures[i] = rill_serve(&program->servers[i], program->urls[i], program->service);
+        program->serving[i] = program->futures[i] = serve(program, i);
     program->futures[program->count] = rill_signals_next(&program->signals);
     RILL_AWAIT(rill_any_next(&program->any));
     program->first = program->any.result;
@@ -122,10 +134,11 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
 }
 
 /* What a server's error means to the one who typed the URL. */
-static const char *reason(const struct rill_server *server)
+static const char *reason(int64_t error)
 {
-    switch (server->result) {
+    switch (error) {
     case -EADDRINUSE:
+    case -EBUSY:
         return "the port is taken by another program (port 0 picks a free one), or a unix "
                "socket's file exists";
     case -EACCES:
@@ -135,8 +148,10 @@ static const char *reason(const struct rill_server *server)
     case -ENOENT:
         return "the kernel does not have this congestion control, or there is no directory of "
                "that name";
+    case -EIO:
+        return "UCX can not listen there, as it has said above";
     default:
-        return strerror((int)-server->result);
+        return strerror((int)-error);
     }
 }
 
@@ -173,6 +188,7 @@ static void print_statistics(const struct rill_runtime *runtime)
     json_double(&json, "enters_per_message",
                 total.messages ? (double)stats->enters / (double)total.messages : 0.0, 4);
     json_close(&json);
+    rdma_echo_print(&json);
     json_end(&json);
 }
 
@@ -187,16 +203,35 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/* Reads one URL. Returns a sentence about what is wrong with it, or NULL. */
+static const char *read_url(struct program *program, unsigned number)
+{
+    struct rill_address *address = &program->addresses[number];
+    struct rill_url url;
+    const char *why = NULL;
+
+    if (rill_url_parse(&url, program->urls[number], &why) < 0)
+        return why;
+    if (strcmp(url.scheme, "rdma") != 0) {
+        (void)rill_url_address(&url, address, &why);
+        return why;
+    }
+    if (rdma_absent)
+        return rdma_absent;
+    if (rill_address_parse(address, url.host, url.port) < 0)
+        return "the host is not a numeric address; want rdma://192.0.2.1:7000, or "
+               "rdma://0.0.0.0:7000 for all of this machine's";
+    program->is_rdma[number] = true;
+    program->rdma_count++;
+    return NULL;
+}
+
 /* Bad URLs are found before anything is opened. */
-static void check_urls(const struct cli *cli, const struct program *program)
+static void read_urls(const struct cli *cli, struct program *program)
 {
     for (unsigned i = 0; i < program->count; i++) {
-        struct rill_url url;
-        struct rill_address address;
-        const char *why = NULL;
+        const char *why = read_url(program, i);
 
-        if (rill_url_parse(&url, program->urls[i], &why) == 0)
-            (void)rill_url_address(&url, &address, &why);
         if (why)
             cli_fail(cli, "%s: %s", program->urls[i], why);
     }
@@ -212,14 +247,18 @@ static int run(struct rill_runtime *runtime, struct program *program, int64_t gr
         fprintf(stderr, "rill-echo: no signals: %s\n", strerror(-error));
         return 1;
     }
+    /* The thread that UCX starts leaves the signals alone that are blocked already. */
+    if (program->rdma_count > 0 && rdma_echo_open(&program->rdma_options, &total) < 0)
+        return 1;
     failed = rill_block_on(runtime, rill_future_init(&program->future, program_poll));
     rill_signals_close(&program->signals); /* a second signal ends it at once */
     /* The connections end when their peers do, up to the deadline, and are cancelled
      * and drained then. */
     rill_runtime_shutdown(runtime, failed ? 0 : grace_ns);
+    rdma_echo_close();
     if (failed) {
         fprintf(stderr, "rill-echo: %s: %s\n", program->urls[failed - 1],
-                reason(&program->servers[failed - 1]));
+                reason(program->serving[failed - 1]->result));
         return 1;
     }
     if (json)
@@ -235,7 +274,7 @@ int main(int argc, char **argv)
     int64_t grace_ns = 2 * RILL_SECOND, spin_ns = 50 * RILL_MICROSECOND;
     int64_t buffer_count = 4096, buffer_size = 16 * 1024;
     int wait_policy = RILL_WAIT_SLEEP;
-    bool json = false, broadcast = false;
+    bool json = false, broadcast = false, shared_memory = false, unprotected = false;
     const struct cli_option options[] = {
         CLI_CHOICE('w', "wait", &wait_policy, wait_words, "what to do when there is nothing to do"),
         CLI_DURATION(0, "spin", &spin_ns, 1, RILL_SECOND, "how long adaptive waiting looks out"),
@@ -249,13 +288,17 @@ int main(int argc, char **argv)
                      "close a connection that is silent for so long, 0 never"),
         CLI_FLAG(0, "broadcast", &broadcast,
                  "send what one connection sends to all connections of all URLs"),
+        CLI_FLAG(0, "shared-memory", &shared_memory,
+                 "rdma:// over shared memory too, with clients on this machine"),
+        CLI_FLAG(0, "unprotected", &unprotected,
+                 "rdma:// with neither heartbeats nor limits for what nobody has received"),
         CLI_FLAG('j', "json", &json, "print statistics at the end as one JSON object"),
         CLI_END,
     };
     const struct cli_positional positionals[] = {
         CLI_MANY("URL", program.urls, 1, LISTENERS_MAX, &program.count,
-                 "where to listen, such as tcp://127.0.0.1:7000 (port 0 picks a free one) or "
-                 "unix:///run/echo.sock"),
+                 "where to listen, such as tcp://127.0.0.1:7000 (port 0 picks a free one), "
+                 "unix:///run/echo.sock or rdma://127.0.0.1:7001"),
         CLI_POSITIONAL_END,
     };
     const struct cli cli = {
@@ -269,7 +312,9 @@ int main(int argc, char **argv)
     cli_parse(&cli, argc, argv);
     if (broadcast && silence_max_ns > 0)
         cli_fail(&cli, "--broadcast and --timeout: want one of them");
-    check_urls(&cli, &program);
+    read_urls(&cli, &program);
+    if (broadcast && program.rdma_count > 0)
+        cli_fail(&cli, "--broadcast: it goes with tcp:// and unix:// only");
     raise_descriptor_limit();
 
     const struct rill_runtime_options runtime_options = {
@@ -279,6 +324,11 @@ int main(int argc, char **argv)
         .buffer_size = (size_t)buffer_size,
     };
 
+    program.rdma_options = (struct rdma_echo_options){
+        .shared_memory = shared_memory,
+        .is_unprotected = unprotected,
+        .silence_max_ns = silence_max_ns,
+    };
     error = rill_runtime_create(&runtime, &runtime_options);
     if (error) {
         fprintf(stderr, "rill-echo: %s\n", rill_runtime_explain(error));

@@ -2,6 +2,8 @@
 /* ping.c - rill-ping: loads an echo server, checks every byte, and measures. */
 #include "bench/ping.h"
 #include "bench/cli.h"
+#include "bench/rdma_echo.h"
+#include "bench/rdma_load.h"
 #include "bench/wait_policy.h"
 #include "net/socket_options.h"
 
@@ -24,16 +26,37 @@ static const int64_t gathering_ns = 500 * RILL_MILLISECOND;
 
 /* ---- a connection ---- */
 
-/* What the client does until the end of the run: its first field is the result. */
+static uint64_t index_of(const struct client *client)
+{
+    return (uint64_t)(client - client->ping->clients);
+}
+
+static struct rill_future *client_connect(struct client *client)
+{
+    struct ping *ping = client->ping;
+
+    return ping->is_rdma ? rdma_load_connect(index_of(client))
+                         : rill_tcp_connect_url(&client->peer, &ping->connect, &ping->url);
+}
+
+/* What the client does until the end of the run. */
 static struct rill_future *client_run(struct client *client)
 {
     struct ping *ping = client->ping;
-    uint64_t index = (uint64_t)(client - ping->clients);
+    uint64_t index = index_of(client);
+    int64_t *times_ns = &ping->times_ns[ping->load.broadcast ? 0 : index * ping->load.depth];
 
     if (ping->churn)
         return churn_run(&client->churn, &ping->load, &ping->url, ping->congestion, index);
-    return exchange_run(&client->exchange, &ping->load, &client->peer, index,
-                        &ping->times_ns[ping->load.broadcast ? 0 : index * ping->load.depth]);
+    if (ping->is_rdma)
+        return rdma_load_run(index, times_ns);
+    return exchange_run(&client->exchange, &ping->load, &client->peer, index, times_ns);
+}
+
+static struct rill_future *client_close(struct client *client)
+{
+    return client->ping->is_rdma ? rdma_load_close(index_of(client))
+                                 : rill_tcp_close(&client->peer);
 }
 
 static enum rill_poll client_poll(struct rill_future *self, struct rill_task *task)
@@ -42,19 +65,21 @@ static enum rill_poll client_poll(struct rill_future *self, struct rill_task *ta
     struct ping *ping = client->ping;
 
     RILL_BEGIN();
-    RILL_AWAIT(client_run(client));
-    self->result = ping->churn ? client->churn.result : client->exchange.result;
+    client->running = client_run(client);
+    RILL_AWAIT(client->running);
+    self->result = client->running->result;
     if (self->result < 0 && self->result != -ECANCELED && ping->errors++ == 0)
         ping->first_error = self->result;
-    RILL_AWAIT(rill_tcp_close(&client->peer));
+    RILL_AWAIT(client_close(client));
     RILL_RETURN(self->result);
     RILL_END();
 }
 
 static void client_connected(struct ping *ping, struct client *client)
 {
-    (void)rill_socket_set_nodelay(client->peer.fd, true);
-    if (ping->congestion)
+    if (!ping->is_rdma)
+        (void)rill_socket_set_nodelay(client->peer.fd, true);
+    if (!ping->is_rdma && ping->congestion)
         (void)rill_socket_set_congestion(client->peer.fd, ping->congestion);
     ping->connected++;
 }
@@ -70,9 +95,8 @@ static enum rill_poll connect_all_poll(struct rill_future *self, struct rill_tas
     if (ping->churn) /* they connect by themselves */
         RILL_RETURN(0);
     for (ping->next = 0; ping->next < ping->connections; ping->next++) {
-        RILL_AWAIT(rill_timeout(
-            &ping->timeout, connect_limit_ns,
-            rill_tcp_connect_url(&ping->clients[ping->next].peer, &ping->connect, &ping->url)));
+        RILL_AWAIT(rill_timeout(&ping->timeout, connect_limit_ns,
+                                client_connect(&ping->clients[ping->next])));
         if (ping->timeout.result < 0) {
             ping->phase = "cannot connect";
             RILL_RETURN(ping->timeout.result);
@@ -132,7 +156,7 @@ static enum rill_poll finish_poll(struct rill_future *self, struct rill_task *ta
         RILL_AWAIT(rill_task_join(&ping->pacing, &ping->load.pace.task));
     for (ping->next = 0; ping->next < ping->connections; ping->next++) {
         if (ping->clients[ping->next].task.state == RILL_TASK_NEW)
-            RILL_AWAIT(rill_tcp_close(&ping->clients[ping->next].peer));
+            RILL_AWAIT(client_close(&ping->clients[ping->next]));
         else
             RILL_AWAIT(
                 rill_task_join(&ping->clients[ping->next].join, &ping->clients[ping->next].task));
@@ -237,18 +261,34 @@ static void raise_descriptor_limit(void)
     }
 }
 
+static int open_rdma(struct ping *ping)
+{
+    const struct rdma_load_options options = {
+        .connections = ping->connections,
+        .shared_memory = ping->shared_memory,
+        .is_unprotected = ping->is_unprotected,
+    };
+
+    return rdma_load_open(&options, &ping->load, &ping->url);
+}
+
 static int run_and_report(struct rill_runtime *runtime, struct ping *ping, bool json)
 {
     int64_t error = rill_signals_open(&ping->signals, (const int[]){SIGINT, SIGTERM}, 2);
 
     if (error) {
         ping->phase = "no signals";
+    } else if (ping->is_rdma && open_rdma(ping) < 0) {
+        /* After the signals: the thread that UCX starts leaves those alone that are blocked. */
+        rill_signals_close(&ping->signals);
+        return 1;
     } else {
         error = run(runtime, ping);
         rill_signals_close(&ping->signals);
     }
     if (error && !ping->interrupted) {
-        fprintf(stderr, "rill-ping: %s: %s: %s\n", ping->text, ping->phase, ping_reason(error));
+        fprintf(stderr, "rill-ping: %s: %s: %s\n", ping->text, ping->phase,
+                ping_reason(ping, error));
         return 1;
     }
     if (json)
@@ -268,6 +308,12 @@ static void check_mode(const struct cli *cli, const struct ping *ping, int64_t s
     if (ping->churn && (depth > 1 || size > EXCHANGE_CHUNK_MAX))
         cli_fail(cli, "--churn: want --depth 1 and a --size of at most 1m: a connection has one "
                       "request");
+    if (ping->is_rdma && (ping->churn || ping->load.broadcast || ping->congestion))
+        cli_fail(cli, "--churn, --broadcast and --congestion: not over rdma://");
+    if (ping->is_rdma && size > RDMA_MESSAGE_MAX)
+        cli_fail(cli, "--size: want at most 1m over rdma://, where a request is a message");
+    if (!ping->is_rdma && (ping->shared_memory || ping->is_unprotected))
+        cli_fail(cli, "--shared-memory and --unprotected: over rdma:// only");
     if (ping->load.broadcast && depth > 1)
         cli_fail(cli, "--broadcast: want --depth 1: the next message is sent when all have the "
                       "last");
@@ -316,6 +362,10 @@ int main(int argc, char **argv)
         CLI_FLAG(0, "broadcast", &ping.load.broadcast,
                  "send on one connection and receive on all, from a server that broadcasts"),
         CLI_FLAG(0, "idle", &ping.idle, "open the connections and send nothing"),
+        CLI_FLAG(0, "shared-memory", &ping.shared_memory,
+                 "rdma:// over shared memory too, to a server on this machine"),
+        CLI_FLAG(0, "unprotected", &ping.is_unprotected,
+                 "rdma:// with neither heartbeats nor limits for what nobody has received"),
         CLI_FLAG(0, "marks", &ping.marks,
                  "print a line when measuring begins and when it has ended"),
         CLI_FLAG('j', "json", &json, "print the result as one JSON object"),
@@ -323,7 +373,8 @@ int main(int argc, char **argv)
     };
     const struct cli_positional positionals[] = {
         CLI_ONE("URL", &ping.text,
-                "the server, such as tcp://127.0.0.1:7000 or unix:///run/echo.sock"),
+                "the server, such as tcp://127.0.0.1:7000, unix:///run/echo.sock or "
+                "rdma://127.0.0.1:7001"),
         CLI_POSITIONAL_END,
     };
     const struct cli cli = {
@@ -336,9 +387,15 @@ int main(int argc, char **argv)
     cli_parse(&cli, argc, argv);
     if (rill_url_parse(&ping.url, ping.text, &why) < 0)
         cli_fail(&cli, "%s: %s", ping.text, why);
-    if (strcmp(ping.url.scheme, "tcp") != 0 && strcmp(ping.url.scheme, "unix") != 0)
-        cli_fail(&cli, "%s: the scheme %s is not known; want tcp://host:port or unix:///path",
+    ping.is_rdma = strcmp(ping.url.scheme, "rdma") == 0;
+    if (!ping.is_rdma && strcmp(ping.url.scheme, "tcp") != 0 &&
+        strcmp(ping.url.scheme, "unix") != 0)
+        cli_fail(&cli,
+                 "%s: the scheme %s is not known; want tcp://host:port, unix:///path or "
+                 "rdma://host:port",
                  ping.text, ping.url.scheme);
+    if (ping.is_rdma && rdma_absent)
+        cli_fail(&cli, "%s: %s", ping.text, rdma_absent);
     check_mode(&cli, &ping, size, depth);
     if (size * depth > IN_FLIGHT_MAX)
         cli_fail(&cli,
@@ -370,6 +427,8 @@ int main(int argc, char **argv)
     }
     status = run_and_report(runtime, &ping, json);
     rill_runtime_destroy(runtime);
+    if (ping.is_rdma)
+        rdma_load_free();
 
 free_all:
     free(ping.load.pace.tasks);

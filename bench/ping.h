@@ -21,6 +21,7 @@ struct client {
         struct exchange exchange;
         struct churn churn;
     };
+    struct rill_future *running; /* until the end of the run */
     struct ping *ping;
 };
 
@@ -34,6 +35,7 @@ struct ping {
     int64_t rate; /* requests per second, 0: as fast as they are answered */
     const char *congestion;
     bool idle, churn, marks, progress, interrupted;
+    bool is_rdma, shared_memory, is_unprotected;
 
     /* the run */
     struct load load;
@@ -61,6 +63,6 @@ void ping_print_report(const struct ping *ping);
 void ping_print_progress(const struct ping *ping);
 
 /* What an error means to somebody who runs a load. */
-const char *ping_reason(int64_t error);
+const char *ping_reason(const struct ping *ping, int64_t error);
 
 #endif

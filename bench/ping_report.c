@@ -102,8 +102,28 @@ void ping_print_report(const struct ping *ping)
            microseconds(histogram_percentile(latency, 99.9)), microseconds(histogram_max(latency)));
 }
 
-const char *ping_reason(int64_t error)
+/* UCX tells the same thing in several ways, by the transport. */
+static const char *rdma_reason(int64_t error)
 {
+    switch (error) {
+    case -ECONNREFUSED:
+    case -ENOTCONN:
+        return "connection refused: nobody listens there for rdma://";
+    case -ETIMEDOUT:
+        return "no answer: nobody is there, or nobody who speaks rdma://";
+    case -ECONNRESET:
+        return "the connection was lost";
+    case -ESHUTDOWN:
+        return "the server closed the connection";
+    default:
+        return NULL;
+    }
+}
+
+const char *ping_reason(const struct ping *ping, int64_t error)
+{
+    if (ping->is_rdma && rdma_reason(error))
+        return rdma_reason(error);
     switch (error) {
     case -ECONNREFUSED:
         return "connection refused: no server listens there";

@@ -62,6 +62,7 @@ struct rill_kernel_ops {
                        socklen_t *size);
     int (*getpeername)(struct rill_kernel *kernel, int fd, struct sockaddr *address,
                        socklen_t *size);
+    int (*shutdown)(struct rill_kernel *kernel, int fd, int how);
     int (*close)(struct rill_kernel *kernel, int fd);
 };
 

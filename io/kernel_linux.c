@@ -22,10 +22,10 @@ static const unsigned setup_flags[] = {
 
 /* What rill submits. A ring that lacks one of these is of no use to it. */
 static const int needed_opcodes[] = {
-    IORING_OP_ACCEPT,       IORING_OP_CONNECT,  IORING_OP_RECV,     IORING_OP_SEND,
-    IORING_OP_READ,         IORING_OP_WRITE,    IORING_OP_SENDMSG,  IORING_OP_SHUTDOWN,
-    IORING_OP_CLOSE,        IORING_OP_OPENAT,   IORING_OP_FSYNC,    IORING_OP_STATX,
-    IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD, IORING_OP_UNLINKAT,
+    IORING_OP_ACCEPT,   IORING_OP_CONNECT,  IORING_OP_RECV,    IORING_OP_SEND,
+    IORING_OP_READ,     IORING_OP_WRITE,    IORING_OP_SENDMSG, IORING_OP_CLOSE,
+    IORING_OP_OPENAT,   IORING_OP_FSYNC,    IORING_OP_STATX,   IORING_OP_ASYNC_CANCEL,
+    IORING_OP_POLL_ADD, IORING_OP_UNLINKAT,
 };
 
 static int probe(struct io_uring *ring)
@@ -186,6 +186,12 @@ static int linux_getpeername(struct rill_kernel *kernel, int fd, struct sockaddr
     return result_of(getpeername(fd, address, size));
 }
 
+static int linux_shutdown(struct rill_kernel *kernel, int fd, int how)
+{
+    (void)kernel;
+    return result_of(shutdown(fd, how));
+}
+
 static int linux_close(struct rill_kernel *kernel, int fd)
 {
     (void)kernel;
@@ -208,6 +214,7 @@ struct rill_kernel *rill_kernel_linux(void)
         .getsockopt = linux_getsockopt,
         .getsockname = linux_getsockname,
         .getpeername = linux_getpeername,
+        .shutdown = linux_shutdown,
         .close = linux_close,
     };
     static struct rill_kernel kernel = {&ops};

@@ -304,29 +304,42 @@ enum found {
     FOUND_IN_SOURCE,
 };
 
-/* Looks out for an event for spin_ns (or until until_ns) without a system call. */
+/* Looks once, without a system call. */
+static inline enum found look(struct rill_reactor *reactor)
+{
+    if (has_completions(reactor) || kernel_wants_us(reactor) || has_posts(reactor))
+        return FOUND_IN_RING;
+    if (!has_sources(reactor))
+        relax();
+    else if (rill_event_sources_glance(reactor)) /* which is a pause in itself */
+        return FOUND_IN_SOURCE;
+    return FOUND_NOTHING;
+}
+
+/* Looks out for an event for spin_ns (or until until_ns). The clock is read after some
+ * looks, not before: what comes quickly does not wait for that. */
 static enum found look_out(struct rill_reactor *reactor, int64_t until_ns)
 {
     enum { LOOKS_PER_CLOCK_READING = 16 };
     struct rill_kernel *kernel = reactor->kernel;
-    int64_t now_ns = kernel->ops->now(kernel);
-    int64_t end_ns = until_ns;
+    int64_t now_ns, end_ns = RILL_NEVER;
 
-    if (reactor->wait_policy == RILL_WAIT_ADAPTIVE && now_ns + reactor->spin_ns < until_ns)
-        end_ns = now_ns + reactor->spin_ns;
-    for (; now_ns < end_ns; now_ns = kernel->ops->now(kernel)) {
+    do {
         for (int i = 0; i < LOOKS_PER_CLOCK_READING; i++) {
-            if (has_completions(reactor) || kernel_wants_us(reactor) || has_posts(reactor)) {
+            enum found found = look(reactor);
+
+            if (found != FOUND_NOTHING) {
                 reactor->stats.spins_hit++;
-                return FOUND_IN_RING;
+                return found;
             }
-            if (has_sources(reactor) && rill_event_sources_glance(reactor)) {
-                reactor->stats.spins_hit++;
-                return FOUND_IN_SOURCE;
-            }
-            relax();
         }
-    }
+        now_ns = kernel->ops->now(kernel);
+        if (end_ns == RILL_NEVER)
+            end_ns =
+                reactor->wait_policy == RILL_WAIT_ADAPTIVE && now_ns + reactor->spin_ns < until_ns
+                    ? now_ns + reactor->spin_ns
+                    : until_ns;
+    } while (now_ns < end_ns);
     reactor->stats.spins_missed++;
     return now_ns >= until_ns ? FOUND_IN_RING : FOUND_NOTHING;
 }

@@ -9,17 +9,42 @@
 
 static const struct rill_place name_connect = {"connect", NULL, 0};
 
+/* Binds the socket to the address to connect from. A port that the kernel chooses is
+ * chosen when it connects: it must be free for that peer only, where one that is chosen
+ * here would have to be free for all. */
+static int bind_local(const struct rill_connect *connect)
+{
+    const struct rill_address *local = &connect->local;
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+    const int on = 1;
+
+    if (rill_address_port(local) == 0 && local->any.sa_family != AF_UNIX) {
+        int error = kernel->ops->setsockopt(kernel, connect->fd, IPPROTO_IP,
+                                            IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+
+        if (error)
+            return error;
+    }
+    return kernel->ops->bind(kernel, connect->fd, &local->any, local->size);
+}
+
 /* Opens a socket for the next address. Returns 0 or -errno. */
 static int open_socket(struct rill_connect *connect)
 {
     const struct rill_address *address = &connect->resolve.addresses[connect->next];
     struct rill_reactor *reactor = rill_reactor_here();
     struct rill_kernel *kernel = reactor->kernel;
+    int error;
 
     connect->fd =
         kernel->ops->socket(kernel, address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (connect->fd < 0)
         return connect->fd;
+    error = connect->local.size > 0 ? bind_local(connect) : 0;
+    if (error) {
+        kernel->ops->close(kernel, connect->fd);
+        return error;
+    }
     reactor->fds_open++;
     return 0;
 }
@@ -67,6 +92,7 @@ static struct rill_future *prepare(struct rill_tcp *tcp, struct rill_connect *co
     connect->tcp = tcp;
     connect->count = 0;
     connect->next = 0;
+    connect->local.size = 0;
     return rill_future_init(&connect->future, connect_poll);
 }
 
@@ -84,6 +110,16 @@ struct rill_future *rill_tcp_connect_address(struct rill_tcp *tcp, struct rill_c
 
     connect->resolve.addresses[0] = *address;
     connect->count = 1;
+    return future;
+}
+
+struct rill_future *rill_tcp_connect_from(struct rill_tcp *tcp, struct rill_connect *connect,
+                                          const struct rill_address *local,
+                                          const struct rill_address *address)
+{
+    struct rill_future *future = rill_tcp_connect_address(tcp, connect, address);
+
+    connect->local = *local;
     return future;
 }
 

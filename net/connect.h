@@ -27,6 +27,7 @@ struct rill_connect {
     /* private */
     struct rill_tcp *tcp;
     struct rill_resolve resolve;
+    struct rill_address local; /* where it connects from, where its size is not 0 */
     struct rill_op op, closing;
     int64_t count, next; /* addresses, and the one to be tried next */
     int fd;
@@ -50,6 +51,14 @@ struct rill_future *rill_tcp_connect_url(struct rill_tcp *tcp, struct rill_conne
 /* The same to one address, which is copied. */
 struct rill_future *rill_tcp_connect_address(struct rill_tcp *tcp, struct rill_connect *connect,
                                              const struct rill_address *address);
+
+/* The same from an address of this machine's; for its port 0 the kernel chooses one that is
+ * free towards that peer. To one peer there are some 28,000 ports on each address, and each
+ * rests for a while after its connection: who needs more has several addresses. Also
+ * -EADDRNOTAVAIL (not this machine's, or no port is left) and -EADDRINUSE. Both are copied. */
+struct rill_future *rill_tcp_connect_from(struct rill_tcp *tcp, struct rill_connect *connect,
+                                          const struct rill_address *local,
+                                          const struct rill_address *address);
 
 #ifdef __cplusplus
 }

@@ -182,9 +182,7 @@ static void on_fetched(void *request, ucs_status_t status, size_t length, void *
     rill_rdma_op_complete(op, request, status, (int64_t)length);
 }
 
-/* A rendezvous is given to UCX with this, whatever becomes of it. One without a byte is
- * answered by releasing it: UCX 1.13 forgets it otherwise. */
-static ucs_status_ptr_t post_fetch(struct rill_rdma_op *op)
+static ucs_status_ptr_t receive_data(struct rill_rdma_op *op, void *data)
 {
     const ucp_request_param_t param = {
         .op_attr_mask =
@@ -192,6 +190,14 @@ static ucs_status_ptr_t post_fetch(struct rill_rdma_op *op)
         .cb.recv_am = on_fetched,
         .user_data = op,
     };
+
+    return op->rdma->ucx->am_recv_data_nbx(op->rdma->worker, data, op->buffer, op->size, &param);
+}
+
+/* A rendezvous is given to UCX with this, whatever becomes of it. One without a byte is
+ * answered by releasing it: UCX 1.13 forgets it otherwise. */
+static ucs_status_ptr_t post_fetch(struct rill_rdma_op *op)
+{
     struct rill_rdma_am *message = op->handle;
     void *data = message->held->data;
 
@@ -202,7 +208,7 @@ static ucs_status_ptr_t post_fetch(struct rill_rdma_op *op)
         return NULL;
     }
     message->held->data = NULL;
-    return op->rdma->ucx->am_recv_data_nbx(op->rdma->worker, data, op->buffer, op->size, &param);
+    return receive_data(op, data);
 }
 
 struct rill_future *rill_rdma_am_fetch(struct rill_rdma_am *message, struct rill_rdma_op *op,
@@ -217,6 +223,27 @@ struct rill_future *rill_rdma_am_fetch(struct rill_rdma_am *message, struct rill
     op->buffer = buffer;
     op->size = message->size;
     op->handle = message;
+    return &op->future;
+}
+
+static ucs_status_ptr_t post_fetch_data(struct rill_rdma_op *op)
+{
+    void **data = op->handle, *taken = *data;
+
+    *data = NULL;
+    return receive_data(op, taken);
+}
+
+struct rill_future *rill_rdma_am_fetch_data(struct rill_rdma_ep *ep, struct rill_rdma_op *op,
+                                            void **data, void *buffer, size_t size)
+{
+    static const struct rill_rdma_verb verb = {
+        {"fetch what was announced", NULL, 0}, post_fetch_data, false};
+
+    rill_rdma_op_prepare(op, &verb, ep->rdma, ep);
+    op->buffer = buffer;
+    op->size = size;
+    op->handle = data;
     return &op->future;
 }
 
@@ -242,9 +269,6 @@ struct rill_future *rill_rdma_am_send(struct rill_rdma_ep *ep, struct rill_rdma_
 {
     static const struct rill_rdma_verb verb = {
         {"send an active message", NULL, 0}, post_send, false};
-    uint32_t ucx_flags = (flags & RILL_RDMA_AM_REPLY ? UCP_AM_SEND_FLAG_REPLY : 0) |
-                         (flags & RILL_RDMA_AM_EAGER ? UCP_AM_SEND_FLAG_EAGER : 0) |
-                         (flags & RILL_RDMA_AM_RENDEZVOUS ? UCP_AM_SEND_FLAG_RNDV : 0);
 
     rill_check(header_size <= RILL_RDMA_AM_HEADER_MAX, "a header of %zu bytes: want %d at the most",
                header_size, RILL_RDMA_AM_HEADER_MAX);
@@ -254,25 +278,25 @@ struct rill_future *rill_rdma_am_send(struct rill_rdma_ep *ep, struct rill_rdma_
     op->count = header_size;
     op->buffer = (void *)(uintptr_t)data;
     op->size = size;
-    op->where = (uint64_t)ucx_flags << 32 | id;
+    op->where = (uint64_t)rill_rdma_am_flags(flags) << 32 | id;
     return &op->future;
 }
 
 /* ---- its life ---- */
 
-static int set_handler(struct rill_rdma_inbox *inbox, ucp_am_recv_callback_t callback)
+int rill_rdma_am_handle(struct rill_rdma *rdma, unsigned id, ucp_am_recv_callback_t callback,
+                        void *inbox)
 {
     const ucp_am_handler_param_t param = {
         .field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID | UCP_AM_HANDLER_PARAM_FIELD_FLAGS |
                       UCP_AM_HANDLER_PARAM_FIELD_CB | UCP_AM_HANDLER_PARAM_FIELD_ARG,
-        .id = inbox->id,
+        .id = id,
         .flags = UCP_AM_FLAG_WHOLE_MSG | UCP_AM_FLAG_PERSISTENT_DATA,
         .cb = callback,
         .arg = inbox,
     };
 
-    return rill_rdma_errno(
-        inbox->rdma->ucx->worker_set_am_recv_handler(inbox->rdma->worker, &param));
+    return rill_rdma_errno(rdma->ucx->worker_set_am_recv_handler(rdma->worker, &param));
 }
 
 int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, unsigned id)
@@ -289,7 +313,7 @@ int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, 
     };
     rill_list_init(&inbox->held);
     rill_list_init(&inbox->waiters);
-    error = set_handler(inbox, on_message);
+    error = rill_rdma_am_handle(rdma, id, on_message, inbox);
     inbox->is_open = !error;
     return error;
 }
@@ -299,7 +323,7 @@ void rill_rdma_inbox_close(struct rill_rdma_inbox *inbox)
     if (!inbox->is_open)
         return;
     rill_check(rill_list_is_empty(&inbox->waiters), "an inbox is closed while a task waits");
-    (void)set_handler(inbox, NULL);
+    (void)rill_rdma_am_handle(inbox->rdma, inbox->id, NULL, inbox);
     while (inbox->held_count > 0)
         drop(inbox->rdma, pop(inbox));
     inbox->is_open = false;

@@ -109,6 +109,25 @@ struct rill_future *rill_rdma_am_send(struct rill_rdma_ep *ep, struct rill_rdma_
                                       const void *header, size_t header_size, const void *data,
                                       size_t size, unsigned flags);
 
+/* private: the same flags as UCX has them. */
+static inline uint32_t rill_rdma_am_flags(unsigned flags)
+{
+    return (flags & RILL_RDMA_AM_REPLY ? UCP_AM_SEND_FLAG_REPLY : 0) |
+           (flags & RILL_RDMA_AM_EAGER ? UCP_AM_SEND_FLAG_EAGER : 0) |
+           (flags & RILL_RDMA_AM_RENDEZVOUS ? UCP_AM_SEND_FLAG_RNDV : 0);
+}
+
+/* private, for protocols that take their messages as they arrive: has callback called with
+ * inbox, whose data may be kept, for each message to a number; or nobody, with NULL. Returns
+ * 0 or -errno. */
+int rill_rdma_am_handle(struct rill_rdma *rdma, unsigned id, ucp_am_recv_callback_t callback,
+                        void *inbox);
+
+/* private: fetches size bytes, more than none, that were announced to such a callback by
+ * *data. That is NULL as soon as UCX has taken it over, and else still to be released. */
+struct rill_future *rill_rdma_am_fetch_data(struct rill_rdma_ep *ep, struct rill_rdma_op *op,
+                                            void **data, void *buffer, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

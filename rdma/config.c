@@ -26,6 +26,8 @@ static const struct preset presets[] = {
     {{"TLS", "^sm"}, false, true},
     /* Endpoints that report errors use shared memory only with this. */
     {{"POSIX_ERROR_HANDLING", "y"}, true, false},
+    /* As every server does: else its port is taken for a minute after it was killed. */
+    {{"TCP_CM_REUSEADDR", "y"}, true, true},
 };
 
 int rill_rdma_say(struct rill_rdma_why *why, int error, const char *format, ...)

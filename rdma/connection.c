@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rdma/connection.h"
 
+#include "rdma/control.h"
 #include "rdma/error.h"
 #include "rdma/exchange.h"
 #include "rdma/keeper.h"
@@ -241,7 +242,7 @@ int rill_rdma_adopt_worker(struct rill_rdma_connection *connection, struct rill_
         return error;
     rill_rdma_keeper_take_ep(connection);
     start_keeper(connection, RILL_RDMA_LISTENING);
-    rill_rdma_connection_hear(connection, &hello);
+    rill_rdma_control_hear(connection, &hello);
     return 0;
 }
 

@@ -124,6 +124,7 @@ struct rill_rdma_connection {
     struct rill_rdma_op control_op, bye_send, bye_recv;
     struct rill_rdma_watcher sweeper; /* while this side closes */
     struct rill_timer timer;
+    struct rill_timeout limit;      /* of closing the endpoint */
     int64_t deadline_ns;            /* of hello, or of closing */
     int64_t beat_ns, beat_due_ns;   /* that the other side wants */
     int64_t check_ns, check_due_ns; /* for a sign of life */
@@ -131,7 +132,7 @@ struct rill_rdma_connection {
     uint8_t silent_checks;          /* in a row */
     uint8_t to_say;                 /* bits, by enum rill_rdma_control_kind */
     bool is_greeted;                /* the other side's HELLO or ACK came */
-    bool bye_came, is_bye_said;
+    bool bye_came, is_bye_said, is_bye_taken;
     bool is_wanted_over; /* by this side */
     bool is_cut;         /* without another word */
     bool is_adopted;
@@ -223,11 +224,6 @@ struct rill_future *rill_rdma_disconnect(struct rill_rdma_connection *connection
 
 /* The same by force at once: the other side sees a loss. The result is 0. */
 struct rill_future *rill_rdma_cut(struct rill_rdma_connection *connection);
-
-/* private: a control message for it has come. Called within progress. Returns false for one
- * that makes no sense. */
-bool rill_rdma_connection_hear(struct rill_rdma_connection *connection,
-                               const struct rill_rdma_control *control);
 
 /* private: why a send, or a receive, can not be begun, or ended without its connection. */
 int rill_rdma_connection_why(const struct rill_rdma_connection *connection);

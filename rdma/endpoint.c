@@ -3,6 +3,7 @@
 
 #include "io/reactor.h"
 #include "rdma/error.h"
+#include "rdma/note.h"
 #include "runtime/panic.h"
 #include "runtime/task.h"
 
@@ -71,11 +72,29 @@ static void on_flushed(void *request, ucs_status_t status, void *ep_)
     }
 }
 
-/* Who waits for bytes of its stream looks again, and finds the reason. */
-static void wake_reader(struct rill_rdma_ep *ep)
+/* Tells those who wait for what UCX does not know of: bytes of the stream, answers. */
+static void tell_waiters(struct rill_rdma_ep *ep)
 {
     if (ep->stream_reader)
         rill_task_wake(ep->stream_reader->waiter);
+    while (!rill_list_is_empty(&ep->waiters)) {
+        struct rill_rdma_ep_waiter *waiter =
+            rill_container_of(rill_list_pop(&ep->waiters), struct rill_rdma_ep_waiter, link);
+
+        waiter->error = ep->error;
+        if (waiter->task)
+            rill_task_wake(waiter->task);
+    }
+}
+
+int rill_rdma_ep_wait(struct rill_rdma_ep *ep, struct rill_rdma_ep_waiter *waiter,
+                      struct rill_task *task)
+{
+    waiter->error = ep->error;
+    waiter->task = task;
+    if (!ep->error)
+        rill_list_append(&ep->waiters, &waiter->link);
+    return ep->error;
 }
 
 static void close_in_ucx(struct rill_rdma_ep *ep, uint32_t flags)
@@ -100,7 +119,7 @@ static void close_in_ucx(struct rill_rdma_ep *ep, uint32_t flags)
 static void cut(struct rill_rdma_ep *ep)
 {
     rill_rdma_ep_withdraw(ep, NULL);
-    wake_reader(ep);
+    tell_waiters(ep);
     ep->state = RILL_RDMA_EP_CUT;
     ep->patience = PATIENCE;
     ep->deadline_ns = now() + RILL_RDMA_DRAIN_NS;
@@ -116,6 +135,8 @@ static void abandon(struct rill_rdma_ep *ep)
     while (!rill_list_is_empty(&ep->ops))
         rill_rdma_op_abandon(rill_container_of(ep->ops.next, struct rill_rdma_op, in_flight),
                              ep->error);
+    while (!rill_list_is_empty(&ep->notes))
+        rill_rdma_note_abandon(rill_container_of(ep->notes.next, struct rill_rdma_note, link));
     if (ep->flush_request)
         ucx->request_free(ep->flush_request);
     if (ep->close_request)
@@ -126,7 +147,8 @@ static void abandon(struct rill_rdma_ep *ep)
 
 static bool is_let_go(const struct rill_rdma_ep *ep)
 {
-    return rill_list_is_empty(&ep->ops) && !ep->flush_request && !ep->close_request;
+    return rill_list_is_empty(&ep->ops) && rill_list_is_empty(&ep->notes) && !ep->flush_request &&
+           !ep->close_request;
 }
 
 /* Returns 1 if UCX has let go of the endpoint, or has had its time. */
@@ -158,7 +180,9 @@ static unsigned look(struct rill_rdma_watcher *watcher)
             cut(ep);
         return 1;
     case RILL_RDMA_EP_FLUSHING:
-        if (ep->flush_request)
+        /* Over verbs a flush does not wait for a rendezvous that the other side has not
+         * taken up; and an endpoint that is closed above one makes UCX end the process. */
+        if (ep->flush_request || !rill_list_is_empty(&ep->ops))
             return 0;
         ep->state = RILL_RDMA_EP_CLOSING;
         close_in_ucx(ep, 0);
@@ -227,7 +251,7 @@ static void begin_close(struct rill_rdma_ep *ep)
     ep->error = -ESHUTDOWN;
     begin_end(ep);
     rill_rdma_ep_withdraw(ep, NULL);
-    wake_reader(ep);
+    tell_waiters(ep);
     if (ep->is_forced || ep->was_cancelled)
         cut(ep);
     else
@@ -330,6 +354,8 @@ int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_
         .deadline_ns = RILL_NEVER,
     };
     rill_list_init(&ep->ops);
+    rill_list_init(&ep->waiters);
+    rill_list_init(&ep->notes);
     params->field_mask |= UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE | UCP_EP_PARAM_FIELD_ERR_HANDLER |
                           UCP_EP_PARAM_FIELD_USER_DATA;
     params->err_mode = UCP_ERR_HANDLING_MODE_PEER;

@@ -12,11 +12,12 @@
  * hole and a server that never accepts all look well at first. That the other side is
  * there is shown by what comes from it.
  *
- * That it is gone is reported by UCX: at once when its process ends (but not over shared
- * memory, and not if it is only stopped), and when it closes an endpoint that was
- * connected by socket address; other closing is not told. UCX may tell of the closing
- * before it has read what was sent before it, which then is lost: what must arrive wants
- * an answer, of the other side's program or of its receive (rill_rdma_tag_send_sync).
+ * That it is gone is reported by UCX: at once when its process ends (over a device and
+ * opened by worker address, when UCX has asked for it in vain; not over shared memory, and
+ * not if it is only stopped), and when it closes an endpoint that was connected by socket
+ * address; other closing is not told. UCX may tell of the closing before it has read what
+ * was sent before it, which then is lost: what must arrive wants an answer, of the other
+ * side's program or of its receive (rill_rdma_tag_send_sync).
  *
  * When UCX reports that the peer is gone, or when the endpoint is closed, all its operations end,
  * in bounded time: after one more progress, for what had arrived, its receives are withdrawn, the
@@ -54,6 +55,13 @@ enum rill_rdma_ep_state {
     RILL_RDMA_EP_GONE,     /* UCX has let go. Closing makes it CLOSED. */
 };
 
+/* Waits for the end of an endpoint, by means of whoever embeds it. Zeroed at first. */
+struct rill_rdma_ep_waiter {
+    int error;              /* why the endpoint ended, 0 before */
+    struct rill_task *task; /* woken at its end, or NULL */
+    struct rill_link link;  /* rill_rdma_ep.waiters, until it has ended */
+};
+
 /* Zeroed; then opened, connected or adopted; then closed. It must not move while open.
  *
  * Invariant: it is among the watchers of its rdma, and counts in source.pending, while
@@ -68,12 +76,15 @@ struct rill_rdma_ep {
     bool is_open;           /* has to be closed */
 
     /* private */
-    ucp_ep_h ucp;         /* NULL from CUT or GONE on */
-    uint8_t state;        /* enum rill_rdma_ep_state */
-    bool is_forced;       /* close without flushing */
-    bool was_cancelled;   /* its closing was */
-    uint8_t patience;     /* looks before a failed one is cut, or a cut one may sleep */
-    struct rill_link ops; /* of rill_rdma_op.in_flight */
+    ucp_ep_h ucp;             /* NULL from CUT or GONE on */
+    uint8_t state;            /* enum rill_rdma_ep_state */
+    bool is_forced;           /* close without flushing */
+    bool was_cancelled;       /* its closing was */
+    uint8_t patience;         /* looks before a failed one is cut, or a cut one may sleep */
+    struct rill_link ops;     /* of rill_rdma_op.in_flight */
+    struct rill_link waiters; /* of rill_rdma_ep_waiter.link; empty once error is told */
+    struct rill_link notes;   /* of rill_rdma_note.link */
+    unsigned note_count;
     struct rill_link all; /* rill_rdma.eps, by the address of ucp; while OPEN or FAILED */
     struct rill_rdma_watcher watcher;
     void *flush_request, *close_request; /* NULL: none */
@@ -90,7 +101,9 @@ struct rill_rdma_ep {
 
 /* Opens an endpoint to the worker of that address (rill_rdma_address of its side), which
  * is borrowed until this returns. The worker may be one's own. Returns 0 or -errno:
- * -EHOSTUNREACH when no transport leads there, -EINVAL for bytes that are no address. */
+ * -EHOSTUNREACH when no transport leads there, -EINVAL for bytes that are no address. Over
+ * a device UCX 1.13 may end the process while it connects, if the peer is not reached or
+ * the endpoint is aborted: see docs/guide/rdma_verbs.md. */
 int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const void *address);
 
 /* Opens an endpoint to what listens at a socket address (rdma/listener.h, or another
@@ -109,10 +122,11 @@ struct rill_future *rill_rdma_ep_flush(struct rill_rdma_ep *ep, struct rill_rdma
 struct rill_future *rill_rdma_flush(struct rill_rdma *rdma, struct rill_rdma_op *op);
 
 /* Closes the endpoint: ends its receives with -ESHUTDOWN, waits until its sends went
- * out, and tells the other side. In a task that is cancelled, at first or later, it gives
- * up what did not go out and is over in bounded time. ep->result is 0 when all went out;
- * -ECANCELED when it was cancelled; or why the endpoint had failed. The endpoint is
- * closed in any case. One that is closed already, or was never open, is closed with 0. */
+ * out (large ones: until the other side has received them), and tells the other side. In a task
+ * that is cancelled, at first or later, it gives up what did not go out and is over in bounded
+ * time. ep->result is 0 when all went out; -ECANCELED when it was cancelled; or why the endpoint
+ * had failed. The endpoint is closed in any case. One that is closed already, or was never open, is
+ * closed with 0. */
 struct rill_future *rill_rdma_ep_close(struct rill_rdma_ep *ep);
 
 /* The same at once: what did not go out is given up, and its sends end with -ESHUTDOWN
@@ -129,6 +143,19 @@ void rill_rdma_ep_fail(struct rill_rdma_ep *ep, int error);
 /* private: asks UCX to let go of all receives of an open endpoint but one, which then end
  * with -ECANCELED or with their message. */
 void rill_rdma_ep_withdraw(struct rill_rdma_ep *ep, const struct rill_rdma_op *except);
+
+/* private: has the endpoint's end told to waiter, as late as that of its operations: what
+ * arrived before has then been delivered. Returns 0, or ep->error when it is about to end
+ * already. */
+int rill_rdma_ep_wait(struct rill_rdma_ep *ep, struct rill_rdma_ep_waiter *waiter,
+                      struct rill_task *task);
+
+/* private: stops waiting; does nothing if it does not wait. */
+static inline void rill_rdma_ep_unwait(struct rill_rdma_ep_waiter *waiter)
+{
+    if (rill_link_is_linked(&waiter->link))
+        rill_link_remove(&waiter->link);
+}
 
 /* private, for those who make endpoints: opens ep with params, to which what all
  * endpoints have in common is added. Returns 0 or -errno. */

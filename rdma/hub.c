@@ -2,6 +2,7 @@
 #include "rdma/hub.h"
 
 #include "rdma/connection.h"
+#include "rdma/control.h"
 #include "rdma/error.h"
 #include "rdma/tag.h"
 #include "runtime/panic.h"
@@ -111,7 +112,7 @@ static ucs_status_t on_control(void *hub_, const void *header, size_t header_siz
         else if (param->recv_attr & UCP_AM_RECV_ATTR_FIELD_REPLY_EP)
             connection = find_adopted(hub, param->reply_ep);
     }
-    if (!connection || !rill_rdma_connection_hear(connection, &control))
+    if (!connection || !rill_rdma_control_hear(connection, &control))
         hub->dropped++;
     return UCS_OK;
 }

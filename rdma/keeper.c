@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rdma/keeper.h"
 
+#include "rdma/control.h"
 #include "rdma/exchange.h"
 #include "rdma/tag.h"
 #include "runtime/executor.h"
@@ -42,6 +43,7 @@ static int begin_attempt(struct rill_rdma_connection *connection)
     connection->is_greeted = false;
     connection->bye_came = false;
     connection->is_bye_said = false;
+    connection->is_bye_taken = false;
     connection->refused = 0;
     if (connection->target_worker)
         error =
@@ -63,131 +65,6 @@ static bool tries_again(const struct rill_rdma_connection *connection)
     return !connection->is_adopted && !connection->is_wanted_over &&
            connection->metrics.connects > 0 && connection->error != -ESHUTDOWN &&
            connection->attempts < connection->options.reconnects;
-}
-
-/* ---- hearing ---- */
-
-static void greet(struct rill_rdma_connection *connection, const struct rill_rdma_control *control)
-{
-    connection->is_greeted = true;
-    connection->peer_id = control->from;
-    connection->peer_eager_size = control->eager_size;
-    connection->credit.peer_window = control->window;
-    connection->beat_ns = control->beat_ms * RILL_MILLISECOND;
-}
-
-static bool hear_beat(struct rill_rdma_connection *connection,
-                      const struct rill_rdma_control *control)
-{
-    if (!connection->is_greeted || control->from != connection->peer_id)
-        return false;
-    if (!rill_rdma_credit_acknowledge(&connection->credit, control->received)) {
-        rill_rdma_ep_fail(&connection->ep, -EPROTO);
-        return false;
-    }
-    connection->metrics.beats_received++;
-    rill_rdma_exchange_wake(connection);
-    return true;
-}
-
-bool rill_rdma_connection_hear(struct rill_rdma_connection *connection,
-                               const struct rill_rdma_control *control)
-{
-    connection->heard++;
-    if (control->kind == RILL_RDMA_BEAT)
-        return hear_beat(connection, control);
-    if (connection->is_greeted || connection->refused ||
-        connection->is_adopted != (control->kind == RILL_RDMA_HELLO))
-        return false;
-    switch (control->kind) {
-    case RILL_RDMA_HELLO:
-    case RILL_RDMA_ACK:
-        if (control->version == RILL_RDMA_WIRE_VERSION) {
-            greet(connection, control);
-        } else {
-            connection->peer_id = control->from;
-            connection->refused = -EPROTONOSUPPORT;
-            connection->to_say = 1u << RILL_RDMA_REFUSE;
-        }
-        break;
-    case RILL_RDMA_REFUSE:
-        connection->refused =
-            control->reason < 0 && control->reason > -4096 ? control->reason : -EPROTO;
-        break;
-    default:
-        return false;
-    }
-    rill_task_wake(&connection->keeper);
-    return true;
-}
-
-/* ---- speaking ---- */
-
-static bool is_busy(const struct rill_rdma_op *op)
-{
-    return op->state != RILL_RDMA_OP_IDLE;
-}
-
-/* Returns whether an operation of the keeper's has ended by this poll. */
-static bool has_ended(struct rill_rdma_op *op, struct rill_task *task)
-{
-    return is_busy(op) && rill_rdma_op_poll(&op->future, task) == RILL_READY;
-}
-
-static int64_t part_of_silence(const struct rill_rdma_connection *connection)
-{
-    const struct rill_rdma_connection_options *options = &connection->options;
-
-    if (options->is_unprotected || options->silence_ns == RILL_NEVER)
-        return 0;
-    return options->silence_ns / RILL_RDMA_BEATS;
-}
-
-static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_kind kind)
-{
-    int64_t beat_ns = part_of_silence(connection);
-    bool is_to_stranger = kind == RILL_RDMA_HELLO && connection->target_worker;
-    const void *address = NULL;
-    size_t address_size = 0;
-
-    connection->control = rill_rdma_control_swap((struct rill_rdma_control){
-        .magic = RILL_RDMA_WIRE_MAGIC,
-        .version = RILL_RDMA_WIRE_VERSION,
-        .kind = (uint16_t)kind,
-        .to = connection->peer_id,
-        .from = connection->id,
-        .received = connection->credit.received,
-        .window = connection->credit.window,
-        .eager_size = connection->hub->eager_size,
-        /* Rounded up: to be asked for none is another thing. */
-        .beat_ms = (uint32_t)((beat_ns + RILL_MILLISECOND - 1) / RILL_MILLISECOND),
-        .reason = connection->refused,
-    });
-    connection->credit.told = connection->credit.received;
-    if (kind == RILL_RDMA_BEAT)
-        connection->metrics.beats_sent++;
-    if (is_to_stranger)
-        address = rill_rdma_address(connection->hub->rdma, &address_size);
-    rill_rdma_am_send(&connection->ep, &connection->control_op,
-                      is_to_stranger ? RILL_RDMA_STRANGER_ID : RILL_RDMA_CONTROL_ID,
-                      &connection->control, sizeof connection->control, address, address_size,
-                      is_to_stranger ? RILL_RDMA_AM_EAGER
-                                     : (kind == RILL_RDMA_HELLO ? RILL_RDMA_AM_REPLY : 0));
-}
-
-/* One at a time: what is to be said meanwhile is said together. */
-static void speak(struct rill_rdma_connection *connection, struct rill_task *task)
-{
-    has_ended(&connection->control_op, task);
-    while (!is_busy(&connection->control_op) && connection->to_say) {
-        enum rill_rdma_control_kind kind =
-            (enum rill_rdma_control_kind)__builtin_ctz(connection->to_say);
-
-        connection->to_say &= (uint8_t) ~(1u << kind);
-        say(connection, kind);
-        if (has_ended(&connection->control_op, task) && connection->control_op.result < 0)
-            rill_rdma_ep_fail(&connection->ep, (int)connection->control_op.result);
-    }
 }
 
 /* ---- bye ---- */
@@ -213,8 +90,27 @@ static void expect_bye(struct rill_rdma_connection *connection, struct rill_task
 static void say_bye(struct rill_rdma_connection *connection)
 {
     connection->is_bye_said = true;
-    rill_rdma_tag_send(&connection->ep, &connection->bye_send, NULL, 0,
-                       rill_rdma_tag_make(connection->peer_id, RILL_RDMA_KIND_BYE, 0));
+    rill_rdma_tag_send_sync(&connection->ep, &connection->bye_send, NULL, 0,
+                            rill_rdma_tag_make(connection->peer_id, RILL_RDMA_KIND_BYE, 0));
+}
+
+/* Takes note that a BYE has come, or was taken, as was_done says. Without them, neither side
+ * would ever know. */
+static void look_at_bye(struct rill_rdma_connection *connection, struct rill_rdma_op *bye,
+                        bool *was_done, struct rill_task *task)
+{
+    if (!rill_rdma_op_has_ended(bye, task))
+        return;
+    if (bye->result == 0)
+        *was_done = true;
+    else
+        rill_rdma_ep_fail(&connection->ep, (int)bye->result);
+}
+
+/* Both sides have all that the other one has sent. */
+static bool is_agreed(const struct rill_rdma_connection *connection)
+{
+    return connection->bye_came && connection->is_bye_taken;
 }
 
 /* What matched no receive before the other side's BYE never will, and what this side does
@@ -239,7 +135,7 @@ static void go_on_with_closing(struct rill_rdma_connection *connection, struct r
         begin_end(connection);
     if (!connection->is_bye_said && connection->metrics.sends_in_flight == 0)
         say_bye(connection);
-    has_ended(&connection->bye_send, task);
+    look_at_bye(connection, &connection->bye_send, &connection->is_bye_taken, task);
 }
 
 /* ---- time ---- */
@@ -303,7 +199,7 @@ static void become_connected(struct rill_rdma_connection *connection, struct ril
     connection->attempts = 0;
     rill_backoff_reset(&connection->backoff);
     connection->beat_due_ns = now + connection->beat_ns;
-    connection->check_ns = part_of_silence(connection);
+    connection->check_ns = rill_rdma_control_beat_ns(connection);
     connection->check_due_ns = now + connection->check_ns;
     connection->silent_checks = 0;
     if (connection->is_adopted)
@@ -326,7 +222,7 @@ static bool end(struct rill_rdma_connection *connection, int error)
 static bool is_greeting_over(struct rill_rdma_connection *connection, struct rill_task *task)
 {
     if (connection->refused)
-        return !connection->to_say && !is_busy(&connection->control_op) &&
+        return !connection->to_say && !rill_rdma_op_is_busy(&connection->control_op) &&
                end(connection, connection->refused);
     if (connection->is_wanted_over)
         return end(connection, -ESHUTDOWN);
@@ -344,12 +240,12 @@ static bool is_over(struct rill_rdma_connection *connection, struct rill_task *t
         connection->is_cut = true;
     if (connection->is_cut)
         return end(connection, -ESHUTDOWN);
+    look_at_bye(connection, &connection->bye_recv, &connection->bye_came, task);
+    look_at_bye(connection, &connection->bye_send, &connection->is_bye_taken, task);
     if (connection->ep.error)
-        return end(connection, connection->bye_came ? -ESHUTDOWN : connection->ep.error);
+        return end(connection, is_agreed(connection) ? -ESHUTDOWN : connection->ep.error);
     if (connection->state == RILL_RDMA_LISTENING || connection->state == RILL_RDMA_CONNECTING)
         return is_greeting_over(connection, task);
-    if (has_ended(&connection->bye_recv, task) && connection->bye_recv.result == 0)
-        connection->bye_came = true;
     if (connection->state == RILL_RDMA_CONNECTED &&
         (connection->is_wanted_over || connection->bye_came))
         begin_closing(connection);
@@ -358,7 +254,7 @@ static bool is_over(struct rill_rdma_connection *connection, struct rill_task *t
     go_on_with_closing(connection, task);
     if (!connection->is_wanted_over)
         return false;
-    if (connection->bye_came && connection->is_bye_said && !is_busy(&connection->bye_send))
+    if (is_agreed(connection))
         return end(connection, -ESHUTDOWN);
     return rill_now() >= connection->deadline_ns && end(connection, -ETIMEDOUT);
 }
@@ -369,12 +265,12 @@ static enum rill_poll attend_poll(struct rill_future *self, struct rill_task *ta
         rill_container_of(self, struct rill_rdma_connection, attending);
 
     look_at_time(connection);
-    speak(connection, task);
+    rill_rdma_control_speak(connection, task);
     if (is_over(connection, task)) {
         set_timer(connection, RILL_NEVER);
         return RILL_READY;
     }
-    speak(connection, task); /* what came of that */
+    rill_rdma_control_speak(connection, task); /* what came of that */
     set_timer(connection, next_moment(connection));
     return RILL_PENDING;
 }
@@ -391,21 +287,27 @@ static struct rill_future *attend(struct rill_rdma_connection *connection)
 /* The endpoint is closed, so UCX has let go of all of them. */
 static void end_ops(struct rill_rdma_connection *connection, struct rill_task *task)
 {
-    has_ended(&connection->control_op, task);
-    has_ended(&connection->bye_send, task);
-    has_ended(&connection->bye_recv, task);
+    rill_rdma_op_has_ended(&connection->control_op, task);
+    rill_rdma_op_has_ended(&connection->bye_send, task);
+    rill_rdma_op_has_ended(&connection->bye_recv, task);
     connection->to_say = 0;
 }
 
+/* One that was never answered has nothing to be flushed, and might wait for ever. All that
+ * was sent was taken otherwise, but the other side may have stopped since, and not take part. */
 static struct rill_future *close_ep(struct rill_rdma_connection *connection)
 {
+    bool is_forced = connection->is_cut || !connection->is_greeted;
+
     if (rill_link_is_linked(&connection->sweeper.link))
         rill_rdma_unwatch(&connection->sweeper);
     if (connection->error != -ESHUTDOWN)
         rill_rdma_connection_set_state(connection, tries_again(connection) ? RILL_RDMA_CONNECTING
                                                                            : RILL_RDMA_FAILED);
-    return connection->is_cut ? rill_rdma_ep_abort(&connection->ep)
-                              : rill_rdma_ep_close(&connection->ep);
+    if (is_forced)
+        return rill_rdma_ep_abort(&connection->ep);
+    return rill_deadline(&connection->limit, connection->deadline_ns,
+                         rill_rdma_ep_close(&connection->ep));
 }
 
 /* Ends early when the connection is not wanted any more. */

@@ -7,32 +7,22 @@
 #include "runtime/task.h"
 
 #include <errno.h>
-#include <stdlib.h>
-
-enum { FROM_MALLOC = UINT8_MAX };
 
 /* ---- its memory ---- */
 
 static bool get_memory(struct rill_rdma_message *message, size_t size)
 {
-    if (size <= RILL_POOL_BLOCK_MAX) {
-        message->data = rill_pool_get(&rill_executor_here()->pool, size, &message->size_class);
-    } else {
-        message->data = malloc(size);
-        message->size_class = FROM_MALLOC;
-    }
-    return message->data != NULL;
+    bool is_there = rill_rdma_block_get(&message->block, size);
+
+    message->data = message->block.data;
+    return is_there;
 }
 
 void rill_rdma_message_give_back(struct rill_rdma_message *message)
 {
-    if (!message->data)
-        return;
-    rill_check(message->op.state == RILL_RDMA_OP_IDLE, "a message was given back while it arrives");
-    if (message->size_class == FROM_MALLOC)
-        free(message->data);
-    else
-        rill_pool_put(&rill_executor_here()->pool, message->data, message->size_class);
+    rill_check(!message->data || message->op.state == RILL_RDMA_OP_IDLE,
+               "a message was given back while it arrives");
+    rill_rdma_block_put(&message->block);
     message->data = NULL;
 }
 

@@ -9,6 +9,7 @@
 #ifndef RILL_RDMA_MESSAGE_H
 #define RILL_RDMA_MESSAGE_H
 
+#include "rdma/block.h"
 #include "rdma/op.h"
 
 #ifdef __cplusplus
@@ -17,7 +18,7 @@ extern "C" {
 
 /* Zeroed at first.
  *
- * Invariant: data is not NULL while UCX fills it (op), and from then until it was given
+ * Invariant: block has data while UCX fills it (op), and from then until it was given
  * back; waiting is linked while it waits for a message to come. */
 struct rill_rdma_message {
     union {
@@ -35,7 +36,7 @@ struct rill_rdma_message {
     struct rill_rdma_op op;
     struct rill_rdma_watcher waiting;
     struct rill_task *task;
-    uint8_t size_class; /* of the block that data is, or FROM_MALLOC */
+    struct rill_rdma_block block; /* that data is */
 };
 
 /* Receives the oldest message with (its tag & mask) == (tag & mask) into memory of the

@@ -91,6 +91,18 @@ void rill_rdma_op_abandon(struct rill_rdma_op *op, int error);
 /* The state machine itself, for futures that wrap an op. */
 enum rill_poll rill_rdma_op_poll(struct rill_future *self, struct rill_task *task);
 
+/* For those that have several at once: whether one is prepared or in flight, and whether it
+ * has ended by being polled now. */
+static inline bool rill_rdma_op_is_busy(const struct rill_rdma_op *op)
+{
+    return op->state != RILL_RDMA_OP_IDLE;
+}
+
+static inline bool rill_rdma_op_has_ended(struct rill_rdma_op *op, struct rill_task *task)
+{
+    return rill_rdma_op_is_busy(op) && rill_rdma_op_poll(&op->future, task) == RILL_READY;
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -2,6 +2,7 @@
 #include "rdma/rdma.h"
 
 #include "rdma/error.h"
+#include "rdma/note.h"
 #include "runtime/panic.h"
 
 #include <dlfcn.h>
@@ -171,6 +172,7 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
     rdma->ucx = options->ucx ? options->ucx : &rill_ucx_library;
     rill_list_init(&rdma->ops);
     rill_list_init(&rdma->watchers);
+    rill_list_init(&rdma->notes);
     for (int i = 0; i < RILL_RDMA_EP_BUCKETS; i++)
         rill_list_init(&rdma->eps[i]);
     give_signals_back(rdma->ucx);
@@ -194,6 +196,7 @@ void rill_rdma_close(struct rill_rdma *rdma)
     rill_event_source_remove(&rdma->source);
     rdma->ucx->worker_release_address(rdma->worker, rdma->address);
     rdma->ucx->worker_destroy(rdma->worker);
+    rill_rdma_notes_free(rdma);
     rdma->ucx->cleanup(rdma->context);
     rdma->is_open = false;
 }

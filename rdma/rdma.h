@@ -88,6 +88,7 @@ struct rill_rdma {
     size_t address_size;
     struct rill_link ops;      /* of rill_rdma_op.in_flight: those of no endpoint */
     struct rill_link watchers; /* of rill_rdma_watcher.link */
+    struct rill_link notes;    /* of rill_rdma_note.link: those that were abandoned */
     struct rill_link eps[RILL_RDMA_EP_BUCKETS]; /* of rill_rdma_ep.all */
     bool is_open;
     size_t stream_readers;           /* that wait: see stream.c */
@@ -96,8 +97,8 @@ struct rill_rdma {
 
 /* Opens UCX in the runtime of this thread. options may be NULL, and are borrowed until
  * this returns. The signal handlers that the library put up before main began are given
- * back, unless UCX_HANDLE_ERRORS asks for them. With shared memory, or settings of single
- * transports, the environment is changed meanwhile: no other thread may read it then.
+ * back, unless UCX_HANDLE_ERRORS asks for them. The environment is changed meanwhile, as UCX
+ * takes settings of single transports from there alone: no other thread may read it then.
  * Returns 0, or -errno with a sentence in rdma->why:
  *   -EINVAL  a setting that UCX does not have, or does not take
  *   -ENODEV  none of the transports of the setting TLS is there

@@ -9,7 +9,9 @@
  *
  * so two connections of a worker never mix. Kind 0 is a message of the user's; kind 1,
  * without a byte, is the last message of its side (BYE): as a tagged message it can not
- * overtake those before it.
+ * overtake those before it, and sent synchronously it tells its sender that it was taken.
+ * Who closes the endpoint before it has taken the other's BYE, and its own was taken, may
+ * lose one of them: UCX reports the closing before it reads what was sent before.
  *
  * All else goes as active messages to one inbox, RILL_RDMA_CONTROL_ID, each with a header
  * of this struct in little-endian order and nothing else, but for the address of the

@@ -114,6 +114,58 @@ START_TEST(the_error_of_the_last_address_is_the_result)
 }
 END_TEST
 
+START_TEST(a_connection_comes_from_the_address_that_it_is_told_to)
+{
+    struct rill_address to, from, seen;
+
+    if (!open_listener(_i, NULL))
+        return;
+    to = loopback(port);
+    ck_assert_int_eq(rill_address_parse(&from, "127.0.0.9", 0), 0);
+    ck_assert_int_eq(await(rill_tcp_connect_from(&tcp, &connect_op, &from, &to)), 0);
+    ck_assert_int_ge(await(rill_tcp_accept(&listener, &accepting)), 0);
+    rill_tcp_adopt(&server, (int)accepting.result);
+    ck_assert_int_eq(rill_tcp_peer_address(&server, &seen), 0);
+    ck_assert_uint_eq(seen.ip4.sin_addr.s_addr, from.ip4.sin_addr.s_addr);
+    ck_assert_uint_ne(rill_address_port(&seen), 0);
+    fixture_hang_up(&tcp);
+    fixture_hang_up(&server);
+
+    /* The next one that uses the struct says nothing of an address again. */
+    ck_assert_int_eq(await(connect_to("127.0.0.1", port)), 0);
+    ck_assert_int_eq(rill_tcp_local_address(&tcp, &seen), 0);
+    ck_assert_uint_eq(ntohl(seen.ip4.sin_addr.s_addr), INADDR_LOOPBACK);
+    close_all();
+}
+END_TEST
+
+START_TEST(a_port_to_connect_from_that_is_taken_is_EADDRINUSE_and_closes_the_socket)
+{
+    struct rill_address to, from;
+
+    if (!open_listener(_i, NULL))
+        return;
+    to = from = loopback(port);
+    ck_assert_int_eq(await(rill_tcp_connect_from(&tcp, &connect_op, &from, &to)), -EADDRINUSE);
+    ck_assert(!tcp.is_open);
+    ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 1);
+    close_all();
+}
+END_TEST
+
+START_TEST(an_address_to_connect_from_that_is_none_of_ours_is_EADDRNOTAVAIL)
+{
+    struct rill_address to, from;
+
+    if (!open_listener(_i, NULL))
+        return;
+    to = loopback(port);
+    ck_assert_int_eq(rill_address_parse(&from, "192.0.2.1", 0), 0); /* of documents (RFC 5737) */
+    ck_assert_int_eq(await(rill_tcp_connect_from(&tcp, &connect_op, &from, &to)), -EADDRNOTAVAIL);
+    close_all();
+}
+END_TEST
+
 START_TEST(a_cancelled_connect_closes_its_socket)
 {
     const struct sim_options options = {.latency_min_ns = RILL_MILLISECOND};
@@ -273,6 +325,9 @@ int main(void)
         {a_port_at_which_nobody_listens_is_ECONNREFUSED, IN_BOTH},
         {the_addresses_of_a_name_are_tried_until_one_answers, IN_BOTH},
         {the_error_of_the_last_address_is_the_result, IN_SIMULATED},
+        {a_connection_comes_from_the_address_that_it_is_told_to, IN_BOTH},
+        {a_port_to_connect_from_that_is_taken_is_EADDRINUSE_and_closes_the_socket, IN_BOTH},
+        {an_address_to_connect_from_that_is_none_of_ours_is_EADDRNOTAVAIL, IN_REAL},
         {a_cancelled_connect_closes_its_socket, IN_SIMULATED},
         {a_connect_that_was_cancelled_before_it_began_does_not_open_a_socket_for_long, IN_BOTH},
         {a_timeout_ends_a_connect_to_a_listener_that_is_overrun, IN_SIMULATED},

@@ -109,6 +109,10 @@ static const struct mistake mistakes[] = {
     {{ECHO, "tcp://[::1:7000"}, "bracket"},
     {{ECHO, "tcp://localhost:7000"}, "numeric"},
     {{ECHO, "udp://127.0.0.1:7000"}, "scheme"},
+#if !RILL_HAVE_UCX
+    {{ECHO, "rdma://127.0.0.1:7000"}, "libucx-dev"},
+    {{PING, "rdma://127.0.0.1:7000"}, "libucx-dev"},
+#endif
     {{ECHO, LOOPBACK_URL, "carrier-pigeon://127.0.0.1:1"}, "carrier-pigeon"},
     {{ECHO, ""}, "scheme"},
     {{ECHO, "tcp://127.0.0.1:1\n2"}, "port"},

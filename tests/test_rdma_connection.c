@@ -3,10 +3,13 @@
  * what they carry, how they end. */
 #include "rdma/connection.h"
 
+#include "rdma/dial.h"
 #include "rdma/exchange.h"
+#include "rdma/parcel.h"
 #include "rdma/tag.h"
 #include "tests/rdma/duo.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
@@ -16,7 +19,7 @@ static struct rill_rdma_listener listener;
 static struct rill_rdma_transfer sent, received;
 static struct rill_rdma_state_wait wait;
 static struct background sending, receiving, connecting, ending;
-static char buffer[1 << 20], message[1 << 20];
+static char buffer[64 << 20], message[64 << 20];
 
 static bool open_hubs(int which)
 {
@@ -114,6 +117,34 @@ START_TEST(a_connection_by_worker_address_works_too)
 }
 END_TEST
 
+START_TEST(a_url_is_dialled)
+{
+    static struct rill_rdma_dial dial;
+    struct rill_rdma_accept accept;
+    char url[64];
+
+    if (!open_hubs(_i))
+        return;
+    expect_eq(await(rill_rdma_dial(&dial, &client, &left, "rdma://127.0.0.1", NULL)), -EINVAL);
+    expect(dial.why != NULL);
+    expect_eq(await(rill_rdma_dial(&dial, &client, &left, "tcp://127.0.0.1:1", NULL)), -EINVAL);
+    expect(strstr(dial.why, "rdma://") != NULL);
+
+    struct sockaddr_in address = duo_listen(&listener, &duo.right);
+
+    snprintf(url, sizeof url, "rdma://127.0.0.1:%d", ntohs(address.sin_port));
+    background_start(&connecting, rill_rdma_dial(&dial, &client, &left, url, NULL));
+    expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
+    expect_eq(rill_rdma_adopt(&server, &right, &accept, NULL), 0);
+    expect_eq(background_end(&connecting), 0);
+    disconnect_both();
+    rill_rdma_listener_close(&listener);
+    expect(await(rill_rdma_dial(&dial, &client, &left, url, NULL)) < 0);
+    expect_eq(client.state, RILL_RDMA_IDLE);
+    close_hubs();
+}
+END_TEST
+
 START_TEST(one_that_is_never_accepted_times_out)
 {
     const struct rill_rdma_connection_options options = {.handshake_ns = 50 * RILL_MILLISECOND};
@@ -171,11 +202,121 @@ START_TEST(a_peer_that_says_no_hello_times_out)
 }
 END_TEST
 
+/* ---- what a peer should not say ---- */
+
+static struct rill_rdma_op raw;
+
+static void say(const struct rill_rdma_control *control, size_t size)
+{
+    struct rill_rdma_control swapped = rill_rdma_control_swap(*control);
+
+    expect_eq(await(rill_rdma_am_send(&client.ep, &raw, RILL_RDMA_CONTROL_ID, &swapped, size, NULL,
+                                      0, 0)),
+              0);
+}
+
+START_TEST(nonsense_is_counted_and_dropped)
+{
+    struct rill_rdma_control control = {
+        .magic = RILL_RDMA_WIRE_MAGIC,
+        .version = RILL_RDMA_WIRE_VERSION,
+        .kind = RILL_RDMA_BEAT,
+    };
+    struct rill_rdma_control nonsense;
+
+    if (!open_hubs(_i))
+        return;
+    open_connection(_i);
+    control.to = server.id;
+    control.from = client.id;
+    nonsense = control;
+    say(&nonsense, sizeof nonsense - 1); /* too short */
+    nonsense.magic++;
+    say(&nonsense, sizeof nonsense);
+    nonsense = control;
+    nonsense.version++;
+    say(&nonsense, sizeof nonsense);
+    nonsense = control;
+    nonsense.to++; /* nobody */
+    say(&nonsense, sizeof nonsense);
+    nonsense = control;
+    nonsense.from++; /* somebody else */
+    say(&nonsense, sizeof nonsense);
+    nonsense = control;
+    nonsense.kind = 99;
+    say(&nonsense, sizeof nonsense);
+    nonsense.kind = RILL_RDMA_HELLO; /* once more */
+    say(&nonsense, sizeof nonsense);
+    nonsense.kind = RILL_RDMA_REFUSE; /* too late */
+    say(&nonsense, sizeof nonsense);
+    duo_turn_until(right.dropped == 8);
+    expect_eq(server.state, RILL_RDMA_CONNECTED);
+    right.dropped = 0;
+    disconnect_both();
+    close_hubs();
+}
+END_TEST
+
+START_TEST(credit_that_was_never_given_ends_the_connection)
+{
+    struct rill_rdma_control control = {
+        .magic = RILL_RDMA_WIRE_MAGIC,
+        .version = RILL_RDMA_WIRE_VERSION,
+        .kind = RILL_RDMA_BEAT,
+        .received = UINT64_MAX,
+    };
+
+    if (!open_hubs(_i))
+        return;
+    open_connection(_i);
+    control.to = server.id;
+    control.from = client.id;
+    say(&control, sizeof control);
+    expect_eq(await(rill_rdma_wait_for_state(&server, &wait, 1u << RILL_RDMA_FAILED)),
+              RILL_RDMA_FAILED);
+    expect_eq(server.error, -EPROTO);
+    right.dropped = 0;
+    expect_eq(await(rill_rdma_disconnect(&server)), -EPROTO);
+    await(rill_rdma_cut(&client));
+    close_hubs();
+}
+END_TEST
+
+START_TEST(another_version_is_refused)
+{
+    struct rill_rdma_control hello = {
+        .magic = RILL_RDMA_WIRE_MAGIC,
+        .version = RILL_RDMA_WIRE_VERSION + 1,
+        .kind = RILL_RDMA_HELLO,
+        .from = 1,
+    };
+    struct rill_rdma_control swapped = rill_rdma_control_swap(hello);
+    struct rill_rdma_accept accept;
+
+    if (!open_hubs(_i))
+        return;
+    struct sockaddr_in address = duo_listen(&listener, &duo.right);
+
+    expect_eq(rill_rdma_ep_connect(&client.ep, &duo.left, (void *)&address, sizeof address), 0);
+    background_start(&sending, rill_rdma_am_send(&client.ep, &raw, RILL_RDMA_CONTROL_ID, &swapped,
+                                                 sizeof swapped, NULL, 0, RILL_RDMA_AM_REPLY));
+    expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
+    expect_eq(rill_rdma_adopt(&server, &right, &accept, NULL), 0);
+    expect_eq(await(rill_rdma_wait_for_connection(&server, &wait)), -EPROTONOSUPPORT);
+    expect_eq(background_end(&sending), 0);
+    await(rill_rdma_disconnect(&server));
+    await(rill_rdma_ep_abort(&client.ep));
+    left.dropped = 0; /* the refusal, which names a connection that is none */
+    rill_rdma_listener_close(&listener);
+    close_hubs();
+}
+END_TEST
+
 /* ---- messages ---- */
 
 START_TEST(messages_of_all_sizes_arrive_whole)
 {
-    static const size_t sizes[] = {0, 1, 8, 100, 7999, 8000, 8001, 65536, sizeof buffer};
+    static const size_t sizes[] = {0, 1, 8, 100, 7999, 8000, 8001, 65536, 1 << 20, sizeof buffer};
 
     if (!open_hubs(_i))
         return;
@@ -192,8 +333,8 @@ START_TEST(messages_of_all_sizes_arrive_whole)
         expect(pattern_is(buffer, i, sizes[i]));
         expect_eq(background_end(&sending), (int64_t)sizes[i]);
     }
-    expect_eq(client.metrics.messages_sent, 9);
-    expect_eq(server.metrics.messages_received, 9);
+    expect_eq(client.metrics.messages_sent, 10);
+    expect_eq(server.metrics.messages_received, 10);
     expect_eq(client.metrics.bytes_sent, server.metrics.bytes_received);
     disconnect_both();
     close_hubs();
@@ -251,6 +392,54 @@ START_TEST(a_cancelled_receive_loses_no_message)
     expect_eq(await(rill_rdma_send(&client, &sent, "hello", 5, 1)), 5);
     expect_eq(await(rill_rdma_recv(&server, &received, buffer, 100, 1)), 5);
     disconnect_both();
+    close_hubs();
+}
+END_TEST
+
+START_TEST(a_message_of_unknown_size_is_received)
+{
+    static const size_t sizes[] = {0, 1, 8000, 300000, 5 << 20};
+    static struct rill_rdma_parcel parcel;
+
+    if (!open_hubs(_i))
+        return;
+    open_connection(_i);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        bool is_early = i % 2;
+
+        pattern_fill(message, i, sizes[i]);
+        if (is_early) {
+            background_start(&sending, rill_rdma_send(&client, &sent, message, sizes[i], i));
+            settle();
+        }
+        background_start(&receiving,
+                         rill_rdma_recv_parcel(&server, &parcel, RILL_RDMA_ANY_TAG, 8 << 20));
+        settle();
+        if (!is_early)
+            background_start(&sending, rill_rdma_send(&client, &sent, message, sizes[i], i));
+        expect_eq(background_end(&receiving), (int64_t)sizes[i]);
+        expect_eq(background_end(&sending), (int64_t)sizes[i]);
+        expect_eq(parcel.tag, i);
+        expect(pattern_is(parcel.data, i, sizes[i]));
+        rill_rdma_parcel_give_back(&parcel);
+    }
+    background_start(&sending, rill_rdma_send(&client, &sent, message, 1000, 1));
+    expect_eq(await(rill_rdma_recv_parcel(&server, &parcel, 1, 999)), -EMSGSIZE);
+    expect_eq(parcel.length, 1000);
+    expect_eq(await(rill_rdma_recv_parcel(&server, &parcel, 1, 1000)), 1000); /* it was left */
+    expect_eq(background_end(&sending), 1000);
+    rill_rdma_parcel_give_back(&parcel);
+
+    background_start(&receiving, rill_rdma_recv_parcel(&server, &parcel, 1, 1000));
+    settle();
+    rill_task_cancel(&receiving.task);
+    expect_eq(background_end(&receiving), -ECANCELED);
+    background_start(&receiving, rill_rdma_recv_parcel(&server, &parcel, 1, 1000));
+    settle();
+    background_start(&ending, rill_rdma_disconnect(&client));
+    expect_eq(background_end(&receiving), -ESHUTDOWN);
+    expect_eq(await(rill_rdma_disconnect(&server)), 0);
+    expect_eq(background_end(&ending), 0);
     close_hubs();
 }
 END_TEST
@@ -441,13 +630,18 @@ int main(void)
     const struct duo_case cases[] = {
         {both_sides_know_that_they_are_connected, IN_TCP_AND_SHM},
         {a_connection_by_worker_address_works_too, IN_TCP},
+        {a_url_is_dialled, IN_TCP},
         {one_that_is_never_accepted_times_out, IN_TCP},
         {connecting_can_be_cancelled, IN_TCP},
         {a_peer_that_says_no_hello_times_out, IN_TCP},
+        {nonsense_is_counted_and_dropped, IN_TCP_AND_SHM},
+        {credit_that_was_never_given_ends_the_connection, IN_TCP_AND_SHM},
+        {another_version_is_refused, IN_TCP},
         {messages_of_all_sizes_arrive_whole, IN_TCP_AND_SHM},
         {a_receive_takes_the_tag_that_it_asked_for, IN_TCP_AND_SHM},
         {a_message_that_does_not_fit_tells_its_size, IN_TCP_AND_SHM},
         {a_cancelled_receive_loses_no_message, IN_TCP_AND_SHM},
+        {a_message_of_unknown_size_is_received, IN_TCP_AND_SHM},
         {a_receiver_that_does_not_receive_stops_the_sender, IN_TCP_AND_SHM},
         {a_send_that_waits_for_credit_can_be_cancelled, IN_TCP_AND_SHM},
         {a_message_larger_than_the_window_goes_alone, IN_TCP_AND_SHM},

@@ -21,7 +21,7 @@ START_TEST(the_example_echoes_to_many_and_ends_with_clients_connected)
     static struct process server;
     struct sockaddr_in address;
 
-    setenv("UCX_NET_DEVICES", "lo", 1);
+    network_export();
     PROCESS_START(&server, "examples/rdma_echo", "0");
     address =
         duo_address((uint16_t)strtoul(process_line(&server, "listening on port ", 0), NULL, 10));
@@ -60,7 +60,7 @@ END_TEST
 int main(void)
 {
     const struct duo_case cases[] = {
-        {the_example_echoes_to_many_and_ends_with_clients_connected, IN_TCP},
+        {the_example_echoes_to_many_and_ends_with_clients_connected, IN_TCP | SOCKET_ADDRESSES},
     };
 
     return duo_main("rdma echo", cases, sizeof cases / sizeof *cases);

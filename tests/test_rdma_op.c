@@ -464,6 +464,33 @@ START_TEST(closing_flushes_and_ends_receives)
 }
 END_TEST
 
+/* A flush of UCX does not wait for a rendezvous that the other side has not taken up. */
+START_TEST(closing_waits_for_sends_that_the_flush_did_not_wait_for)
+{
+    open_all();
+    background_start(&sending, tag_send());
+    background_start(&closing, rill_rdma_ep_close(&ep));
+    settle();
+    expect_eq(fake.eps, 1);
+    expect(!rill_task_is_over(&closing.task));
+    fake_complete(fake_request(0), UCS_OK, 0);
+    expect_eq(background_end(&sending), SIZE);
+    expect_eq(background_end(&closing), 0);
+    expect_eq(fake.forced, 0);
+    close_rest();
+
+    open_all();
+    background_start(&sending, tag_send());
+    background_start(&closing, rill_rdma_ep_close(&ep));
+    settle();
+    rill_task_cancel(&closing.task);
+    expect_eq(background_end(&closing), -ECANCELED);
+    expect_eq(background_end(&sending), -ESHUTDOWN);
+    expect_eq(fake.forced, 1);
+    close_rest();
+}
+END_TEST
+
 START_TEST(closing_that_can_not_flush_forces)
 {
     for (int is_late = 0; is_late < 2; is_late++) {
@@ -808,6 +835,7 @@ int main(void)
         {who_was_cancelled_is_told_so_though_the_endpoint_fails, IN_SIMULATED},
         {what_UCX_never_lets_go_of_is_over_after_a_second_and_kept_from_it, IN_SIMULATED},
         {closing_flushes_and_ends_receives, IN_SIMULATED},
+        {closing_waits_for_sends_that_the_flush_did_not_wait_for, IN_SIMULATED},
         {closing_that_can_not_flush_forces, IN_SIMULATED},
         {a_peer_that_dies_while_it_is_closed_is_told, IN_SIMULATED},
         {closing_that_is_cancelled_is_over_in_bounded_time_wherever_it_is, IN_SIMULATED},

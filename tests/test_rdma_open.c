@@ -234,7 +234,7 @@ int main(void)
         {a_transport_that_is_not_there_is_ENODEV, IN_TCP},
         {a_known_setting_is_taken_with_and_without_its_prefix, IN_TCP},
         {an_unknown_variable_of_the_environment_is_told_and_no_error, IN_TCP},
-        {shared_memory_is_used_when_it_is_asked_for, IN_TCP},
+        {shared_memory_is_used_when_it_is_asked_for, IN_TCP | TCP_ITSELF},
         {the_signals_that_the_library_took_are_given_back, IN_TCP},
         {an_idle_runtime_with_rdma_uses_no_cpu, IN_TCP},
         {closing_with_something_open_is_a_panic, IN_TCP},

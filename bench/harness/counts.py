@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -23,6 +24,7 @@ import workloads
 GROWTH_MAX = 1.05  # a count may be so much above the one that is kept
 STEPS = 20000  # of a short run under valgrind; a longer one has twice as many
 IDLE_CONNECTIONS = 5000
+ATTEMPTS = 3  # to count, where others on the machine may have disturbed it
 
 
 @dataclasses.dataclass
@@ -112,15 +114,38 @@ TIMED = workloads.Workload("timed", "1 connection, a time limit", 1,
                            server_options=("--timeout", "10"))
 
 
-def instructions_of_echoes(build, placement):
-    for workload, what in ((ONE, "an echo"), (TIMED, "an echo with a time limit")):
+CROWD = workloads.Workload("crowd", "100 connections", 100)
+THRONG = workloads.Workload("throng", "10,000 connections", 10000)
+
+
+def instructions_of_a_message(build, placement, workload, short_s=0.5, long_s=1.5):
+    for _ in range(ATTEMPTS):
         runs = []
-        for seconds in (0.5, 1.5):
+        for seconds in (short_s, long_s):
             text, messages = echo_totals(build, seconds, placement, workload, callgrind())
             runs.append((collected(text), messages))
         (few, few_messages), (many, many_messages) = runs
-        yield Count(f"instructions: {what}", (many - few) / (many_messages - few_messages),
-                    "instructions", slack=3)
+        if many_messages > 1.2 * few_messages:  # else others had the processors meanwhile
+            return (many - few) / (many_messages - few_messages)
+    raise servers.Failed(f"{workload.title}: a longer run did not serve more: the machine is busy")
+
+
+def instructions_of_echo(build, placement, workload, what):
+    yield Count(f"instructions: {what}", instructions_of_a_message(build, placement, workload),
+                "instructions", slack=3)
+
+
+def instructions_of_crowds(build, placement):
+    of_few = instructions_of_a_message(build, placement, CROWD)
+    yield Count(f"instructions: an echo, {CROWD.title}", of_few, "instructions", slack=8)
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < THRONG.connections + 100:
+        yield f"the limit on open files is too low for {THRONG.title}: they are not counted"
+        return
+    # That each message costs as much among many connections as among few: how many there
+    # are should not matter. Connecting that many takes a while and varies, hence the slack.
+    of_many = instructions_of_a_message(build, placement, THRONG, 1, 4)
+    yield Count(f"instructions: an echo, {THRONG.title}, beside {CROWD.title}",
+                of_many / of_few, "times", slack=0.05)
 
 
 # ---- system calls ----
@@ -213,25 +238,51 @@ def sleeping_task_bytes(build):
 
 # ---- all of them ----
 
+def tried(what, function, *arguments):
+    """What function yields, or a sentence where it fails again and again: a machine that is
+    so busy that nothing is answered in time can not count, and that is not growth."""
+    for _ in range(ATTEMPTS):
+        try:
+            return list(function(*arguments))
+        except servers.Failed as error:
+            reason = error
+    return [f"{what}: not counted: {reason}"]
+
+
+def counts_of_calls(build, server, placement):
+    yield Count("system calls: an echo, 1 connection",
+                system_calls(build, server, ONE, placement), "calls", slack=0.01)
+    # Several events share a call, and how many do depends on the load: the slack lets
+    # that vary and still tells when a connection takes a call of its own.
+    yield Count("system calls: a connection, an echo and its end",
+                system_calls(build, server, by_key("churn"), placement), "calls", slack=0.4)
+
+
+def counts_of_memory(build, server, placement):
+    for workload in (ONE, TIMED, by_key("echo-50"), by_key("large"), by_key("unix-50")):
+        yield Count(f"allocations: a request, {workload.title}",
+                    allocations(build, server, workload, placement), "calls", slack=0.001)
+    yield Count("bytes: an idle connection",
+                idle_connection_bytes(build, server, placement), "bytes", slack=16)
+    yield Count("bytes: a sleeping task", sleeping_task_bytes(build), "bytes", slack=1)
+
+
 def counts_of_rill(build, placement):
     """Yields what repeats, of rill alone; and sentences about what can not be counted."""
     rill = next(server for server in servers.SERVERS if server.name == "rill")
     if has("valgrind"):
-        yield from instructions_of_steps(build)
-        yield from instructions_of_echoes(build, placement)
+        yield from tried("instructions", instructions_of_steps, build)
+        for workload, what in ((ONE, "an echo"), (TIMED, "an echo with a time limit"),
+                               (by_key("churn"), "a connection, an echo and its end")):
+            yield from tried(what, instructions_of_echo, build, placement, workload, what)
+        yield from tried("echoes among many", instructions_of_crowds, build, placement)
     else:
         yield "no valgrind: instructions are not counted"
     if strace_works():
-        yield Count("system calls: an echo, 1 connection",
-                    system_calls(build, rill, ONE, placement), "calls", slack=0.01)
+        yield from tried("system calls", counts_of_calls, build, rill, placement)
     else:
         yield "no strace, or it is not permitted: system calls are not counted"
-    for workload in (ONE, TIMED, by_key("echo-50"), by_key("large"), by_key("unix-50")):
-        yield Count(f"allocations: a request, {workload.title}",
-                    allocations(build, rill, workload, placement), "calls", slack=0.001)
-    yield Count("bytes: an idle connection",
-                idle_connection_bytes(build, rill, placement), "bytes", slack=16)
-    yield Count("bytes: a sleeping task", sleeping_task_bytes(build), "bytes", slack=1)
+    yield from tried("memory", counts_of_memory, build, rill, placement)
 
 
 def by_key(key):
@@ -314,28 +365,48 @@ def keep_command(arguments, placement):
     return 0
 
 
+def why_not_here(build):
+    """Why rill does not run on this machine (io_uring may be forbidden), or None."""
+    result = subprocess.run([f"{build}/bin/rill-micro", "--rounds", "1", "--only", "await",
+                             "--count", "1"], capture_output=True, text=True, check=False)
+    return result.stderr.strip() if result.returncode else None
+
+
 def check_command(arguments, placement):
+    reason = why_not_here(arguments.build)
+    if reason:
+        print(f"nothing can be counted here: {reason}")
+        return 0
     with open(arguments.kept, encoding="utf-8") as file:
         kept = json.load(file)
-    comparable = kept["context"] == context()
-    counts, notes = collect(counts_of_rill(arguments.build, placement))
-    rows, grown = [["", "kept", "now", "", ""]], 0
-    for count in counts:
-        before = kept["counts"].get(count.key, {}).get("value")
-        if before is None:
-            verdict = "new: make keep-counts"
-        elif count.unit == "instructions" and not comparable:
-            verdict = "not compared"
-        elif count.value > before * GROWTH_MAX + count.slack:
-            verdict = "GROWN"
-            grown += 1
-        else:
-            verdict = "ok"
-        rows.append([count.key, "-" if before is None else f"{before:,.3f}",
-                     f"{count.value:,.3f}", count.unit, verdict])
-    print_table(rows)
+    kept_with = kept["context"]
+    comparable = kept_with == context()
+    kept = {key: count["value"] for key, count in kept["counts"].items()}
+
+    def verdict(count):
+        if count.key not in kept:
+            return "new: make keep-counts"
+        if count.unit == "instructions" and not comparable:
+            return "not compared"
+        return "GROWN" if count.value > kept[count.key] * GROWTH_MAX + count.slack else "ok"
+
+    # Others on the machine make a count larger, not smaller. So what has grown is counted
+    # again, and the least counts.
+    least, notes = {}, []
+    for _ in range(ATTEMPTS):
+        counts, notes = collect(counts_of_rill(arguments.build, placement))
+        for count in counts:
+            if count.key not in least or count.value < least[count.key].value:
+                least[count.key] = count
+        grown = sum(verdict(count) == "GROWN" for count in least.values())
+        if not grown:
+            break
+    counts = list(least.values())
+    print_table([["", "kept", "now", "", ""]] +
+                [[count.key, f"{kept[count.key]:,.3f}" if count.key in kept else "-",
+                  f"{count.value:,.3f}", count.unit, verdict(count)] for count in counts])
     if not comparable:
-        notes.append(f"instructions are not compared: they were kept with {kept['context']}, "
+        notes.append(f"instructions are not compared: they were kept with {kept_with}, "
                      f"here is {context()}")
     print(*notes, sep="\n")
     if grown:

@@ -119,7 +119,45 @@ def micro(directory, micros):
          f"set ylabel 'ns'\nplot {', '.join(plots)}")
 
 
-def draw_all(directory, comparison, micros):
+def by_size(directory, messages, test, name, title, unit):
+    """A line for each transport and program over the sizes of messages."""
+    data, plots = "", []
+    for transport in dict.fromkeys(case.transport for case in messages.cases):
+        for program, dash in (("rill", 1), ("ucx_perftest", 2)):
+            sweep = sorted((case for case in messages.cases
+                            if (case.transport, case.test, case.wait) == (transport, test, "spin")
+                            and program in messages.figures.get(case, ())),
+                           key=lambda case: case.size)
+            if len(sweep) < 2:
+                continue
+            lines = []
+            for case in sweep:
+                column = messages.column(case, program)
+                factor = case.size / 1e6 if case.figure == "messages_per_second" else 1
+                lines.append(f"{case.size} {column.median * factor} {column.low * factor} "
+                             f"{column.high * factor}")
+            colour = {"shm": "#0072b2", "tcp": "#d55e00"}.get(transport, "#009e73")
+            data += block(f"data{len(plots)}", lines)
+            plots.append(f"$data{len(plots)} using 1:2:3:4 with yerrorlines lc rgb '{colour}' "
+                         f"pt {6 + dash} dt {dash} lw {3 - dash} title '{program}, {transport}'")
+    if plots:
+        draw(directory, name,
+             f"{data}set title '{title}'\nset logscale x 2\nset logscale y\n"
+             "set format x '%.0b%B'\nset xlabel 'bytes of a message'\n"
+             f"set ylabel '{unit}'\nplot {', '.join(plots)}")
+
+
+def draw_messages(directory, messages):
+    """Returns sentences about what could not be drawn."""
+    if not shutil.which("gnuplot"):
+        return [PROBLEM]
+    by_size(directory, messages, "tag_lat", "rdma-latency", "latency of a message, spinning", "us")
+    by_size(directory, messages, "tag_bw", "rdma-bandwidth",
+            "bandwidth of messages, 32 on their way", "MB/s")
+    return []
+
+
+def draw_all(directory, comparison, micros, messages):
     """Returns sentences about what could not be drawn."""
     if not shutil.which("gnuplot"):
         return [PROBLEM]
@@ -130,4 +168,4 @@ def draw_all(directory, comparison, micros):
     latencies(directory, comparison)
     if micros:
         micro(directory, micros)
-    return []
+    return draw_messages(directory, messages)

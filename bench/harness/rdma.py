@@ -1,11 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rdma.py - the place of the measurements over RDMA, beside ucx_perftest.
+"""rdma.py - rill's messages beside UCX with nothing on top: ucx_perftest, in turns.
 
-They need a device, real or soft-RoCE (/sys/class/infiniband), and rill's programs to speak
-rdma:// URLs. What they come to is a table by message size and two pictures, rdma-latency and
-rdma-bandwidth, which publish.py already shows where they are.
+Both do the same with two processes, each on its own processor: tag_lat sends a message to and
+fro (a latency is half a round trip, and the median of all of them is taken), tag_bw has 32 on
+their way in one direction. rill does so over connections, over connections without heartbeats
+and credit, and over bare endpoints. ucx_perftest is of the package ucx-utils, and left out
+where it is not installed.
 """
+import dataclasses
+import functools
+import json
 import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import samples
+import servers
+
+LIMIT_S = 60
+START_LIMIT_S = 5
+UCX = "ucx_perftest"
+LAYERS = {"rill": "connection", "unprotected": "unprotected", "endpoint": "raw"}
+LABELS = {"rill": "rill", "unprotected": "rill, unprotected", "endpoint": "rill, bare endpoint",
+          UCX: UCX}
+SWEEP = (8, 64, 512, 4096, 16384, 65536, 262144, 1048576)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    transport: str
+    test: str  # "tag_lat" or "tag_bw"
+    size: int
+    wait: str = "spin"
+    limit: float = 0  # what the ratio of rill to ucx_perftest is to be: 0 for none
+    programs: tuple = ("rill", "unprotected", "endpoint", UCX)
+
+    @property
+    def title(self):
+        size = f"{self.size >> 10} KiB" if self.size >= 1024 else f"{self.size} B"
+        what = ("latency in us, " + self.wait if self.test == "tag_lat" else
+                "messages/s" if self.size < 1024 else "MB/s")
+        return f"{self.transport}, {size}, {what}"
+
+    @property
+    def figure(self):
+        return ("latency_us" if self.test == "tag_lat" else
+                "messages_per_second" if self.size < 1024 else "megabytes_per_second")
+
+    @property
+    def count(self):
+        """Messages that take a fraction of a second."""
+        if self.test == "tag_bw":
+            return max(300, min(100000, (1 << 29) // self.size))
+        most = {"shm": 100000, "tcp": 20000}.get(self.transport, 50000)
+        return max(300, min(most if self.wait == "spin" else 10000, (1 << 28) // self.size))
 
 
 def devices():
@@ -15,8 +66,157 @@ def devices():
         return []
 
 
-def notes():
-    """Sentences about what is not measured here."""
-    if not devices():
-        return ["no RDMA device here (/sys/class/infiniband): RDMA skipped"]
-    return ["RDMA is not measured by this harness yet"]
+def transports():
+    """What UCX is told, by the name of what it then uses."""
+    there = {"shm": {"UCX_TLS": "sm,self"},
+             "tcp": {"UCX_TLS": "tcp,self", "UCX_NET_DEVICES": "lo"}}
+    if devices():
+        there["ib"] = {"UCX_TLS": "ib,self"}
+    return there
+
+
+def cases(quick):
+    found = []
+    for name in transports():
+        found += [
+            Case(name, "tag_lat", 8, "spin", limit=1.10 if name == "shm" else 1.05),
+            Case(name, "tag_lat", 8, "adaptive", limit=1.25, programs=("rill", UCX)),
+            Case(name, "tag_lat", 8, "sleep", limit=1.00, programs=("rill", UCX)),
+            Case(name, "tag_bw", 65536, limit=0.95),
+            Case(name, "tag_bw", 1 << 20, limit=0.95),
+            Case(name, "tag_bw", 8),
+        ]
+    if not quick:
+        found += [Case(name, test, size, programs=("rill", UCX))
+                  for name in transports() for test in ("tag_lat", "tag_bw") for size in SWEEP
+                  if not any((case.transport, case.test, case.size, case.wait) ==
+                             (name, test, size, "spin") for case in found)]
+    return found
+
+
+def free_port():
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return trial.getsockname()[1]
+
+
+def checked(command, environment, processor=None):
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S,
+                            env={**os.environ, **environment},
+                            preexec_fn=servers.pinned(processor) if processor is not None else None)
+    if result.returncode:
+        error = (result.stderr or result.stdout).strip().splitlines()
+        raise servers.Failed(f"{os.path.basename(command[0])}: {error[0] if error else 'failed'}")
+    return result.stdout
+
+
+def run_rill(build, case, layer, placement):
+    command = [f"{build}/bin/rill-rdma-perf", "--json", "--test", case.test, "--layer", layer,
+               "--size", str(case.size), "--count", str(case.count), "--wait", case.wait,
+               "--warmup", str(max(100, case.count // 10)),
+               "--client-processor", str(placement.load),
+               "--server-processor", str(placement.server)]
+    if case.transport == "shm":
+        command.append("--shared-memory")
+    result = json.loads(checked(command, transports()[case.transport]))
+    return result["latency_us"]["p50"] if case.test == "tag_lat" else result[case.figure]
+
+
+def connect_when_ready(command, environment, processor, server):
+    """The client of ucx_perftest does not wait until its server listens."""
+    end = time.monotonic() + START_LIMIT_S
+    while True:
+        try:
+            return checked(command, environment, processor)
+        except servers.Failed:
+            if time.monotonic() > end or server.poll() is not None:
+                raise
+            time.sleep(0.05)
+
+
+def run_ucx(case, placement):
+    """Its line is, with -v: messages, p50 and two means in us, two MB/s, two messages/s; MB
+    are of 2^20 bytes there. A bandwidth is taken from the messages that it counted."""
+    port = str(free_port())
+    common = ["-p", port, *(["-E", "sleep"] if case.wait == "sleep" else [])]
+    test = ["-t", case.test, "-s", str(case.size), "-n", str(case.count),
+            "-w", str(max(100, case.count // 10)), "-f", "-v"]
+    environment = transports()[case.transport]
+    server = subprocess.Popen([UCX, *common], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              env={**os.environ, **environment},
+                              preexec_fn=servers.pinned(placement.server))
+    try:
+        text = connect_when_ready([UCX, "127.0.0.1", *common, *test], environment, placement.load,
+                                  server)
+    finally:
+        server.terminate()
+        server.wait()
+    figures = [float(word) for word in text.strip().splitlines()[-1].split(",")]
+    if case.test == "tag_lat":
+        return figures[1]
+    rate = figures[-1]
+    return rate if case.figure == "messages_per_second" else rate * case.size / 1e6
+
+
+class Messages:
+    """All cases, their figures by round, and what went wrong."""
+
+    def __init__(self, build, placement, rounds, quick=False):
+        self.rounds = rounds
+        self.failures = []  # sentences
+        self.figures = {}  # by case, then by program: a list, one for each round
+        self.cases = cases(quick)
+        if not os.access(f"{build}/bin/rill-rdma-perf", os.X_OK):
+            self.failures.append("rill-rdma-perf is not built (package libucx-dev): RDMA skipped")
+            self.cases = []
+        elif not shutil.which(UCX):
+            self.failures.append(f"no {UCX} (package ucx-utils): rill's messages stand alone")
+        if not devices():
+            self.failures.append("no RDMA device here (/sys/class/infiniband): messages over "
+                                 "shared memory and TCP only")
+        self.measure(build, placement)
+
+    def measure(self, build, placement):
+        has_ucx = shutil.which(UCX)
+        for number in range(self.rounds):
+            for case in list(self.cases):
+                for program in case.programs:
+                    if program == UCX and not has_ucx:
+                        continue
+                    if sys.stderr.isatty():
+                        print(f"\rround {number + 1}: {case.title}: {program:<30}", end="",
+                              file=sys.stderr, flush=True)
+                    run = (functools.partial(run_ucx, case, placement) if program == UCX else
+                           functools.partial(run_rill, build, case, LAYERS[program], placement))
+                    self.one(case, program, run)
+
+    def one(self, case, program, run):
+        try:
+            self.figures.setdefault(case, {}).setdefault(program, []).append(run())
+        except (servers.Failed, subprocess.TimeoutExpired) as failure:
+            self.failures.append(f"{case.title}: {failure}")
+            self.cases.remove(case)  # rounds stay complete
+            self.figures.pop(case, None)
+            if sys.stderr.isatty():
+                print(file=sys.stderr)
+
+    def column(self, case, program):
+        return samples.Column(self.figures[case][program])
+
+    def ratio(self, case, program):
+        """Of a program to ucx_perftest, or None."""
+        figures = self.figures[case]
+        if program == UCX or UCX not in figures:
+            return None
+        return samples.Ratio(figures[program], figures[UCX])
+
+    def rows(self):
+        for case in self.cases:
+            for program in self.figures.get(case, ()):
+                yield case, program, self.column(case, program), self.ratio(case, program)
+
+    def as_dict(self):
+        return [{"case": dataclasses.asdict(case), "program": program,
+                 "figure": case.figure, **column.as_dict(),
+                 "ratio": ratio.as_dict() if ratio else None}
+                for case, program, column, ratio in self.rows()]

@@ -7,6 +7,7 @@ import shlex
 import compare
 import files
 import micro
+import rdma
 
 METHOD = """\
 The servers take turns within each round. A figure is the median of the rounds, with the
@@ -94,7 +95,27 @@ def files_table(reads):
     return table(rows)
 
 
-def text(facts, comparison, micros, reads, notes):
+def small(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3f}"
+
+
+def messages_table(messages):
+    rows = [["", "median (range)", "this/" + rdma.UCX, "wanted"]]
+    for case, program, column, ratio in messages.rows():
+        wanted = ""
+        if program == "rill" and case.limit:
+            wanted = f"{'<=' if case.test == 'tag_lat' else '>='} {case.limit:.2f}"
+        rows.append([f"{case.title}: {rdma.LABELS[program]}",
+                     f"{small(column.median)} ({small(column.low)}-{small(column.high)})",
+                     ratio.text() if ratio else "", wanted])
+    return table(rows)
+
+
+MESSAGES = """Messages over UCX between two processes, each on its own processor: a latency is
+half a round trip, a bandwidth that of one direction"""
+
+
+def text(facts, comparison, micros, reads, messages, notes):
     parts = [
         "rill beside its peers",
         describe(facts),
@@ -114,6 +135,8 @@ def text(facts, comparison, micros, reads, notes):
                      + micro_table(micros))
     if reads and reads.samples:
         parts.append(f"Random reads of 4 KiB from a file of 128 MiB\n{files_table(reads)}")
+    if messages.cases:
+        parts.append(f"{MESSAGES}\n{messages_table(messages)}")
     parts.append("The programs\n" + "\n".join(
         f"{server.name}: {server.what}" for server in comparison.servers))
     commands = ["Command lines (ports differ in each run)"]
@@ -129,7 +152,7 @@ def text(facts, comparison, micros, reads, notes):
     return "\n\n".join(parts) + "\n"
 
 
-def rows_of(comparison, micros, reads):
+def rows_of(comparison, micros, reads, messages):
     """Everything as rows of: part, case, program, figure, median, min, max, rounds."""
     for workload in comparison.workloads:
         for name in comparison.of(workload.key):
@@ -156,16 +179,42 @@ def rows_of(comparison, micros, reads):
                        column.high, len(column.values)]
 
 
-def write(directory, facts, comparison, micros, reads, notes):
+    yield from rows_of_messages(messages)
+
+
+def rows_of_messages(messages):
+    for case, program, column, _ in messages.rows():
+        yield ["messages", case.title, program, case.figure, column.median, column.low,
+               column.high, len(column.values)]
+
+
+def write_messages(directory, facts, messages):
+    """A report of the messages alone."""
+    with open(f"{directory}/messages.txt", "w", encoding="utf-8") as file:
+        parts = ["rill's messages beside " + rdma.UCX, describe(facts), MESSAGES + ".",
+                 f"{messages.rounds} rounds in turns. A ratio is taken within each round.",
+                 *(f"Note: {failure}" for failure in messages.failures), messages_table(messages)]
+        file.write("\n\n".join(parts) + "\n")
+    with open(f"{directory}/messages.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["part", "case", "program", "figure", "median", "min", "max", "rounds"])
+        writer.writerows(rows_of_messages(messages))
+    with open(f"{directory}/messages.json", "w", encoding="utf-8") as file:
+        json.dump({"facts": facts, "rounds": messages.rounds, "notes": messages.failures,
+                   "messages": messages.as_dict()}, file, indent=1)
+
+
+def write(directory, facts, comparison, micros, reads, messages, notes):
     with open(f"{directory}/report.txt", "w", encoding="utf-8") as file:
-        file.write(text(facts, comparison, micros, reads, notes))
+        file.write(text(facts, comparison, micros, reads, messages, notes))
     with open(f"{directory}/report.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["part", "case", "program", "figure", "median", "min", "max", "rounds"])
-        writer.writerows(rows_of(comparison, micros, reads))
+        writer.writerows(rows_of(comparison, micros, reads, messages))
     with open(f"{directory}/report.json", "w", encoding="utf-8") as file:
         json.dump({"facts": facts, "rounds": comparison.rounds, "seconds": comparison.seconds,
                    "repeated_runs": comparison.repeated, "disturbed_runs": comparison.disturbed,
                    "reference": compare.REFERENCE, "notes": notes, "echo": comparison.as_dict(),
-                   "micro": micros, "files": reads.as_dict() if reads else None},
+                   "micro": micros, "files": reads.as_dict() if reads else None,
+                   "messages": messages.as_dict()},
                   file, indent=1)

@@ -3,7 +3,7 @@
  *
  * Both are in one process and one runtime, and their tasks run beside each other. A
  * test that is given the world's number by its loop (_i) runs over TCP and over shared
- * memory:
+ * memory; where tests/rdma/network.h tells of devices for verbs, it runs over those instead:
  *
  *     if (!duo_open(_i, NULL))
  *         return;
@@ -18,17 +18,23 @@
 #include "rdma/listener.h"
 #include "rdma/rdma.h"
 #include "tests/fixture.h"
+#include "tests/rdma/network.h"
 
 enum {
-    OVER_TCP = 0,
+    OVER_TCP = 0, /* or over verbs, in TCP's place */
     OVER_SHM = 1,
 };
 
 /* In which worlds a test runs. */
 enum {
-    IN_TCP = 1,
+    IN_TCP = 1, /* and over verbs */
     IN_SHM = 2,
     IN_TCP_AND_SHM = 3,
+    /* What a test needs besides: */
+    TCP_ITSELF = 4,       /* not verbs in its place */
+    SOCKET_ADDRESSES = 8, /* connecting by worker address is not the same */
+    LOOPBACK = 16,        /* a device that reaches itself: not one end of a wire */
+    WIRE = 32,            /* two devices, and a wire that can be cut */
 };
 
 struct duo {
@@ -49,32 +55,39 @@ void duo_open_worker(struct rill_rdma *rdma, int which);
 /* Closes everything that is open, and checks that nothing is left. */
 void duo_close(void);
 
-/* Has the runtime turn until condition is true, for ten seconds at the most. */
+/* Has the runtime turn until condition is true, for ten seconds at the most (of a machine
+ * that is not slow). */
 #define duo_turn_until(condition)                                                                  \
     do {                                                                                           \
         struct rill_sleep pause_;                                                                  \
         int turns_ = 0;                                                                            \
                                                                                                    \
-        for (; !(condition) && turns_ < 10000; turns_++)                                           \
+        for (; !(condition) && turns_ < 10000 * network()->slowness; turns_++)                     \
             await(rill_sleep(&pause_, RILL_MILLISECOND));                                          \
         expect(condition);                                                                         \
     } while (0)
 
-/* A socket address of this machine with a port. */
+/* The socket address of the right one, with a port. Fails the test where there is none: it
+ * should have said SOCKET_ADDRESSES. */
 struct sockaddr_in duo_address(uint16_t port);
 
 /* Has a worker listen at a free port. Returns where. */
 struct sockaddr_in duo_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma);
 
-/* Connects an endpoint of the left worker to one of the right, by socket address. */
+/* Connects an endpoint of the left worker to one of the right, by socket address or, where
+ * that does not work, by those of the workers. */
 void duo_connect(struct rill_rdma_ep *client, struct rill_rdma_ep *server);
+
+/* Whether a result tells that the peer is gone: what the transport saw first decides how. */
+bool duo_is_loss(int64_t result);
 
 struct duo_case {
     const TTest *test;
     unsigned worlds; /* IN_TCP ... */
 };
 
-/* Runs each test once for each of its worlds. Returns main's result. */
+/* Runs each test once for each of its worlds. Returns main's result: 77, skipped, if there
+ * is nothing for this network. */
 int duo_main(const char *name, const struct duo_case *cases, size_t count);
 
 #endif

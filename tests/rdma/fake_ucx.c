@@ -8,7 +8,7 @@
 
 struct fake fake;
 
-enum { EVENTS_MAX = 4096, EPS_MAX = 64 };
+enum { EVENTS_MAX = 4096, EPS_MAX = 64, IDS_MAX = 16 };
 
 struct fake_ep {
     ucp_err_handler_cb_t on_error;
@@ -16,10 +16,23 @@ struct fake_ep {
     bool is_closed;
 };
 
+/* An active message on its way; its data are the memory that is lent to the receiver. */
+struct message {
+    struct message *next, *prev; /* the ring of those that are not over */
+    unsigned id;
+    int ep; /* -1: it does not tell */
+    bool is_long;
+    unsigned char header[256];
+    size_t header_size, size;
+    struct fake_request *sender; /* whose data they are, or NULL */
+    char data[];
+};
+
 /* What the next progress does. */
 struct fake_event {
-    enum { NOTHING, COMPLETION, FAILURE, CONNECTION } kind;
+    enum { NOTHING, COMPLETION, FAILURE, CONNECTION, MESSAGE } kind;
     struct fake_request *request;
+    struct message *message;
     struct fake_ep *ep;
     ucs_status_t status;
     size_t size;
@@ -27,11 +40,16 @@ struct fake_event {
 };
 
 static struct {
+    struct message messages;
     struct fake_request requests; /* the ring of those that were not given back */
     struct fake_event events[EVENTS_MAX], batch[EVENTS_MAX];
     unsigned event_count, batch_count, eps_made;
     struct fake_ep eps[EPS_MAX];
     ucp_listener_conn_handler_t on_request;
+    struct {
+        ucp_am_recv_callback_t call;
+        void *inbox;
+    } inboxes[IDS_MAX];
     bool is_armed, is_signalled, is_progressing;
     int fd;
 } state;
@@ -43,6 +61,7 @@ void fake_reset(void)
     memset(&fake, 0, sizeof fake);
     memset(&state, 0, sizeof state);
     state.requests.next = state.requests.prev = &state.requests;
+    state.messages.next = state.messages.prev = &state.messages;
     state.fd = -1;
 }
 
@@ -81,6 +100,9 @@ static void release(struct fake_request *request)
 {
     forget(state.events, state.event_count, request);
     forget(state.batch, state.batch_count, request);
+    for (struct message *m = state.messages.next; m != &state.messages; m = m->next)
+        if (m->sender == request)
+            m->sender = NULL;
     request->next->prev = request->prev;
     request->prev->next = request->next;
     fake.requests--;
@@ -121,6 +143,27 @@ void fake_connect(void)
     push((struct fake_event){.kind = CONNECTION});
 }
 
+void fake_bring(unsigned id, const void *header, size_t header_size, const void *data, size_t size,
+                int ep, bool is_long, struct fake_request *sender)
+{
+    struct message *message = calloc(1, sizeof *message + size);
+
+    expect(message && header_size <= sizeof message->header && id < IDS_MAX);
+    message->next = &state.messages;
+    message->prev = state.messages.prev;
+    message->prev->next = message->next->prev = message;
+    message->id = id;
+    message->ep = ep;
+    message->is_long = is_long || sender;
+    message->header_size = header_size;
+    message->size = size;
+    message->sender = sender;
+    memcpy(message->header, header, header_size);
+    if (size > 0)
+        memcpy(message->data, data, size);
+    push((struct fake_event){.kind = MESSAGE, .message = message});
+}
+
 /* Runs the callback, unless UCX was told that nobody is interested. */
 static void answer(struct fake_request *request, ucs_status_t status, size_t size)
 {
@@ -131,7 +174,9 @@ static void answer(struct fake_request *request, ucs_status_t status, size_t siz
         release(request);
         return;
     }
-    if (request->is_receive) {
+    if (request->is_fetch) {
+        request->param.cb.recv_am(request, status, size, request->param.user_data);
+    } else if (request->is_receive) {
         const ucp_tag_recv_info_t info = {.sender_tag = 7, .length = size};
 
         if (status == UCS_OK)
@@ -171,6 +216,8 @@ static ucs_status_ptr_t post(const char *name, ucp_ep_h ep, bool is_receive, con
     fake.requests++;
     if (fake.mode == FAKE_AT_ONCE)
         answer(request, UCS_OK, size);
+    else if (fake.mode == FAKE_SOON)
+        fake_complete(request, UCS_OK, size);
     return request; /* dangling by now if it was answered: as UCX's own */
 }
 
@@ -196,6 +243,116 @@ static void request_free(void *request_)
         release(request);
 }
 
+/* ---- active messages ---- */
+
+static struct message *message_of(void *data)
+{
+    return (struct message *)(void *)((char *)data - offsetof(struct message, data));
+}
+
+static void end_message(struct message *message, ucs_status_t status)
+{
+    if (message->sender)
+        fake_complete(message->sender, status, 0);
+    message->next->prev = message->prev;
+    message->prev->next = message->next;
+    free(message);
+}
+
+/* UCX calls nobody for a number without an inbox. */
+static void arrive(struct message *message)
+{
+    const ucp_am_recv_param_t param = {
+        .recv_attr = (message->ep >= 0 ? UCP_AM_RECV_ATTR_FIELD_REPLY_EP : 0) |
+                     (message->is_long ? UCP_AM_RECV_ATTR_FLAG_RNDV : 0) |
+                     (message->size > 0 && !message->is_long ? UCP_AM_RECV_ATTR_FLAG_DATA : 0),
+        .reply_ep = message->ep < 0 ? NULL : (ucp_ep_h)(void *)&state.eps[message->ep],
+    };
+    ucs_status_t status = UCS_OK;
+
+    if (state.inboxes[message->id].call)
+        status = state.inboxes[message->id].call(state.inboxes[message->id].inbox, message->header,
+                                                 message->header_size, message->data, message->size,
+                                                 &param);
+    if (status == UCS_INPROGRESS) {
+        expect(message->is_long || message->size > 0);
+        fake.am_data++;
+    } else {
+        end_message(message, UCS_OK);
+    }
+}
+
+static ucs_status_t worker_set_am_recv_handler(ucp_worker_h w, const ucp_am_handler_param_t *param)
+{
+    (void)w;
+    expect(param->id < IDS_MAX);
+    if (call("worker_set_am_recv_handler") != UCS_OK)
+        return fake.status;
+    state.inboxes[param->id].call = param->cb;
+    state.inboxes[param->id].inbox = param->arg;
+    return UCS_OK;
+}
+
+static ucs_status_ptr_t am_send_nbx(ucp_ep_h ep, unsigned id, const void *header,
+                                    size_t header_size, const void *buffer, size_t count,
+                                    const ucp_request_param_t *param)
+{
+    enum fake_mode mode = fake.mode;
+
+    if (mode == FAKE_SOON)
+        fake.mode = FAKE_LATER;
+
+    ucs_status_ptr_t request = post("am_send_nbx", ep, false, buffer, count, param);
+    const struct fake_am am = {
+        .id = id,
+        .header = header,
+        .header_size = header_size,
+        .data = buffer,
+        .size = count,
+        .flags = param->op_attr_mask & UCP_OP_ATTR_FIELD_FLAGS ? param->flags : 0,
+        .request = UCS_PTR_IS_PTR(request) ? request : NULL,
+    };
+
+    fake.mode = mode;
+    if (!(fake.on_am && !UCS_PTR_IS_ERR(request) && fake.on_am(&am)) && am.request &&
+        mode == FAKE_SOON)
+        fake_complete(am.request, UCS_OK, count);
+    return request;
+}
+
+static ucs_status_ptr_t am_recv_data_nbx(ucp_worker_h w, void *data, void *buffer, size_t count,
+                                         const ucp_request_param_t *param)
+{
+    struct message *message = message_of(data);
+    enum fake_mode mode = fake.mode;
+    ucs_status_ptr_t request;
+
+    (void)w;
+    expect(message->is_long && count == message->size);
+    if (fake.mode == FAKE_AT_ONCE) /* it has its callback within the call, as a receive */
+        fake.mode = FAKE_LATER;
+    request = post("am_recv_data_nbx", NULL, false, buffer, count, param);
+    fake.mode = mode;
+    if (UCS_PTR_IS_PTR(request)) {
+        ((struct fake_request *)request)->is_fetch = true;
+        memcpy(buffer, message->data, count);
+    }
+    fake.am_data--;
+    end_message(message, UCS_PTR_IS_ERR(request) ? fake.status : UCS_OK);
+    if (fake.mode == FAKE_AT_ONCE && UCS_PTR_IS_PTR(request))
+        answer(request, UCS_OK, count);
+    return request;
+}
+
+static void am_data_release(ucp_worker_h w, void *data)
+{
+    struct message *message = message_of(data);
+
+    (void)w;
+    fake.am_data--;
+    end_message(message, message->is_long ? UCS_ERR_CANCELED : UCS_OK);
+}
+
 /* ---- a worker ---- */
 
 static void happen(const struct fake_event *event)
@@ -212,6 +369,9 @@ static void happen(const struct fake_event *event)
         break;
     case CONNECTION:
         state.on_request.cb((ucp_conn_request_h)(void *)&address, state.on_request.arg);
+        break;
+    case MESSAGE:
+        arrive(event->message);
         break;
     }
 }
@@ -271,6 +431,10 @@ static void worker_destroy(ucp_worker_h w)
     if (state.fd >= 0)
         sim_kernel(fixture.sim)->ops->close(sim_kernel(fixture.sim), state.fd);
     state.fd = -1;
+    while (state.messages.next != &state.messages) { /* what nobody took */
+        state.messages.next->sender = NULL;
+        end_message(state.messages.next, UCS_OK);
+    }
     while (state.requests.next != &state.requests) { /* what nobody is interested in */
         expect(state.requests.next->is_freed);
         release(state.requests.next);
@@ -549,6 +713,10 @@ const struct rill_ucx fake_ucx = {
     .conn_request_query = conn_request_query,
     .tag_send_nbx = tag_send_nbx,
     .tag_recv_nbx = tag_recv_nbx,
+    .worker_set_am_recv_handler = worker_set_am_recv_handler,
+    .am_send_nbx = am_send_nbx,
+    .am_recv_data_nbx = am_recv_data_nbx,
+    .am_data_release = am_data_release,
     .request_cancel = request_cancel,
     .request_free = request_free,
     .mem_map = mem_map,

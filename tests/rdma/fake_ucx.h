@@ -13,6 +13,7 @@
 /* What happens to an operation that is posted. */
 enum fake_mode {
     FAKE_LATER,   /* it waits for fake_complete */
+    FAKE_SOON,    /* a later progress completes it by itself */
     FAKE_AT_ONCE, /* it is over; a send has no callback, a receive has it in the call */
     FAKE_FAILS,   /* the call says why: fake.status */
 };
@@ -25,6 +26,18 @@ struct fake_request {
     size_t size;
     ucp_ep_h ep; /* NULL for a receive */
     ucp_request_param_t param;
+    bool is_fetch; /* of the data of an active message */
+};
+
+/* An active message that was sent: what is lent is so until its request is over. */
+struct fake_am {
+    unsigned id;
+    const void *header;
+    size_t header_size;
+    const void *data;
+    size_t size;
+    uint32_t flags;               /* UCP_AM_SEND_FLAG_ */
+    struct fake_request *request; /* NULL: it is over */
 };
 
 struct fake {
@@ -37,12 +50,16 @@ struct fake {
     bool flush_is_mute;  /* nor does flushing */
     bool arm_is_busy;
     ucs_status_t flush_status; /* that a flush of an endpoint ends with */
-    unsigned delay;            /* calls of progress before what is told from now on happens */
+    /* Called when an active message is sent, if it is not NULL. Returns whether it sees to
+     * the end of am->request by itself, as that of one whose data are fetched (fake_bring). */
+    bool (*on_am)(const struct fake_am *am);
+    unsigned delay; /* calls of progress before what is told from now on happens */
 
     unsigned posted, cancelled, forced, progressed;
     unsigned contexts, workers, eps, configs; /* that exist */
     unsigned requests;                        /* that were not given back */
     unsigned rejected;                        /* connection requests */
+    unsigned am_data;                         /* of active messages, not given back */
     unsigned memories, keys;                  /* of registered memory; that exist */
 };
 
@@ -58,6 +75,13 @@ struct fake_request *fake_request(unsigned number);
 
 /* Has the next progress complete a request. A receive gets size bytes of pattern(0). */
 void fake_complete(struct fake_request *request, ucs_status_t status, size_t size);
+
+/* Has the next progress bring an active message, whose header and data are copied, and whose
+ * sender's endpoint is the one opened as ep (-1: it does not tell). With a sender, or as a
+ * rendezvous without one (is_long), the data are to be fetched, and the sender's request
+ * ends when they were, or were released. */
+void fake_bring(unsigned id, const void *header, size_t header_size, const void *data, size_t size,
+                int ep, bool is_long, struct fake_request *sender);
 
 /* Has the next progress report the failure of the endpoint opened as number. */
 void fake_fail_endpoint(unsigned number, ucs_status_t status);

@@ -15,7 +15,7 @@ struct scenario {
 };
 
 extern const struct scenario scenario_chat, scenario_echo, scenario_pool, scenario_proxy,
-    scenario_scopes;
+    scenario_rdma, scenario_scopes;
 
 /* All of them, ending with NULL. */
 extern const struct scenario *const scenarios[];

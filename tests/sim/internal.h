@@ -223,6 +223,7 @@ int sim_attempt_connect(struct sim_op *op);
 int sim_attempt_recv(struct sim_op *op);
 int sim_attempt_send(struct sim_op *op);
 int sim_attempt_shutdown(struct sim_op *op);
+int sim_socket_shutdown(struct sim_object *object, unsigned how);
 int sim_attempt_close(struct sim_op *op);
 int sim_attempt_read(struct sim_op *op);
 int sim_attempt_write(struct sim_op *op);
@@ -301,6 +302,7 @@ int sim_call_getsockname(struct rill_kernel *kernel, int fd, struct sockaddr *ad
                          socklen_t *size);
 int sim_call_getpeername(struct rill_kernel *kernel, int fd, struct sockaddr *address,
                          socklen_t *size);
+int sim_call_shutdown(struct rill_kernel *kernel, int fd, int how);
 int sim_call_close(struct rill_kernel *kernel, int fd);
 
 /* ---- datagram.c ---- */

@@ -36,6 +36,7 @@ static bool is_known(int level, int name)
         {IPPROTO_TCP, TCP_NOTSENT_LOWAT},
         {IPPROTO_IPV6, IPV6_V6ONLY},
         {IPPROTO_IP, IP_TOS},
+        {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
     };
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)

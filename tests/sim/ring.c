@@ -319,5 +319,6 @@ const struct rill_kernel_ops sim_kernel_ops = {
     .getsockopt = sim_call_getsockopt,
     .getsockname = sim_call_getsockname,
     .getpeername = sim_call_getpeername,
+    .shutdown = sim_call_shutdown,
     .close = sim_call_close,
 };

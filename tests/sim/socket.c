@@ -226,6 +226,17 @@ int sim_call_getpeername(struct rill_kernel *kernel, int fd, struct sockaddr *ad
     return 0;
 }
 
+int sim_call_shutdown(struct rill_kernel *kernel, int fd, int how)
+{
+    struct sim_object *object;
+    int result = sim_socket_find(kernel, fd, &object);
+
+    if (result == 0)
+        result = sim_socket_shutdown(object, (unsigned)how);
+    sim_trace(sim_of(kernel), "shutdown fd %d -> %d", fd, result);
+    return result;
+}
+
 int sim_call_close(struct rill_kernel *kernel, int fd)
 {
     struct sim *sim = sim_of(kernel);

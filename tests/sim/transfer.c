@@ -218,27 +218,31 @@ int sim_attempt_recv(struct sim_op *op)
     }
 }
 
-int sim_attempt_shutdown(struct sim_op *op)
+int sim_socket_shutdown(struct sim_object *object, unsigned how)
 {
-    struct sim_socket *socket = &op->object->socket;
-    unsigned how = op->sqe.len;
+    struct sim_socket *socket = &object->socket;
 
-    if (op->object->kind != SIM_STREAM)
-        return op->object->kind == SIM_DATAGRAM ? 0 : -ENOTSOCK;
+    if (object->kind != SIM_STREAM)
+        return object->kind == SIM_DATAGRAM ? 0 : -ENOTSOCK;
     if (how > SHUT_RDWR)
         return -EINVAL;
     if (socket->state == SIM_LISTENING && how != SHUT_WR) {
-        sim_listener_shut(op->object);
+        sim_listener_shut(object);
         return 0;
     }
     /* A connection that has ended in both directions is one no more. */
     if (socket->state != SIM_CONNECTED || socket->reset || (socket->ended && socket->shut_out))
         return -ENOTCONN;
     if (how != SHUT_RD)
-        sim_stream_shut_out(op->object);
+        sim_stream_shut_out(object);
     if (how != SHUT_WR) {
         socket->shut_in = true;
-        sim_object_wake(op->object, POLLIN | POLLRDNORM | POLLRDHUP | POLLHUP);
+        sim_object_wake(object, POLLIN | POLLRDNORM | POLLRDHUP | POLLHUP);
     }
     return 0;
+}
+
+int sim_attempt_shutdown(struct sim_op *op)
+{
+    return sim_socket_shutdown(op->object, op->sqe.len);
 }

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bench/micro_timers.h"
+
+#include "bench/micro_tasks.h"
+#include "runtime/sleep.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct sleeper {
+    struct rill_task task;
+    struct rill_sleep sleep;
+};
+
+static struct rill_timer *crowd; /* MICRO_CROWD_MAX timers that stay armed */
+static int64_t crowd_armed;
+static struct sleeper *sleepers; /* MICRO_SLEEPERS_MAX */
+static struct rill_wheel *firing;
+
+bool micro_timers_open(void)
+{
+    crowd = calloc(MICRO_CROWD_MAX, sizeof *crowd);
+    sleepers = calloc(MICRO_SLEEPERS_MAX, sizeof *sleepers);
+    return crowd && sleepers;
+}
+
+void micro_timers_close(void)
+{
+    free(sleepers);
+    free(crowd);
+}
+
+/* ---- arming and cancelling ---- */
+
+static uint64_t random_number(void)
+{
+    static uint64_t state = 1;
+
+    state = state * 6364136223846793005u + 1442695040888963407u; /* Knuth's MMIX generator */
+    return state >> 33;
+}
+
+void micro_crowd_arm(struct rill_runtime *runtime, int64_t count)
+{
+    for (; crowd_armed < count; crowd_armed++) {
+        crowd[crowd_armed].deadline_ns =
+            rill_now() + 1000 * RILL_SECOND + (int64_t)(random_number() % (600 * RILL_SECOND));
+        rill_wheel_arm(&runtime->executor.wheel, &crowd[crowd_armed]);
+    }
+}
+
+void micro_crowd_disarm(struct rill_runtime *runtime)
+{
+    while (crowd_armed > 0)
+        rill_wheel_disarm(&runtime->executor.wheel, &crowd[--crowd_armed]);
+}
+
+void micro_arm_and_cancel(struct rill_runtime *runtime, int64_t count)
+{
+    struct rill_wheel *wheel = &runtime->executor.wheel;
+    struct rill_timer timer = {0};
+    int64_t now = rill_now();
+
+    for (int64_t i = 0; i < count; i++) {
+        timer.deadline_ns = now + 5 * RILL_SECOND + (i & 1023) * RILL_MILLISECOND;
+        rill_wheel_arm(wheel, &timer);
+        rill_wheel_disarm(wheel, &timer);
+    }
+}
+
+/* ---- tasks that sleep ---- */
+
+static enum rill_poll sleeper_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct sleeper *sleeper = rill_container_of(self, struct sleeper, task.future);
+
+    RILL_BEGIN();
+    RILL_AWAIT(rill_sleep(&sleeper->sleep, sleeper->sleep.timer.deadline_ns));
+    RILL_END();
+}
+
+void micro_sleep_and_fire(struct rill_runtime *runtime, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        struct sleeper *sleeper = &sleepers[i];
+
+        sleeper->sleep.timer.deadline_ns = (int64_t)(random_number() % (10 * RILL_MILLISECOND));
+        rill_task_spawn(&sleeper->task, sleeper_poll);
+        rill_task_detach(&sleeper->task);
+    }
+    micro_run_all(runtime);
+}
+
+/* ---- firing alone ---- */
+
+static struct sleeper idle; /* the task of all timers: woken again and again, polled once */
+
+bool micro_firing_arm(int64_t count)
+{
+    firing = malloc(sizeof *firing);
+    if (!firing)
+        return false;
+    rill_wheel_init(firing, 0);
+    idle = (struct sleeper){0};
+    rill_task_spawn(&idle.task, sleeper_poll);
+    for (int64_t i = 0; i < count; i++) {
+        crowd[i] = (struct rill_timer){
+            .deadline_ns = (int64_t)(random_number() % (10 * RILL_SECOND)), .task = &idle.task};
+        rill_wheel_arm(firing, &crowd[i]);
+    }
+    return true;
+}
+
+void micro_firing_run(void)
+{
+    for (int64_t ms = 0; ms <= 10000; ms++)
+        rill_wheel_advance(firing, ms * RILL_MILLISECOND + RILL_MILLISECOND);
+}
+
+void micro_firing_end(struct rill_runtime *runtime, int64_t count)
+{
+    micro_run_all(runtime);
+    memset(crowd, 0, (size_t)count * sizeof *crowd);
+    free(firing);
+    firing = NULL;
+}
+
+/* ---- memory ---- */
+
+double micro_sleeping_task_bytes(struct rill_runtime *runtime, int64_t count)
+{
+    struct mallinfo2 before = mallinfo2(), after;
+    struct rill_executor *executor = &runtime->executor;
+    struct rill_pool *pool = &executor->pool;
+    size_t in_use = pool->in_use;
+    double bytes;
+
+    for (int64_t i = 0; i < count; i++) {
+        struct sleeper *sleeper = rill_task_alloc(sizeof *sleeper);
+
+        if (!sleeper)
+            break;
+        sleeper->sleep.timer.deadline_ns = RILL_SECOND * 1000;
+        rill_task_spawn(&sleeper->task, sleeper_poll);
+        rill_task_detach(&sleeper->task);
+    }
+    rill_executor_run(executor);
+    after = mallinfo2();
+    bytes = (double)(after.uordblks + after.hblkhd - before.uordblks - before.hblkhd) /
+            (double)(pool->in_use - in_use);
+    rill_executor_cancel_all(executor, RILL_CANCELLED);
+    micro_run_all(runtime);
+    return bytes;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rdma/control.h"
+
+#include "rdma/exchange.h"
+
+#include <errno.h>
+
+/* ---- hearing ---- */
+
+static void greet(struct rill_rdma_connection *connection, const struct rill_rdma_control *control)
+{
+    connection->is_greeted = true;
+    connection->peer_id = control->from;
+    connection->peer_eager_size = control->eager_size;
+    connection->credit.peer_window = control->window;
+    connection->beat_ns = control->beat_ms * RILL_MILLISECOND;
+}
+
+static bool hear_beat(struct rill_rdma_connection *connection,
+                      const struct rill_rdma_control *control)
+{
+    if (!connection->is_greeted || control->from != connection->peer_id)
+        return false;
+    if (!rill_rdma_credit_acknowledge(&connection->credit, control->received)) {
+        rill_rdma_ep_fail(&connection->ep, -EPROTO);
+        return false;
+    }
+    connection->heard++;
+    connection->metrics.beats_received++;
+    rill_rdma_exchange_wake(connection);
+    return true;
+}
+
+bool rill_rdma_control_hear(struct rill_rdma_connection *connection,
+                            const struct rill_rdma_control *control)
+{
+    if (control->kind == RILL_RDMA_BEAT)
+        return hear_beat(connection, control);
+    if (connection->is_greeted || connection->refused ||
+        connection->is_adopted != (control->kind == RILL_RDMA_HELLO))
+        return false;
+    switch (control->kind) {
+    case RILL_RDMA_HELLO:
+    case RILL_RDMA_ACK:
+        if (control->version == RILL_RDMA_WIRE_VERSION) {
+            greet(connection, control);
+        } else {
+            connection->peer_id = control->from;
+            connection->refused = -EPROTONOSUPPORT;
+            connection->to_say = 1u << RILL_RDMA_REFUSE;
+        }
+        break;
+    case RILL_RDMA_REFUSE:
+        connection->refused =
+            control->reason < 0 && control->reason > -4096 ? control->reason : -EPROTO;
+        break;
+    default:
+        return false;
+    }
+    rill_task_wake(&connection->keeper);
+    return true;
+}
+
+/* ---- speaking ---- */
+
+int64_t rill_rdma_control_beat_ns(const struct rill_rdma_connection *connection)
+{
+    const struct rill_rdma_connection_options *options = &connection->options;
+
+    if (options->is_unprotected || options->silence_ns == RILL_NEVER)
+        return 0;
+    return options->silence_ns / RILL_RDMA_BEATS;
+}
+
+static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_kind kind)
+{
+    int64_t beat_ns = rill_rdma_control_beat_ns(connection);
+    bool is_to_stranger = kind == RILL_RDMA_HELLO && connection->target_worker;
+    const void *address = NULL;
+    size_t address_size = 0;
+
+    connection->control = rill_rdma_control_swap((struct rill_rdma_control){
+        .magic = RILL_RDMA_WIRE_MAGIC,
+        .version = RILL_RDMA_WIRE_VERSION,
+        .kind = (uint16_t)kind,
+        .to = connection->peer_id,
+        .from = connection->id,
+        .received = connection->credit.received,
+        .window = connection->credit.window,
+        .eager_size = connection->hub->eager_size,
+        /* Rounded up: to be asked for none is another thing. */
+        .beat_ms = (uint32_t)((beat_ns + RILL_MILLISECOND - 1) / RILL_MILLISECOND),
+        .reason = connection->refused,
+    });
+    connection->credit.told = connection->credit.received;
+    if (kind == RILL_RDMA_BEAT)
+        connection->metrics.beats_sent++;
+    if (is_to_stranger)
+        address = rill_rdma_address(connection->hub->rdma, &address_size);
+    rill_rdma_am_send(&connection->ep, &connection->control_op,
+                      is_to_stranger ? RILL_RDMA_STRANGER_ID : RILL_RDMA_CONTROL_ID,
+                      &connection->control, sizeof connection->control, address, address_size,
+                      is_to_stranger ? RILL_RDMA_AM_EAGER
+                                     : (kind == RILL_RDMA_HELLO ? RILL_RDMA_AM_REPLY : 0));
+}
+
+/* One at a time: what is to be said meanwhile is said together. */
+void rill_rdma_control_speak(struct rill_rdma_connection *connection, struct rill_task *task)
+{
+    rill_rdma_op_has_ended(&connection->control_op, task);
+    while (!rill_rdma_op_is_busy(&connection->control_op) && connection->to_say) {
+        enum rill_rdma_control_kind kind =
+            (enum rill_rdma_control_kind)__builtin_ctz(connection->to_say);
+
+        connection->to_say &= (uint8_t) ~(1u << kind);
+        say(connection, kind);
+        if (rill_rdma_op_has_ended(&connection->control_op, task) &&
+            connection->control_op.result < 0)
+            rill_rdma_ep_fail(&connection->ep, (int)connection->control_op.result);
+    }
+}

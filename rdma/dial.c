@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rdma/dial.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int parse(struct rill_rdma_dial *dial)
+{
+    int error = rill_url_parse(&dial->url, dial->text, &dial->why);
+
+    if (error)
+        return error;
+    if (strcmp(dial->url.scheme, "rdma") == 0)
+        return 0;
+    dial->why = "want rdma://host:port";
+    return -EINVAL;
+}
+
+static struct rill_future *try_next(struct rill_rdma_dial *dial)
+{
+    const struct rill_address *address = &dial->resolve.addresses[dial->next++];
+
+    return rill_rdma_connect(dial->connection, dial->hub, &address->any, address->size,
+                             dial->options);
+}
+
+static enum rill_poll dial_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_rdma_dial *dial = rill_container_of(self, struct rill_rdma_dial, future);
+
+    RILL_BEGIN();
+    dial->connection->result = parse(dial);
+    if (dial->connection->result < 0)
+        RILL_RETURN(dial->connection->result);
+    RILL_AWAIT(rill_resolve(&dial->resolve, dial->url.host, dial->url.port));
+    if (dial->resolve.result < 0) {
+        dial->why = "the name has no address";
+        RILL_RETURN(dial->resolve.result);
+    }
+    do
+        RILL_AWAIT(try_next(dial));
+    while (dial->connection->result < 0 && dial->connection->result != -ECANCELED &&
+           dial->next < dial->resolve.result);
+    if (dial->connection->result < 0)
+        dial->why = strerror((int)-dial->connection->result);
+    RILL_RETURN(dial->connection->result);
+    RILL_END();
+}
+
+struct rill_future *rill_rdma_dial(struct rill_rdma_dial *dial,
+                                   struct rill_rdma_connection *connection,
+                                   struct rill_rdma_hub *hub, const char *url,
+                                   const struct rill_rdma_connection_options *options)
+{
+    dial->connection = connection;
+    dial->hub = hub;
+    dial->options = options;
+    dial->text = url;
+    dial->why = NULL;
+    dial->next = 0;
+    return rill_future_init(&dial->future, dial_poll);
+}
