@@ -356,8 +356,8 @@ static int be_a_side(int fd, bool is_server)
     if (!error)
         error = (int)rill_block_on(runtime, rill_future_init(&side.future, side_poll));
     if (error)
-        fprintf(stderr, "rill-rdma-perf: the %s: %s\n", is_server ? "server" : "client",
-                strerror(-error));
+        fprintf(stderr, "rill-rdma-perf: the %s: %s, after %" PRId64 " messages\n",
+                is_server ? "server" : "client", strerror(-error), side.done);
     rill_runtime_destroy(runtime);
     free(side.out_buffer);
     free(side.in_buffer);

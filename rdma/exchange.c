@@ -70,7 +70,8 @@ static enum rill_poll end_send(struct rill_rdma_transfer *transfer, int64_t resu
     if (result >= 0) {
         metrics->messages_sent++;
         metrics->bytes_sent += (uint64_t)result;
-        rill_rdma_metrics_latency(metrics, rill_now() - transfer->begun_ns);
+        rill_rdma_metrics_latency(metrics,
+                                  transfer->has_waited ? rill_now() - transfer->begun_ns : 0);
     }
     return finish(transfer, result);
 }
@@ -136,10 +137,14 @@ static enum rill_poll send_poll(struct rill_future *self, struct rill_task *task
 {
     struct rill_rdma_transfer *transfer = transfer_of(self);
 
-    transfer->begun_ns = rill_now();
+    transfer->has_waited = false;
     transfer->connection->metrics.sends_in_flight++;
     self->poll = waiting_poll;
-    return waiting_poll(self, task);
+    if (waiting_poll(self, task) == RILL_READY)
+        return RILL_READY;
+    transfer->begun_ns = rill_now(); /* most sends end at once, and read no clock */
+    transfer->has_waited = true;
+    return RILL_PENDING;
 }
 
 static struct rill_future *prepare(struct rill_rdma_transfer *transfer,

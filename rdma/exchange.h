@@ -44,8 +44,9 @@ struct rill_rdma_transfer {
     struct rill_rdma_op op;
     struct rill_link queue; /* rill_rdma_connection.waiting */
     struct rill_task *task;
-    int64_t begun_ns;
+    int64_t begun_ns; /* where it has waited */
     uint32_t mask;
+    bool has_waited;
 };
 
 /* Sends a message. Over when the buffer can be used again. The result is size, or -errno:

@@ -5,7 +5,9 @@ Both do the same with two processes, each on its own processor: tag_lat sends a 
 fro (a latency is half a round trip, and the median of all of them is taken), tag_bw has 32 on
 their way in one direction. rill does so over connections, over connections without heartbeats
 and credit, and over bare endpoints. ucx_perftest is of the package ucx-utils, and left out
-where it is not installed.
+where it is not installed. Its endpoints report no errors unless it is given -e, and UCX may
+then use faster ways: over shared memory, to copy long messages once and not twice (CMA). rill's
+always do, so it stands beside both.
 """
 import dataclasses
 import functools
@@ -23,9 +25,10 @@ import servers
 LIMIT_S = 60
 START_LIMIT_S = 5
 UCX = "ucx_perftest"
+UCX_ERRORS = "ucx_perftest -e"
 LAYERS = {"rill": "connection", "unprotected": "unprotected", "endpoint": "raw"}
 LABELS = {"rill": "rill", "unprotected": "rill, unprotected", "endpoint": "rill, bare endpoint",
-          UCX: UCX}
+          UCX: UCX, UCX_ERRORS: UCX_ERRORS}
 SWEEP = (8, 64, 512, 4096, 16384, 65536, 262144, 1048576)
 
 
@@ -36,7 +39,7 @@ class Case:
     size: int
     wait: str = "spin"
     limit: float = 0  # what the ratio of rill to ucx_perftest is to be: 0 for none
-    programs: tuple = ("rill", "unprotected", "endpoint", UCX)
+    programs: tuple = ("rill", "unprotected", "endpoint", UCX, UCX_ERRORS)
 
     @property
     def title(self):
@@ -134,14 +137,16 @@ def connect_when_ready(command, environment, processor, server):
             time.sleep(0.05)
 
 
-def run_ucx(case, placement):
+def run_ucx(case, program, placement):
     """Its line is, with -v: messages, p50 and two means in us, two MB/s, two messages/s; MB
     are of 2^20 bytes there. A bandwidth is taken from the messages that it counted."""
     port = str(free_port())
-    common = ["-p", port, *(["-E", "sleep"] if case.wait == "sleep" else [])]
+    common = ["-p", port, *(["-E", "sleep"] if case.wait == "sleep" else []),
+              *(["-e"] if program == UCX_ERRORS else [])]
     test = ["-t", case.test, "-s", str(case.size), "-n", str(case.count),
             "-w", str(max(100, case.count // 10)), "-f", "-v"]
-    environment = transports()[case.transport]
+    environment = {**transports()[case.transport],
+                   **({"UCX_POSIX_ERROR_HANDLING": "y"} if program == UCX_ERRORS else {})}
     server = subprocess.Popen([UCX, *common], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                               env={**os.environ, **environment},
                               preexec_fn=servers.pinned(placement.server))
@@ -181,13 +186,14 @@ class Messages:
         for number in range(self.rounds):
             for case in list(self.cases):
                 for program in case.programs:
-                    if program == UCX and not has_ucx:
+                    if program not in LAYERS and not has_ucx:
                         continue
                     if sys.stderr.isatty():
                         print(f"\rround {number + 1}: {case.title}: {program:<30}", end="",
                               file=sys.stderr, flush=True)
-                    run = (functools.partial(run_ucx, case, placement) if program == UCX else
-                           functools.partial(run_rill, build, case, LAYERS[program], placement))
+                    run = (functools.partial(run_rill, build, case, LAYERS[program], placement)
+                           if program in LAYERS else
+                           functools.partial(run_ucx, case, program, placement))
                     self.one(case, program, run)
 
     def one(self, case, program, run):
@@ -203,20 +209,22 @@ class Messages:
     def column(self, case, program):
         return samples.Column(self.figures[case][program])
 
-    def ratio(self, case, program):
-        """Of a program to ucx_perftest, or None."""
+    def ratio(self, case, program, reference=UCX):
+        """Of a program of rill's to one of ucx_perftest, or None."""
         figures = self.figures[case]
-        if program == UCX or UCX not in figures:
+        if program not in LAYERS or reference not in figures:
             return None
-        return samples.Ratio(figures[program], figures[UCX])
+        return samples.Ratio(figures[program], figures[reference])
 
     def rows(self):
         for case in self.cases:
             for program in self.figures.get(case, ()):
-                yield case, program, self.column(case, program), self.ratio(case, program)
+                yield (case, program, self.column(case, program), self.ratio(case, program),
+                       self.ratio(case, program, UCX_ERRORS))
 
     def as_dict(self):
         return [{"case": dataclasses.asdict(case), "program": program,
                  "figure": case.figure, **column.as_dict(),
-                 "ratio": ratio.as_dict() if ratio else None}
-                for case, program, column, ratio in self.rows()]
+                 "ratio": ratio.as_dict() if ratio else None,
+                 "ratio_with_errors": with_errors.as_dict() if with_errors else None}
+                for case, program, column, ratio, with_errors in self.rows()]

@@ -100,14 +100,15 @@ def small(value):
 
 
 def messages_table(messages):
-    rows = [["", "median (range)", "this/" + rdma.UCX, "wanted"]]
-    for case, program, column, ratio in messages.rows():
+    rows = [["", "median (range)", "this/" + rdma.UCX, "wanted", "this/with -e"]]
+    for case, program, column, ratio, with_errors in messages.rows():
         wanted = ""
         if program == "rill" and case.limit:
             wanted = f"{'<=' if case.test == 'tag_lat' else '>='} {case.limit:.2f}"
         rows.append([f"{case.title}: {rdma.LABELS[program]}",
                      f"{small(column.median)} ({small(column.low)}-{small(column.high)})",
-                     ratio.text() if ratio else "", wanted])
+                     ratio.text() if ratio else "", wanted,
+                     with_errors.text() if with_errors else ""])
     return table(rows)
 
 
@@ -183,7 +184,7 @@ def rows_of(comparison, micros, reads, messages):
 
 
 def rows_of_messages(messages):
-    for case, program, column, _ in messages.rows():
+    for case, program, column, *_ in messages.rows():
         yield ["messages", case.title, program, case.figure, column.median, column.low,
                column.high, len(column.values)]
 
