@@ -54,7 +54,8 @@ static void scatter(const struct sim_ucx_request *request, const char *bytes, si
         const struct iovec *part = &request->parts[i];
         size_t most = size < part->iov_len ? size : part->iov_len;
 
-        memcpy(part->iov_base, bytes, most);
+        if (most > 0)
+            memcpy(part->iov_base, bytes, most);
         bytes += most;
         size -= most;
     }
