@@ -88,21 +88,6 @@ static unsigned sweep(struct rill_rdma_watcher *sweeper)
     return 1;
 }
 
-static void expect_bye(struct rill_rdma_connection *connection, struct rill_task *task)
-{
-    rill_rdma_tag_recv_from(&connection->ep, &connection->bye_recv, NULL, 0,
-                            rill_rdma_tag_make(connection->id, RILL_RDMA_KIND_BYE, 0),
-                            RILL_RDMA_TAG_EXACT);
-    rill_rdma_op_poll(&connection->bye_recv.future, task);
-}
-
-static void say_bye(struct rill_rdma_connection *connection)
-{
-    connection->is_bye_said = true;
-    rill_rdma_tag_send_sync(&connection->ep, &connection->bye_send, NULL, 0,
-                            rill_rdma_tag_make(connection->peer_id, RILL_RDMA_KIND_BYE, 0));
-}
-
 /* Takes note that a BYE has come, or was taken, as was_done says. Without them, neither side
  * would ever know. */
 static void look_at_bye(struct rill_rdma_connection *connection, struct rill_rdma_op *bye,
@@ -114,6 +99,24 @@ static void look_at_bye(struct rill_rdma_connection *connection, struct rill_rdm
         *was_done = true;
     else
         rill_rdma_ep_fail(&connection->ep, (int)bye->result);
+}
+
+/* It may be there already, behind the messages that came before the other side's answer. */
+static void expect_bye(struct rill_rdma_connection *connection, struct rill_task *task)
+{
+    rill_rdma_tag_recv_from(&connection->ep, &connection->bye_recv, NULL, 0,
+                            rill_rdma_tag_make(connection->id, RILL_RDMA_KIND_BYE, 0),
+                            RILL_RDMA_TAG_EXACT);
+    look_at_bye(connection, &connection->bye_recv, &connection->bye_came, task);
+    if (connection->bye_came)
+        rill_task_wake(task);
+}
+
+static void say_bye(struct rill_rdma_connection *connection)
+{
+    connection->is_bye_said = true;
+    rill_rdma_tag_send_sync(&connection->ep, &connection->bye_send, NULL, 0,
+                            rill_rdma_tag_make(connection->peer_id, RILL_RDMA_KIND_BYE, 0));
 }
 
 /* Both sides have all that the other one has sent. */

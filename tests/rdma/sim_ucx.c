@@ -59,7 +59,7 @@ struct sim_ucx_options sim_ucx_options_hostile(void)
         .late_max_ns = times[sim_random(sim, 4)],
         .notice_max_ns = times[sim_random(sim, 4)],
         .deaths_are_silent = sim_random(sim, 3) == 0,
-        .pairs_amiss = sim_random(sim, 4) == 0,
+        .pairs = sim_random(sim, 2) == 0,
         .am_overtake = sim_random(sim, 4) == 0,
         .late_per_mille = (unsigned)sim_random(sim, 3) * 400,
         .error_per_mille = sim_random(sim, 4) == 0 ? (unsigned)sim_random(sim, 50) : 0,

@@ -26,7 +26,7 @@ struct sim_ucx_options {
     int64_t late_max_ns;    /* an operation ends that much later than it could */
     int64_t notice_max_ns;  /* until the end of the other side's endpoint is reported */
     bool deaths_are_silent; /* of a killed side nothing is reported: as over shared memory */
-    bool pairs_amiss;       /* of endpoints by worker address another pair is made than meant */
+    bool pairs;             /* endpoints by worker address are told of the other's end */
     bool am_overtake;       /* active messages and tagged ones have no order between them */
 
     /* Faults, each in so many of a thousand cases. */

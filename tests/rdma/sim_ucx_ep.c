@@ -188,23 +188,20 @@ static void pair(struct sim_ucx_ep *ep, struct sim_ucx_ep *peer)
     peer->peer = ep;
 }
 
-/* UCX counts the endpoints of each side to the other, and the numbers make the pairs; so
- * where several wait for their other side, it may take the wrong one. */
+/* UCX counts the endpoints of each side to the other, and the numbers make the pairs: where
+ * several wait for their other side, one may get another than was meant, and be told of its
+ * end. */
 static struct sim_ucx_ep *find_peer(const struct sim_ucx_ep *ep)
 {
     const struct rill_link *list = &ep->peer_worker->eps;
-    struct sim_ucx_ep *found = NULL;
 
     for (struct rill_link *link = list->next; link != list; link = link->next) {
         struct sim_ucx_ep *peer = rill_container_of(link, struct sim_ucx_ep, link);
 
-        if (!peer->is_by_address || peer->peer || peer->peer_worker != ep->worker)
-            continue;
-        if (found)
-            return sim_ucx.options.pairs_amiss ? found : NULL;
-        found = peer;
+        if (peer->is_by_address && !peer->peer && peer->peer_worker == ep->worker)
+            return peer;
     }
-    return found;
+    return NULL;
 }
 
 static void open_by_address(struct sim_ucx_ep *ep, const void *address)
@@ -217,7 +214,7 @@ static void open_by_address(struct sim_ucx_ep *ep, const void *address)
     ep->peer_worker = &sim_ucx.workers[number];
     ep->is_connected = true;
     ep->is_by_address = true;
-    peer = find_peer(ep);
+    peer = sim_ucx.options.pairs ? find_peer(ep) : NULL;
     if (peer)
         pair(ep, peer);
     if ((ep->peer && ep->peer->is_severed) || is_dead(ep->worker) || is_dead(ep->peer_worker))
