@@ -193,7 +193,7 @@ START_TEST(what_is_idle_for_too_long_is_disconnected)
     take(0);
     give_back(0);
     background_start(&caring, rill_rdma_connection_pool_tend(&pool, &care));
-    duo_turn_until(server.connections[0].state == RILL_RDMA_CLOSING);
+    duo_turn_until(server.connections[0].state >= RILL_RDMA_CLOSING);
     expect_eq(await(rill_rdma_disconnect(&server.connections[0])), 0);
     duo_turn_until(linked.left.connections == 0);
     expect_eq(pool.objects.idle_count, 0);
