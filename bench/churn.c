@@ -17,8 +17,8 @@ static void configure(struct churn *churn)
 }
 
 /* A port rests for a minute after its connection (TIME_WAIT), and a second passes before it
- * is used again to the same address at least. With one address of its own, a client of a
- * fast server would spend half of its time in the kernel's search for a port. */
+ * is used again to the same address at least. With one address for all clients they run out,
+ * and half of the load's time goes into the kernel's search for a port. */
 static struct rill_future *connect_to_server(struct churn *churn)
 {
     enum { FIRST = 0x7f010001, COUNT = 0xfffe }; /* from 127.1.0.1 on */
