@@ -212,6 +212,17 @@ START_TEST(when_the_other_side_is_lost_those_that_send_are_told)
 }
 END_TEST
 
+START_TEST(a_message_that_comes_after_the_connection_has_ended_is_told_of)
+{
+    if (!open_sender(_i))
+        return;
+    expect_eq(await(rill_rdma_cut(&linked.client)), 0);
+    put(RILL_PRIORITY_LOW, 0);
+    close_sender(-ENOTCONN);
+    expect_told_once(1);
+}
+END_TEST
+
 START_TEST(a_place_that_was_reserved_is_waited_for_and_its_message_told_of)
 {
     struct rill_rdma_outgoing outgoing = {message, SIZE, 0, NULL};
@@ -291,6 +302,7 @@ int main(void)
         {cancelled_it_tells_of_what_was_not_sent, IN_TCP_AND_SHM},
         {cancelled_before_it_began_it_refuses_all, IN_TCP_AND_SHM},
         {when_the_other_side_is_lost_those_that_send_are_told, IN_TCP},
+        {a_message_that_comes_after_the_connection_has_ended_is_told_of, IN_TCP},
         {a_place_that_was_reserved_is_waited_for_and_its_message_told_of, IN_TCP_AND_SHM},
         {buffers_that_messages_own_go_back_sent_or_not, IN_TCP_AND_SHM},
         {a_channel_of_other_messages_panics, IN_TCP},
