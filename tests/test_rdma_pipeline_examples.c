@@ -1,119 +1,134 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_rdma_pipeline_examples.c - each example of rdma does what its first lines say, alone and with
- * another process. */
-#include "tests/programs.h"
+/* test_rdma_pipeline_examples.c - the examples of connections do what their first lines say. */
+#include "tests/process.h"
+#include "tests/rdma/duo.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-static const char readings[] =
-    "alarm of sensor 2\n"
-    "sensor 2: 21 degrees\nsensor 2: 23 degrees\nsensor 2: 25 degrees\n"
-    "sensor 1: 20 degrees\nsensor 1: 22 degrees\nsensor 1: 24 degrees\n"
-    "note: all is well\nnote: it is getting warmer, and somebody should look at sensor 2\n";
-
-/* Runs a program that needs no other one. */
-static void run_alone(const char *path, const char *says)
+/* Writes a file of so many bytes of pattern. */
+static void make_file(char *path, size_t size)
 {
-    struct process program = {0};
+    static char bytes[PROCESS_TEXT_MAX];
+    int fd = mkstemp(path);
 
-    PROCESS_START(&program, path);
-    ck_assert_int_eq(process_wait(&program), 0);
-    ck_assert_str_eq(program.out.text, says);
-    ck_assert_str_eq(program.err.text, "");
+    ck_assert_int_ge(fd, 0);
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (char)('a' + i % 26);
+    ck_assert_int_eq(write(fd, bytes, size), (ssize_t)size);
+    close(fd);
 }
 
-/* Starts one that waits at a port. Returns the port. */
-static const char *start_waiting(struct process *program, const char *path)
+START_TEST(a_file_comes_out_of_the_pipeline_as_it_went_in)
 {
-    static char port[8];
+    static const size_t sizes[] = {0, 1, 10000, PROCESS_TEXT_MAX - 1};
+    static struct process pipeline;
 
-    PROCESS_START(program, path, "0");
-    strncpy(port, process_line(program, "listening on port ", 0), sizeof port - 1);
-    return port;
-}
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char path[] = "/tmp/rill-pipeline-XXXXXX";
 
-/* Runs both sides. */
-static void run_both(const char *path, const char *waiting_says, const char *joining_says)
-{
-    struct process waiting = {0}, joining = {0};
-
-    PROCESS_START(&joining, path, "127.0.0.1", start_waiting(&waiting, path));
-    ck_assert_int_eq(process_wait(&joining), 0);
-    ck_assert_int_eq(process_wait(&waiting), 0);
-    ck_assert_str_eq(joining.out.text, joining_says);
-    ck_assert_str_eq(strchr(waiting.out.text, '\n') + 1, waiting_says);
-    ck_assert_str_eq(waiting.err.text, "");
-    ck_assert_str_eq(joining.err.text, "");
-}
-
-START_TEST(ping_pong_alone_hits_the_ball_from_both_sides)
-{
-    run_alone("examples/rdma_ping_pong", "left hit the ball 5000 times, right 5000 times\n");
-}
-END_TEST
-
-START_TEST(ping_pong_plays_with_another_process)
-{
-    run_both("examples/rdma_ping_pong", "left hit the ball 0 times, right 5000 times\n",
-             "left hit the ball 5000 times, right 0 times\n");
-}
-END_TEST
-
-START_TEST(tags_alone_takes_messages_in_its_own_order)
-{
-    run_alone("examples/rdma_tags", readings);
-}
-END_TEST
-
-START_TEST(tags_takes_messages_of_another_process_in_its_own_order)
-{
-    run_both("examples/rdma_tags", readings, "");
-}
-END_TEST
-
-START_TEST(who_waits_at_a_port_ends_well_when_it_is_asked_to)
-{
-    static const char *const paths[] = {"examples/rdma_ping_pong", "examples/rdma_tags"};
-
-    for (int i = 0; i < 2; i++) {
-        struct process waiting = {0};
-
-        start_waiting(&waiting, paths[i]);
-        process_signal(&waiting, SIGTERM);
-        ck_assert_int_eq(process_wait(&waiting), 0);
-        ck_assert_str_eq(waiting.err.text, "");
+        make_file(path, sizes[i]);
+        memset(&pipeline, 0, sizeof pipeline);
+        PROCESS_START(&pipeline, "examples/rdma_pipeline", path);
+        ck_assert_int_eq(process_wait(&pipeline), 0);
+        ck_assert_uint_eq(pipeline.out.size, sizes[i]);
+        for (size_t at = 0; at < sizes[i]; at++)
+            ck_assert(pipeline.out.text[at] == (char)('a' + at % 26));
+        ck_assert_str_eq(pipeline.err.text, "");
+        unlink(path);
     }
 }
 END_TEST
 
-START_TEST(nobody_at_a_port_is_an_error)
+START_TEST(a_file_that_is_not_there_is_said_so)
 {
-    static const char *const paths[] = {"examples/rdma_ping_pong", "examples/rdma_tags"};
+    static struct process pipeline;
 
-    for (int i = 0; i < 2; i++) {
-        struct process joining = {0};
+    PROCESS_START(&pipeline, "examples/rdma_pipeline", "/nowhere/at/all");
+    ck_assert_int_eq(process_wait(&pipeline), 1);
+    ck_assert_ptr_nonnull(strstr(pipeline.err.text, "No such file or directory"));
+}
+END_TEST
 
-        PROCESS_START(&joining, paths[i], "127.0.0.1", "1");
-        ck_assert_int_eq(process_wait(&joining), 1);
-        ck_assert_str_eq(joining.out.text, "");
-        ck_assert_str_ne(joining.err.text, "");
+static void start_consumer(struct process *consumer, char port[8])
+{
+    PROCESS_START(consumer, "examples/rdma_consumer", "0");
+    snprintf(port, 8, "%d", atoi(process_line(consumer, "listening on port ", 0)));
+}
+
+START_TEST(several_producers_send_to_one_consumer)
+{
+    static struct process consumer, producers[3];
+    char port[8];
+
+    start_consumer(&consumer, port);
+    for (int i = 0; i < 3; i++)
+        PROCESS_START(&producers[i], "examples/rdma_producer", "127.0.0.1", port, "50000");
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(process_wait(&producers[i]), 0);
+        ck_assert_str_eq(producers[i].out.text, "connected\n50005 messages sent\n");
+        ck_assert_str_eq(producers[i].err.text, "");
     }
+    process_line(&consumer, "50005 numbers, their sum is 1250025000\n", 2);
+    process_signal(&consumer, SIGTERM);
+    ck_assert_int_eq(process_wait(&consumer), 0);
+    ck_assert_str_eq(consumer.err.text, "");
+}
+END_TEST
+
+START_TEST(a_producer_that_is_stopped_ends_well_and_so_does_its_consumer)
+{
+    static struct process consumer, producer;
+    char port[8];
+
+    start_consumer(&consumer, port);
+    PROCESS_START(&producer, "examples/rdma_producer", "127.0.0.1", port, "10000000");
+    process_line(&producer, "connected", 0);
+    process_signal(&producer, SIGTERM);
+    ck_assert_int_le(process_wait(&producer), 1);
+    process_signal(&consumer, SIGTERM);
+    ck_assert_int_eq(process_wait(&consumer), 0);
+}
+END_TEST
+
+START_TEST(a_consumer_that_is_killed_ends_its_producer)
+{
+    static struct process consumer, producer;
+    char port[8];
+
+    start_consumer(&consumer, port);
+    PROCESS_START(&producer, "examples/rdma_producer", "127.0.0.1", port, "10000000");
+    process_line(&producer, "connected", 0);
+    process_kill(&consumer);
+    ck_assert_int_eq(process_wait(&producer), 1);
+    ck_assert_ptr_nonnull(strstr(producer.out.text, "messages sent"));
+}
+END_TEST
+
+START_TEST(a_producer_without_a_consumer_gives_up)
+{
+    static struct process producer;
+
+    PROCESS_START(&producer, "examples/rdma_producer", "127.0.0.1", "1", "10");
+    ck_assert_int_eq(process_wait(&producer), 1);
+    ck_assert_str_ne(producer.err.text, "");
 }
 END_TEST
 
 int main(void)
 {
-    const struct program_test tests[] = {
-        {ping_pong_alone_hits_the_ball_from_both_sides, 1},
-        {ping_pong_plays_with_another_process, 1},
-        {tags_alone_takes_messages_in_its_own_order, 1},
-        {tags_takes_messages_of_another_process_in_its_own_order, 1},
-        {who_waits_at_a_port_ends_well_when_it_is_asked_to, 1},
-        {nobody_at_a_port_is_an_error, 1},
+    const struct duo_case cases[] = {
+        {a_file_comes_out_of_the_pipeline_as_it_went_in, IN_TCP},
+        {a_file_that_is_not_there_is_said_so, IN_TCP},
+        {several_producers_send_to_one_consumer, IN_TCP},
+        {a_producer_that_is_stopped_ends_well_and_so_does_its_consumer, IN_TCP},
+        {a_consumer_that_is_killed_ends_its_producer, IN_TCP},
+        {a_producer_without_a_consumer_gives_up, IN_TCP},
     };
 
     setenv("UCX_NET_DEVICES", "lo", 1);
-    return programs_main("rdma examples", tests, sizeof tests / sizeof tests[0]);
+    return duo_main("rdma examples", cases, sizeof cases / sizeof *cases);
 }
