@@ -25,7 +25,7 @@ struct message {
     unsigned char header[256];
     size_t header_size, size;
     struct fake_request *sender; /* whose data they are, or NULL */
-    char data[];
+    char *data;                  /* behind it */
 };
 
 /* What the next progress does. */
@@ -152,6 +152,7 @@ void fake_bring(unsigned id, const void *header, size_t header_size, const void 
     message->next = &state.messages;
     message->prev = state.messages.prev;
     message->prev->next = message->next->prev = message;
+    message->data = (char *)(message + 1);
     message->id = id;
     message->ep = ep;
     message->is_long = is_long || sender;
@@ -247,7 +248,7 @@ static void request_free(void *request_)
 
 static struct message *message_of(void *data)
 {
-    return (struct message *)(void *)((char *)data - offsetof(struct message, data));
+    return (struct message *)data - 1;
 }
 
 static void end_message(struct message *message, ucs_status_t status)

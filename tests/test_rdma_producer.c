@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_rdma_pipeline_examples.c - the examples of connections do what their first lines say. */
-#include "tests/process.h"
-#include "tests/rdma/duo.h"
+/* test_rdma_producer.c - a file through a pipeline, and producers with their consumer: the
+ * examples do what their first lines say, also when one of them is stopped or killed. */
+#include "tests/programs.h"
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,7 +57,7 @@ END_TEST
 static void start_consumer(struct process *consumer, char port[8])
 {
     PROCESS_START(consumer, "examples/rdma_consumer", "0");
-    snprintf(port, 8, "%d", atoi(process_line(consumer, "listening on port ", 0)));
+    snprintf(port, 8, "%ld", strtol(process_line(consumer, "listening on port ", 0), NULL, 10));
 }
 
 START_TEST(several_producers_send_to_one_consumer)
@@ -120,15 +121,15 @@ END_TEST
 
 int main(void)
 {
-    const struct duo_case cases[] = {
-        {a_file_comes_out_of_the_pipeline_as_it_went_in, IN_TCP},
-        {a_file_that_is_not_there_is_said_so, IN_TCP},
-        {several_producers_send_to_one_consumer, IN_TCP},
-        {a_producer_that_is_stopped_ends_well_and_so_does_its_consumer, IN_TCP},
-        {a_consumer_that_is_killed_ends_its_producer, IN_TCP},
-        {a_producer_without_a_consumer_gives_up, IN_TCP},
+    const struct program_test tests[] = {
+        {a_file_comes_out_of_the_pipeline_as_it_went_in, 1},
+        {a_file_that_is_not_there_is_said_so, 1},
+        {several_producers_send_to_one_consumer, 1},
+        {a_producer_that_is_stopped_ends_well_and_so_does_its_consumer, 1},
+        {a_consumer_that_is_killed_ends_its_producer, 1},
+        {a_producer_without_a_consumer_gives_up, 1},
     };
 
     setenv("UCX_NET_DEVICES", "lo", 1);
-    return duo_main("rdma examples", cases, sizeof cases / sizeof *cases);
+    return programs_main("rdma producer", tests, sizeof tests / sizeof *tests);
 }
