@@ -423,6 +423,24 @@ static struct rill_task *talker(struct party *party, int which)
     return which < TAGS ? &party->senders[which].task : &party->receivers[which - TAGS].task;
 }
 
+/* Death in the middle of a farewell is what is hardest. */
+static void strike(struct sim *sim, void *node_)
+{
+    struct node *node = node_;
+
+    (void)sim;
+    if (node->rdma.is_open)
+        sim_ucx_kill(node->rdma.worker, dice_ns(300 * RILL_MILLISECOND));
+}
+
+static void draw_fate(struct party *party)
+{
+    party->which = is_calm ? 1 : (int)dice(8);
+    if (party->which > 4)
+        sim_at(fixture.sim, sim_now(fixture.sim) + dice_ns(40 * RILL_MILLISECOND), strike,
+               party->node);
+}
+
 /* Connected: talks for a while, and ends it, or waits until the other side does. */
 static struct rill_future *wait_for_the_end(struct party *party)
 {
@@ -478,7 +496,7 @@ static enum rill_poll party_poll(struct rill_future *self, struct rill_task *tas
             memset(party->receivers, 0, sizeof party->receivers);
         }
         note_session(party);
-        party->which = is_calm ? 1 : (int)dice(4);
+        draw_fate(party);
         if (party->which == 0)
             RILL_AWAIT(rill_rdma_cut(connection));
         else
