@@ -76,12 +76,25 @@ static enum rill_poll end_send(struct rill_rdma_transfer *transfer, int64_t resu
     return finish(transfer, result);
 }
 
+/* UCX did not take it, so the other side will not give its credit back. */
+static void refund(struct rill_rdma_transfer *transfer)
+{
+    struct rill_rdma_connection *connection = transfer->connection;
+
+    if (transfer->op.tag >> 32 != connection->peer_id)
+        return; /* connected anew since */
+    connection->credit.sent -= rill_rdma_cost(transfer->op.size, connection->hub->eager_size);
+    rill_rdma_exchange_wake(connection);
+}
+
 static enum rill_poll sending_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_rdma_transfer *transfer = transfer_of(self);
 
     if (rill_rdma_op_poll(&transfer->op.future, task) == RILL_PENDING)
         return RILL_PENDING;
+    if (transfer->op.result < 0 && !transfer->op.waiter)
+        refund(transfer);
     return end_send(transfer, result_of(transfer, task));
 }
 

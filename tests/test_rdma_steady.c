@@ -4,14 +4,16 @@
  * This program brings its own malloc. The sanitizers and valgrind bring theirs, and then
  * there is nothing to count. */
 #include "rdma/message.h"
+#include "rdma/pipeline.h"
 #include "rdma/rpc_client.h"
 #include "rdma/rpc_server.h"
 #include "rdma/stream.h"
 #include "rdma/tag.h"
-#include "tests/rdma/duo.h"
+#include "tests/rdma/linked.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static unsigned long calls;
 
@@ -131,10 +133,45 @@ START_TEST(calls_need_no_malloc)
 }
 END_TEST
 
+static struct rill_rdma_buffer_pool buffers;
+static struct rill_rdma_buffer_take take;
+static struct rill_rdma_pipeline pipeline;
+static struct rill_rdma_pipeline_slot slots[4];
+static struct rill_rdma_transfer transfer;
+
+static void send_from_pool(size_t size)
+{
+    expect(await(rill_rdma_buffer_take(&buffers, &take, size)) > 0);
+    memset(take.buffer->bytes, 1, size);
+    expect_eq(await(rill_rdma_pipeline_send_buffer(&pipeline, take.buffer, size, 1)), 0);
+    expect_eq(await(rill_rdma_recv(&linked.server, &transfer, received, size, 1)), size);
+}
+
+START_TEST(a_pipeline_out_of_a_pool_needs_no_malloc)
+{
+    unsigned long before;
+
+    if (!linked_open(_i, NULL, NULL))
+        return;
+    expect_eq(rill_rdma_buffer_pool_init(&buffers, &duo.left, NULL), 0);
+    rill_rdma_pipeline_init(&pipeline, &linked.client, slots, 4, NULL);
+    for (int i = 0; i < 300; i++)
+        send_from_pool(64);
+    before = calls;
+    for (int i = 0; i < 1000; i++)
+        send_from_pool(64);
+    ck_assert_uint_eq(calls - before, 0);
+    expect_eq(await(rill_rdma_pipeline_drain(&pipeline)), 0);
+    rill_rdma_buffer_pool_finish(&buffers);
+    linked_close();
+}
+END_TEST
+
 int main(void)
 {
     const struct duo_case cases[] = {
         {short_messages_need_no_malloc, IN_TCP_AND_SHM},
+        {a_pipeline_out_of_a_pool_needs_no_malloc, IN_TCP_AND_SHM},
         {calls_need_no_malloc, IN_TCP_AND_SHM},
     };
 
