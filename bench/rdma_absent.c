@@ -48,6 +48,7 @@ struct rill_future *rdma_load_connect(uint64_t index)
     rill_panic("%s", rdma_absent);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): as in rdma_load.h */
 struct rill_future *rdma_load_run(uint64_t index, int64_t *times_ns)
 {
     (void)index;

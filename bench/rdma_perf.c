@@ -27,7 +27,7 @@
 
 enum {
     WINDOW_MAX = 1024,
-    SIZE_MAX_ = 64 << 20,
+    MESSAGE_MAX = 64 << 20,
     WORKER_ADDRESS_MAX = 4096,
     BATCH = 8, /* round trips between two readings of the clock */
     DATA = 1,  /* a tag */
@@ -84,7 +84,7 @@ struct side {
         struct rill_join join;
     } lanes[WINDOW_MAX];
     int64_t lane; /* that is joined */
-    struct histogram latency;
+    struct histogram latency; /* in tenths of a nanosecond */
     int64_t begin_ns, end_ns;
     int64_t error;
 };
@@ -370,7 +370,7 @@ int main(int argc, char **argv)
         CLI_CHOICE('t', "test", &wanted.test, test_words, "what is measured"),
         CLI_CHOICE('l', "layer", &wanted.layer, layer_words,
                    "over a connection, one without heartbeats and credit, or a bare endpoint"),
-        CLI_SIZE('s', "size", &wanted.size, 1, SIZE_MAX_, "bytes in a message"),
+        CLI_SIZE('s', "size", &wanted.size, 1, MESSAGE_MAX, "bytes in a message"),
         CLI_INTEGER('n', "count", &wanted.count, 1, INT64_C(1000000000), "messages to send"),
         CLI_INTEGER(0, "warmup", &wanted.warmup, 1, INT64_C(1000000000), "and before these"),
         CLI_INTEGER('O', "window", &wanted.window, 1, WINDOW_MAX, "on their way in tag_bw"),

@@ -3,6 +3,7 @@
 
 #include "io/reactor.h"
 #include "io/readiness.h"
+#include "runtime/executor.h"
 #include "runtime/panic.h"
 
 #include <errno.h>
@@ -17,16 +18,23 @@ static int64_t now(const struct rill_reactor *reactor)
     return reactor->kernel->ops->now(reactor->kernel);
 }
 
+/* The first call after a sleep tells what that was good for. */
+static void judge_sleep(struct rill_event_source *source, bool has_progressed)
+{
+    source->stats.wake_ups_futile += source->was_woken && !has_progressed;
+    source->stats.events_recovered += source->has_overslept && has_progressed;
+    source->was_woken = false;
+    source->has_overslept = false;
+}
+
 static unsigned progress(struct rill_event_source *source)
 {
     unsigned count = source->ops->progress(source);
 
     source->stats.progress_calls++;
     source->stats.progress_hits += count > 0;
-    source->stats.wake_ups_futile += source->was_woken && count == 0;
-    source->stats.events_recovered += source->has_overslept && count > 0;
-    source->was_woken = false;
-    source->has_overslept = false;
+    if (source->was_woken || source->has_overslept)
+        judge_sleep(source, count > 0);
     return count;
 }
 
@@ -72,6 +80,22 @@ static bool has_to_wake(struct rill_reactor *reactor, struct rill_event_source *
     return true;
 }
 
+/* Gives a source that is awake its calls of this turn. A task that was woken goes first:
+ * its answer does not wait for a call that finds nothing, which over TCP is a system call. */
+static bool progress_in_turn(struct rill_event_source *source)
+{
+    const struct rill_executor *executor = rill_executor_here();
+    bool happened = false;
+
+    for (int i = 0; i < RILL_EVENT_SOURCE_CALLS_MAX && progress(source) > 0; i++) {
+        source->busy_count = 0;
+        happened = true;
+        if (executor->ready_count > 0)
+            break;
+    }
+    return happened;
+}
+
 bool rill_event_sources_progress(struct rill_reactor *reactor)
 {
     bool happened = false;
@@ -83,10 +107,7 @@ bool rill_event_sources_progress(struct rill_reactor *reactor)
         if (source->asleep && !has_to_wake(reactor, source))
             continue;
         source->asleep = false;
-        for (int i = 0; i < RILL_EVENT_SOURCE_CALLS_MAX && progress(source) > 0; i++) {
-            source->busy_count = 0;
-            happened = true;
-        }
+        happened |= progress_in_turn(source);
     }
     return happened;
 }

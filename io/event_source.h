@@ -5,10 +5,10 @@
  * asked to make a descriptor readable at their next event (arm). The reactor waits
  * for such an engine and for the ring together. A source is
  *
- *  - awake: each turn makes progress, until a call does nothing; with the adaptive
- *    policy also while the reactor looks out. When nothing is ready to run, it is
- *    armed. If that finds events (-EBUSY), or if progress once more does something,
- *    it stays awake, else it falls
+ *  - awake: each turn makes progress, until a call does nothing or has woken a task;
+ *    with the adaptive policy also while the reactor looks out. When nothing is ready to
+ *    run, it is armed. If that finds events (-EBUSY), or if progress once more does
+ *    something, it stays awake, else it falls
  *  - asleep: it is armed and its descriptor watched by one poll in the ring. It costs
  *    nothing, whatever else the runtime does, until the descriptor is readable or an
  *    operation is posted (rill_event_source_touch).

@@ -16,6 +16,7 @@ struct engine {
     struct rill_notify happened;
     unsigned waiting;    /* events that progress has not seen */
     unsigned seen;       /* and those that it has */
+    uint64_t seen_call;  /* the call of progress that saw the latest */
     unsigned refusals;   /* times that arming still says busy */
     bool is_armed;       /* the next event makes the descriptor readable */
     bool is_mute;        /* no event does */
@@ -65,8 +66,10 @@ static unsigned engine_progress(struct rill_event_source *source)
 
     e->waiting = 0;
     e->seen += count;
-    if (count > 0)
+    if (count > 0) {
+        e->seen_call = source->stats.progress_calls + 1;
         rill_notify_all(&e->happened);
+    }
     return count + e->never_runs_dry;
 }
 
@@ -117,6 +120,7 @@ struct watcher {
     struct rill_wait wait;
     struct engine *engine;
     unsigned want;
+    uint64_t calls; /* of progress, until it went on */
 };
 
 static enum rill_poll watcher_poll(struct rill_future *self, struct rill_task *task)
@@ -129,6 +133,7 @@ static enum rill_poll watcher_poll(struct rill_future *self, struct rill_task *t
     while (watcher->engine->seen < watcher->want && watcher->wait.result != -ECANCELED)
         RILL_AWAIT(rill_notify_wait(&watcher->engine->happened, &watcher->wait));
     watcher->engine->source.pending--;
+    watcher->calls = watcher->engine->source.stats.progress_calls;
     RILL_RETURN(watcher->engine->seen);
     RILL_END();
 }
@@ -345,6 +350,19 @@ START_TEST(a_source_that_always_has_something_to_do_leaves_the_ring_its_turn)
     ck_assert_uint_ge(engine.source.stats.progress_calls, RILL_EVENT_SOURCE_CALLS_MAX);
     fixture_hang_up(&one);
     fixture_hang_up(&other);
+    finish();
+}
+END_TEST
+
+/* What it has to say is not to wait for calls that find nothing. */
+START_TEST(a_task_that_was_woken_goes_on_before_progress_is_called_again)
+{
+    open_with(_i, NULL);
+    engine.never_runs_dry = true;
+    event(&engine);
+    ck_assert_int_eq(await(seen(&watcher, &engine, 1)), 1);
+    ck_assert_uint_eq(watcher.calls, engine.seen_call);
+    engine.never_runs_dry = false;
     finish();
 }
 END_TEST
@@ -637,6 +655,7 @@ int main(void)
         {such_an_event_is_found_while_the_ring_never_rests, IN_SIMULATED},
         {a_source_that_can_not_be_armed_is_tried_again_a_few_times_and_then_slowly, IN_SIMULATED},
         {a_source_that_always_has_something_to_do_leaves_the_ring_its_turn, IN_SIMULATED},
+        {a_task_that_was_woken_goes_on_before_progress_is_called_again, IN_SIMULATED},
         {tasks_that_are_always_ready_leave_a_source_its_turn, IN_SIMULATED},
         {looking_out_finds_an_event_without_a_system_call, IN_SIMULATED},
         {an_event_that_comes_while_looking_out_needs_no_arming, IN_SIMULATED},
