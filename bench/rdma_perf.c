@@ -83,7 +83,7 @@ struct side {
         struct message message;
         struct rill_join join;
     } lanes[WINDOW_MAX];
-    int64_t lane; /* that is joined */
+    int64_t lane;             /* that is joined */
     struct histogram latency; /* in tenths of a nanosecond */
     int64_t begin_ns, end_ns;
     int64_t error;

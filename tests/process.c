@@ -253,6 +253,46 @@ unsigned process_descriptors(pid_t pid)
     return count;
 }
 
+/* Writes the line of /proc/net/tcp about the socket of this link, if it has one. */
+static void describe_tcp(FILE *out, const char *link)
+{
+    char inode[32], line[512];
+    unsigned long number;
+    FILE *file;
+
+    if (sscanf(link, "socket:[%lu]", &number) != 1)
+        return;
+    snprintf(inode, sizeof inode, " %lu ", number);
+    file = fopen("/proc/net/tcp", "re");
+    while (file && fgets(line, sizeof line, file))
+        if (strstr(line, inode))
+            fprintf(out, "   %s", line);
+    if (file)
+        fclose(file);
+}
+
+const char *process_describe_descriptors(pid_t pid)
+{
+    static char text[8192];
+    FILE *out = fmemopen(text, sizeof text, "w");
+
+    ck_assert_ptr_nonnull(out);
+    for (unsigned fd = 0; fd < 1024; fd++) {
+        char path[64], link[256];
+        ssize_t length;
+
+        snprintf(path, sizeof path, "/proc/%d/fd/%u", (int)pid, fd);
+        length = readlink(path, link, sizeof link - 1);
+        if (length < 0)
+            continue;
+        link[length] = '\0';
+        fprintf(out, "%u -> %s\n", fd, link);
+        describe_tcp(out, link);
+    }
+    fclose(out);
+    return text;
+}
+
 /* Reads the number behind a word that begins a line of /proc/PID/NAME; without a
  * word the numbers of the first line. Returns how many there were. */
 static int read_numbers(pid_t pid, const char *name, const char *word, uint64_t numbers[3])

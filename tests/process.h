@@ -76,6 +76,10 @@ void process_kill(struct process *process);
 /* Open descriptors. */
 unsigned process_descriptors(pid_t pid);
 
+/* What each of them is, with the kernel's line about it where it is a TCP socket: for
+ * the message of a test that has found one too many. Until the next call. */
+const char *process_describe_descriptors(pid_t pid);
+
 /* Memory that only this process has, and has written to. */
 size_t process_dirty_bytes(pid_t pid);
 

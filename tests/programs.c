@@ -43,7 +43,10 @@ void echo_server_expect_descriptors(const struct echo_server *server, unsigned c
 
     while (process_descriptors(server->process.pid) != count && now_ms() < deadline_ms)
         sleep_ms(5);
-    ck_assert_uint_eq(process_descriptors(server->process.pid), count);
+    ck_assert_msg(process_descriptors(server->process.pid) == count,
+                  "the server has %u descriptors, not %u:\n%s",
+                  process_descriptors(server->process.pid), count,
+                  process_describe_descriptors(server->process.pid));
 }
 
 const char *echo_server_stop(struct echo_server *server)
