@@ -97,8 +97,8 @@ static void look_at_bye(struct rill_rdma_connection *connection, struct rill_rdm
         return;
     if (bye->result == 0)
         *was_done = true;
-    else
-        rill_rdma_ep_fail(&connection->ep, (int)bye->result);
+    else /* one with bytes in it is none */
+        rill_rdma_ep_fail(&connection->ep, bye->result == -EMSGSIZE ? -EPROTO : (int)bye->result);
 }
 
 /* It may be there already, behind the messages that came before the other side's answer. */
