@@ -16,7 +16,7 @@ static struct rill_rdma_transfer *transfer_of(struct rill_future *self)
 
 static enum rill_poll finish(struct rill_rdma_transfer *transfer, int64_t result)
 {
-    if (result < 0 && result != -ECANCELED)
+    if (result < 0 && result != -ECANCELED && result != -ESHUTDOWN) /* those were somebody's wish */
         transfer->connection->metrics.errors++;
     transfer->future.awaits = NULL;
     return rill_future_end(&transfer->future, result);
