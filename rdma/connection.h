@@ -158,7 +158,9 @@ struct rill_rdma_connection {
  *   -ETIMEDOUT     no answer in options.handshake_ns: nobody there, or nobody who accepts
  *   -ECONNREFUSED, -ECONNRESET, -ENOTCONN, -EHOSTUNREACH ... as of UCX (error.h)
  *   -EPROTONOSUPPORT  the other side speaks another version of this protocol
- *   -ECANCELED     it was cancelled, and everything was taken back */
+ *   -ECANCELED     it was cancelled, and everything was taken back
+ * Panics if the connection is not idle, or if sends or receives of a former one, which have
+ * ended with it, were not awaited to their end. */
 struct rill_future *rill_rdma_connect(struct rill_rdma_connection *connection,
                                       struct rill_rdma_hub *hub, const struct sockaddr *address,
                                       socklen_t size,
