@@ -327,8 +327,7 @@ static struct rill_future *close_ep(struct rill_rdma_connection *connection)
 {
     bool is_forced = connection->is_cut || !connection->is_greeted;
 
-    if (rill_link_is_linked(&connection->sweeper.link))
-        rill_rdma_unwatch(&connection->sweeper);
+    rill_rdma_unwatch(connection->hub->rdma, &connection->sweeper);
     if (connection->error != -ESHUTDOWN)
         rill_rdma_connection_set_state(connection, tries_again(connection) ? RILL_RDMA_CONNECTING
                                                                            : RILL_RDMA_FAILED);
