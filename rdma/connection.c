@@ -112,6 +112,9 @@ static void set_options(struct rill_rdma_connection *connection,
         mine->reconnect_first_ns = RILL_RDMA_RECONNECT_FIRST_NS;
     if (mine->reconnect_max_ns == 0)
         mine->reconnect_max_ns = RILL_RDMA_RECONNECT_MAX_NS;
+    rill_check(mine->handshake_ns > 0 && mine->close_ns > 0 && mine->silence_ns > 0 &&
+                   mine->reconnect_first_ns > 0,
+               "a connection with a time below 0 in its options");
     if (mine->reconnect_max_ns < mine->reconnect_first_ns)
         mine->reconnect_max_ns = mine->reconnect_first_ns;
 }
