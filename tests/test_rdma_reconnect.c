@@ -178,6 +178,31 @@ START_TEST(a_call_that_is_lost_with_its_connection_is_made_again_over_the_new_on
 }
 END_TEST
 
+START_TEST(a_receive_that_is_awaited_late_is_in_flight_of_no_connection_that_ended)
+{
+    static struct gated gated;
+    struct rill_rdma_metrics metrics;
+
+    if (!linked_open(_i, NULL, NULL))
+        return;
+    rill_future_init(&gated.future, gated_poll);
+    gated.child = rill_rdma_recv(&linked.client, &old, old_buffer, sizeof old_buffer, 1);
+    background_start(&receiving, &gated.future);
+    settle();
+    rill_rdma_hub_metrics(&linked.left, &metrics);
+    expect_eq(metrics.receives_in_flight, 1);
+    await(rill_rdma_cut(&linked.client));
+    rill_rdma_hub_metrics(&linked.left, &metrics);
+    expect_eq(metrics.receives_in_flight, 0);
+    gated.is_open = true;
+    rill_task_wake(&receiving.task);
+    expect_eq(background_end(&receiving), -ESHUTDOWN);
+    expect_eq(linked.client.metrics.receives_in_flight, 0);
+    await(rill_rdma_disconnect(&linked.server));
+    linked_close_hubs();
+}
+END_TEST
+
 static void make_anew_too_early(void)
 {
     static struct gated gated;
@@ -205,6 +230,7 @@ int main(void)
         {a_message_of_the_lost_one_gives_no_credit_to_the_new_one, IN_TCP_AND_SHM},
         {what_waited_for_credit_of_the_lost_one_is_not_sent_over_the_new_one, IN_TCP_AND_SHM},
         {a_call_that_is_lost_with_its_connection_is_made_again_over_the_new_one, IN_TCP_AND_SHM},
+        {a_receive_that_is_awaited_late_is_in_flight_of_no_connection_that_ended, IN_TCP_AND_SHM},
         {a_connection_is_not_made_anew_while_a_receive_is_not_over, IN_TCP},
     };
 
