@@ -262,6 +262,15 @@ static bool is_greeting_over(struct rill_rdma_connection *connection, struct ril
     return false;
 }
 
+/* Why a connection is over whose endpoint has failed. Where all is said that is no loss, and
+ * what the other side said itself is more than what UCX says of its closing. */
+static int why_failed(const struct rill_rdma_connection *connection)
+{
+    if (is_agreed(connection))
+        return -ESHUTDOWN;
+    return connection->refused ? connection->refused : connection->ep.error;
+}
+
 /* Returns whether the endpoint is to be closed. */
 static bool is_over(struct rill_rdma_connection *connection, struct rill_task *task)
 {
@@ -272,7 +281,7 @@ static bool is_over(struct rill_rdma_connection *connection, struct rill_task *t
     look_at_bye(connection, &connection->bye_recv, &connection->bye_came, task);
     look_at_bye(connection, &connection->bye_send, &connection->is_bye_taken, task);
     if (connection->ep.error)
-        return end(connection, is_agreed(connection) ? -ESHUTDOWN : connection->ep.error);
+        return end(connection, why_failed(connection));
     if (connection->state == RILL_RDMA_LISTENING || connection->state == RILL_RDMA_CONNECTING)
         return is_greeting_over(connection, task);
     if (connection->state == RILL_RDMA_CONNECTED &&
