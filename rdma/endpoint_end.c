@@ -38,7 +38,7 @@ void rill_rdma_ep_withdraw(struct rill_rdma_ep *ep, const struct rill_rdma_op *e
         struct rill_rdma_op *op = rill_container_of(link, struct rill_rdma_op, in_flight);
 
         next = link->next;
-        if (op->verb->is_receive && op != except)
+        if (op != except && op->verb->is_receive)
             rill_rdma_op_withdraw(op);
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_programs_scale.c - rill-echo with many connections: idle, busy, and more than it may have.
  */
+#include "io/recheck.h"
 #include "tests/client.h"
 #include "tests/json_reader.h"
 #include "tests/programs.h"
@@ -17,15 +18,16 @@ static struct echo_server server;
 
 /* ---- idle ---- */
 
-/* Waits until it has not run for a while. */
+/* Waits until it has not run for a while: what has received is looked at again twice. */
 static void wait_for_sleep(pid_t pid)
 {
+    enum { WHILE_MS = 3 * RILL_RECHECK_NS / RILL_MILLISECOND };
     int64_t deadline_ms = now_ms() + PROCESS_LIMIT_MS;
     struct process_activity before, after = process_activity(pid);
 
     do {
         before = after;
-        sleep_ms(100);
+        sleep_ms(WHILE_MS);
         after = process_activity(pid);
     } while (before.slices != after.slices && now_ms() < deadline_ms);
 }
