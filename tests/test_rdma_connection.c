@@ -3,6 +3,7 @@
  * what they carry, how they end. */
 #include "rdma/connection.h"
 
+#include "rdma/control.h"
 #include "rdma/dial.h"
 #include "rdma/exchange.h"
 #include "rdma/parcel.h"
@@ -305,8 +306,29 @@ START_TEST(another_version_is_refused)
     expect_eq(await(rill_rdma_wait_for_connection(&server, &wait)), -EPROTONOSUPPORT);
     expect_eq(background_end(&sending), 0);
     await(rill_rdma_disconnect(&server));
+    duo_turn_until(left.dropped == 1); /* the refusal, which names a connection that is none */
     await(rill_rdma_ep_abort(&client.ep));
-    left.dropped = 0; /* the refusal, which names a connection that is none */
+    left.dropped = 0;
+    rill_rdma_listener_close(&listener);
+    close_hubs();
+}
+END_TEST
+
+START_TEST(a_refusal_is_the_reason_though_the_endpoint_fails_with_it)
+{
+    const struct rill_rdma_control refusal = {
+        .kind = RILL_RDMA_REFUSE, .from = 1, .reason = -EPROTONOSUPPORT};
+
+    if (!open_hubs(_i))
+        return;
+    struct sockaddr_in address = duo_listen(&listener, &duo.right);
+
+    background_start(&connecting,
+                     rill_rdma_connect(&client, &left, (void *)&address, sizeof address, NULL));
+    settle();
+    expect(rill_rdma_control_hear(&client, &refusal));
+    rill_rdma_ep_fail(&client.ep, -ECONNRESET);
+    expect_eq(background_end(&connecting), -EPROTONOSUPPORT);
     rill_rdma_listener_close(&listener);
     close_hubs();
 }
@@ -607,6 +629,21 @@ START_TEST(disconnecting_in_a_cancelled_task_is_quick)
 }
 END_TEST
 
+START_TEST(times_without_end_are_no_limits)
+{
+    const struct rill_rdma_connection_options patient = {
+        .handshake_ns = RILL_NEVER, .close_ns = RILL_NEVER, .silence_ns = RILL_NEVER - 1};
+
+    if (!open_hubs(_i))
+        return;
+    make_connection(_i, &patient, &patient);
+    settle();
+    expect_eq(client.metrics.beats_sent, 0);
+    disconnect_both();
+    close_hubs();
+}
+END_TEST
+
 START_TEST(many_connections_leave_nothing)
 {
     if (!open_hubs(_i))
@@ -639,6 +676,7 @@ int main(void)
         {nonsense_is_counted_and_dropped, IN_TCP_AND_SHM},
         {credit_that_was_never_given_ends_the_connection, IN_TCP_AND_SHM},
         {another_version_is_refused, IN_TCP},
+        {a_refusal_is_the_reason_though_the_endpoint_fails_with_it, IN_TCP},
         {messages_of_all_sizes_arrive_whole, IN_TCP_AND_SHM},
         {a_receive_takes_the_tag_that_it_asked_for, IN_TCP_AND_SHM},
         {a_message_that_does_not_fit_tells_its_size, IN_TCP_AND_SHM},
@@ -652,6 +690,7 @@ int main(void)
         {sends_that_nobody_will_receive_do_not_hold_up_the_end, IN_TCP_AND_SHM},
         {cutting_is_seen_by_the_other_side_as_a_loss, IN_TCP},
         {disconnecting_in_a_cancelled_task_is_quick, IN_TCP_AND_SHM},
+        {times_without_end_are_no_limits, IN_TCP_AND_SHM},
         {many_connections_leave_nothing, IN_TCP_AND_SHM},
     };
 
