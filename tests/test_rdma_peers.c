@@ -56,7 +56,7 @@ static void tell_address(int pipe_fd, struct rill_rdma_listener *listener, int w
     static struct address address;
     const void *worker = rill_rdma_address(&duo.right, &address.worker_size);
 
-    if (which == OVER_TCP) {
+    if (!duo_is_by_worker(which)) {
         struct sockaddr_in wanted = duo_address(port);
         struct sockaddr_storage bound;
 
@@ -72,7 +72,7 @@ static void tell_address(int pipe_fd, struct rill_rdma_listener *listener, int w
 
 static void accept_one(struct rill_rdma_listener *listener, int which)
 {
-    if (which == OVER_TCP) {
+    if (!duo_is_by_worker(which)) {
         struct rill_rdma_accept accept;
 
         expect_eq(await(rill_rdma_accept(listener, &accept)), 0);
@@ -210,12 +210,18 @@ static bool start(int which, enum role role, pid_t *child)
     return true;
 }
 
+static struct rill_future *connecting_to(int which,
+                                         const struct rill_rdma_connection_options *options)
+{
+    return duo_is_by_worker(which)
+               ? rill_rdma_connect_worker(&connection, &hub, address.worker, options)
+               : rill_rdma_connect(&connection, &hub, (void *)&address.socket,
+                                   sizeof address.socket, options);
+}
+
 static int64_t connect_to(int which, const struct rill_rdma_connection_options *options)
 {
-    return await(which == OVER_TCP
-                     ? rill_rdma_connect(&connection, &hub, (void *)&address.socket,
-                                         sizeof address.socket, options)
-                     : rill_rdma_connect_worker(&connection, &hub, address.worker, options));
+    return await(connecting_to(which, options));
 }
 
 static void finish(void)
@@ -315,11 +321,7 @@ START_TEST(a_peer_that_is_killed_before_it_accepts_is_an_error)
 
     if (!start(_i, NEVER, &child))
         return;
-    background_start(&connecting,
-                     _i == OVER_TCP
-                         ? rill_rdma_connect(&connection, &hub, (void *)&address.socket,
-                                             sizeof address.socket, &options)
-                         : rill_rdma_connect_worker(&connection, &hub, address.worker, &options));
+    background_start(&connecting, connecting_to(_i, &options));
     settle();
     end_child(child);
     expect(background_end(&connecting) < 0);
@@ -553,7 +555,7 @@ int main(void)
         {a_peer_that_is_killed_before_it_accepts_is_an_error, IN_TCP_AND_SHM},
         {a_peer_that_is_stopped_can_not_hold_up_disconnecting, IN_TCP_AND_SHM},
         {what_arrived_before_the_peer_died_is_received, IN_TCP_AND_SHM},
-        {a_peer_that_is_started_anew_is_connected_anew, IN_TCP},
+        {a_peer_that_is_started_anew_is_connected_anew, IN_TCP | SOCKET_ADDRESSES},
         /* UCX 1.13 leaks memory each time that it can not map that of a process that is gone. */
         {a_peer_that_does_not_come_back_is_given_up, IN_TCP | TCP_ITSELF},
         {a_peer_may_be_killed_at_any_moment_under_load, IN_TCP_AND_SHM},
