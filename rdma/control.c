@@ -26,6 +26,7 @@ static bool hear_beat(struct rill_rdma_connection *connection,
         return false;
     }
     connection->heard++;
+    connection->peer_load = (uint64_t)control->load_kib << 10;
     connection->metrics.beats_received++;
     rill_rdma_exchange_wake(connection);
     return true;
@@ -88,6 +89,7 @@ int64_t rill_rdma_control_beat_ns(const struct rill_rdma_connection *connection)
 static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_kind kind)
 {
     int64_t beat_ns = rill_rdma_control_beat_ns(connection);
+    uint64_t load_kib = connection->ep.bytes_in_flight >> 10;
     bool is_to_stranger = kind == RILL_RDMA_HELLO && connection->target_worker;
     const void *address = NULL;
     size_t address_size = 0;
@@ -104,10 +106,13 @@ static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_
         /* Rounded up: to be asked for none is another thing. */
         .beat_ms = (uint32_t)((beat_ns + RILL_MILLISECOND - 1) / RILL_MILLISECOND),
         .reason = connection->refused,
+        .load_kib = load_kib < UINT32_MAX ? (uint32_t)load_kib : UINT32_MAX,
     });
     connection->credit.told = connection->credit.received;
-    if (kind == RILL_RDMA_BEAT)
+    if (kind == RILL_RDMA_BEAT) {
+        connection->ep.bytes_told = connection->ep.bytes_in_flight;
         connection->metrics.beats_sent++;
+    }
     if (is_to_stranger)
         address = rill_rdma_address(connection->hub->rdma, &address_size);
     rill_rdma_am_send(&connection->ep, &connection->control_op,
