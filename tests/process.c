@@ -256,13 +256,13 @@ unsigned process_descriptors(pid_t pid)
 /* Writes the line of /proc/net/tcp about the socket of this link, if it has one. */
 static void describe_tcp(FILE *out, const char *link)
 {
+    static const char beginning[] = "socket:[";
     char inode[32], line[512];
-    unsigned long number;
     FILE *file;
 
-    if (sscanf(link, "socket:[%lu]", &number) != 1)
+    if (strncmp(link, beginning, strlen(beginning)) != 0)
         return;
-    snprintf(inode, sizeof inode, " %lu ", number);
+    snprintf(inode, sizeof inode, " %lu ", strtoul(link + strlen(beginning), NULL, 10));
     file = fopen("/proc/net/tcp", "re");
     while (file && fgets(line, sizeof line, file))
         if (strstr(line, inode))

@@ -94,6 +94,8 @@ static void exchange(int fd, const char *text, const char *answer)
     char received[256] = "";
 
     ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+    if (answer[0] == '\0')
+        return; /* recv(2) waits for a byte even where none is wanted */
     ck_assert_int_eq(recv(fd, received, strlen(answer), MSG_WAITALL), strlen(answer));
     ck_assert_str_eq(received, answer);
 }

@@ -3,6 +3,7 @@
  * anew, in each state and at any moment. */
 #include "rdma/connection.h"
 #include "rdma/exchange.h"
+#include "tests/process.h"
 #include "tests/rdma/duo.h"
 
 #include <arpa/inet.h>
@@ -490,16 +491,6 @@ START_TEST(a_peer_may_be_killed_at_any_moment_under_load)
 }
 END_TEST
 
-static size_t resident(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    size_t all, pages;
-
-    ck_assert_int_eq(fscanf(file, "%zu %zu", &all, &pages), 2);
-    fclose(file);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 START_TEST(messages_that_nobody_receives_take_no_more_than_the_window)
 {
     size_t before, after;
@@ -508,10 +499,10 @@ START_TEST(messages_that_nobody_receives_take_no_more_than_the_window)
     if (!start(_i, FLOOD, &child))
         return;
     expect_eq(connect_to(_i, NULL), 0);
-    before = resident();
+    before = process_dirty_bytes(getpid());
     for (int i = 0; i < 20; i++)
         settle();
-    after = resident();
+    after = process_dirty_bytes(getpid());
     printf("resident: %zu KiB before, %zu after\n", before >> 10, after >> 10);
     ck_assert_uint_le(after, before + 8 * RILL_RDMA_WINDOW);
     for (uint32_t i = 0; i < FLOOD_COUNT; i++) {
@@ -521,7 +512,7 @@ START_TEST(messages_that_nobody_receives_take_no_more_than_the_window)
         memcpy(&number, buffer, sizeof number);
         expect_eq(number, i);
     }
-    ck_assert_uint_le(resident(), before + 8 * RILL_RDMA_WINDOW);
+    ck_assert_uint_le(process_dirty_bytes(getpid()), before + 8 * RILL_RDMA_WINDOW);
     await(rill_rdma_disconnect(&connection));
     end_child(child);
     finish();
