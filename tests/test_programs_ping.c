@@ -276,6 +276,7 @@ START_TEST(an_interrupt_ends_a_connect_that_hangs)
 
     url_of(port, url);
     PROCESS_START(&ping, "bin/rill-ping", "--json", url);
+    process_expect_watch(ping.pid, SIGINT);
     sleep_ms(300); /* for it to hang; if it does not yet, the signal waits for it */
     process_signal(&ping, SIGINT);
     ck_assert_int_eq(process_wait_within(&ping, 8000), 0);
