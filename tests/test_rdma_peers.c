@@ -19,12 +19,15 @@
 enum {
     ADDRESS_MAX = 4096, /* bytes of the address of a worker */
     ECHOES = 8,         /* at the same time */
+    UNTAKEN = 200000,   /* bytes of a message that stays with its sender */
 };
 
 /* Long enough for a machine that is busy with other things. */
 #define SILENCE_NS (1 * RILL_SECOND)
 
-static const struct rill_rdma_connection_options watchful = {.silence_ns = SILENCE_NS};
+static const struct rill_rdma_connection_options watchful = {
+    .silence_ns = SILENCE_NS, .bytes_per_second = 1000000, /* of an emulated device */
+};
 
 static struct rill_rdma_hub hub;
 static struct rill_rdma_connection connection;
@@ -282,7 +285,7 @@ static void lose(int which, int signal_number)
         return;
     expect_eq(connect_to(which, &watchful), 0);
     background_start(&receiving, rill_rdma_recv(&connection, &received, buffer, 100, 1));
-    background_start(&sending, rill_rdma_send(&connection, &sent, message, sizeof message, 1));
+    background_start(&sending, rill_rdma_send(&connection, &sent, message, UNTAKEN, 1));
     background_start(&background_waiting,
                      rill_rdma_send_sync(&connection, &waiting, message, 1, 1));
     settle();

@@ -15,7 +15,11 @@
 #define NOTICE_MAX_NS (10 * SILENCE_NS)
 
 static const struct rill_rdma_connection_options watchful = {
-    .silence_ns = SILENCE_NS, .close_ns = SILENCE_NS, .handshake_ns = 30 * RILL_SECOND};
+    .silence_ns = SILENCE_NS,
+    .bytes_per_second = 1000000,
+    .close_ns = SILENCE_NS,
+    .handshake_ns = 30 * RILL_SECOND,
+};
 
 enum { LARGE = 4 << 20, METHOD = 1 };
 
