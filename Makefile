@@ -152,7 +152,7 @@ public_headers  := $(wildcard runtime/*.h io/*.h net/*.h) $(if $(ucx),$(wildcard
 bench_mains     := bench/echo.c bench/ping.c bench/micro.c bench/files.c $(if $(ucx),bench/rdma_perf.c)
 # Only those programs that speak rdma:// have something of it, and so load UCX; without
 # UCX they have a stand-in that says so.
-bench_rdma      := $(addprefix bench/,$(if $(ucx),rdma_echo.c rdma_load.c,rdma_absent.c))
+bench_rdma      := $(addprefix bench/,$(if $(ucx),rdma_echo.c rdma_load.c rdma_report.c,rdma_absent.c))
 bench_common    := $(filter-out $(bench_mains) bench/rdma_%,$(wildcard bench/*.c))
 uring_sources   := $(wildcard bench/peers/uring_*.c bench/peers/peer.c)
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/rdma_echo.h"
 
+#include "bench/rdma_report.h"
 #include "rdma/connection.h"
+#include "rdma/endpoint_info.h"
 #include "rdma/exchange.h"
 #include "runtime/task.h"
 #include "runtime/timeout.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ struct echo {
     struct rill_rdma_state_wait wait;
     struct rill_timeout timeout;
     const char *url;
+    char name[RILL_ADDRESS_TEXT_MAX], transports[RDMA_TRANSPORTS_MAX];
     char *buffer; /* RDMA_MESSAGE_MAX bytes, owned */
 };
 
@@ -67,6 +69,8 @@ static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task
     shared.counts->connections++;
     RILL_AWAIT(rill_rdma_wait_for_connection(&echo->peer, &echo->wait));
     echo->recv.result = echo->wait.result;
+    if (echo->wait.result == 0)
+        rill_rdma_ep_describe(&echo->peer.ep, echo->transports, sizeof echo->transports);
     while (echo->recv.result >= 0) {
         RILL_AWAIT(next_message(echo));
         if (echo->recv.result < 0)
@@ -80,6 +84,7 @@ static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task
     }
     count_end(echo);
     RILL_AWAIT(rill_rdma_disconnect(&echo->peer));
+    rdma_report_add(&echo->peer, echo->name, echo->transports);
     free(echo->buffer);
     RILL_END();
 }
@@ -112,6 +117,19 @@ static int server_open(struct server *server)
     return error;
 }
 
+/* UCX does not tell of every transport who is there. */
+static void name_peer(struct echo *echo, const struct sockaddr_storage *peer)
+{
+    struct rill_address address = {.size = sizeof(struct sockaddr_in)};
+
+    if (peer->ss_family == AF_INET6)
+        address.size = sizeof(struct sockaddr_in6);
+    else if (peer->ss_family != AF_INET)
+        return;
+    memcpy(&address.any, peer, address.size);
+    rill_address_format(&address, echo->name);
+}
+
 /* Gives the client a task of its own, or turns it away. */
 static void server_start_echo(struct server *server)
 {
@@ -125,6 +143,7 @@ static void server_start_echo(struct server *server)
         shared.counts->errors++;
     } else {
         echo->url = server->url;
+        name_peer(echo, &server->accept.peer);
         echo->buffer = buffer;
         rill_task_spawn(&echo->task, echo_poll);
         rill_task_detach(&echo->task);
@@ -191,70 +210,8 @@ void rdma_echo_close(void)
     rill_rdma_close(&shared.rdma);
 }
 
-static void print_percentile(struct json *json, const char *key,
-                             const struct rill_rdma_metrics *metrics, double percent)
-{
-    json_double(json, key, (double)rill_rdma_metrics_percentile(metrics, percent) / 1e3, 3);
-}
-
-static void print_metrics(struct json *json, const struct rill_rdma_metrics *metrics)
-{
-    json_unsigned(json, "messages_sent", metrics->messages_sent);
-    json_unsigned(json, "bytes_sent", metrics->bytes_sent);
-    json_unsigned(json, "messages_received", metrics->messages_received);
-    json_unsigned(json, "bytes_received", metrics->bytes_received);
-    json_unsigned(json, "errors", metrics->errors);
-    json_unsigned(json, "sends_in_flight", metrics->sends_in_flight);
-    json_unsigned(json, "receives_in_flight", metrics->receives_in_flight);
-    json_unsigned(json, "credit_waits", metrics->credit_waits);
-    json_unsigned(json, "beats_sent", metrics->beats_sent);
-    json_unsigned(json, "beats_received", metrics->beats_received);
-    json_unsigned(json, "connects", metrics->connects);
-    json_unsigned(json, "failures", metrics->failures);
-    json_open_object(json, "send_latency_us");
-    print_percentile(json, "p50", metrics, 50);
-    print_percentile(json, "p90", metrics, 90);
-    print_percentile(json, "p99", metrics, 99);
-    print_percentile(json, "p999", metrics, 99.9);
-    json_close(json);
-}
-
-static void print_worker(struct json *json, const struct rill_rdma *rdma)
-{
-    const struct rill_event_source_stats *waiting = &rdma->source.stats;
-
-    json_open_object(json, "worker");
-    json_unsigned(json, "posts", rdma->stats.posts);
-    json_unsigned(json, "posts_inline", rdma->stats.posts_inline);
-    json_unsigned(json, "cancels", rdma->stats.cancels);
-    json_unsigned(json, "abandoned", rdma->stats.abandoned);
-    json_unsigned(json, "endpoints_failed", rdma->stats.endpoints_failed);
-    json_unsigned(json, "requests_rejected", rdma->stats.requests_rejected);
-    json_unsigned(json, "ops_in_flight", rdma->ops_in_flight);
-    json_unsigned(json, "endpoints", rdma->endpoints);
-    json_close(json);
-    json_open_object(json, "waiting");
-    json_unsigned(json, "progress_calls", waiting->progress_calls);
-    json_unsigned(json, "progress_hits", waiting->progress_hits);
-    json_unsigned(json, "arms", waiting->arms);
-    json_unsigned(json, "arms_busy", waiting->arms_busy);
-    json_unsigned(json, "back_offs", waiting->back_offs);
-    json_unsigned(json, "wake_ups", waiting->wake_ups);
-    json_unsigned(json, "wake_ups_futile", waiting->wake_ups_futile);
-    json_unsigned(json, "sleeps_bounded", waiting->sleeps_bounded);
-    json_unsigned(json, "events_recovered", waiting->events_recovered);
-    json_close(json);
-}
-
 void rdma_echo_print(struct json *json)
 {
-    struct rill_rdma_metrics metrics;
-
-    if (!shared.counts)
-        return;
-    rill_rdma_hub_metrics(&shared.hub, &metrics);
-    json_open_object(json, "rdma");
-    print_metrics(json, &metrics);
-    print_worker(json, &shared.rdma);
-    json_close(json);
+    if (shared.counts)
+        rdma_report_print(json, &shared.hub);
 }

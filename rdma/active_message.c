@@ -2,6 +2,7 @@
 #include "rdma/active_message.h"
 
 #include "rdma/error.h"
+#include "rdma/waiting.h"
 #include "runtime/executor.h"
 #include "runtime/panic.h"
 #include "runtime/task.h"
@@ -24,12 +25,6 @@ struct rill_rdma_am_held {
 static struct rill_pool *pool(void)
 {
     return &rill_executor_here()->pool;
-}
-
-static void wake_first(struct rill_rdma_inbox *inbox)
-{
-    if (!rill_list_is_empty(&inbox->waiters))
-        rill_task_wake(rill_container_of(inbox->waiters.next, struct rill_rdma_am, queue)->task);
 }
 
 /* ---- arriving ---- */
@@ -76,7 +71,7 @@ static ucs_status_t on_message(void *inbox_, const void *header, size_t header_s
         held->reply = param->reply_ep;
     rill_list_append(&inbox->held, &held->link);
     inbox->held_count++;
-    wake_first(inbox);
+    rill_line_wake_first(&inbox->line);
     return persists ? UCS_INPROGRESS : UCS_OK;
 }
 
@@ -112,41 +107,28 @@ static void fill(struct rill_rdma_am *message, struct rill_rdma_am_held *held)
     message->ep = endpoint_of(held, message);
 }
 
-/* Leaves the queue, if it was in it, and lets the next one look too. */
 static enum rill_poll leave(struct rill_rdma_am *message, int64_t result)
 {
-    if (rill_link_is_linked(&message->queue)) {
-        rill_link_remove(&message->queue);
-        message->inbox->rdma->source.pending--;
-    }
-    message->result = result;
-    if (message->inbox->held_count > 0)
-        wake_first(message->inbox);
-    return RILL_READY;
+    struct rill_rdma_inbox *inbox = message->inbox;
+
+    rill_rdma_line_leave(inbox->rdma, &inbox->line, &message->place, inbox->held_count > 0);
+    return rill_future_end(&message->future, result);
 }
 
 static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_rdma_am *message = rill_container_of(self, struct rill_rdma_am, future);
     struct rill_rdma_inbox *inbox = message->inbox;
-    bool is_waiting = rill_link_is_linked(&message->queue);
-    bool is_first =
-        is_waiting ? inbox->waiters.next == &message->queue : rill_list_is_empty(&inbox->waiters);
 
-    message->task = task;
     if (rill_task_is_cancelled(task))
         return leave(message, -ECANCELED);
-    if (is_first && inbox->held_count > 0) {
+    if (inbox->held_count > 0 && rill_line_is_first(&inbox->line, &message->place)) {
         if (!rill_budget_spend(rill_executor_here(), task))
             return RILL_PENDING;
         fill(message, pop(inbox));
         return leave(message, (int64_t)message->size);
     }
-    if (!is_waiting) {
-        rill_list_append(&inbox->waiters, &message->queue);
-        inbox->rdma->source.pending++;
-        rill_event_source_touch(&inbox->rdma->source);
-    }
+    rill_rdma_line_join(inbox->rdma, &inbox->line, &message->place, task);
     return RILL_PENDING;
 }
 
@@ -159,7 +141,7 @@ struct rill_future *rill_rdma_am_recv(struct rill_rdma_inbox *inbox, struct rill
     rill_future_init(&message->future, recv_poll);
     message->future.place = &place;
     message->inbox = inbox;
-    message->queue = (struct rill_link){0};
+    message->place = (struct rill_place_in_line){0};
     return &message->future;
 }
 
@@ -299,6 +281,24 @@ int rill_rdma_am_handle(struct rill_rdma *rdma, unsigned id, ucp_am_recv_callbac
     return rill_rdma_errno(rdma->ucx->worker_set_am_recv_handler(rdma->worker, &param));
 }
 
+/* Of a number that nobody handles any more: UCX would print a warning for each message. */
+static ucs_status_t drop_message(void *nothing, const void *header, size_t header_size, void *data,
+                                 size_t size, const ucp_am_recv_param_t *param)
+{
+    (void)nothing;
+    (void)header;
+    (void)header_size;
+    (void)data;
+    (void)size;
+    (void)param;
+    return UCS_OK;
+}
+
+void rill_rdma_am_unhandle(struct rill_rdma *rdma, unsigned id)
+{
+    (void)rill_rdma_am_handle(rdma, id, drop_message, NULL);
+}
+
 int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, unsigned id)
 {
     int error;
@@ -312,7 +312,7 @@ int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, 
         .held_max = RILL_RDMA_AM_HELD_MAX,
     };
     rill_list_init(&inbox->held);
-    rill_list_init(&inbox->waiters);
+    rill_line_init(&inbox->line);
     error = rill_rdma_am_handle(rdma, id, on_message, inbox);
     inbox->is_open = !error;
     return error;
@@ -322,8 +322,8 @@ void rill_rdma_inbox_close(struct rill_rdma_inbox *inbox)
 {
     if (!inbox->is_open)
         return;
-    rill_check(rill_list_is_empty(&inbox->waiters), "an inbox is closed while a task waits");
-    (void)rill_rdma_am_handle(inbox->rdma, inbox->id, NULL, inbox);
+    rill_line_finish(&inbox->line, "an inbox");
+    rill_rdma_am_unhandle(inbox->rdma, inbox->id);
     while (inbox->held_count > 0)
         drop(inbox->rdma, pop(inbox));
     inbox->is_open = false;

@@ -21,6 +21,7 @@
 
 #include "rdma/endpoint.h"
 #include "rdma/op.h"
+#include "runtime/line.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -54,8 +55,8 @@ struct rill_rdma_inbox {
 
     /* private */
     unsigned id;
-    struct rill_link held;    /* of rill_rdma_am_held.link, oldest first */
-    struct rill_link waiters; /* of rill_rdma_am.queue, first in first out */
+    struct rill_link held; /* of rill_rdma_am_held.link, oldest first */
+    struct rill_line line; /* of rill_rdma_am.place */
 };
 
 /* One message that is received. Zeroed at first. */
@@ -73,9 +74,8 @@ struct rill_rdma_am {
 
     /* private */
     struct rill_rdma_inbox *inbox;
-    struct rill_rdma_am_held *held; /* owned until it is released */
-    struct rill_link queue;         /* rill_rdma_inbox.waiters */
-    struct rill_task *task;
+    struct rill_rdma_am_held *held;  /* owned until it is released */
+    struct rill_place_in_line place; /* in inbox.line */
 };
 
 /* Opens the inbox of that number. Returns 0, -EINVAL for a number out of range, or what
@@ -118,10 +118,12 @@ static inline uint32_t rill_rdma_am_flags(unsigned flags)
 }
 
 /* private, for protocols that take their messages as they arrive: has callback called with
- * inbox, whose data may be kept, for each message to a number; or nobody, with NULL. Returns
- * 0 or -errno. */
+ * inbox, whose data may be kept, for each message to a number. Returns 0 or -errno. */
 int rill_rdma_am_handle(struct rill_rdma *rdma, unsigned id, ucp_am_recv_callback_t callback,
                         void *inbox);
+
+/* private: has those dropped that come from now on. */
+void rill_rdma_am_unhandle(struct rill_rdma *rdma, unsigned id);
 
 /* private: fetches size bytes, more than none, that were announced to such a callback by
  * *data. That is NULL as soon as UCX has taken it over, and else still to be released. */

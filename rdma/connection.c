@@ -114,6 +114,9 @@ static void set_options(struct rill_rdma_connection *connection,
         mine->reconnect_first_ns = RILL_RDMA_RECONNECT_FIRST_NS;
     if (mine->reconnect_max_ns == 0)
         mine->reconnect_max_ns = RILL_RDMA_RECONNECT_MAX_NS;
+    rill_check(mine->handshake_ns > 0 && mine->close_ns > 0 && mine->silence_ns > 0 &&
+                   mine->reconnect_first_ns > 0,
+               "a connection with a time below 0 in its options");
     if (mine->reconnect_max_ns < mine->reconnect_first_ns)
         mine->reconnect_max_ns = mine->reconnect_first_ns;
 }
@@ -121,9 +124,16 @@ static void set_options(struct rill_rdma_connection *connection,
 static void begin(struct rill_rdma_connection *connection, struct rill_rdma_hub *hub,
                   const struct rill_rdma_connection_options *options)
 {
+    const struct rill_rdma_metrics *metrics = &connection->metrics;
+
     rill_check(connection->state == RILL_RDMA_IDLE,
                "a connection is made that is %s already: it is to be disconnected first",
                rill_rdma_state_name((enum rill_rdma_state)connection->state));
+    rill_check(metrics->sends_in_flight + metrics->receives_in_flight == 0,
+               "a connection is made anew while %llu sends and %llu receives of the former one are "
+               "not over",
+               (unsigned long long)metrics->sends_in_flight,
+               (unsigned long long)metrics->receives_in_flight);
     rill_check(hub->is_open, "a connection is made in a hub that is not open");
     memset(connection, 0, sizeof *connection);
     connection->hub = hub;

@@ -55,8 +55,10 @@ enum rill_rdma_state {
 
 /* A zeroed field means its default, in brackets. */
 struct rill_rdma_connection_options {
-    int64_t handshake_ns; /* from the beginning until the other side's answer [5 s] */
-    int64_t close_ns;     /* that closing may take before it is done by force [5 s] */
+    /* From the beginning until the other side's answer. RILL_NEVER: any time. [5 s] */
+    int64_t handshake_ns;
+    /* That closing may take before it is done by force. RILL_NEVER: any time. [5 s] */
+    int64_t close_ns;
     /* How long the other side may be silent before it is taken for dead. It is asked for a
      * heartbeat four times in that time. RILL_NEVER: for ever. [3 s] */
     int64_t silence_ns;
@@ -165,7 +167,9 @@ struct rill_rdma_connection {
  *   -ETIMEDOUT     no answer in options.handshake_ns: nobody there, or nobody who accepts
  *   -ECONNREFUSED, -ECONNRESET, -ENOTCONN, -EHOSTUNREACH ... as of UCX (error.h)
  *   -EPROTONOSUPPORT  the other side speaks another version of this protocol
- *   -ECANCELED     it was cancelled, and everything was taken back */
+ *   -ECANCELED     it was cancelled, and everything was taken back
+ * Panics if the connection is not idle, or if sends or receives of a former one, which have
+ * ended with it, were not awaited to their end. */
 struct rill_future *rill_rdma_connect(struct rill_rdma_connection *connection,
                                       struct rill_rdma_hub *hub, const struct sockaddr *address,
                                       socklen_t size,

@@ -86,9 +86,17 @@ int64_t rill_rdma_control_beat_ns(const struct rill_rdma_connection *connection)
     return options->silence_ns / RILL_RDMA_BEATS;
 }
 
-static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_kind kind)
+/* Rounded up, as to be asked for none is another thing. */
+static uint32_t beat_ms(const struct rill_rdma_connection *connection)
 {
     int64_t beat_ns = rill_rdma_control_beat_ns(connection);
+    int64_t ms = (beat_ns + RILL_MILLISECOND - 1) / RILL_MILLISECOND;
+
+    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_kind kind)
+{
     uint64_t load_kib = connection->ep.bytes_in_flight >> 10;
     bool is_to_stranger = kind == RILL_RDMA_HELLO && connection->target_worker;
     const void *address = NULL;
@@ -103,8 +111,7 @@ static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_
         .received = connection->credit.received,
         .window = connection->credit.window,
         .eager_size = connection->hub->eager_size,
-        /* Rounded up: to be asked for none is another thing. */
-        .beat_ms = (uint32_t)((beat_ns + RILL_MILLISECOND - 1) / RILL_MILLISECOND),
+        .beat_ms = beat_ms(connection),
         .reason = connection->refused,
         .load_kib = load_kib < UINT32_MAX ? (uint32_t)load_kib : UINT32_MAX,
     });

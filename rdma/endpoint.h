@@ -67,8 +67,7 @@ struct rill_rdma_ep_waiter {
 
 /* Zeroed; then opened, connected or adopted; then closed. It must not move while open.
  *
- * Invariant: it is among the watchers of its rdma, and counts in source.pending, while
- * FAILED, FLUSHING, CLOSING or CUT. */
+ * Invariant: it is among the watchers of its rdma while FAILED, FLUSHING, CLOSING or CUT. */
 struct rill_rdma_ep {
     union {
         int64_t result; /* of closing */
@@ -161,6 +160,9 @@ static inline void rill_rdma_ep_unwait(struct rill_rdma_ep_waiter *waiter)
     if (rill_link_is_linked(&waiter->link))
         rill_link_remove(&waiter->link);
 }
+
+/* private: goes on with the end of an endpoint, after each progress (endpoint_end.c). */
+unsigned rill_rdma_ep_look(struct rill_rdma_watcher *watcher);
 
 /* private, for those who make endpoints: opens ep with params, to which what all
  * endpoints have in common is added. Returns 0 or -errno. */

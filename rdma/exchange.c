@@ -16,7 +16,7 @@ static struct rill_rdma_transfer *transfer_of(struct rill_future *self)
 
 static enum rill_poll finish(struct rill_rdma_transfer *transfer, int64_t result)
 {
-    if (result < 0 && result != -ECANCELED)
+    if (result < 0 && result != -ECANCELED && result != -ESHUTDOWN) /* those were somebody's wish */
         transfer->connection->metrics.errors++;
     transfer->future.awaits = NULL;
     return rill_future_end(&transfer->future, result);
@@ -76,13 +76,20 @@ static enum rill_poll end_send(struct rill_rdma_transfer *transfer, int64_t resu
     return finish(transfer, result);
 }
 
+/* Whether it has to do with the connection as it is now. It may be looked at only after that
+ * was lost and made anew, with another credit. */
+static bool is_of_now(const struct rill_rdma_transfer *transfer, uint32_t id)
+{
+    return transfer->op.tag >> 32 == id;
+}
+
 /* UCX did not take it, so the other side will not give its credit back. */
 static void refund(struct rill_rdma_transfer *transfer)
 {
     struct rill_rdma_connection *connection = transfer->connection;
 
-    if (transfer->op.tag >> 32 != connection->peer_id)
-        return; /* connected anew since */
+    if (!is_of_now(transfer, connection->peer_id))
+        return;
     connection->credit.sent -= rill_rdma_cost(transfer->op.size, connection->hub->eager_size);
     rill_rdma_exchange_wake(connection);
 }
@@ -217,6 +224,8 @@ static void take(struct rill_rdma_transfer *transfer)
 
     transfer->tag = (uint32_t)transfer->op.tag & RILL_RDMA_USER_TAG_MAX;
     transfer->length = transfer->op.length;
+    if (!is_of_now(transfer, connection->id))
+        return;
     connection->heard++;
     connection->credit.received += rill_rdma_cost(transfer->length, connection->peer_eager_size);
     rill_rdma_connection_settle(connection);

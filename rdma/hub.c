@@ -3,7 +3,6 @@
 
 #include "rdma/connection.h"
 #include "rdma/control.h"
-#include "rdma/error.h"
 #include "rdma/tag.h"
 #include "runtime/panic.h"
 
@@ -118,19 +117,6 @@ static ucs_status_t on_control(void *hub_, const void *header, size_t header_siz
     return UCS_OK;
 }
 
-static int set_handler(struct rill_rdma_hub *hub, ucp_am_recv_callback_t callback)
-{
-    const ucp_am_handler_param_t param = {
-        .field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID | UCP_AM_HANDLER_PARAM_FIELD_CB |
-                      UCP_AM_HANDLER_PARAM_FIELD_ARG,
-        .id = RILL_RDMA_CONTROL_ID,
-        .cb = callback,
-        .arg = hub,
-    };
-
-    return rill_rdma_errno(hub->rdma->ucx->worker_set_am_recv_handler(hub->rdma->worker, &param));
-}
-
 /* ---- its life ---- */
 
 int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32_t eager_size)
@@ -151,7 +137,7 @@ int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32
     if (error)
         return error;
     hub->strangers.held_max = RILL_RDMA_STRANGERS_MAX;
-    error = set_handler(hub, on_control);
+    error = rill_rdma_am_handle(rdma, RILL_RDMA_CONTROL_ID, on_control, hub);
     if (error)
         rill_rdma_inbox_close(&hub->strangers);
     hub->is_open = !error;
@@ -165,7 +151,7 @@ void rill_rdma_hub_close(struct rill_rdma_hub *hub)
     rill_check(hub->connections == 0, "a hub was closed with %zu connections open",
                hub->connections);
     rill_rdma_inbox_close(&hub->strangers);
-    set_handler(hub, NULL);
+    rill_rdma_am_unhandle(hub->rdma, RILL_RDMA_CONTROL_ID);
     hub->is_open = false;
 }
 

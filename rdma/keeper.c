@@ -19,7 +19,7 @@ void rill_rdma_keeper_take_ep(struct rill_rdma_connection *connection)
     connection->credit.window = connection->options.window;
     if (connection->options.is_unprotected || connection->options.window == UINT64_MAX)
         connection->credit.window = 0;
-    connection->deadline_ns = rill_now() + connection->options.handshake_ns;
+    connection->deadline_ns = rill_time_after(rill_now(), connection->options.handshake_ns);
 }
 
 void rill_rdma_keeper_bury(struct rill_rdma_connection *connection)
@@ -98,8 +98,8 @@ static void look_at_bye(struct rill_rdma_connection *connection, struct rill_rdm
         return;
     if (bye->result == 0)
         *was_done = true;
-    else
-        rill_rdma_ep_fail(&connection->ep, (int)bye->result);
+    else /* one with bytes in it is none */
+        rill_rdma_ep_fail(&connection->ep, bye->result == -EMSGSIZE ? -EPROTO : (int)bye->result);
 }
 
 /* It may be there already, behind the messages that came before the other side's answer. */
@@ -130,7 +130,7 @@ static bool is_agreed(const struct rill_rdma_connection *connection)
  * not want any more need not. */
 static void begin_closing(struct rill_rdma_connection *connection)
 {
-    connection->deadline_ns = rill_now() + connection->options.close_ns;
+    connection->deadline_ns = rill_time_after(rill_now(), connection->options.close_ns);
     rill_rdma_ep_withdraw(&connection->ep, &connection->bye_recv);
     rill_rdma_connection_set_state(connection, RILL_RDMA_CLOSING);
 }
@@ -138,7 +138,7 @@ static void begin_closing(struct rill_rdma_connection *connection)
 /* This side will receive no more either. */
 static void begin_end(struct rill_rdma_connection *connection)
 {
-    connection->deadline_ns = rill_now() + connection->options.close_ns;
+    connection->deadline_ns = rill_time_after(rill_now(), connection->options.close_ns);
     connection->sweeper.look = sweep;
     rill_rdma_watch(connection->hub->rdma, &connection->sweeper);
     sweep(&connection->sweeper);
@@ -210,13 +210,13 @@ static void look_at_time(struct rill_rdma_connection *connection)
     if (connection->state != RILL_RDMA_CONNECTED && connection->state != RILL_RDMA_CLOSING)
         return;
     if (connection->beat_ns > 0 && now >= connection->beat_due_ns) {
-        connection->beat_due_ns = now + connection->beat_ns;
+        connection->beat_due_ns = rill_time_after(now, connection->beat_ns);
         connection->to_say |= 1u << RILL_RDMA_BEAT;
     }
     tell_of_load(connection);
     if (connection->check_ns == 0 || now < connection->check_due_ns)
         return;
-    connection->check_due_ns = now + connection->check_ns;
+    connection->check_due_ns = rill_time_after(now, connection->check_ns);
     look_for_life(connection);
 }
 
@@ -255,9 +255,9 @@ static void become_connected(struct rill_rdma_connection *connection, struct ril
     connection->metrics.connects++;
     connection->attempts = 0;
     rill_backoff_reset(&connection->backoff);
-    connection->beat_due_ns = now + connection->beat_ns;
+    connection->beat_due_ns = rill_time_after(now, connection->beat_ns);
     connection->check_ns = rill_rdma_control_beat_ns(connection);
-    connection->check_due_ns = now + connection->check_ns;
+    connection->check_due_ns = rill_time_after(now, connection->check_ns);
     connection->silent_checks = 0;
     connection->laden_checks = 0;
     if (connection->is_adopted)
@@ -356,8 +356,7 @@ static struct rill_future *close_ep(struct rill_rdma_connection *connection)
 {
     bool is_forced = connection->is_cut || !connection->is_greeted;
 
-    if (rill_link_is_linked(&connection->sweeper.link))
-        rill_rdma_unwatch(&connection->sweeper);
+    rill_rdma_unwatch(connection->hub->rdma, &connection->sweeper);
     if (connection->error != -ESHUTDOWN)
         rill_rdma_connection_set_state(connection, tries_again(connection) ? RILL_RDMA_CONNECTING
                                                                            : RILL_RDMA_FAILED);

@@ -2,19 +2,13 @@
 #include "rdma/listener.h"
 
 #include "rdma/error.h"
+#include "rdma/waiting.h"
 #include "runtime/executor.h"
 #include "runtime/panic.h"
 #include "runtime/task.h"
 
 #include <errno.h>
 #include <string.h>
-
-static void wake_first(struct rill_rdma_listener *listener)
-{
-    if (!rill_list_is_empty(&listener->waiters))
-        rill_task_wake(
-            rill_container_of(listener->waiters.next, struct rill_rdma_accept, queue)->task);
-}
 
 /* ---- requests ---- */
 
@@ -32,7 +26,7 @@ static void on_request(ucp_conn_request_h request, void *listener_)
     listener->held[(listener->first + listener->held_count) % RILL_RDMA_LISTENER_HELD_MAX] =
         request;
     listener->held_count++;
-    wake_first(listener);
+    rill_line_wake_first(&listener->line);
 }
 
 static ucp_conn_request_h pop(struct rill_rdma_listener *listener)
@@ -61,43 +55,29 @@ static void ask_who(struct rill_rdma_accept *accept)
 
 /* ---- accepting ---- */
 
-/* Leaves the queue, if it was in it, and lets the next one look too: what woke this
- * one may be enough for both. */
 static enum rill_poll leave(struct rill_rdma_accept *accept, int64_t result)
 {
-    if (rill_link_is_linked(&accept->queue)) {
-        rill_link_remove(&accept->queue);
-        accept->listener->rdma->source.pending--;
-    }
-    accept->result = result;
-    if (accept->listener->held_count > 0)
-        wake_first(accept->listener);
-    return RILL_READY;
+    struct rill_rdma_listener *listener = accept->listener;
+
+    rill_rdma_line_leave(listener->rdma, &listener->line, &accept->place, listener->held_count > 0);
+    return rill_future_end(&accept->future, result);
 }
 
 static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_rdma_accept *accept = rill_container_of(self, struct rill_rdma_accept, future);
     struct rill_rdma_listener *listener = accept->listener;
-    bool is_waiting = rill_link_is_linked(&accept->queue);
-    bool is_first = is_waiting ? listener->waiters.next == &accept->queue
-                               : rill_list_is_empty(&listener->waiters);
 
     if (rill_task_is_cancelled(task))
         return leave(accept, -ECANCELED);
-    if (is_first && listener->held_count > 0) {
+    if (listener->held_count > 0 && rill_line_is_first(&listener->line, &accept->place)) {
         if (!rill_budget_spend(rill_executor_here(), task))
             return RILL_PENDING;
         accept->request = pop(listener);
         ask_who(accept);
         return leave(accept, 0);
     }
-    accept->task = task;
-    if (!is_waiting) {
-        rill_list_append(&listener->waiters, &accept->queue);
-        listener->rdma->source.pending++;
-        rill_event_source_touch(&listener->rdma->source);
-    }
+    rill_rdma_line_join(listener->rdma, &listener->line, &accept->place, task);
     return RILL_PENDING;
 }
 
@@ -111,28 +91,38 @@ struct rill_future *rill_rdma_accept(struct rill_rdma_listener *listener,
     accept->future.place = &place;
     accept->listener = listener;
     accept->request = NULL;
-    accept->queue = (struct rill_link){0};
+    accept->place = (struct rill_place_in_line){0};
     return &accept->future;
+}
+
+/* Of those that were accepted UCX knows no more when the listener is gone. */
+static ucp_conn_request_h take_request(struct rill_rdma_accept *accept)
+{
+    ucp_conn_request_h request = accept->request;
+
+    rill_check(request, "there is no connection request to be adopted or rejected");
+    rill_check(accept->listener->is_open,
+               "a connection request is adopted or rejected whose listener was closed");
+    accept->request = NULL;
+    return request;
 }
 
 int rill_rdma_ep_adopt(struct rill_rdma_ep *ep, struct rill_rdma_accept *accept)
 {
     ucp_ep_params_t params = {
         .field_mask = UCP_EP_PARAM_FIELD_CONN_REQUEST,
-        .conn_request = accept->request,
+        .conn_request = take_request(accept),
     };
 
-    rill_check(accept->request, "there is no connection request to be adopted");
-    accept->request = NULL;
     return rill_rdma_ep_create(ep, accept->listener->rdma, &params);
 }
 
 void rill_rdma_reject(struct rill_rdma_accept *accept)
 {
-    rill_check(accept->request, "there is no connection request to be rejected");
-    accept->listener->rdma->ucx->listener_reject(accept->listener->ucp, accept->request);
-    accept->request = NULL;
-    rill_event_source_touch(&accept->listener->rdma->source);
+    struct rill_rdma_listener *listener = accept->listener;
+
+    listener->rdma->ucx->listener_reject(listener->ucp, take_request(accept));
+    rill_event_source_touch(&listener->rdma->source);
 }
 
 /* ---- its life ---- */
@@ -150,7 +140,7 @@ int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma
     rill_check(!listener->is_open, "a listener was opened that is open already");
     memset(listener, 0, sizeof *listener);
     listener->rdma = rdma;
-    rill_list_init(&listener->waiters);
+    rill_line_init(&listener->line);
     error = rill_rdma_errno(rdma->ucx->listener_create(rdma->worker, &params, &listener->ucp));
     if (error)
         return error;
@@ -174,7 +164,7 @@ void rill_rdma_listener_close(struct rill_rdma_listener *listener)
 {
     if (!listener->is_open)
         return;
-    rill_check(rill_list_is_empty(&listener->waiters), "a listener is closed while a task accepts");
+    rill_line_finish(&listener->line, "a listener");
     while (listener->held_count > 0)
         listener->rdma->ucx->listener_reject(listener->ucp, pop(listener));
     listener->rdma->ucx->listener_destroy(listener->ucp);

@@ -16,6 +16,7 @@
 #include "rdma/endpoint.h"
 #include "rdma/rdma.h"
 #include "runtime/future.h"
+#include "runtime/line.h"
 
 #include <sys/socket.h>
 
@@ -35,7 +36,7 @@ struct rill_rdma_listener {
 
     /* private */
     ucp_listener_h ucp;
-    struct rill_link waiters; /* of rill_rdma_accept.queue, first in first out */
+    struct rill_line line; /* of rill_rdma_accept.place */
     uint32_t first, held_count;
     ucp_conn_request_h held[RILL_RDMA_LISTENER_HELD_MAX];
 };
@@ -51,9 +52,8 @@ struct rill_rdma_accept {
 
     /* private */
     struct rill_rdma_listener *listener;
-    ucp_conn_request_h request; /* NULL: none */
-    struct rill_link queue;     /* rill_rdma_listener.waiters */
-    struct rill_task *task;
+    ucp_conn_request_h request;      /* NULL: none */
+    struct rill_place_in_line place; /* in listener.line */
 };
 
 /* Opens a listener at a socket address, which is borrowed until this returns; port 0
@@ -73,15 +73,17 @@ struct rill_future *rill_rdma_accept(struct rill_rdma_listener *listener,
                                      struct rill_rdma_accept *accept);
 
 /* Makes an endpoint of a request that was accepted, which it takes over in any case: if
- * it fails, the other side is told. Returns 0 or -errno. */
+ * it fails, the other side is told. Returns 0 or -errno. Panics if the listener was closed
+ * since, as UCX would use what it has freed. */
 int rill_rdma_ep_adopt(struct rill_rdma_ep *ep, struct rill_rdma_accept *accept);
 
 /* Turns a request that was accepted away; its operations end with -ECONNREFUSED or
- * -ECONNRESET. */
+ * -ECONNRESET. Panics if the listener was closed since. */
 void rill_rdma_reject(struct rill_rdma_accept *accept);
 
 /* Stops listening, and turns away the requests that nobody took. No accept may be
- * waiting. Does nothing to one that is closed, or was never open. */
+ * waiting, and none have a request that was neither adopted nor rejected. Does nothing to one
+ * that is closed, or was never open. */
 void rill_rdma_listener_close(struct rill_rdma_listener *listener);
 
 #ifdef __cplusplus

@@ -36,28 +36,21 @@ static unsigned look(struct rill_rdma_watcher *waiting)
 
     if (!rill_rdma_tag_probe(message->rdma, message->want, message->mask, NULL, NULL))
         return 0;
-    rill_rdma_unwatch(waiting);
-    message->rdma->source.pending--;
+    rill_rdma_unwatch(message->rdma, waiting);
     rill_task_wake(message->task);
     return 1;
 }
 
 static enum rill_poll wait(struct rill_rdma_message *message)
 {
-    if (!rill_link_is_linked(&message->waiting.link)) {
+    if (!rill_link_is_linked(&message->waiting.link))
         rill_rdma_watch(message->rdma, &message->waiting);
-        message->rdma->source.pending++;
-        rill_event_source_touch(&message->rdma->source);
-    }
     return RILL_PENDING;
 }
 
 static enum rill_poll end(struct rill_rdma_message *message, int64_t result)
 {
-    if (rill_link_is_linked(&message->waiting.link)) {
-        rill_rdma_unwatch(&message->waiting);
-        message->rdma->source.pending--;
-    }
+    rill_rdma_unwatch(message->rdma, &message->waiting);
     message->future.awaits = NULL;
     message->result = result;
     return RILL_READY;

@@ -20,7 +20,7 @@ enum {
 struct rill_rdma_metrics {
     uint64_t messages_sent, bytes_sent;
     uint64_t messages_received, bytes_received;
-    uint64_t errors; /* operations that ended with one, but for -ECANCELED */
+    uint64_t errors; /* operations that ended with one, but for -ECANCELED and -ESHUTDOWN */
     uint64_t sends_in_flight, receives_in_flight;
     uint64_t credit_waits; /* sends that waited until the other side had received */
     uint64_t beats_sent, beats_received;

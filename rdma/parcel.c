@@ -33,12 +33,8 @@ static unsigned look(struct rill_rdma_watcher *watcher)
 /* It is woken by a message, or by another state of the connection. */
 static void begin_wait(struct rill_rdma_parcel *parcel)
 {
-    struct rill_rdma *rdma = parcel->connection->hub->rdma;
-
     parcel->look.look = look;
-    rill_rdma_watch(rdma, &parcel->look);
-    rdma->source.pending++;
-    rill_event_source_touch(&rdma->source);
+    rill_rdma_watch(parcel->connection->hub->rdma, &parcel->look);
     rill_notify_wait(&parcel->connection->changed, &parcel->wait);
 }
 
@@ -46,8 +42,7 @@ static void end_wait(struct rill_rdma_parcel *parcel)
 {
     if (!rill_link_is_linked(&parcel->look.link))
         return;
-    rill_rdma_unwatch(&parcel->look);
-    parcel->connection->hub->rdma->source.pending--;
+    rill_rdma_unwatch(parcel->connection->hub->rdma, &parcel->look);
     if (rill_link_is_linked(&parcel->wait.queue))
         rill_link_remove(&parcel->wait.queue);
 }

@@ -19,7 +19,7 @@ extern "C" {
 
 /* Zeroed at first.
  *
- * Invariant: look is linked, and it counts in the source's pending, while it waits. */
+ * Invariant: look is linked while it waits. */
 struct rill_rdma_parcel {
     union {
         int64_t result; /* its size, or -errno */

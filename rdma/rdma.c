@@ -46,9 +46,20 @@ static void close_with_runtime(struct rill_event_source *source)
     rill_rdma_close(rill_container_of(source, struct rill_rdma, source));
 }
 
+/* Nothing may tell of what a watcher waits for, so sleeping is bounded meanwhile. */
 void rill_rdma_watch(struct rill_rdma *rdma, struct rill_rdma_watcher *watcher)
 {
     rill_list_append(&rdma->watchers, &watcher->link);
+    rdma->source.pending++;
+    rill_event_source_touch(&rdma->source);
+}
+
+void rill_rdma_unwatch(struct rill_rdma *rdma, struct rill_rdma_watcher *watcher)
+{
+    if (!rill_link_is_linked(&watcher->link))
+        return;
+    rill_link_remove(&watcher->link);
+    rdma->source.pending--;
 }
 
 /* ---- opening ---- */

@@ -68,8 +68,8 @@ struct rill_rdma_watcher {
     struct rill_link link; /* rill_rdma.watchers */
 };
 
-/* Invariant: source.pending counts the operations that UCX has, and the endpoints whose
- * end is awaited. */
+/* Invariant: source.pending counts the operations that UCX has, the watchers, and the tasks
+ * that wait for what others send. */
 struct rill_rdma {
     struct rill_rdma_why why;    /* after a failed open: why */
     struct rill_rdma_why remark; /* after one that worked: an unknown UCX_ variable, or "" */
@@ -117,12 +117,9 @@ static inline const void *rill_rdma_address(const struct rill_rdma *rdma, size_t
     return rdma->address;
 }
 
-/* private: join and leave the watchers. */
+/* private: joins the watchers, and leaves them if it is one of them. */
 void rill_rdma_watch(struct rill_rdma *rdma, struct rill_rdma_watcher *watcher);
-static inline void rill_rdma_unwatch(struct rill_rdma_watcher *watcher)
-{
-    rill_link_remove(&watcher->link);
-}
+void rill_rdma_unwatch(struct rill_rdma *rdma, struct rill_rdma_watcher *watcher);
 
 #ifdef __cplusplus
 }

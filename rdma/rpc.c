@@ -73,19 +73,6 @@ static ucs_status_t on_message(void *rpc_, const void *bytes, size_t header_size
     return UCS_OK;
 }
 
-/* Of a number whose service was closed: UCX would print a warning for each message. */
-static ucs_status_t drop_message(void *nothing, const void *bytes, size_t header_size, void *data,
-                                 size_t size, const ucp_am_recv_param_t *param)
-{
-    (void)nothing;
-    (void)bytes;
-    (void)header_size;
-    (void)data;
-    (void)size;
-    (void)param;
-    return UCS_OK;
-}
-
 /* ---- its life ---- */
 
 int rill_rdma_rpc_open(struct rill_rdma_rpc *rpc, struct rill_rdma *rdma, unsigned id,
@@ -118,7 +105,7 @@ void rill_rdma_rpc_close(struct rill_rdma_rpc *rpc)
     rill_check(rpc->waiting == 0, "a service was closed while %zu calls wait for their reply",
                rpc->waiting);
     rill_check(rpc->taken == 0, "a service was closed with %zu requests not answered", rpc->taken);
-    (void)rill_rdma_am_handle(rpc->rdma, rpc->id, drop_message, NULL);
+    rill_rdma_am_unhandle(rpc->rdma, rpc->id);
     rill_rdma_rpc_refuse_held(rpc, -ESHUTDOWN);
     rpc->is_open = false;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rdma/rpc_server.h"
 
+#include "rdma/waiting.h"
 #include "runtime/executor.h"
 #include "runtime/panic.h"
 #include "runtime/task.h"
@@ -183,12 +184,7 @@ static enum rill_poll leave(struct rill_rdma_rpc_request *request, int64_t resul
 {
     struct rill_rdma_rpc *rpc = request->rpc;
 
-    if (rill_link_is_linked(&request->place.link)) {
-        rill_line_leave(&request->place);
-        rpc->rdma->source.pending--;
-    }
-    if (rpc->held_count > 0)
-        rill_line_wake_first(&rpc->line);
+    rill_rdma_line_leave(rpc->rdma, &rpc->line, &request->place, rpc->held_count > 0);
     return rill_future_end(&request->future, result);
 }
 
@@ -212,11 +208,7 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
             return leave(request, (int64_t)request->size);
         }
     }
-    if (!rill_link_is_linked(&request->place.link)) {
-        rpc->rdma->source.pending++;
-        rill_event_source_touch(&rpc->rdma->source);
-    }
-    rill_line_join(&rpc->line, &request->place, task);
+    rill_rdma_line_join(rpc->rdma, &rpc->line, &request->place, task);
     return RILL_PENDING;
 }
 

@@ -63,7 +63,6 @@ static void begin_wait(struct rill_rdma_op *op)
     rill_check(!op->ep->stream_reader, "two tasks receive from the same stream");
     op->state = RILL_RDMA_OP_WAITING;
     op->ep->stream_reader = op;
-    rdma->source.pending++;
     rill_event_source_touch(&rdma->source);
     if (rdma->stream_readers++ == 0) {
         rdma->stream.look = look;
@@ -76,9 +75,8 @@ static void end_wait(struct rill_rdma_op *op)
     struct rill_rdma *rdma = op->rdma;
 
     op->ep->stream_reader = NULL;
-    rdma->source.pending--;
     if (--rdma->stream_readers == 0)
-        rill_rdma_unwatch(&rdma->stream);
+        rill_rdma_unwatch(rdma, &rdma->stream);
 }
 
 /* ---- receiving ---- */

@@ -9,12 +9,6 @@
 /* A sleep's state is its poll function: one that has not begun yet holds a delay,
  * one that has begun a deadline. */
 
-/* The moment that lies by_ns after when_ns, RILL_NEVER if there is none. */
-static int64_t later(int64_t when_ns, int64_t by_ns)
-{
-    return when_ns > RILL_NEVER - by_ns ? RILL_NEVER : when_ns + by_ns;
-}
-
 static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_sleep *sleep = rill_container_of(self, struct rill_sleep, future);
@@ -60,7 +54,7 @@ static enum rill_poll delay_poll(struct rill_future *self, struct rill_task *tas
     if (delay_ns < 0) {
         return rill_future_end(self, -EINVAL);
     }
-    sleep->timer.deadline_ns = later(rill_now(), delay_ns);
+    sleep->timer.deadline_ns = rill_time_after(rill_now(), delay_ns);
     sleep->future.poll = until_poll;
     return start_until(sleep, task);
 }
@@ -94,7 +88,7 @@ void rill_interval_init(struct rill_interval *interval, int64_t period_ns)
 {
     check_period(period_ns);
     *interval = (struct rill_interval){
-        .next_ns = later(rill_now(), period_ns),
+        .next_ns = rill_time_after(rill_now(), period_ns),
         .period_ns = period_ns,
     };
 }
@@ -114,7 +108,7 @@ static enum rill_poll tick_poll(struct rill_future *self, struct rill_task *task
         if (late_ns < 0)
             late_ns = 0;
         late_ns -= late_ns % interval->period_ns;
-        interval->next_ns = later(interval->next_ns + late_ns, interval->period_ns);
+        interval->next_ns = rill_time_after(interval->next_ns + late_ns, interval->period_ns);
     }
     return poll;
 }

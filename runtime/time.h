@@ -14,4 +14,11 @@
 #define RILL_NEVER INT64_MAX
 #define RILL_NO_WAIT INT64_C(0)
 
+/* Returns the moment that lies by_ns after when_ns, neither of them negative: RILL_NEVER if
+ * there is none. */
+static inline int64_t rill_time_after(int64_t when_ns, int64_t by_ns)
+{
+    return when_ns > RILL_NEVER - by_ns ? RILL_NEVER : when_ns + by_ns;
+}
+
 #endif

@@ -608,6 +608,21 @@ START_TEST(disconnecting_in_a_cancelled_task_is_quick)
 }
 END_TEST
 
+START_TEST(times_without_end_are_no_limits)
+{
+    const struct rill_rdma_connection_options patient = {
+        .handshake_ns = RILL_NEVER, .close_ns = RILL_NEVER, .silence_ns = RILL_NEVER - 1};
+
+    if (!open_hubs(_i))
+        return;
+    make_connection(_i, &patient, &patient);
+    settle();
+    expect_eq(client.metrics.beats_sent, 0);
+    disconnect_both();
+    close_hubs();
+}
+END_TEST
+
 START_TEST(many_connections_leave_nothing)
 {
     if (!open_hubs(_i))
@@ -653,6 +668,7 @@ int main(void)
         {sends_that_nobody_will_receive_do_not_hold_up_the_end, IN_TCP_AND_SHM},
         {cutting_is_seen_by_the_other_side_as_a_loss, IN_TCP},
         {disconnecting_in_a_cancelled_task_is_quick, IN_TCP_AND_SHM},
+        {times_without_end_are_no_limits, IN_TCP_AND_SHM},
         {many_connections_leave_nothing, IN_TCP_AND_SHM},
     };
 

@@ -805,8 +805,21 @@ static void leave_it_in_flight(void)
     settle();
 }
 
+static void adopt_too_late(void)
+{
+    static struct rill_rdma_ep adopted;
+
+    open_all();
+    expect_eq(rill_rdma_listen(&listener, &rdma, &nowhere, sizeof nowhere), 0);
+    fake_connect();
+    expect_eq(await(rill_rdma_accept(&listener, &accept_op)), 0);
+    rill_rdma_listener_close(&listener);
+    rill_rdma_ep_adopt(&adopted, &accept_op);
+}
+
 START_TEST(bad_use_is_a_panic)
 {
+    fixture_expect_panic(adopt_too_late, "whose listener was closed");
     fixture_expect_panic(use_twice, "(send a tagged message) is used while it is in flight");
     fixture_expect_panic(await_what_is_over, "was awaited that is over or was never prepared");
     fixture_expect_panic(use_a_closed_endpoint, "its endpoint is not open");

@@ -103,7 +103,34 @@ START_TEST(tcp_and_rdma_are_served_at_once_from_one_loop)
                         64 * json_number(statistics, "rdma.messages_sent"));
     ck_assert_double_eq(json_number(statistics, "rdma.connects"), 3);
     ck_assert_double_gt(json_number(statistics, "rdma.send_latency_us.p50"), 0);
+    ck_assert_double_gt(json_number(statistics, "rdma.send_latency_us.histogram.0.count"), 0);
     ck_assert_double_gt(json_number(statistics, "rdma.waiting.progress_hits"), 0);
+}
+END_TEST
+
+START_TEST(each_connection_is_told_of_at_the_end)
+{
+    const char *statistics;
+    double received = 0;
+    char path[64];
+
+    SERVE();
+    PROCESS_START(&ping, "bin/rill-ping", "-j", "-c", "3", "-t", "100ms", url);
+    expect_result();
+    statistics = stop();
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "rdma.connections.%d.messages_received", i);
+        ck_assert_double_gt(json_number(statistics, path), 0);
+        received += json_number(statistics, path);
+        snprintf(path, sizeof path, "rdma.connections.%d.errors", i);
+        ck_assert_double_eq(json_number(statistics, path), 0);
+        snprintf(path, sizeof path, "rdma.connections.%d.send_latency_us.histogram.0.below", i);
+        ck_assert_double_gt(json_number(statistics, path), 0);
+    }
+    ck_assert_double_eq(json_number(statistics, "rdma.messages_received"), received);
+    ck_assert_ptr_nonnull(strstr(statistics, "\"peer\":\"127.0.0.1:"));
+    ck_assert_ptr_nonnull(strstr(statistics, "\"transports\":\"tcp/lo"));
+    ck_assert_ptr_nonnull(strstr(statistics, "\"ended\":\"closed\""));
 }
 END_TEST
 
@@ -329,6 +356,7 @@ int main(void)
 {
     const struct program_test tests[] = {
         {tcp_and_rdma_are_served_at_once_from_one_loop, 1},
+        {each_connection_is_told_of_at_the_end, 1},
         {every_size_and_depth_comes_back_byte_by_byte, 2},
         {every_wait_policy_works_on_both_sides, 3},
         {shared_memory_is_used_when_both_ask_for_it, 1},

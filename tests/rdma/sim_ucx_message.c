@@ -214,9 +214,12 @@ static void am_data_release(ucp_worker_h worker, void *data)
 
 static ucs_status_t set_am_handler(ucp_worker_h worker, const ucp_am_handler_param_t *param)
 {
-    ucs_status_t status = param->cb ? sim_ucx_fault() : UCS_OK;
+    bool is_new;
+    ucs_status_t status;
 
     expect(param->id < SIM_UCX_AM_IDS);
+    is_new = !worker_of(worker)->handlers[param->id].cb; /* what is replaced costs no memory */
+    status = is_new ? sim_ucx_fault() : UCS_OK;
     if (status == UCS_OK)
         worker_of(worker)->handlers[param->id] = *param;
     return status;
