@@ -238,7 +238,7 @@ END_TEST
  * see io/event_source.c. */
 START_TEST(waiting_asleep_misses_no_event)
 {
-    enum { ECHOES = 200 };
+    enum { ECHOES = 400 };
     const struct rill_event_source_stats *stats = &duo.left.source.stats;
     struct rill_event_source_stats before;
     int64_t longest_ns = 0;
@@ -261,7 +261,8 @@ START_TEST(waiting_asleep_misses_no_event)
            (unsigned long long)(stats->sleeps_bounded - before.sleeps_bounded),
            (long long)(longest_ns / RILL_MILLISECOND));
     ck_assert_uint_ge(stats->wake_ups - before.wake_ups, ECHOES / 4);
-    ck_assert_uint_le(stats->events_recovered - before.events_recovered, ECHOES / 20);
+    /* None, as a rule; five without the last look before sleep. */
+    ck_assert_uint_le(stats->events_recovered - before.events_recovered, 2);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     await(rill_rdma_ep_abort(&duo.to_right));
