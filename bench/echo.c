@@ -185,6 +185,7 @@ static void print_statistics(const struct rill_runtime *runtime)
     json_unsigned(&json, "spins_hit", stats->spins_hit);
     json_unsigned(&json, "spins_missed", stats->spins_missed);
     json_unsigned(&json, "buffers_starved", stats->buffers_starved);
+    json_unsigned(&json, "receives_recovered", stats->receives_recovered);
     json_double(&json, "enters_per_message",
                 total.messages ? (double)stats->enters / (double)total.messages : 0.0, 4);
     json_close(&json);

@@ -12,6 +12,7 @@
 #include "runtime/time.h"
 
 #include <liburing.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -62,6 +63,7 @@ struct rill_kernel_ops {
                        socklen_t *size);
     int (*getpeername)(struct rill_kernel *kernel, int fd, struct sockaddr *address,
                        socklen_t *size);
+    int (*poll)(struct rill_kernel *kernel, struct pollfd *fds, unsigned count); /* looks only */
     int (*shutdown)(struct rill_kernel *kernel, int fd, int how);
     int (*close)(struct rill_kernel *kernel, int fd);
 };

@@ -25,7 +25,7 @@ static const int needed_opcodes[] = {
     IORING_OP_ACCEPT,   IORING_OP_CONNECT,  IORING_OP_RECV,    IORING_OP_SEND,
     IORING_OP_READ,     IORING_OP_WRITE,    IORING_OP_SENDMSG, IORING_OP_CLOSE,
     IORING_OP_OPENAT,   IORING_OP_FSYNC,    IORING_OP_STATX,   IORING_OP_ASYNC_CANCEL,
-    IORING_OP_POLL_ADD, IORING_OP_UNLINKAT,
+    IORING_OP_POLL_ADD, IORING_OP_UNLINKAT, IORING_OP_TIMEOUT,
 };
 
 static int probe(struct io_uring *ring)
@@ -186,6 +186,12 @@ static int linux_getpeername(struct rill_kernel *kernel, int fd, struct sockaddr
     return result_of(getpeername(fd, address, size));
 }
 
+static int linux_poll(struct rill_kernel *kernel, struct pollfd *fds, unsigned count)
+{
+    (void)kernel;
+    return result_of(poll(fds, count, 0));
+}
+
 static int linux_shutdown(struct rill_kernel *kernel, int fd, int how)
 {
     (void)kernel;
@@ -214,6 +220,7 @@ struct rill_kernel *rill_kernel_linux(void)
         .getsockopt = linux_getsockopt,
         .getsockname = linux_getsockname,
         .getpeername = linux_getpeername,
+        .poll = linux_poll,
         .shutdown = linux_shutdown,
         .close = linux_close,
     };

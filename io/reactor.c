@@ -12,13 +12,14 @@
  * so one that comes late does not hit the op's next life. */
 enum { GENERATION_SHIFT = 48 };
 
-/* The user_data of cancel requests, whose own completions mean nothing: the
- * target's completion is what is waited for. */
-static const uint64_t ignored = 0;
-
-/* The user_data of the poll that hears the remote's bell. It is no operation of
- * anybody's and is not counted as one; the ring ends it when it is torn down. */
-static const uint64_t bell = 1;
+/* The user_data of the reactor's own requests, below any op's address. They are no
+ * operations of anybody's and are not counted; the ring ends them when it is torn down. */
+enum {
+    OWN_CANCEL,  /* means nothing: the target's completion is what is waited for */
+    OWN_BELL,    /* the poll that hears the remote's bell */
+    OWN_RECHECK, /* the timeout of rill_recheck */
+    OWN_LAST = OWN_RECHECK,
+};
 
 static uint64_t name_of(const struct rill_op *op)
 {
@@ -104,7 +105,7 @@ static bool cancel_now(struct rill_reactor *reactor, struct rill_op *op)
         return false;
     io_uring_prep_cancel64(sqe, name_of(op), 0);
     sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
-    sqe->user_data = ignored;
+    sqe->user_data = OWN_CANCEL;
     reactor->stats.submissions++;
     reactor->stats.cancels++;
     return true;
@@ -122,6 +123,8 @@ void rill_reactor_submit(struct rill_reactor *reactor, struct rill_op *op)
 void rill_reactor_cancel(struct rill_reactor *reactor, struct rill_op *op)
 {
     op->state = RILL_OP_CANCELLING;
+    if (rill_link_is_linked(&op->backlog)) /* in recheck.heard */
+        rill_link_remove(&op->backlog);
     if (rill_list_is_empty(&reactor->backlog) && cancel_now(reactor, op))
         return;
     rill_list_append(&reactor->backlog, &op->backlog);
@@ -172,9 +175,24 @@ static void listen_to_bell(struct rill_reactor *reactor)
         return;
     }
     io_uring_prep_poll_multishot(sqe, reactor->remote->bell_fd, POLLIN);
-    sqe->user_data = bell;
+    sqe->user_data = OWN_BELL;
     reactor->stats.submissions++;
     reactor->hears_bell = true;
+}
+
+/* Keeps a timeout in the kernel while something is to be looked at again. */
+static void time_recheck(struct rill_reactor *reactor)
+{
+    struct io_uring_sqe *sqe = get_entry(reactor);
+
+    if (!sqe) { /* try again in the next turn */
+        reactor->in_hurry = true;
+        return;
+    }
+    io_uring_prep_timeout(sqe, &reactor->recheck.timeout, 0, 0);
+    sqe->user_data = OWN_RECHECK;
+    reactor->stats.submissions++;
+    reactor->recheck.is_timed = true;
 }
 
 /* Lets as many starved receives go on as there are buffers, the longest waiting
@@ -198,14 +216,20 @@ static void feed_starved(struct rill_reactor *reactor)
 
 /* ---- out of the kernel ---- */
 
+static void complete_own(struct rill_reactor *reactor, const struct io_uring_cqe *cqe)
+{
+    if (cqe->user_data == OWN_BELL) /* it has woken us, which is all */
+        reactor->hears_bell = cqe->flags & IORING_CQE_F_MORE;
+    else if (cqe->user_data == OWN_RECHECK)
+        rill_recheck_begin(&reactor->recheck);
+}
+
 static void complete(struct rill_reactor *reactor, const struct io_uring_cqe *cqe)
 {
     struct rill_op *op = op_named(cqe->user_data);
 
-    if (cqe->user_data == ignored)
-        return;
-    if (cqe->user_data == bell) { /* it has woken us, which is all */
-        reactor->hears_bell = cqe->flags & IORING_CQE_F_MORE;
+    if (__builtin_expect(cqe->user_data <= OWN_LAST, 0)) {
+        complete_own(reactor, cqe);
         return;
     }
     rill_check(cqe->user_data == name_of(op), "a completion came for an operation that is over");
@@ -410,6 +434,8 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
         feed_starved(reactor);
     if (until_ns != RILL_NO_WAIT)
         listen_to_bell(reactor);
+    if (__builtin_expect(rill_recheck_wants_timeout(&reactor->recheck), 0))
+        time_recheck(reactor);
 
     if (has_sources(reactor) && rill_event_sources_progress(reactor))
         until_ns = RILL_NO_WAIT; /* it may have woken tasks */
@@ -430,6 +456,8 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
     drain(reactor);
     if (!rill_list_is_empty(&reactor->quiet))
         settle(reactor, taken_over, has_overflowed);
+    if (__builtin_expect(rill_recheck_is_going_on(&reactor->recheck), 0))
+        rill_recheck_go_on(reactor);
     if (reactor->remote)
         rill_remote_run(reactor->remote);
     return error;
@@ -470,6 +498,7 @@ int rill_reactor_init(struct rill_reactor *reactor, const struct rill_reactor_op
     };
     rill_list_init(&reactor->backlog);
     rill_list_init(&reactor->quiet);
+    rill_recheck_init(&reactor->recheck);
     rill_list_init(&reactor->sources);
     error = rill_fd_table_init(&reactor->fds);
     if (error)

@@ -12,6 +12,7 @@
 #include "io/fd_queue.h"
 #include "io/kernel.h"
 #include "io/op.h"
+#include "io/recheck.h"
 #include "io/remote.h"
 #include "runtime/executor.h"
 
@@ -31,16 +32,17 @@ enum rill_wait_policy {
 
 /* What the reactor has counted since it was made. */
 struct rill_reactor_stats {
-    uint64_t enters;          /* calls of io_uring_enter */
-    uint64_t sleeps;          /* of those, the ones that might wait */
-    uint64_t submissions;     /* entries handed to the kernel */
-    uint64_t completions;     /* entries got back */
-    uint64_t cancels;         /* cancel requests among the submissions */
-    uint64_t queue_full;      /* submissions that had to wait for a place */
-    uint64_t overflows;       /* drains after which the kernel still held completions */
-    uint64_t spins_hit;       /* times that looking out found something */
-    uint64_t spins_missed;    /* times that it did not, and the reactor slept */
-    uint64_t buffers_starved; /* receives that found the shared buffers exhausted */
+    uint64_t enters;             /* calls of io_uring_enter */
+    uint64_t sleeps;             /* of those, the ones that might wait */
+    uint64_t submissions;        /* entries handed to the kernel */
+    uint64_t completions;        /* entries got back */
+    uint64_t cancels;            /* cancel requests among the submissions */
+    uint64_t queue_full;         /* submissions that had to wait for a place */
+    uint64_t overflows;          /* drains after which the kernel still held completions */
+    uint64_t spins_hit;          /* times that looking out found something */
+    uint64_t spins_missed;       /* times that it did not, and the reactor slept */
+    uint64_t buffers_starved;    /* receives that found the shared buffers exhausted */
+    uint64_t receives_recovered; /* found by rill_recheck: the kernel had not told, or not yet */
 };
 
 /* Invariant: an op in backlog is QUEUED, or CANCELLING with its cancel still to
@@ -61,6 +63,7 @@ struct rill_reactor {
     bool in_hurry;              /* do not sleep in this turn */
     struct rill_remote *remote; /* held; what other threads post to, or NULL: nobody does */
     bool hears_bell;            /* a poll of remote.bell_fd is submitted */
+    struct rill_recheck recheck;
     struct rill_buffers buffers;
     struct rill_fd_table fds;
     enum rill_wait_policy wait_policy;

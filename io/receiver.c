@@ -2,6 +2,7 @@
 #include "io/receiver.h"
 
 #include "io/reactor.h"
+#include "io/recheck.h"
 #include "runtime/executor.h"
 #include "runtime/panic.h"
 
@@ -79,6 +80,8 @@ static void receive_complete(struct rill_op *op, int32_t answer, uint32_t cqe_fl
     } else if (!withdrawn && is_ahead(receiver, &reactor->buffers)) {
         receiver->singly = true;
         rill_reactor_cancel(reactor, op);
+    } else if (!withdrawn) {
+        rill_recheck_note(&reactor->recheck, receiver);
     }
     wake_reader(receiver);
 }

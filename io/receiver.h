@@ -33,6 +33,7 @@ struct rill_receiver {
     int16_t end;          /* once ended: 0 at the end of the stream, or -errno */
     bool ended;
     bool singly; /* a buffer at a time */
+    bool heard;  /* something has come since rill_recheck visited it */
 };
 
 /* Takes the oldest buffer that has arrived on fd: answers RILL_READY with its

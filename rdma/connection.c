@@ -152,11 +152,16 @@ static void start_keeper(struct rill_rdma_connection *connection, enum rill_rdma
     rill_task_spawn(&connection->keeper, rill_rdma_keeper_poll);
 }
 
-/* The keeper has ended, and everything of UCX's with it. */
+/* The keeper has ended, and everything of UCX's with it. Transfers have ended too, though some
+ * may not have been awaited to their end. */
 static void forget(struct rill_rdma_connection *connection)
 {
+    struct rill_rdma_metrics *ended = &connection->hub->ended;
+
     rill_rdma_keeper_bury(connection);
-    rill_rdma_metrics_add(&connection->hub->ended, &connection->metrics);
+    rill_rdma_metrics_add(ended, &connection->metrics);
+    ended->sends_in_flight = 0;
+    ended->receives_in_flight = 0;
     rill_rdma_connection_set_state(connection, RILL_RDMA_IDLE);
 }
 

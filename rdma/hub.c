@@ -57,16 +57,21 @@ void rill_rdma_hub_add(struct rill_rdma_hub *hub, struct rill_rdma_connection *c
     hub->connections++;
 }
 
+/* What came too late for those that ended is found here. */
+static void sweep_dead(struct rill_rdma_hub *hub)
+{
+    for (int i = 0; i < RILL_RDMA_DEAD_MAX; i++)
+        if (hub->dead[i] != 0)
+            rill_rdma_hub_sweep(hub, hub->dead[i], 0);
+}
+
 void rill_rdma_hub_remove(struct rill_rdma_hub *hub, struct rill_rdma_connection *connection)
 {
     rill_link_remove(&connection->by_id);
     hub->connections--;
     hub->dead[hub->next_dead++ % RILL_RDMA_DEAD_MAX] = connection->id;
     connection->id = 0;
-    /* What came too late for those that ended before this one is found here. */
-    for (int i = 0; i < RILL_RDMA_DEAD_MAX; i++)
-        if (hub->dead[i] != 0)
-            rill_rdma_hub_sweep(hub, hub->dead[i], 0);
+    sweep_dead(hub);
 }
 
 /* A message is received into nothing: that gives its memory back, or lets its sender know
@@ -150,6 +155,7 @@ void rill_rdma_hub_close(struct rill_rdma_hub *hub)
         return;
     rill_check(hub->connections == 0, "a hub was closed with %zu connections open",
                hub->connections);
+    sweep_dead(hub);
     rill_rdma_inbox_close(&hub->strangers);
     rill_rdma_am_unhandle(hub->rdma, RILL_RDMA_CONTROL_ID);
     hub->is_open = false;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_rdma_reconnect.c - what is left of a connection that was lost does nothing to the one
  * that is made in its place. */
+#include "rdma/rpc_client.h"
+#include "rdma/rpc_server.h"
+#include "runtime/retry.h"
 #include "tests/rdma/linked.h"
 
 #include <errno.h>
@@ -103,6 +106,103 @@ START_TEST(what_waited_for_credit_of_the_lost_one_is_not_sent_over_the_new_one)
 }
 END_TEST
 
+/* ---- again ---- */
+
+/* A call that waits for the connection first, and is an attempt of a retry. */
+static struct again {
+    struct rill_future future;
+    struct rill_retry retry;
+    struct rill_rdma_state_wait wait;
+    struct rill_rdma_rpc_client client;
+    struct rill_rdma_rpc_call call;
+    char reply[16];
+} again;
+
+static enum rill_poll again_poll(struct rill_future *self, struct rill_task *task)
+{
+    (void)self;
+    RILL_BEGIN();
+    RILL_AWAIT(rill_rdma_wait_for_connection(&linked.client, &again.wait));
+    if (again.wait.result < 0)
+        RILL_RETURN(again.wait.result);
+    RILL_AWAIT(rill_rdma_rpc_call(&again.client, &again.call, 1, "hello", 5, again.reply,
+                                  sizeof again.reply));
+    RILL_RETURN(again.call.result);
+    RILL_END();
+}
+
+static struct rill_future *attempt(struct rill_retry *retry)
+{
+    (void)retry;
+    return rill_future_init(&again.future, again_poll);
+}
+
+/* What the server has answered is its last word. */
+static bool is_worth(const struct rill_retry *retry, int64_t error)
+{
+    (void)retry;
+    (void)error;
+    return !again.call.is_answered;
+}
+
+START_TEST(a_call_that_is_lost_with_its_connection_is_made_again_over_the_new_one)
+{
+    static uint64_t randomness = 1;
+    static const struct rill_retry_policy policy = {.attempts_max = 5,
+                                                    .first_ns = RILL_MILLISECOND,
+                                                    .max_ns = RILL_MILLISECOND,
+                                                    .limit_ns = RILL_NEVER,
+                                                    .random = &randomness,
+                                                    .is_worth = is_worth};
+    static struct rill_rdma_rpc callers, servers;
+    static struct rill_rdma_rpc_request request;
+
+    if (!linked_open(_i, &persistent, NULL))
+        return;
+    expect_eq(rill_rdma_rpc_open(&callers, &duo.left, 1, 0), 0);
+    expect_eq(rill_rdma_rpc_open(&servers, &duo.right, 1, 4), 0);
+    rill_rdma_rpc_client_init(&again.client, &callers, &linked.client.ep, 4);
+    background_start(&sending, rill_retry(&again.retry, &policy, attempt));
+    expect_eq(await(rill_rdma_rpc_recv(&servers, &request)), 5);
+    lose_and_connect();
+    rill_rdma_rpc_refuse(&request, -EIO); /* nobody is told */
+    expect_eq(await(rill_rdma_rpc_recv(&servers, &request)), 5);
+    expect_eq(await(rill_rdma_rpc_reply(&request, 0, "HELLO", 5)), 5);
+    expect_eq(background_end(&sending), 5);
+    expect_eq(again.retry.attempts, 2);
+    expect_eq(memcmp(again.reply, "HELLO", 5), 0);
+    rill_rdma_rpc_client_finish(&again.client);
+    rill_rdma_rpc_close(&callers);
+    rill_rdma_rpc_close(&servers);
+    close_all();
+}
+END_TEST
+
+START_TEST(a_receive_that_is_awaited_late_is_in_flight_of_no_connection_that_ended)
+{
+    static struct gated gated;
+    struct rill_rdma_metrics metrics;
+
+    if (!linked_open(_i, NULL, NULL))
+        return;
+    rill_future_init(&gated.future, gated_poll);
+    gated.child = rill_rdma_recv(&linked.client, &old, old_buffer, sizeof old_buffer, 1);
+    background_start(&receiving, &gated.future);
+    settle();
+    rill_rdma_hub_metrics(&linked.left, &metrics);
+    expect_eq(metrics.receives_in_flight, 1);
+    await(rill_rdma_cut(&linked.client));
+    rill_rdma_hub_metrics(&linked.left, &metrics);
+    expect_eq(metrics.receives_in_flight, 0);
+    gated.is_open = true;
+    rill_task_wake(&receiving.task);
+    expect_eq(background_end(&receiving), -ESHUTDOWN);
+    expect_eq(linked.client.metrics.receives_in_flight, 0);
+    await(rill_rdma_disconnect(&linked.server));
+    linked_close_hubs();
+}
+END_TEST
+
 static void make_anew_too_early(void)
 {
     static struct gated gated;
@@ -129,6 +229,8 @@ int main(void)
     const struct duo_case cases[] = {
         {a_message_of_the_lost_one_gives_no_credit_to_the_new_one, IN_TCP_AND_SHM},
         {what_waited_for_credit_of_the_lost_one_is_not_sent_over_the_new_one, IN_TCP_AND_SHM},
+        {a_call_that_is_lost_with_its_connection_is_made_again_over_the_new_one, IN_TCP_AND_SHM},
+        {a_receive_that_is_awaited_late_is_in_flight_of_no_connection_that_ended, IN_TCP_AND_SHM},
         {a_connection_is_not_made_anew_while_a_receive_is_not_over, IN_TCP},
     };
 

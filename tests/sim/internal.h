@@ -187,6 +187,7 @@ struct sim_op {
     enum sim_op_state state;
     bool tried;       /* not the first attempt any more */
     bool interrupted; /* a cancel lost: the next attempt is the last */
+    bool is_deaf;     /* to a reset, which the kernel forgets to tell a multishot */
     unsigned wait;    /* POLL* */
     unsigned cqe_flags;
 
@@ -302,6 +303,7 @@ int sim_call_getsockname(struct rill_kernel *kernel, int fd, struct sockaddr *ad
                          socklen_t *size);
 int sim_call_getpeername(struct rill_kernel *kernel, int fd, struct sockaddr *address,
                          socklen_t *size);
+int sim_call_poll(struct rill_kernel *kernel, struct pollfd *fds, unsigned count);
 int sim_call_shutdown(struct rill_kernel *kernel, int fd, int how);
 int sim_call_close(struct rill_kernel *kernel, int fd);
 

@@ -20,6 +20,12 @@ static int attempt_nop(struct sim_op *op)
     return 0;
 }
 
+static int attempt_timeout(struct sim_op *op)
+{
+    (void)op;
+    return -ETIME;
+}
+
 static int attempt_unknown(struct sim_op *op)
 {
     (void)op;
@@ -47,6 +53,7 @@ static const struct opcode opcodes[IORING_OP_LAST] = {
     [IORING_OP_RENAMEAT] = {"renameat", false, false, sim_prepare_paths, sim_attempt_renameat},
     [IORING_OP_MKDIRAT] = {"mkdirat", false, false, sim_prepare_path, sim_attempt_mkdirat},
     [IORING_OP_POLL_ADD] = {"poll", true, false, NULL, sim_attempt_poll},
+    [IORING_OP_TIMEOUT] = {"timeout", false, true, NULL, attempt_timeout},
     [IORING_OP_ASYNC_CANCEL] = {"cancel", false, true, NULL, sim_attempt_cancel},
 };
 
@@ -237,6 +244,13 @@ static bool is_prompt(const struct io_uring_sqe *sqe)
     }
 }
 
+static int64_t timeout_of(const struct io_uring_sqe *sqe)
+{
+    const struct __kernel_timespec *timeout = (const void *)(uintptr_t)sqe->addr;
+
+    return timeout->tv_sec * RILL_SECOND + timeout->tv_nsec;
+}
+
 /* The first attempt is made at once, later in this enter, or later still. */
 void sim_op_start(struct sim_ring *ring, const struct io_uring_sqe *sqe)
 {
@@ -256,6 +270,8 @@ void sim_op_start(struct sim_ring *ring, const struct io_uring_sqe *sqe)
     result = prepare(op);
     if (result < 0)
         sim_op_complete(op, result);
+    else if (sqe->opcode == IORING_OP_TIMEOUT)
+        sim_op_schedule(op, timeout_of(sqe));
     else if ((sqe->flags & IOSQE_ASYNC) ||
              (sim->options.delay_max_ns > 0 && !is_prompt(sqe) && sim_random(sim, 3) == 0))
         sim_op_schedule(op, sim_delay(sim));

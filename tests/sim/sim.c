@@ -110,6 +110,7 @@ struct sim_options sim_options_hostile(uint64_t seed)
         .connect_per_mille = strength(&state, 100),
         .reset_per_mille = strength(&state, 20),
         .datagram_per_mille = strength(&state, 300),
+        .reset_untold_per_mille = strength(&state, 500),
         .file_per_mille = strength(&state, 100),
         .enomem_per_mille = strength(&state, 50),
         .cancel_lost_per_mille = strength(&state, 500),

@@ -57,6 +57,7 @@ struct sim_options {
     unsigned accept_per_mille;        /* an accept ends with -EMFILE or -ECONNABORTED */
     unsigned connect_per_mille;       /* a connect ends with -ECONNREFUSED or -ETIMEDOUT */
     unsigned reset_per_mille;         /* a transfer finds its connection reset */
+    unsigned reset_untold_per_mille;  /* a multishot that has received does not hear of a reset */
     unsigned datagram_per_mille;      /* a datagram is lost */
     unsigned file_per_mille;          /* an operation on a file ends with -EIO or -ENOSPC */
     unsigned enomem_per_mille;        /* an operation ends with -ENOMEM, not a close or cancel */

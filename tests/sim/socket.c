@@ -226,6 +226,20 @@ int sim_call_getpeername(struct rill_kernel *kernel, int fd, struct sockaddr *ad
     return 0;
 }
 
+int sim_call_poll(struct rill_kernel *kernel, struct pollfd *fds, unsigned count)
+{
+    int ready = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct sim_object *object = sim_fd_object(sim_of(kernel), fds[i].fd);
+        unsigned wanted = (unsigned)fds[i].events | POLLERR | POLLHUP;
+
+        fds[i].revents = (short)(object ? sim_object_ready(object) & wanted : POLLNVAL);
+        ready += fds[i].revents != 0;
+    }
+    return ready;
+}
+
 int sim_call_shutdown(struct rill_kernel *kernel, int fd, int how)
 {
     struct sim_object *object;

@@ -207,6 +207,8 @@ int sim_attempt_recv(struct sim_op *op)
         return -ENOTSOCK;
     if (!is_valid(op))
         return -EINVAL;
+    if (op->is_deaf && op->object->socket.reset && !op->interrupted)
+        return sim_op_wait(op, POLLIN);
     for (;;) {
         int result = recv_one(op);
 
@@ -215,6 +217,7 @@ int sim_attempt_recv(struct sim_op *op)
             return result;
         op->done = 0;
         op->tried = true;
+        op->is_deaf = sim_op_chance(op, options_of(op)->reset_untold_per_mille);
     }
 }
 
