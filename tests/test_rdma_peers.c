@@ -380,7 +380,6 @@ START_TEST(a_peer_that_is_started_anew_is_connected_anew)
 {
     const struct rill_rdma_connection_options options = {
         .silence_ns = SILENCE_NS,
-        .handshake_ns = SILENCE_NS,
         .reconnects = 50,
         .reconnect_first_ns = 10 * RILL_MILLISECOND,
         .reconnect_max_ns = 100 * RILL_MILLISECOND,
