@@ -16,18 +16,24 @@ static const char prefix[] = "UCX_";
 struct preset {
     struct rill_rdma_setting setting;
     bool with_shared_memory, without_shared_memory;
+    unsigned before_minor; /* in versions 1.* before that one; 0: in all */
+    const char *of_many;   /* the key that sets this one and others, or NULL */
 };
 
 static const struct preset presets[] = {
     /* A message of several eager fragments whose sender dies on the way never ends; this
      * many bytes are one fragment. It costs 1 % at 16 KiB. */
-    {{"RNDV_THRESH", "8000"}, true, true},
+    {{"RNDV_THRESH", "8000"}, true, true, 0, NULL},
     /* A peer that dies is not reported over shared memory, so that has to be asked for. */
-    {{"TLS", "^sm"}, false, true},
+    {{"TLS", "^sm"}, false, true, 0, NULL},
     /* Endpoints that report errors use shared memory only with this. */
-    {{"POSIX_ERROR_HANDLING", "y"}, true, false},
+    {{"POSIX_ERROR_HANDLING", "y"}, true, false, 0, NULL},
     /* As every server does: else its port is taken for a minute after it was killed. */
-    {{"TCP_CM_REUSEADDR", "y"}, true, true},
+    {{"TCP_CM_REUSEADDR", "y"}, true, true, 0, NULL},
+    /* Before 1.19 the kind of a datagram's address is taken from where only NVIDIA's cards put
+     * it, and over RoCE with an IPv4 address every datagram of another card is dropped without
+     * a word: nothing connects, whether by datagrams or by reliable connections. */
+    {{"UD_VERBS_ETH_DGID_CHECK", "n"}, true, true, 19, "UD_ETH_DGID_CHECK"},
 };
 
 int rill_rdma_say(struct rill_rdma_why *why, int error, const char *format, ...)
@@ -45,12 +51,34 @@ static const char *bare(const char *key)
     return strncmp(key, prefix, sizeof prefix - 1) == 0 ? key + sizeof prefix - 1 : key;
 }
 
-static bool is_in_environment(const char *key)
+/* Whether the user set it. */
+static bool is_said(const char *key, const struct rill_rdma_setting *settings, size_t count)
 {
     char name[128];
 
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(bare(settings[i].key), key) == 0)
+            return true;
     snprintf(name, sizeof name, "%s%s", prefix, key);
     return getenv(name) != NULL;
+}
+
+static bool is_older(const struct rill_ucx *ucx, unsigned than_minor)
+{
+    unsigned major, minor, release;
+
+    ucx->get_version(&major, &minor, &release);
+    return major == 1 && minor < than_minor;
+}
+
+static bool applies(const struct preset *preset, const struct rill_ucx *ucx, bool shared_memory,
+                    const struct rill_rdma_setting *settings, size_t count)
+{
+    if (!(shared_memory ? preset->with_shared_memory : preset->without_shared_memory) ||
+        (preset->before_minor && !is_older(ucx, preset->before_minor)))
+        return false;
+    return !is_said(preset->setting.key, settings, count) &&
+           !(preset->of_many && is_said(preset->of_many, settings, count));
 }
 
 /* ---- lending ---- */
@@ -83,19 +111,18 @@ static int lend(struct rill_rdma_config *config, const char *key, const char *va
     return 0;
 }
 
-static void take_back(struct rill_rdma_config *config)
+/* Takes back what stands at a place of the list. */
+static void take_back(struct rill_rdma_lent **place)
 {
-    while (config->lent) {
-        struct rill_rdma_lent *lent = config->lent;
+    struct rill_rdma_lent *lent = *place;
 
-        config->lent = lent->next;
-        if (lent->before)
-            setenv(lent->name, lent->before, 1);
-        else
-            unsetenv(lent->name);
-        free(lent->before);
-        free(lent);
-    }
+    *place = lent->next;
+    if (lent->before)
+        setenv(lent->name, lent->before, 1);
+    else
+        unsetenv(lent->name);
+    free(lent->before);
+    free(lent);
 }
 
 /* ---- setting ---- */
@@ -143,13 +170,9 @@ int rill_rdma_config_begin(struct rill_rdma_config *config, const struct rill_uc
     if (error)
         return rill_rdma_say(why, error, "UCX can not read its configuration: %s",
                              strerror(-error));
-    for (size_t i = 0; i < sizeof presets / sizeof *presets && !error; i++) {
-        bool applies =
-            shared_memory ? presets[i].with_shared_memory : presets[i].without_shared_memory;
-
-        if (applies && !is_in_environment(presets[i].setting.key))
+    for (size_t i = 0; i < sizeof presets / sizeof *presets && !error; i++)
+        if (applies(&presets[i], ucx, shared_memory, settings, count))
             error = set(config, ucx, &presets[i].setting, why);
-    }
     for (size_t i = 0; i < count && !error; i++)
         error = set(config, ucx, &settings[i], why);
     if (error)
@@ -159,7 +182,8 @@ int rill_rdma_config_begin(struct rill_rdma_config *config, const struct rill_uc
 
 void rill_rdma_config_end(struct rill_rdma_config *config, const struct rill_ucx *ucx)
 {
-    take_back(config);
+    while (config->lent)
+        take_back(&config->lent);
     ucx->config_release(config->ucp);
 }
 
@@ -287,8 +311,22 @@ static int check(char *const *keys, size_t key_count, const struct rill_rdma_set
     return 0;
 }
 
-int rill_rdma_config_check(const struct rill_ucx *ucx, const struct rill_rdma_setting *settings,
-                           size_t count, struct rill_rdma_why *why, struct rill_rdma_why *remark)
+/* A UCX that was built without a transport complains of a variable that none of its parts
+ * reads. */
+static void take_back_unknown(struct rill_rdma_config *config, char *const *keys, size_t key_count)
+{
+    struct rill_rdma_lent **place = &config->lent;
+
+    while (*place)
+        if (is_known(keys, key_count, bare((*place)->name)))
+            place = &(*place)->next;
+        else
+            take_back(place);
+}
+
+int rill_rdma_config_check(struct rill_rdma_config *config, const struct rill_ucx *ucx,
+                           const struct rill_rdma_setting *settings, size_t count,
+                           struct rill_rdma_why *why, struct rill_rdma_why *remark)
 {
     char *text = NULL, **keys;
     size_t size, key_count = 0;
@@ -300,6 +338,8 @@ int rill_rdma_config_check(const struct rill_ucx *ucx, const struct rill_rdma_se
     ucx->print_keys(file);
     fclose(file);
     keys = text ? cut(text, &key_count) : NULL;
+    if (keys)
+        take_back_unknown(config, keys, key_count);
     error = keys ? check(keys, key_count, settings, count, why, remark)
                  : rill_rdma_say(why, -ENOMEM, "no memory for the names of UCX's settings");
     free(keys);

@@ -54,9 +54,11 @@ void rill_rdma_config_end(struct rill_rdma_config *config, const struct rill_ucx
 
 /* Looks for keys that UCX does not have; it knows its keys only after init. Returns 0,
  * or -EINVAL for one in settings. One in the environment, which other programs and
- * versions share, is no error and is told in *remark. */
-int rill_rdma_config_check(const struct rill_ucx *ucx, const struct rill_rdma_setting *settings,
-                           size_t count, struct rill_rdma_why *why, struct rill_rdma_why *remark);
+ * versions share, is no error and is told in *remark. A default of rill's that is for
+ * a transport which this UCX was built without is taken back. */
+int rill_rdma_config_check(struct rill_rdma_config *config, const struct rill_ucx *ucx,
+                           const struct rill_rdma_setting *settings, size_t count,
+                           struct rill_rdma_why *why, struct rill_rdma_why *remark);
 
 #ifdef __cplusplus
 }

@@ -108,6 +108,8 @@ static void set_options(struct rill_rdma_connection *connection,
         mine->silence_ns = RILL_RDMA_SILENCE_NS;
     if (mine->window == 0)
         mine->window = RILL_RDMA_WINDOW;
+    if (mine->bytes_per_second == 0)
+        mine->bytes_per_second = RILL_RDMA_BYTES_PER_SECOND;
     if (mine->reconnect_first_ns == 0)
         mine->reconnect_first_ns = RILL_RDMA_RECONNECT_FIRST_NS;
     if (mine->reconnect_max_ns == 0)

@@ -62,6 +62,10 @@ struct rill_rdma_connection_options {
     /* How long the other side may be silent before it is taken for dead. It is asked for a
      * heartbeat four times in that time. RILL_NEVER: for ever. [3 s] */
     int64_t silence_ns;
+    /* How fast the network carries a long message at the least. Heartbeats wait behind it, so
+     * silence counts only after the time that what is on its way, in either direction, takes
+     * at this speed. [10 MB] */
+    uint64_t bytes_per_second;
     /* The cost (credit.h) of messages that may lie here unreceived. UINT64_MAX: any number.
      * [1 MiB] */
     uint64_t window;
@@ -77,6 +81,7 @@ struct rill_rdma_connection_options {
 #define RILL_RDMA_HANDSHAKE_NS (5 * RILL_SECOND)
 #define RILL_RDMA_CLOSE_NS (5 * RILL_SECOND)
 #define RILL_RDMA_SILENCE_NS (3 * RILL_SECOND)
+#define RILL_RDMA_BYTES_PER_SECOND UINT64_C(10000000)
 #define RILL_RDMA_WINDOW (UINT64_C(1) << 20)
 #define RILL_RDMA_RECONNECT_FIRST_NS (100 * RILL_MILLISECOND)
 #define RILL_RDMA_RECONNECT_MAX_NS (5 * RILL_SECOND)
@@ -131,7 +136,9 @@ struct rill_rdma_connection {
     int64_t beat_ns, beat_due_ns;   /* that the other side wants */
     int64_t check_ns, check_due_ns; /* for a sign of life */
     uint64_t heard, heard_before;   /* signs of life */
-    uint8_t silent_checks;          /* in a row */
+    unsigned silent_checks;         /* in a row */
+    unsigned laden_checks;          /* silent as well, but long messages may be why */
+    uint64_t peer_load;             /* bytes that are on their way from the other side */
     uint8_t to_say;                 /* bits, by enum rill_rdma_control_kind */
     bool is_greeted;                /* the other side's HELLO or ACK came */
     bool bye_came, is_bye_said, is_bye_taken;

@@ -26,6 +26,7 @@ static bool hear_beat(struct rill_rdma_connection *connection,
         return false;
     }
     connection->heard++;
+    connection->peer_load = (uint64_t)control->load_kib << 10;
     connection->metrics.beats_received++;
     rill_rdma_exchange_wake(connection);
     return true;
@@ -96,6 +97,7 @@ static uint32_t beat_ms(const struct rill_rdma_connection *connection)
 
 static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_kind kind)
 {
+    uint64_t load_kib = connection->ep.bytes_in_flight >> 10;
     bool is_to_stranger = kind == RILL_RDMA_HELLO && connection->target_worker;
     const void *address = NULL;
     size_t address_size = 0;
@@ -111,10 +113,13 @@ static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_
         .eager_size = connection->hub->eager_size,
         .beat_ms = beat_ms(connection),
         .reason = connection->refused,
+        .load_kib = load_kib < UINT32_MAX ? (uint32_t)load_kib : UINT32_MAX,
     });
     connection->credit.told = connection->credit.received;
-    if (kind == RILL_RDMA_BEAT)
+    if (kind == RILL_RDMA_BEAT) {
+        connection->ep.bytes_told = connection->ep.bytes_in_flight;
         connection->metrics.beats_sent++;
+    }
     if (is_to_stranger)
         address = rill_rdma_address(connection->hub->rdma, &address_size);
     rill_rdma_am_send(&connection->ep, &connection->control_op,

@@ -45,6 +45,9 @@ struct rill_rdma_connection;
  * force. */
 #define RILL_RDMA_DRAIN_NS (1 * RILL_SECOND)
 
+/* With so many bytes in flight that it does not know of, an observer is woken. */
+enum { RILL_RDMA_EP_LOAD = 1 << 20 };
+
 enum rill_rdma_ep_state {
     RILL_RDMA_EP_CLOSED,   /* zeroed, or over. Opening makes it OPEN. */
     RILL_RDMA_EP_OPEN,     /* Becomes FAILED, or FLUSHING or CUT by closing. */
@@ -70,11 +73,13 @@ struct rill_rdma_ep {
         int64_t result; /* of closing */
         struct rill_future future;
     };
-    struct rill_rdma *rdma; /* borrowed while open */
-    int error;              /* why its operations end: -errno, 0 while all is well */
-    bool is_open;           /* has to be closed */
+    struct rill_rdma *rdma;   /* borrowed while open */
+    int error;                /* why its operations end: -errno, 0 while all is well */
+    bool is_open;             /* has to be closed */
+    uint64_t bytes_in_flight; /* of operations that UCX has, but for receives */
 
     /* private */
+    uint64_t bytes_told;      /* of those, the ones that the observer knows of */
     ucp_ep_h ucp;             /* NULL from CUT or GONE on */
     uint8_t state;            /* enum rill_rdma_ep_state */
     bool is_forced;           /* close without flushing */
@@ -89,7 +94,7 @@ struct rill_rdma_ep {
     void *flush_request, *close_request; /* NULL: none */
     int64_t deadline_ns;                 /* when what is left is abandoned */
     struct rill_task *closer;            /* or NULL */
-    struct rill_task *observer;          /* woken when it fails, or NULL */
+    struct rill_task *observer;          /* woken when it fails or is laden anew, or NULL */
     struct rill_rdma_connection *owner;  /* that it is a part of, or NULL */
 
     /* private, of stream.h */

@@ -40,6 +40,7 @@ static int begin_attempt(struct rill_rdma_connection *connection)
     connection->attempts++;
     connection->peer_id = 0;
     connection->credit = (struct rill_rdma_credit){0};
+    connection->peer_load = 0;
     connection->is_greeted = false;
     connection->bye_came = false;
     connection->is_bye_said = false;
@@ -171,6 +172,37 @@ static void go_on_with_closing(struct rill_rdma_connection *connection, struct r
 
 /* ---- time ---- */
 
+/* How long what is on its way may take. Heartbeats of this side and of the other may be behind
+ * it, whichever side moves the bytes. */
+static int64_t load_ns(const struct rill_rdma_connection *connection)
+{
+    uint64_t bytes = connection->ep.bytes_in_flight + connection->peer_load;
+    uint64_t per_millisecond = connection->options.bytes_per_second / 1000 + 1;
+
+    return (int64_t)(bytes / per_millisecond) * RILL_MILLISECOND;
+}
+
+static void look_for_life(struct rill_rdma_connection *connection)
+{
+    if (connection->heard != connection->heard_before) {
+        connection->silent_checks = 0;
+        connection->laden_checks = 0;
+    } else if ((connection->laden_checks + 1) * connection->check_ns <= load_ns(connection)) {
+        connection->laden_checks++;
+    } else if (++connection->silent_checks == RILL_RDMA_BEATS - 1) {
+        rill_rdma_ep_fail(&connection->ep, -ETIMEDOUT);
+    }
+    connection->heard_before = connection->heard;
+}
+
+/* The other side has to know before, as this side's heartbeats are behind it. */
+static void tell_of_load(struct rill_rdma_connection *connection)
+{
+    if (connection->beat_ns > 0 &&
+        connection->ep.bytes_in_flight >= connection->ep.bytes_told + RILL_RDMA_EP_LOAD)
+        connection->to_say |= 1u << RILL_RDMA_BEAT;
+}
+
 static void look_at_time(struct rill_rdma_connection *connection)
 {
     int64_t now = rill_now();
@@ -181,15 +213,11 @@ static void look_at_time(struct rill_rdma_connection *connection)
         connection->beat_due_ns = rill_time_after(now, connection->beat_ns);
         connection->to_say |= 1u << RILL_RDMA_BEAT;
     }
+    tell_of_load(connection);
     if (connection->check_ns == 0 || now < connection->check_due_ns)
         return;
     connection->check_due_ns = rill_time_after(now, connection->check_ns);
-    connection->silent_checks = connection->heard == connection->heard_before
-                                    ? (uint8_t)(connection->silent_checks + 1)
-                                    : 0;
-    connection->heard_before = connection->heard;
-    if (connection->silent_checks == RILL_RDMA_BEATS - 1)
-        rill_rdma_ep_fail(&connection->ep, -ETIMEDOUT);
+    look_for_life(connection);
 }
 
 static int64_t next_moment(const struct rill_rdma_connection *connection)
@@ -231,6 +259,7 @@ static void become_connected(struct rill_rdma_connection *connection, struct ril
     connection->check_ns = rill_rdma_control_beat_ns(connection);
     connection->check_due_ns = rill_time_after(now, connection->check_ns);
     connection->silent_checks = 0;
+    connection->laden_checks = 0;
     if (connection->is_adopted)
         connection->to_say |= 1u << RILL_RDMA_ACK;
     expect_bye(connection, task);

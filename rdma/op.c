@@ -27,9 +27,17 @@ struct rill_future *rill_rdma_op_prepare(struct rill_rdma_op *op, const struct r
 
 /* ---- its callback ---- */
 
+/* How much a receive will bring nobody knows. */
+static bool is_load(const struct rill_rdma_op *op)
+{
+    return op->ep && !op->verb->is_receive;
+}
+
 /* UCX has it no longer. */
 static void leave(struct rill_rdma_op *op)
 {
+    if (is_load(op))
+        op->ep->bytes_in_flight -= op->size;
     rill_link_remove(&op->in_flight);
     op->rdma->ops_in_flight--;
     op->rdma->source.pending--;
@@ -97,6 +105,13 @@ static enum rill_poll over_at_once(struct rill_rdma_op *op, struct rill_task *ta
     return rill_budget_spend(rill_executor_here(), task) ? over(op) : RILL_PENDING;
 }
 
+static void add_load(struct rill_rdma_ep *ep, size_t size)
+{
+    ep->bytes_in_flight += size;
+    if (ep->observer && ep->bytes_in_flight >= ep->bytes_told + RILL_RDMA_EP_LOAD)
+        rill_task_wake(ep->observer);
+}
+
 static void enter(struct rill_rdma_op *op, struct rill_task *task, void *request)
 {
     op->request = request;
@@ -105,6 +120,8 @@ static void enter(struct rill_rdma_op *op, struct rill_task *task, void *request
     op->rdma->ops_in_flight++;
     op->rdma->source.pending++;
     rill_list_append(op->ep ? &op->ep->ops : &op->rdma->ops, &op->in_flight);
+    if (is_load(op))
+        add_load(op->ep, op->size);
 }
 
 static enum rill_poll start(struct rill_rdma_op *op, struct rill_task *task)

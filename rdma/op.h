@@ -41,7 +41,8 @@ struct rill_rdma_verb {
 };
 
 /* Invariant: an op that is IN_UCX or CANCELLING is in the list of its endpoint or, where
- * it has none, of its rdma, and counts in rdma.ops_in_flight and in its waiter's ops. */
+ * it has none, of its rdma, and counts in rdma.ops_in_flight and in its waiter's ops; its
+ * size, if it is no receive, counts in its endpoint's bytes_in_flight. */
 struct rill_rdma_op {
     union {
         int64_t result; /* bytes, or -errno; as the function that prepared it says */

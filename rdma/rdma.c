@@ -99,7 +99,7 @@ static int complain(struct rill_rdma *rdma, ucs_status_t status, const char *wha
 }
 
 static int open_context(struct rill_rdma *rdma, const struct rill_rdma_options *options,
-                        const struct rill_rdma_config *config)
+                        struct rill_rdma_config *config)
 {
     const ucp_params_t params = {
         .field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_NAME,
@@ -115,8 +115,8 @@ static int open_context(struct rill_rdma *rdma, const struct rill_rdma_options *
 
     if (status != UCS_OK)
         return complain(rdma, status, "make a context");
-    error = rill_rdma_config_check(rdma->ucx, options->settings, options->setting_count, &rdma->why,
-                                   &rdma->remark);
+    error = rill_rdma_config_check(config, rdma->ucx, options->settings, options->setting_count,
+                                   &rdma->why, &rdma->remark);
     if (error)
         rdma->ucx->cleanup(rdma->context);
     return error;

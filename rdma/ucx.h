@@ -25,6 +25,7 @@ struct rill_ucx {
     void (*config_print)(const ucp_config_t *config, FILE *file, const char *title,
                          ucs_config_print_flags_t flags);
     void (*print_keys)(FILE *file);
+    void (*get_version)(unsigned *major, unsigned *minor, unsigned *release);
     void (*disable_signal)(int number);
 
     ucs_status_t (*init)(const ucp_params_t *params, const ucp_config_t *config,

@@ -25,6 +25,7 @@ const struct rill_ucx rill_ucx_library = {
     .config_release = ucp_config_release,
     .config_print = ucp_config_print,
     .print_keys = print_keys,
+    .get_version = ucp_get_version,
     .disable_signal = ucs_debug_disable_signal,
     .init = init,
     .cleanup = ucp_cleanup,

@@ -64,7 +64,8 @@ struct rill_rdma_control {
     uint32_t eager_size; /* bytes of a message that go with it, before it is received */
     uint32_t beat_ms;    /* how often the sender wants to hear a BEAT; 0: never */
     int32_t reason;      /* an -errno */
-    uint32_t reserved;   /* 0 */
+    uint32_t load_kib;   /* that is on its way from the sender, or waits to be: a BEAT that
+                          * comes later may have to wait behind it */
 };
 
 static inline uint64_t rill_rdma_tag_make(uint32_t id, enum rill_rdma_message_kind kind,
@@ -93,6 +94,7 @@ static inline struct rill_rdma_control rill_rdma_control_swap(struct rill_rdma_c
     control.eager_size = htole32(control.eager_size);
     control.beat_ms = htole32(control.beat_ms);
     control.reason = (int32_t)htole32((uint32_t)control.reason);
+    control.load_kib = htole32(control.load_kib);
     return control;
 }
 

@@ -27,10 +27,8 @@ slowness=20
 machine_seconds=3600
 
 # How soon a peer that is gone is noticed, instead of after half a minute and more;
-# docs/guide/rdma_verbs.md explains them. UCX before 1.19 takes no packet of datagrams
-# from such a device unless its check of addresses is off.
+# docs/guide/rdma_verbs.md explains them.
 ucx_settings=(
-    UCX_UD_VERBS_ETH_DGID_CHECK=n
     UCX_KEEPALIVE_INTERVAL=1s
     UCX_RC_VERBS_TIMEOUT=50ms
     UCX_RC_VERBS_RETRY_COUNT=3
@@ -46,22 +44,14 @@ done
 shift
 programs=("$@")
 
-# The programs that talk to a device, and of those the ones that can connect by worker
-# address throughout.
-loop_programs=() wire_programs=()
+# The programs that talk to a device.
+rdma_programs=()
 for program in "${programs[@]}"; do
     case ${program##*/} in
-    test_rdma_op | test_rdma_error) ;;                              # of a UCX that is played
-    test_rdma_rpc_client | test_rdma_rpc_server | test_rdma_rpc_random) ;;     # likewise
-    test_rdma_examples | test_rdma_rpc_programs) ;;                 # name a device themselves
-    test_rdma_pipeline) ;; # does not end over verbs within a minute: not yet understood
-    test_rdma_connection | test_rdma_connection_pool | test_rdma_peers)
-        loop_programs+=("$program")
-        ;;
-    test_rdma_*)
-        loop_programs+=("$program")
-        wire_programs+=("$program")
-        ;;
+    test_rdma_op | test_rdma_error | test_rdma_config | test_rdma_silence) ;; # UCX is played
+    test_rdma_rpc_client | test_rdma_rpc_server | test_rdma_rpc_random) ;;    # likewise
+    test_rdma_examples | test_rdma_programs | test_rdma_rpc_programs) ;; # name a device themselves
+    test_rdma_*) rdma_programs+=("$program") ;;
     esac
 done
 
@@ -106,11 +96,9 @@ for part in "${parts[@]}"; do
         ;;
     loop-*)
         environment=(TEST_RDMA_DEVICES=rxe0:1 TEST_RDMA_ADDRESS=10.77.0.1)
-        rdma_programs=("${loop_programs[@]}")
         ;;
     wire-*)
         environment=("TEST_RDMA_DEVICES=rxe0:1,rxe1:1")
-        rdma_programs=("${wire_programs[@]}")
         ;;
     *)
         echo "check_vm: there is no part $part" >&2

@@ -295,7 +295,8 @@ const char *process_describe_descriptors(pid_t pid)
 
 /* Reads the number behind a word that begins a line of /proc/PID/NAME; without a
  * word the numbers of the first line. Returns how many there were. */
-static int read_numbers(pid_t pid, const char *name, const char *word, uint64_t numbers[3])
+static int read_numbers(pid_t pid, const char *name, const char *word, int base,
+                        uint64_t numbers[3])
 {
     char path[64], line[512];
     int count = 0;
@@ -310,7 +311,7 @@ static int read_numbers(pid_t pid, const char *name, const char *word, uint64_t 
         if (strncmp(line, word, strlen(word)) != 0)
             continue;
         for (; count < 3; count++, text = end) {
-            numbers[count] = strtoull(text, &end, 10);
+            numbers[count] = strtoull(text, &end, base);
             if (end == text)
                 break;
         }
@@ -319,11 +320,23 @@ static int read_numbers(pid_t pid, const char *name, const char *word, uint64_t 
     return count;
 }
 
+void process_expect_watch(pid_t pid, int number)
+{
+    int64_t deadline_ms = now_ms() + PROCESS_LIMIT_MS;
+    uint64_t blocked[3] = {0};
+
+    while (!(blocked[0] >> (number - 1) & 1)) {
+        ck_assert_msg(now_ms() < deadline_ms, "it does not watch for signal %d", number);
+        sleep_ms(1);
+        ck_assert_int_ge(read_numbers(pid, "status", "SigBlk:", 16, blocked), 1);
+    }
+}
+
 size_t process_dirty_bytes(pid_t pid)
 {
     uint64_t numbers[3] = {0};
 
-    ck_assert_int_ge(read_numbers(pid, "smaps_rollup", "Private_Dirty:", numbers), 1);
+    ck_assert_int_ge(read_numbers(pid, "smaps_rollup", "Private_Dirty:", 10, numbers), 1);
     return (size_t)numbers[0] * 1024;
 }
 
@@ -332,9 +345,9 @@ struct process_activity process_activity(pid_t pid)
     struct process_activity activity;
     uint64_t numbers[3] = {0};
 
-    ck_assert_int_ge(read_numbers(pid, "status", "voluntary_ctxt_switches:", numbers), 1);
+    ck_assert_int_ge(read_numbers(pid, "status", "voluntary_ctxt_switches:", 10, numbers), 1);
     activity.switches = numbers[0];
-    ck_assert_int_eq(read_numbers(pid, "schedstat", "", numbers), 3);
+    ck_assert_int_eq(read_numbers(pid, "schedstat", "", 10, numbers), 3);
     activity.run_ns = numbers[0];
     activity.slices = numbers[2];
     return activity;

@@ -76,6 +76,9 @@ void process_kill(struct process *process);
 /* Open descriptors. */
 unsigned process_descriptors(pid_t pid);
 
+/* Waits until it takes a signal from a descriptor; before, it would die of it. */
+void process_expect_watch(pid_t pid, int number);
+
 /* What each of them is, with the kernel's line about it where it is a TCP socket: for
  * the message of a test that has found one too many. Until the next call. */
 const char *process_describe_descriptors(pid_t pid);

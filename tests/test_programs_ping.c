@@ -51,13 +51,14 @@ START_TEST(every_size_and_depth_is_measured_without_errors)
     const char *const sizes[] = {"1", "64", "16k", "1m"};
     const char *const times[] = {"100ms", "100ms", "100ms", "400ms"};
     const char *const depths[] = {"1", "16"};
+    bool is_slow = getenv("TEST_SLOWNESS") != NULL; /* tests/check_vm.sh says so */
     double requests;
 
     ECHO_SERVER_START(&server);
     url_of(server.port, url);
     for (int i = 0; i < 4; i++) {
         PROCESS_START(&ping, "bin/rill-ping", "-j", "-c", "3", "-s", sizes[i], "-d", depths[_i],
-                      "-t", times[i], "--warmup", "20ms", url);
+                      "-t", is_slow ? "3s" : times[i], "--warmup", "20ms", url);
         expect_result();
         requests = json_number(ping.out.text, "requests");
         ck_assert_double_gt(requests, 0);
@@ -276,6 +277,7 @@ START_TEST(an_interrupt_ends_a_connect_that_hangs)
 
     url_of(port, url);
     PROCESS_START(&ping, "bin/rill-ping", "--json", url);
+    process_expect_watch(ping.pid, SIGINT);
     sleep_ms(300); /* for it to hang; if it does not yet, the signal waits for it */
     process_signal(&ping, SIGINT);
     ck_assert_int_eq(process_wait_within(&ping, 8000), 0);

@@ -434,8 +434,8 @@ int main(void)
         {one_that_the_other_side_has_ended_is_replaced, IN_TCP_AND_SHM},
         {one_that_is_given_back_cut_is_replaced, IN_TCP},
         {what_is_idle_for_too_long_is_disconnected, IN_TCP_AND_SHM},
-        {a_server_that_is_not_there_costs_no_place, IN_TCP},
-        {it_connects_by_socket_address_too, IN_TCP},
+        {a_server_that_is_not_there_costs_no_place, IN_TCP | SOCKET_ADDRESSES},
+        {it_connects_by_socket_address_too, IN_TCP | SOCKET_ADDRESSES},
         /* An endpoint that is aborted while it connects makes UCX 1.13 end the process over
          * verbs: docs/guide/rdma_verbs.md. */
         {cancelled_while_it_connects_it_takes_none, IN_TCP_AND_SHM | TCP_ITSELF},

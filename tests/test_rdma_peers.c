@@ -19,12 +19,15 @@
 enum {
     ADDRESS_MAX = 4096, /* bytes of the address of a worker */
     ECHOES = 8,         /* at the same time */
+    UNTAKEN = 200000,   /* bytes of a message that stays with its sender */
 };
 
 /* Long enough for a machine that is busy with other things. */
 #define SILENCE_NS (1 * RILL_SECOND)
 
-static const struct rill_rdma_connection_options watchful = {.silence_ns = SILENCE_NS};
+static const struct rill_rdma_connection_options watchful = {
+    .silence_ns = SILENCE_NS, .bytes_per_second = 1000000, /* of an emulated device */
+};
 
 static struct rill_rdma_hub hub;
 static struct rill_rdma_connection connection;
@@ -57,7 +60,7 @@ static void tell_address(int pipe_fd, struct rill_rdma_listener *listener, int w
     static struct address address;
     const void *worker = rill_rdma_address(&duo.right, &address.worker_size);
 
-    if (which == OVER_TCP) {
+    if (!duo_is_by_worker(which)) {
         struct sockaddr_in wanted = duo_address(port);
         struct sockaddr_storage bound;
 
@@ -73,7 +76,7 @@ static void tell_address(int pipe_fd, struct rill_rdma_listener *listener, int w
 
 static void accept_one(struct rill_rdma_listener *listener, int which)
 {
-    if (which == OVER_TCP) {
+    if (!duo_is_by_worker(which)) {
         struct rill_rdma_accept accept;
 
         expect_eq(await(rill_rdma_accept(listener, &accept)), 0);
@@ -211,12 +214,18 @@ static bool start(int which, enum role role, pid_t *child)
     return true;
 }
 
+static struct rill_future *connecting_to(int which,
+                                         const struct rill_rdma_connection_options *options)
+{
+    return duo_is_by_worker(which)
+               ? rill_rdma_connect_worker(&connection, &hub, address.worker, options)
+               : rill_rdma_connect(&connection, &hub, (void *)&address.socket,
+                                   sizeof address.socket, options);
+}
+
 static int64_t connect_to(int which, const struct rill_rdma_connection_options *options)
 {
-    return await(which == OVER_TCP
-                     ? rill_rdma_connect(&connection, &hub, (void *)&address.socket,
-                                         sizeof address.socket, options)
-                     : rill_rdma_connect_worker(&connection, &hub, address.worker, options));
+    return await(connecting_to(which, options));
 }
 
 static void finish(void)
@@ -276,7 +285,7 @@ static void lose(int which, int signal_number)
         return;
     expect_eq(connect_to(which, &watchful), 0);
     background_start(&receiving, rill_rdma_recv(&connection, &received, buffer, 100, 1));
-    background_start(&sending, rill_rdma_send(&connection, &sent, message, sizeof message, 1));
+    background_start(&sending, rill_rdma_send(&connection, &sent, message, UNTAKEN, 1));
     background_start(&background_waiting,
                      rill_rdma_send_sync(&connection, &waiting, message, 1, 1));
     settle();
@@ -316,11 +325,7 @@ START_TEST(a_peer_that_is_killed_before_it_accepts_is_an_error)
 
     if (!start(_i, NEVER, &child))
         return;
-    background_start(&connecting,
-                     _i == OVER_TCP
-                         ? rill_rdma_connect(&connection, &hub, (void *)&address.socket,
-                                             sizeof address.socket, &options)
-                         : rill_rdma_connect_worker(&connection, &hub, address.worker, &options));
+    background_start(&connecting, connecting_to(_i, &options));
     settle();
     end_child(child);
     expect(background_end(&connecting) < 0);
@@ -375,7 +380,6 @@ START_TEST(a_peer_that_is_started_anew_is_connected_anew)
 {
     const struct rill_rdma_connection_options options = {
         .silence_ns = SILENCE_NS,
-        .handshake_ns = SILENCE_NS,
         .reconnects = 50,
         .reconnect_first_ns = 10 * RILL_MILLISECOND,
         .reconnect_max_ns = 100 * RILL_MILLISECOND,
@@ -544,7 +548,7 @@ int main(void)
         {a_peer_that_is_killed_before_it_accepts_is_an_error, IN_TCP_AND_SHM},
         {a_peer_that_is_stopped_can_not_hold_up_disconnecting, IN_TCP_AND_SHM},
         {what_arrived_before_the_peer_died_is_received, IN_TCP_AND_SHM},
-        {a_peer_that_is_started_anew_is_connected_anew, IN_TCP},
+        {a_peer_that_is_started_anew_is_connected_anew, IN_TCP | SOCKET_ADDRESSES},
         /* UCX 1.13 leaks memory each time that it can not map that of a process that is gone. */
         {a_peer_that_does_not_come_back_is_given_up, IN_TCP | TCP_ITSELF},
         {a_peer_may_be_killed_at_any_moment_under_load, IN_TCP_AND_SHM},

@@ -71,7 +71,7 @@ START_TEST(short_messages_need_no_task_of_their_own)
         expect_eq(give(8, i), 0);
     expect_eq(told, MESSAGES);
     expect_eq(pipeline.sent, MESSAGES);
-    if (_i == OVER_TCP) /* shared memory has room for a few only */
+    if (_i == OVER_TCP && !network()->is_verbs) /* others have room for a few only */
         expect_eq(pipeline.task.state, RILL_TASK_NEW);
     expect_eq(await(rill_rdma_pipeline_drain(&pipeline)), 0);
     for (uint32_t i = 0; i < MESSAGES; i++)
@@ -353,11 +353,12 @@ START_TEST(room_that_came_for_one_that_is_cancelled_is_there_for_the_next)
         linked_receive(1, 1);
     duo_turn_until(pipeline.in_flight == SLOTS - 1);
     expect_eq(give(LONG, 51), 0);
-    while (told_of[51] == 0)
-        linked_receive(1, RILL_RDMA_ANY_TAG);
-    background_start(&draining, rill_rdma_pipeline_drain(&pipeline));
-    linked_receive((int)pipeline.in_flight, RILL_RDMA_ANY_TAG);
-    expect_eq(background_end(&draining), 0);
+    do
+        expect(await(rill_rdma_recv(&linked.server, &received, buffer, LONG, RILL_RDMA_ANY_TAG)) >
+               0);
+    while (received.tag != 51);
+    expect_eq(await(rill_rdma_pipeline_drain(&pipeline)), 0);
+    expect_eq(told_of[51], 1);
     linked_close();
 }
 END_TEST

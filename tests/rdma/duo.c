@@ -92,6 +92,11 @@ struct sockaddr_in duo_listen(struct rill_rdma_listener *listener, struct rill_r
     return *(struct sockaddr_in *)&bound;
 }
 
+bool duo_is_by_worker(int which)
+{
+    return which == OVER_SHM || !network()->has_socket_addresses;
+}
+
 void duo_connect(struct rill_rdma_ep *client, struct rill_rdma_ep *server)
 {
     static struct rill_rdma_listener listener; /* large */

@@ -74,6 +74,10 @@ struct sockaddr_in duo_address(uint16_t port);
 /* Has a worker listen at a free port. Returns where. */
 struct sockaddr_in duo_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma);
 
+/* Whether the connections of a world are made by the addresses of workers: over shared memory,
+ * which has no sockets, and where socket addresses do not work. */
+bool duo_is_by_worker(int which);
+
 /* Connects an endpoint of the left worker to one of the right, by socket address or, where
  * that does not work, by those of the workers. */
 void duo_connect(struct rill_rdma_ep *client, struct rill_rdma_ep *server);

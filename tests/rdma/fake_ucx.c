@@ -420,6 +420,8 @@ static ucs_status_t worker_create(ucp_context_h c, const ucp_worker_params_t *pa
     (void)params;
     if (call("worker_create") != UCS_OK)
         return fake.status;
+    if (fake.on_worker)
+        fake.on_worker();
     fake.workers++;
     *out = (ucp_worker_h)(void *)&worker;
     return UCS_OK;
@@ -510,6 +512,15 @@ static void config_print(const ucp_config_t *c, FILE *file, const char *title,
 static void print_keys(FILE *file)
 {
     fputs("UCX_TLS=all\nUCX_RNDV_THRESH=auto\n", file);
+    if (fake.transport_keys)
+        fputs(fake.transport_keys, file);
+}
+
+static void get_version(unsigned *major, unsigned *minor, unsigned *release)
+{
+    *major = 1;
+    *minor = fake.minor_version;
+    *release = 0;
 }
 
 static void disable_signal(int number)
@@ -694,6 +705,7 @@ const struct rill_ucx fake_ucx = {
     .config_release = config_release,
     .config_print = config_print,
     .print_keys = print_keys,
+    .get_version = get_version,
     .disable_signal = disable_signal,
     .init = init,
     .cleanup = cleanup,

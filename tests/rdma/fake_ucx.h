@@ -53,7 +53,10 @@ struct fake {
     /* Called when an active message is sent, if it is not NULL. Returns whether it sees to
      * the end of am->request by itself, as that of one whose data are fetched (fake_bring). */
     bool (*on_am)(const struct fake_am *am);
-    unsigned delay; /* calls of progress before what is told from now on happens */
+    unsigned delay;             /* calls of progress before what is told from now on happens */
+    unsigned minor_version;     /* of major version 1 */
+    const char *transport_keys; /* that it knows besides its own, a line UCX_KEY=value each */
+    void (*on_worker)(void);    /* called when a worker is made, if it is not NULL */
 
     unsigned posted, cancelled, forced, progressed;
     unsigned contexts, workers, eps, configs; /* that exist */

@@ -20,16 +20,14 @@ void linked_close_hubs(void)
     duo_close();
 }
 
-bool linked_open(int which, const struct rill_rdma_connection_options *of_client,
-                 const struct rill_rdma_connection_options *of_server)
+void linked_connect(const struct rill_rdma_connection_options *of_client,
+                    const struct rill_rdma_connection_options *of_server)
 {
     static struct background connecting;
     static struct rill_rdma_state_wait wait;
     struct rill_rdma_am stranger = {0};
     size_t size;
 
-    if (!linked_open_hubs(which))
-        return false;
     background_start(&connecting,
                      rill_rdma_connect_worker(&linked.client, &linked.left,
                                               rill_rdma_address(&duo.right, &size), of_client));
@@ -37,6 +35,14 @@ bool linked_open(int which, const struct rill_rdma_connection_options *of_client
     expect_eq(rill_rdma_adopt_worker(&linked.server, &linked.right, &stranger, of_server), 0);
     expect_eq(await(rill_rdma_wait_for_connection(&linked.server, &wait)), 0);
     expect_eq(background_end(&connecting), 0);
+}
+
+bool linked_open(int which, const struct rill_rdma_connection_options *of_client,
+                 const struct rill_rdma_connection_options *of_server)
+{
+    if (!linked_open_hubs(which))
+        return false;
+    linked_connect(of_client, of_server);
     return true;
 }
 

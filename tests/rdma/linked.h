@@ -29,6 +29,10 @@ void linked_close_hubs(void);
 bool linked_open(int which, const struct rill_rdma_connection_options *of_client,
                  const struct rill_rdma_connection_options *of_server);
 
+/* Connects client to server. */
+void linked_connect(const struct rill_rdma_connection_options *of_client,
+                    const struct rill_rdma_connection_options *of_server);
+
 /* Disconnects what is connected, both sides at once, and closes everything. */
 void linked_close(void);
 

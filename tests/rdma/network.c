@@ -2,6 +2,7 @@
 #include "tests/rdma/network.h"
 
 #include <arpa/inet.h>
+#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,4 +42,39 @@ void network_export(void)
 {
     setenv("UCX_TLS", network()->tls, 1);
     setenv("UCX_NET_DEVICES", network()->right, 1);
+}
+
+/* ---- the wire ---- */
+
+void network_run(const char *command)
+{
+    int status = system(command); /* NOLINT(cert-env33-c) */
+
+    ck_assert_msg(status == 0, "%s: %d", command, status);
+}
+
+static void set_loss(int end, unsigned percent)
+{
+    char command[80];
+
+    snprintf(command, sizeof command, "tc qdisc replace dev wire%d root netem loss %u%%", end,
+             percent);
+    network_run(command);
+}
+
+void network_lose(unsigned percent)
+{
+    set_loss(0, percent);
+}
+
+void network_cut(void)
+{
+    set_loss(0, 100);
+    set_loss(1, 100);
+}
+
+void network_mend(void)
+{
+    set_loss(0, 0);
+    set_loss(1, 0);
 }

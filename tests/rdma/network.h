@@ -31,4 +31,14 @@ const struct network *network(void);
 /* Lets another program of UCX use the same, as far as its settings can say it. */
 void network_export(void);
 
+/* Runs a command, which has to work: only in a machine that was made for it. */
+void network_run(const char *command);
+
+/* Has the wire lose so many of a hundred packets that come from the left one. */
+void network_lose(unsigned percent);
+
+/* Has it lose everything, in both directions; and nothing again. */
+void network_cut(void);
+void network_mend(void);
+
 #endif

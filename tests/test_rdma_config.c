@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_rdma_config.c - what rill sets for one version of UCX and not for another. */
+#include "rdma/config.h"
+
+#include "tests/fixture.h"
+#include "tests/rdma/fake_ucx.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char keys[] = "UCX_UD_ETH_DGID_CHECK=y\nUCX_UD_VERBS_ETH_DGID_CHECK=y\n";
+static const char variable[] = "UCX_UD_VERBS_ETH_DGID_CHECK";
+static char seen[8]; /* the variable, while the worker was made; "-": it was not there */
+
+static void look(void)
+{
+    const char *value = getenv(variable);
+
+    snprintf(seen, sizeof seen, "%s", value ? value : "-");
+}
+
+/* Opens a UCX of that version, and looks at what its transports are told. */
+static void expect_seen(unsigned minor_version, const char *transport_keys,
+                        const struct rill_rdma_setting *setting, const char *value)
+{
+    const char *was = getenv(variable), *is;
+    struct rill_rdma rdma;
+    struct rill_rdma_options options = {.settings = setting, .setting_count = setting ? 1 : 0};
+
+    fake_reset();
+    fixture_open(SIMULATED, NULL, NULL);
+    fake.minor_version = minor_version;
+    fake.transport_keys = transport_keys;
+    fake.on_worker = look;
+    options.ucx = &fake_ucx;
+    expect_eq(rill_rdma_open(&rdma, &options), 0);
+    rill_rdma_close(&rdma);
+    ck_assert_str_eq(seen, value);
+    is = getenv(variable);
+    ck_assert_msg(is == was || (is && was && strcmp(is, was) == 0), "it was not taken back");
+    fixture_close();
+}
+
+START_TEST(addresses_that_an_old_ucx_checks_wrongly_are_not_checked)
+{
+    expect_seen(13, keys, NULL, "n");
+    expect_seen(18, keys, NULL, "n");
+}
+END_TEST
+
+START_TEST(a_new_ucx_is_left_alone)
+{
+    expect_seen(19, keys, NULL, "-");
+    expect_seen(20, keys, NULL, "-");
+}
+END_TEST
+
+START_TEST(a_ucx_that_does_not_know_the_setting_is_left_alone)
+{
+    expect_seen(13, NULL, NULL, "-");
+    expect_seen(13, "UCX_UD_ETH_DGID_CHECK=y\n", NULL, "-");
+}
+END_TEST
+
+START_TEST(what_the_user_wants_checked_is_checked)
+{
+    const struct rill_rdma_setting one = {"UD_VERBS_ETH_DGID_CHECK", "y"};
+    const struct rill_rdma_setting all = {"UCX_UD_ETH_DGID_CHECK", "y"};
+
+    expect_seen(13, keys, &one, "y");
+    expect_seen(13, keys, &all, "-");
+    setenv("UCX_UD_ETH_DGID_CHECK", "y", 1);
+    expect_seen(13, keys, NULL, "-");
+    unsetenv("UCX_UD_ETH_DGID_CHECK");
+    setenv(variable, "try", 1);
+    expect_seen(13, keys, NULL, "try");
+    unsetenv(variable);
+}
+END_TEST
+
+int main(void)
+{
+    const struct fixture_case cases[] = {
+        {addresses_that_an_old_ucx_checks_wrongly_are_not_checked, IN_SIMULATED},
+        {a_new_ucx_is_left_alone, IN_SIMULATED},
+        {a_ucx_that_does_not_know_the_setting_is_left_alone, IN_SIMULATED},
+        {what_the_user_wants_checked_is_checked, IN_SIMULATED},
+    };
+
+    return fixture_main("rdma config", cases, sizeof cases / sizeof *cases);
+}
