@@ -47,8 +47,9 @@ struct rill_kernel_ops {
                             struct io_uring_buf_reg *reg);
     int (*unregister_buffers)(struct rill_kernel *kernel, struct io_uring *ring, int group);
 
-    /* The monotonic clock, in nanoseconds. */
+    /* The monotonic clock, in nanoseconds; and rill_driver_ops.now_coarse. */
     int64_t (*now)(struct rill_kernel *kernel);
+    int64_t (*now_coarse)(struct rill_kernel *kernel);
 
     /* The system calls that never wait, each as its manual page in section 2
      * says, but with -errno as their result. */

@@ -82,13 +82,24 @@ static void linux_teardown(struct rill_kernel *kernel, struct io_uring *ring)
     io_uring_queue_exit(ring);
 }
 
-static int64_t linux_now(struct rill_kernel *kernel)
+static int64_t read_clock(clockid_t clock)
 {
     struct timespec time;
 
-    (void)kernel;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(clock, &time);
     return (int64_t)time.tv_sec * RILL_SECOND + time.tv_nsec;
+}
+
+static int64_t linux_now(struct rill_kernel *kernel)
+{
+    (void)kernel;
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+static int64_t linux_now_coarse(struct rill_kernel *kernel)
+{
+    (void)kernel;
+    return read_clock(CLOCK_MONOTONIC_COARSE);
 }
 
 static int linux_enter(struct rill_kernel *kernel, struct io_uring *ring, int64_t until_ns)
@@ -213,6 +224,7 @@ struct rill_kernel *rill_kernel_linux(void)
         .register_buffers = linux_register_buffers,
         .unregister_buffers = linux_unregister_buffers,
         .now = linux_now,
+        .now_coarse = linux_now_coarse,
         .socket = linux_socket,
         .bind = linux_bind,
         .listen = linux_listen,

@@ -483,11 +483,18 @@ static int64_t reactor_now(struct rill_driver *driver)
     return kernel->ops->now(kernel);
 }
 
+static int64_t reactor_now_coarse(struct rill_driver *driver)
+{
+    struct rill_kernel *kernel = reactor_of(driver)->kernel;
+
+    return kernel->ops->now_coarse(kernel);
+}
+
 /* ---- its life ---- */
 
 int rill_reactor_init(struct rill_reactor *reactor, const struct rill_reactor_options *options)
 {
-    static const struct rill_driver_ops ops = {.turn = reactor_turn, .now = reactor_now};
+    static const struct rill_driver_ops ops = {reactor_turn, reactor_now, reactor_now_coarse};
     int error;
 
     *reactor = (struct rill_reactor){

@@ -135,10 +135,22 @@ static void run_ready(struct rill_executor *executor)
                  rill_container_of(rill_list_pop(&executor->ready), struct rill_task, queue));
 }
 
+/* Whether a timer may be due: most turns find that out without the dear clock. */
+static bool may_be_time(struct rill_executor *executor)
+{
+    struct rill_driver *driver = executor->driver;
+
+    if (executor->wheel.armed == 0)
+        return false;
+    return !driver->ops->now_coarse ||
+           rill_wheel_may_be_due(&executor->wheel,
+                                 driver->ops->now_coarse(driver) + RILL_COARSE_LAG_NS);
+}
+
 void rill_executor_run(struct rill_executor *executor)
 {
     executor->turns++;
-    if (executor->wheel.armed > 0)
+    if (may_be_time(executor))
         rill_wheel_advance(&executor->wheel, now(executor));
     run_ready(executor);
 }

@@ -17,12 +17,18 @@ static int64_t tick_after(int64_t deadline_ns)
 void rill_wheel_init(struct rill_wheel *wheel, int64_t now_ns)
 {
     wheel->tick = now_ns >> RILL_WHEEL_TICK_BITS;
+    wheel->soonest_ns = RILL_NEVER;
     wheel->armed = 0;
     for (unsigned level = 0; level < RILL_WHEEL_LEVELS; level++) {
         wheel->occupied[level] = 0;
         for (unsigned slot = 0; slot < RILL_WHEEL_SLOTS; slot++)
             rill_list_init(&wheel->slots[level][slot]);
     }
+}
+
+static int64_t time_of(int64_t tick)
+{
+    return tick > (RILL_NEVER >> RILL_WHEEL_TICK_BITS) ? RILL_NEVER : tick << RILL_WHEEL_TICK_BITS;
 }
 
 /* Puts a timer into the slot of its tick, which lies after the wheel's. */
@@ -46,6 +52,8 @@ void rill_wheel_arm(struct rill_wheel *wheel, struct rill_timer *timer)
         tick = wheel->tick + 1; /* in the past: at the next occasion */
     place(wheel, timer, tick);
     wheel->armed++;
+    if (time_of(tick) < wheel->soonest_ns)
+        wheel->soonest_ns = time_of(tick);
 }
 
 /* Finds the slot that the wheel comes to first. The levels are in order of time:
@@ -72,7 +80,7 @@ void rill_wheel_advance(struct rill_wheel *wheel, int64_t now_ns)
 {
     int64_t now_tick = now_ns >> RILL_WHEEL_TICK_BITS;
     struct rill_link *slot;
-    int64_t tick;
+    int64_t tick = RILL_NEVER;
 
     while (wheel->armed > 0 && (tick = next_slot(wheel, &slot)) <= now_tick) {
         struct rill_link due;
@@ -94,15 +102,16 @@ void rill_wheel_advance(struct rill_wheel *wheel, int64_t now_ns)
     }
     if (now_tick > wheel->tick)
         wheel->tick = now_tick;
+    wheel->soonest_ns = wheel->armed > 0 ? time_of(tick) : RILL_NEVER;
 }
 
 int64_t rill_wheel_next(struct rill_wheel *wheel)
 {
     struct rill_link *slot;
-    int64_t tick;
+    int64_t next_ns;
 
     if (wheel->armed == 0)
         return RILL_NEVER;
-    tick = next_slot(wheel, &slot);
-    return tick > (RILL_NEVER >> RILL_WHEEL_TICK_BITS) ? RILL_NEVER : tick << RILL_WHEEL_TICK_BITS;
+    next_ns = time_of(next_slot(wheel, &slot));
+    return next_ns > wheel->soonest_ns ? next_ns : wheel->soonest_ns;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ring.c - both queues of a ring in plain memory, and entering the kernel. */
+#include "runtime/driver.h"
 #include "tests/sim/internal.h"
 
 #include <errno.h>
@@ -308,6 +309,14 @@ static int64_t now(struct rill_kernel *kernel)
     return sim->now;
 }
 
+/* It may not stand still for longer than it may be behind: that would be too late. */
+static int64_t now_coarse(struct rill_kernel *kernel)
+{
+    struct sim *sim = sim_of(kernel);
+
+    return sim->now - sim->now % RILL_COARSE_LAG_NS;
+}
+
 const struct rill_kernel_ops sim_kernel_ops = {
     .setup = setup,
     .teardown = teardown,
@@ -315,6 +324,7 @@ const struct rill_kernel_ops sim_kernel_ops = {
     .register_buffers = register_buffers,
     .unregister_buffers = unregister_buffers,
     .now = now,
+    .now_coarse = now_coarse,
     .socket = sim_call_socket,
     .bind = sim_call_bind,
     .listen = sim_call_listen,
