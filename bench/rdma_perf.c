@@ -5,7 +5,6 @@
  * Two processes tell each other the addresses of their workers over a socket pair, and
  * then do everything else over UCX. A latency is half a round trip. */
 #include "bench/cli.h"
-#include "bench/histogram.h"
 #include "bench/json.h"
 #include "bench/wait_policy.h"
 #include "io/runtime.h"
@@ -29,9 +28,11 @@ enum {
     WINDOW_MAX = 1024,
     MESSAGE_MAX = 64 << 20,
     WORKER_ADDRESS_MAX = 4096,
-    BATCH = 8, /* round trips between two readings of the clock */
-    DATA = 1,  /* a tag */
-    DONE = 2,  /* the tag of the message after the last of a run in one direction */
+    SAMPLES = 1 << 16,  /* of the latest round trips: their percentiles are told */
+    BATCH = 8,          /* round trips between two readings of the clock, */
+    BATCH_BELOW = 2000, /* if one takes less than so many nanoseconds */
+    DATA = 1,           /* a tag */
+    DONE = 2,           /* the tag of the message after the last of a run in one direction */
 };
 
 enum layer { CONNECTION, UNPROTECTED, RAW };
@@ -83,8 +84,10 @@ struct side {
         struct message message;
         struct rill_join join;
     } lanes[WINDOW_MAX];
-    int64_t lane;             /* that is joined */
-    struct histogram latency; /* in tenths of a nanosecond */
+    int64_t lane; /* that is joined */
+    int64_t batch;
+    uint32_t samples[SAMPLES]; /* half round trips in tenths of a nanosecond */
+    size_t sample_count;
     int64_t begin_ns, end_ns;
     int64_t error;
 };
@@ -123,13 +126,38 @@ static int64_t clock_ns(void)
 
 /* ---- to and fro ---- */
 
+/* Over shared memory, reading the clock each time would be a tenth of what is measured. */
+static int64_t batch_of(int64_t round_trips, int64_t duration_ns)
+{
+    return duration_ns / round_trips < BATCH_BELOW ? BATCH : 1;
+}
+
+static int compare(const void *one, const void *other)
+{
+    uint32_t a = *(const uint32_t *)one, b = *(const uint32_t *)other;
+
+    return a < b ? -1 : a > b;
+}
+
+/* In microseconds. */
+static double percentile(unsigned percent)
+{
+    size_t count = side.sample_count < SAMPLES ? side.sample_count : SAMPLES;
+
+    if (count == 0)
+        return 0;
+    qsort(side.samples, count, sizeof side.samples[0], compare);
+    return side.samples[(count - 1) * percent / 100] / 1e4;
+}
+
 static void count_round_trip(void)
 {
     side.done++;
-    if (side.done % BATCH == 0) {
+    if (side.done % side.batch == 0) {
         int64_t now = clock_ns();
 
-        histogram_record(&side.latency, (uint64_t)(now - side.end_ns) * 10 / (2 * BATCH));
+        side.samples[side.sample_count++ % SAMPLES] =
+            (uint32_t)((now - side.end_ns) * 10 / (2 * side.batch));
         side.end_ns = now;
     }
 }
@@ -200,7 +228,7 @@ static struct rill_future *run(int64_t count)
 
     side.count = count;
     side.done = 0;
-    histogram_reset(&side.latency);
+    side.sample_count = 0;
     side.begin_ns = side.end_ns = clock_ns();
     return rill_future_init(&running, wanted.test == TAG_LAT ? latency_poll : bandwidth_poll);
 }
@@ -234,8 +262,7 @@ static void print(void)
         printf("%s, %" PRId64 " B, %s, %s: ", test_words[wanted.test], wanted.size,
                layer_words[wanted.layer], transports);
         if (wanted.test == TAG_LAT)
-            printf("p50 %.3f us, average %.3f us\n",
-                   (double)histogram_percentile(&side.latency, 50) / 1e4, 1e6 / rate / 2);
+            printf("p50 %.3f us, average %.3f us\n", percentile(50), 1e6 / rate / 2);
         else
             printf("%.1f MB/s, %.0f messages/s\n", rate * (double)wanted.size / 1e6, rate);
         return;
@@ -248,8 +275,8 @@ static void print(void)
     json_integer(&json, "messages", side.count);
     if (wanted.test == TAG_LAT) {
         json_open_object(&json, "latency_us");
-        json_double(&json, "p50", (double)histogram_percentile(&side.latency, 50) / 1e4, 4);
-        json_double(&json, "p99", (double)histogram_percentile(&side.latency, 99) / 1e4, 4);
+        json_double(&json, "p50", percentile(50), 4);
+        json_double(&json, "p99", percentile(99), 4);
         json_double(&json, "average", 1e6 / rate / 2, 4);
         json_close(&json);
     } else {
@@ -276,7 +303,9 @@ static enum rill_poll side_poll(struct rill_future *self, struct rill_task *task
         side.error = side.wait.result;
     }
     if (!side.error) {
+        side.batch = 1;
         RILL_AWAIT(run(wanted.warmup));
+        side.batch = batch_of(wanted.warmup, clock_ns() - side.begin_ns);
         if (!side.error)
             RILL_AWAIT(run(wanted.count));
         if (wanted.test == TAG_BW)
