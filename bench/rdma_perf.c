@@ -142,12 +142,13 @@ static int compare(const void *one, const void *other)
 /* In microseconds. */
 static double percentile(unsigned percent)
 {
-    size_t count = side.sample_count < SAMPLES ? side.sample_count : SAMPLES;
+    size_t count = side.sample_count < SAMPLES ? side.sample_count : SAMPLES, rank;
 
     if (count == 0)
         return 0;
     qsort(side.samples, count, sizeof side.samples[0], compare);
-    return side.samples[(count - 1) * percent / 100] / 1e4;
+    rank = (count - 1) * percent / 100;
+    return side.samples[rank] / 1e4;
 }
 
 static void count_round_trip(void)
