@@ -125,6 +125,7 @@ static void check_next(void)
         return;
     }
     expect(next_ns <= earliest * TICK_NS, "the next event is named too late");
+    expect(rill_wheel_may_be_due(&wheel, next_ns), "at the next event nothing may be due");
     /* Or the executor would turn for nothing. */
     expect(next_ns / TICK_NS > now_ns / TICK_NS, "the next event has passed");
 }
