@@ -17,7 +17,7 @@ static int64_t tick_after(int64_t deadline_ns)
 void rill_wheel_init(struct rill_wheel *wheel, int64_t now_ns)
 {
     wheel->tick = now_ns >> RILL_WHEEL_TICK_BITS;
-    wheel->soonest_ns = RILL_NEVER;
+    wheel->soonest = RILL_NEVER;
     wheel->armed = 0;
     for (unsigned level = 0; level < RILL_WHEEL_LEVELS; level++) {
         wheel->occupied[level] = 0;
@@ -52,8 +52,8 @@ void rill_wheel_arm(struct rill_wheel *wheel, struct rill_timer *timer)
         tick = wheel->tick + 1; /* in the past: at the next occasion */
     place(wheel, timer, tick);
     wheel->armed++;
-    if (time_of(tick) < wheel->soonest_ns)
-        wheel->soonest_ns = time_of(tick);
+    if (tick < wheel->soonest)
+        wheel->soonest = tick;
 }
 
 /* Finds the slot that the wheel comes to first. The levels are in order of time:
@@ -102,16 +102,16 @@ void rill_wheel_advance(struct rill_wheel *wheel, int64_t now_ns)
     }
     if (now_tick > wheel->tick)
         wheel->tick = now_tick;
-    wheel->soonest_ns = wheel->armed > 0 ? time_of(tick) : RILL_NEVER;
+    wheel->soonest = wheel->armed > 0 ? tick : RILL_NEVER;
 }
 
 int64_t rill_wheel_next(struct rill_wheel *wheel)
 {
     struct rill_link *slot;
-    int64_t next_ns;
+    int64_t next;
 
     if (wheel->armed == 0)
         return RILL_NEVER;
-    next_ns = time_of(next_slot(wheel, &slot));
-    return next_ns > wheel->soonest_ns ? next_ns : wheel->soonest_ns;
+    next = next_slot(wheel, &slot);
+    return time_of(next > wheel->soonest ? next : wheel->soonest);
 }

@@ -40,8 +40,8 @@ struct rill_timer {
  * an empty slot may be set too: it is cleared when the wheel comes to look.) */
 struct rill_wheel {
     /* private */
-    int64_t tick;       /* the time that the wheel has come to */
-    int64_t soonest_ns; /* no timer is due before it */
+    int64_t tick;    /* the time that the wheel has come to */
+    int64_t soonest; /* a tick before which no timer is due */
     size_t armed;
     uint64_t occupied[RILL_WHEEL_LEVELS];
     struct rill_link slots[RILL_WHEEL_LEVELS][RILL_WHEEL_SLOTS]; /* of rill_timer.slot */
@@ -71,7 +71,7 @@ void rill_wheel_advance(struct rill_wheel *wheel, int64_t now_ns);
 /* Whether moving the wheel on to now_ns might find a timer: what is quick to tell. */
 static inline bool rill_wheel_may_be_due(const struct rill_wheel *wheel, int64_t now_ns)
 {
-    return now_ns >= wheel->soonest_ns;
+    return now_ns >> RILL_WHEEL_TICK_BITS >= wheel->soonest;
 }
 
 /* Returns when the wheel has to be moved on next: no later than the earliest
