@@ -32,6 +32,13 @@ struct rill_rdma_why {
 __attribute__((format(printf, 3, 4))) int rill_rdma_say(struct rill_rdma_why *why, int error,
                                                         const char *format, ...);
 
+/* What is asked for, on which some of rill's defaults depend: bits. */
+enum rill_rdma_wish {
+    RILL_RDMA_WISH_SHARED_MEMORY = 1,
+    RILL_RDMA_WISH_LONG_SEGMENTS = 2,
+    RILL_RDMA_WISH_SINGLE_COPY = 4,
+};
+
 /* What UCX is opened with. Those settings that belong to one of its transports, which
  * ucp_config_modify takes and then does not find, are lent to the environment while it
  * is opened: UCX has no other ear for them. */
@@ -43,11 +50,11 @@ struct rill_rdma_config {
 };
 
 /* Reads the environment, then sets rill's defaults where that says nothing, then the
- * settings. Returns 0, to be followed by rill_rdma_config_end when UCX is open; or
- * -EINVAL for a value that a key can not have, -ENOMEM. */
+ * settings. wishes are of enum rill_rdma_wish. Returns 0, to be followed by rill_rdma_config_end
+ * when UCX is open; or -EINVAL for a value that a key can not have, -ENOMEM. */
 int rill_rdma_config_begin(struct rill_rdma_config *config, const struct rill_ucx *ucx,
-                           bool shared_memory, const struct rill_rdma_setting *settings,
-                           size_t count, struct rill_rdma_why *why);
+                           unsigned wishes, const struct rill_rdma_setting *settings, size_t count,
+                           struct rill_rdma_why *why);
 
 /* Gives all of it back, and the environment its variables. */
 void rill_rdma_config_end(struct rill_rdma_config *config, const struct rill_ucx *ucx);

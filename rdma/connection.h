@@ -167,6 +167,7 @@ struct rill_rdma_connection {
  *   -ETIMEDOUT     no answer in options.handshake_ns: nobody there, or nobody who accepts
  *   -ECONNREFUSED, -ECONNRESET, -ENOTCONN, -EHOSTUNREACH ... as of UCX (error.h)
  *   -EPROTONOSUPPORT  the other side speaks another version of this protocol
+ *   -EPROTOTYPE       only one side has rill_rdma_options.long_segments
  *   -ECANCELED     it was cancelled, and everything was taken back
  * Panics if the connection is not idle, or if sends or receives of a former one, which have
  * ended with it, were not awaited to their end. */

@@ -7,6 +7,19 @@
 
 /* ---- hearing ---- */
 
+/* Returns 0, or why there can be no connection with who says so. */
+static int compare(const struct rill_rdma_connection *connection,
+                   const struct rill_rdma_control *control)
+{
+    bool has_long_segments = control->flags & RILL_RDMA_FLAG_LONG_SEGMENTS;
+
+    if (control->version != RILL_RDMA_WIRE_VERSION)
+        return -EPROTONOSUPPORT;
+    if (has_long_segments != connection->hub->rdma->has_long_segments)
+        return -EPROTOTYPE;
+    return 0;
+}
+
 static void greet(struct rill_rdma_connection *connection, const struct rill_rdma_control *control)
 {
     connection->is_greeted = true;
@@ -56,11 +69,11 @@ bool rill_rdma_control_hear(struct rill_rdma_connection *connection,
     switch (control->kind) {
     case RILL_RDMA_HELLO:
     case RILL_RDMA_ACK:
-        if (control->version == RILL_RDMA_WIRE_VERSION) {
+        connection->refused = compare(connection, control);
+        if (!connection->refused) {
             greet(connection, control);
         } else {
             connection->peer_id = control->from;
-            connection->refused = -EPROTONOSUPPORT;
             connection->to_say = 1u << RILL_RDMA_REFUSE;
         }
         break;
@@ -105,7 +118,8 @@ static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_
     connection->control = rill_rdma_control_swap((struct rill_rdma_control){
         .magic = RILL_RDMA_WIRE_MAGIC,
         .version = RILL_RDMA_WIRE_VERSION,
-        .kind = (uint16_t)kind,
+        .kind = (uint8_t)kind,
+        .flags = connection->hub->rdma->has_long_segments ? RILL_RDMA_FLAG_LONG_SEGMENTS : 0,
         .to = connection->peer_id,
         .from = connection->id,
         .received = connection->credit.received,

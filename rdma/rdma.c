@@ -156,8 +156,11 @@ destroy_worker:
 static int open_all(struct rill_rdma *rdma, const struct rill_rdma_options *options)
 {
     struct rill_rdma_config config;
-    int error = rill_rdma_config_begin(&config, rdma->ucx, options->shared_memory,
-                                       options->settings, options->setting_count, &rdma->why);
+    unsigned wishes = (options->shared_memory ? RILL_RDMA_WISH_SHARED_MEMORY : 0) |
+                      (options->long_segments ? RILL_RDMA_WISH_LONG_SEGMENTS : 0) |
+                      (options->single_copy ? RILL_RDMA_WISH_SINGLE_COPY : 0);
+    int error = rill_rdma_config_begin(&config, rdma->ucx, wishes, options->settings,
+                                       options->setting_count, &rdma->why);
 
     if (error)
         return error;
@@ -186,6 +189,7 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
     rill_list_init(&rdma->notes);
     for (int i = 0; i < RILL_RDMA_EP_BUCKETS; i++)
         rill_list_init(&rdma->eps[i]);
+    rdma->has_long_segments = options->long_segments;
     give_signals_back(rdma->ucx);
     error = open_all(rdma, options);
     if (error)

@@ -38,6 +38,20 @@ struct rill_rdma_options {
     /* Shared memory too, for peers on this machine. One that is killed or stopped is then
      * not reported by UCX: for those who watch their peers themselves. [no] */
     bool shared_memory;
+    /* Over TCP, in pieces of 512 KiB and not of 64 KiB: messages of 1 MiB go half as fast
+     * again. Both sides have to ask for it, as UCX is ended by a piece that is longer than
+     * its own (tcp_ep.c): two sides of a connection compare (-EPROTOTYPE), and who opens bare
+     * endpoints sees to it himself. Each peer whose message is read in part holds up to 1 MiB
+     * meanwhile, and not 128 KiB. A TCP_RX_SEG_SIZE of the user's is stronger. [no] */
+    bool long_segments;
+    /* With shared memory: the kernel copies long messages once, from the sender's buffer to the
+     * receiver's (CMA: process_vm_readv(2)), and not twice through memory between them, which
+     * is a third faster. The price: an endpoint that is closed by force, and so a connection that
+     * fails or is cut, gives the buffers of its sends back at once, while a peer that still
+     * lives may be about to copy from them: it gets then as a message what was written there
+     * since. UCX uses no CMA where errors are reported for this reason. For programs that leave
+     * such buffers alone, or whose messages tell that they are whole. [no] */
+    bool single_copy;
     /* Settings of UCX, which are stronger than the environment's UCX_ variables. */
     const struct rill_rdma_setting *settings;
     size_t setting_count;
@@ -91,6 +105,7 @@ struct rill_rdma {
     struct rill_link notes;    /* of rill_rdma_note.link: those that were abandoned */
     struct rill_link eps[RILL_RDMA_EP_BUCKETS]; /* of rill_rdma_ep.all */
     bool is_open;
+    bool has_long_segments;
     size_t stream_readers;           /* that wait: see stream.c */
     struct rill_rdma_watcher stream; /* linked while there are some */
 };

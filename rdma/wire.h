@@ -54,10 +54,16 @@ enum rill_rdma_control_kind {
     RILL_RDMA_DONE,      /* I have all that you sent, and you have all that I did */
 };
 
+/* In HELLO and ACK. */
+enum rill_rdma_control_flag {
+    RILL_RDMA_FLAG_LONG_SEGMENTS = 1, /* rill_rdma_options.long_segments */
+};
+
 struct rill_rdma_control {
     uint32_t magic;
     uint16_t version;
-    uint16_t kind;       /* enum rill_rdma_control_kind */
+    uint8_t kind;        /* enum rill_rdma_control_kind */
+    uint8_t flags;       /* enum rill_rdma_control_flag */
     uint32_t to, from;   /* connection ids of receiver and sender; to is 0 in a HELLO */
     uint64_t received;   /* cost of all messages that the sender has taken: see credit.h */
     uint64_t window;     /* cost that may be on its way to the sender; 0: any */
@@ -86,7 +92,6 @@ static inline struct rill_rdma_control rill_rdma_control_swap(struct rill_rdma_c
 {
     control.magic = htole32(control.magic);
     control.version = htole16(control.version);
-    control.kind = htole16(control.kind);
     control.to = htole32(control.to);
     control.from = htole32(control.from);
     control.received = htole64(control.received);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_rdma_config.c - what rill sets for one version of UCX and not for another. */
+/* test_rdma_config.c - what rill sets for one version of UCX and not for another, and for one
+ * wish and not for another. */
 #include "rdma/config.h"
 
 #include "tests/fixture.h"
@@ -9,8 +10,9 @@
 #include <string.h>
 
 static const char keys[] = "UCX_UD_ETH_DGID_CHECK=y\nUCX_UD_VERBS_ETH_DGID_CHECK=y\n";
-static const char variable[] = "UCX_UD_VERBS_ETH_DGID_CHECK";
-static char seen[8]; /* the variable, while the worker was made; "-": it was not there */
+static const char dgid_check[] = "UCX_UD_VERBS_ETH_DGID_CHECK";
+static const char *variable; /* that is looked at */
+static char seen[8];         /* it, while the worker was made; "-": it was not there */
 
 static void look(void)
 {
@@ -20,25 +22,33 @@ static void look(void)
 }
 
 /* Opens a UCX of that version, and looks at what its transports are told. */
-static void expect_seen(unsigned minor_version, const char *transport_keys,
-                        const struct rill_rdma_setting *setting, const char *value)
+static void expect_told(const char *name, unsigned minor_version, const char *transport_keys,
+                        struct rill_rdma_options options, const char *value)
 {
-    const char *was = getenv(variable), *is;
+    const char *was = getenv(name), *is;
     struct rill_rdma rdma;
-    struct rill_rdma_options options = {.settings = setting, .setting_count = setting ? 1 : 0};
 
     fake_reset();
     fixture_open(SIMULATED, NULL, NULL);
     fake.minor_version = minor_version;
     fake.transport_keys = transport_keys;
     fake.on_worker = look;
+    variable = name;
     options.ucx = &fake_ucx;
     expect_eq(rill_rdma_open(&rdma, &options), 0);
     rill_rdma_close(&rdma);
     ck_assert_str_eq(seen, value);
-    is = getenv(variable);
+    is = getenv(name);
     ck_assert_msg(is == was || (is && was && strcmp(is, was) == 0), "it was not taken back");
     fixture_close();
+}
+
+static void expect_seen(unsigned minor_version, const char *transport_keys,
+                        const struct rill_rdma_setting *setting, const char *value)
+{
+    expect_told(dgid_check, minor_version, transport_keys,
+                (struct rill_rdma_options){.settings = setting, .setting_count = setting ? 1 : 0},
+                value);
 }
 
 START_TEST(addresses_that_an_old_ucx_checks_wrongly_are_not_checked)
@@ -72,9 +82,39 @@ START_TEST(what_the_user_wants_checked_is_checked)
     setenv("UCX_UD_ETH_DGID_CHECK", "y", 1);
     expect_seen(13, keys, NULL, "-");
     unsetenv("UCX_UD_ETH_DGID_CHECK");
-    setenv(variable, "try", 1);
+    setenv(dgid_check, "try", 1);
     expect_seen(13, keys, NULL, "try");
-    unsetenv(variable);
+    unsetenv(dgid_check);
+}
+END_TEST
+
+START_TEST(long_segments_are_for_those_who_ask)
+{
+    static const char key[] = "UCX_TCP_RX_SEG_SIZE";
+    const struct rill_rdma_setting own = {"TCP_RX_SEG_SIZE", "96K"};
+    struct rill_rdma_options options = {.shared_memory = true, .single_copy = true};
+
+    expect_told(key, 13, "UCX_TCP_RX_SEG_SIZE=64K\n", options, "-");
+    options = (struct rill_rdma_options){.long_segments = true};
+    expect_told(key, 13, "UCX_TCP_RX_SEG_SIZE=64K\n", options, "512K");
+    options.settings = &own;
+    options.setting_count = 1;
+    expect_told(key, 13, "UCX_TCP_RX_SEG_SIZE=64K\n", options, "96K");
+}
+END_TEST
+
+START_TEST(a_single_copy_is_for_those_who_ask_and_share_memory)
+{
+    static const char key[] = "UCX_CMA_MEMORY_INVALIDATE";
+    static const char transport_keys[] = "UCX_CMA_MEMORY_INVALIDATE=n\n";
+    struct rill_rdma_options options = {.shared_memory = true, .long_segments = true};
+
+    expect_told(key, 13, transport_keys, options, "-");
+    options = (struct rill_rdma_options){.single_copy = true};
+    expect_told(key, 13, transport_keys, options, "-");
+    options.shared_memory = true;
+    expect_told(key, 13, transport_keys, options, "y");
+    expect_told(key, 13, NULL, options, "-"); /* a UCX without CMA */
 }
 END_TEST
 
@@ -85,6 +125,8 @@ int main(void)
         {a_new_ucx_is_left_alone, IN_SIMULATED},
         {a_ucx_that_does_not_know_the_setting_is_left_alone, IN_SIMULATED},
         {what_the_user_wants_checked_is_checked, IN_SIMULATED},
+        {long_segments_are_for_those_who_ask, IN_SIMULATED},
+        {a_single_copy_is_for_those_who_ask_and_share_memory, IN_SIMULATED},
     };
 
     return fixture_main("rdma config", cases, sizeof cases / sizeof *cases);

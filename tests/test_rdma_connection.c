@@ -22,12 +22,17 @@ static struct rill_rdma_state_wait wait;
 static struct background sending, receiving, connecting, ending;
 static char buffer[64 << 20], message[64 << 20];
 
+static void open_both_hubs(void)
+{
+    expect_eq(rill_rdma_hub_open(&left, &duo.left, 0), 0);
+    expect_eq(rill_rdma_hub_open(&right, &duo.right, 0), 0);
+}
+
 static bool open_hubs(int which)
 {
     if (!duo_open_workers(which, NULL))
         return false;
-    expect_eq(rill_rdma_hub_open(&left, &duo.left, 0), 0);
-    expect_eq(rill_rdma_hub_open(&right, &duo.right, 0), 0);
+    open_both_hubs();
     return true;
 }
 
@@ -313,6 +318,43 @@ START_TEST(another_version_is_refused)
 }
 END_TEST
 
+/* A segment that is longer than its own would end the other side's process. */
+static void expect_long_segments_of_one_side_are_refused(bool are_of_client)
+{
+    struct rill_rdma_accept accept;
+
+    if (!fixture_open(REAL, NULL, NULL))
+        return;
+    duo.is_bulk = are_of_client;
+    duo_open_worker(&duo.left, OVER_TCP);
+    duo.is_bulk = !are_of_client;
+    duo_open_worker(&duo.right, OVER_TCP);
+    open_both_hubs();
+    struct sockaddr_in address = duo_listen(&listener, &duo.right);
+
+    background_start(&connecting,
+                     rill_rdma_connect(&client, &left, (void *)&address, sizeof address, NULL));
+    expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
+    expect_eq(rill_rdma_adopt(&server, &right, &accept, NULL), 0);
+    expect_eq(await(rill_rdma_wait_for_connection(&server, &wait)), -EPROTOTYPE);
+    expect_eq(background_end(&connecting), -EPROTOTYPE);
+    await(rill_rdma_disconnect(&server));
+    rill_rdma_listener_close(&listener);
+    close_hubs();
+}
+
+START_TEST(long_segments_of_one_side_are_refused)
+{
+    expect_long_segments_of_one_side_are_refused(true);
+}
+END_TEST
+
+START_TEST(long_segments_of_the_other_side_are_refused)
+{
+    expect_long_segments_of_one_side_are_refused(false);
+}
+END_TEST
+
 START_TEST(a_refusal_is_the_reason_though_the_endpoint_fails_with_it)
 {
     const struct rill_rdma_control refusal = {
@@ -335,15 +377,15 @@ END_TEST
 
 /* ---- messages ---- */
 
-START_TEST(messages_of_all_sizes_arrive_whole)
+static void expect_all_sizes_arrive(int which)
 {
     /* The largest one takes its time over an emulated device. */
     const struct rill_rdma_connection_options patient = {.bytes_per_second = 1000000};
     static const size_t sizes[] = {0, 1, 8, 100, 7999, 8000, 8001, 65536, 1 << 20, sizeof buffer};
 
-    if (!open_hubs(_i))
+    if (!open_hubs(which))
         return;
-    make_connection(_i, &patient, &patient);
+    make_connection(which, &patient, &patient);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         pattern_fill(message, i, sizes[i]);
         memset(buffer, 0, sizeof buffer);
@@ -361,6 +403,18 @@ START_TEST(messages_of_all_sizes_arrive_whole)
     expect_eq(client.metrics.bytes_sent, server.metrics.bytes_received);
     disconnect_both();
     close_hubs();
+}
+
+START_TEST(messages_of_all_sizes_arrive_whole)
+{
+    expect_all_sizes_arrive(_i);
+}
+END_TEST
+
+START_TEST(messages_of_all_sizes_arrive_in_long_segments_and_single_copies)
+{
+    duo.is_bulk = true;
+    expect_all_sizes_arrive(_i);
 }
 END_TEST
 
@@ -677,8 +731,12 @@ int main(void)
         {nonsense_is_counted_and_dropped, IN_TCP_AND_SHM},
         {credit_that_was_never_given_ends_the_connection, IN_TCP_AND_SHM},
         {another_version_is_refused, IN_TCP | SOCKET_ADDRESSES},
+        {long_segments_of_one_side_are_refused, IN_TCP | SOCKET_ADDRESSES},
+        {long_segments_of_the_other_side_are_refused, IN_TCP | SOCKET_ADDRESSES},
         {a_refusal_is_the_reason_though_the_endpoint_fails_with_it, IN_TCP | SOCKET_ADDRESSES},
         {messages_of_all_sizes_arrive_whole, IN_TCP_AND_SHM},
+        {messages_of_all_sizes_arrive_in_long_segments_and_single_copies,
+         IN_TCP_AND_SHM | TCP_ITSELF},
         {a_receive_takes_the_tag_that_it_asked_for, IN_TCP_AND_SHM},
         {a_message_that_does_not_fit_tells_its_size, IN_TCP_AND_SHM},
         {a_cancelled_receive_loses_no_message, IN_TCP_AND_SHM},

@@ -260,7 +260,7 @@ static size_t compose_control(const struct raw *raw, unsigned char *bytes)
     struct rill_rdma_control control = rill_rdma_control_swap((struct rill_rdma_control){
         .magic = RILL_RDMA_WIRE_MAGIC,
         .version = dice(8) ? RILL_RDMA_WIRE_VERSION : (uint16_t)extreme(),
-        .kind = (uint16_t)(dice(8) ? RILL_RDMA_HELLO + dice(5) : extreme()),
+        .kind = (uint8_t)(dice(8) ? RILL_RDMA_HELLO + dice(5) : extreme()),
         .to = victim && dice(8) ? victim->id : (uint32_t)extreme(),
         .from = victim && victim->peer_id && dice(8) ? victim->peer_id : 1 + (uint32_t)dice(9),
         .received = dice(2) ? 0 : extreme(),
@@ -341,7 +341,7 @@ static struct rill_future *greet(struct raw *raw, struct saying *saying,
     struct rill_rdma_control control = rill_rdma_control_swap((struct rill_rdma_control){
         .magic = RILL_RDMA_WIRE_MAGIC,
         .version = RILL_RDMA_WIRE_VERSION,
-        .kind = (uint16_t)kind,
+        .kind = (uint8_t)kind,
         .to = kind == RILL_RDMA_ACK ? raw->victim->id : 0,
         .from = 1 + (uint32_t)dice(9),
         .window = extreme(),

@@ -476,7 +476,7 @@ static void kill_at_some_moment(int which, unsigned seed)
     finish();
 }
 
-START_TEST(a_peer_may_be_killed_at_any_moment_under_load)
+static void kill_at_many_moments(int which)
 {
     /* A process for each, as a fixture is one a process. */
     for (unsigned seed = 1; seed <= 12; seed++) {
@@ -484,12 +484,24 @@ START_TEST(a_peer_may_be_killed_at_any_moment_under_load)
         pid_t run = fork();
 
         if (run == 0) {
-            kill_at_some_moment(_i, seed);
+            kill_at_some_moment(which, seed);
             _exit(0);
         }
         ck_assert_int_eq(waitpid(run, &status, 0), run);
         ck_assert_msg(status == 0, "seed %u: status %d", seed, status);
     }
+}
+
+START_TEST(a_peer_may_be_killed_at_any_moment_under_load)
+{
+    kill_at_many_moments(_i);
+}
+END_TEST
+
+START_TEST(a_peer_may_be_killed_at_any_moment_with_single_copies)
+{
+    duo.is_bulk = true;
+    kill_at_many_moments(_i);
 }
 END_TEST
 
@@ -552,6 +564,7 @@ int main(void)
         /* UCX 1.13 leaks memory each time that it can not map that of a process that is gone. */
         {a_peer_that_does_not_come_back_is_given_up, IN_TCP | TCP_ITSELF},
         {a_peer_may_be_killed_at_any_moment_under_load, IN_TCP_AND_SHM},
+        {a_peer_may_be_killed_at_any_moment_with_single_copies, IN_SHM},
         {messages_that_nobody_receives_take_no_more_than_the_window, IN_TCP_AND_SHM | TCP_ITSELF},
         {an_idle_connection_sends_heartbeats_and_nothing_else, IN_TCP_AND_SHM},
     };

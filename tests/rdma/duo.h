@@ -40,6 +40,7 @@ enum {
 struct duo {
     struct rill_rdma left, right;
     struct rill_rdma_ep to_right, to_left; /* of left, of right */
+    bool is_bulk; /* set before a worker is opened: with long segments, and a single copy */
 };
 
 extern struct duo duo;
