@@ -276,6 +276,7 @@ int main(int argc, char **argv)
     int64_t buffer_count = 4096, buffer_size = 16 * 1024;
     int wait_policy = RILL_WAIT_SLEEP;
     bool json = false, broadcast = false, shared_memory = false, unprotected = false;
+    bool long_segments = false, single_copy = false;
     const struct cli_option options[] = {
         CLI_CHOICE('w', "wait", &wait_policy, wait_words, "what to do when there is nothing to do"),
         CLI_DURATION(0, "spin", &spin_ns, 1, RILL_SECOND, "how long adaptive waiting looks out"),
@@ -291,6 +292,10 @@ int main(int argc, char **argv)
                  "send what one connection sends to all connections of all URLs"),
         CLI_FLAG(0, "shared-memory", &shared_memory,
                  "rdma:// over shared memory too, with clients on this machine"),
+        CLI_FLAG(0, "long-segments", &long_segments,
+                 "rdma:// over TCP in longer pieces, with clients that say so as well"),
+        CLI_FLAG(0, "single-copy", &single_copy,
+                 "rdma:// over shared memory without the copy between the processes"),
         CLI_FLAG(0, "unprotected", &unprotected,
                  "rdma:// with neither heartbeats nor limits for what nobody has received"),
         CLI_FLAG('j', "json", &json, "print statistics at the end as one JSON object"),
@@ -316,6 +321,8 @@ int main(int argc, char **argv)
     read_urls(&cli, &program);
     if (broadcast && program.rdma_count > 0)
         cli_fail(&cli, "--broadcast: it goes with tcp:// and unix:// only");
+    if (single_copy && !shared_memory)
+        cli_fail(&cli, "--single-copy: want --shared-memory with it");
     raise_descriptor_limit();
 
     const struct rill_runtime_options runtime_options = {
@@ -327,6 +334,8 @@ int main(int argc, char **argv)
 
     program.rdma_options = (struct rdma_echo_options){
         .shared_memory = shared_memory,
+        .long_segments = long_segments,
+        .single_copy = single_copy,
         .is_unprotected = unprotected,
         .silence_max_ns = silence_max_ns,
     };

@@ -266,6 +266,8 @@ static int open_rdma(struct ping *ping)
     const struct rdma_load_options options = {
         .connections = ping->connections,
         .shared_memory = ping->shared_memory,
+        .long_segments = ping->long_segments,
+        .single_copy = ping->single_copy,
         .is_unprotected = ping->is_unprotected,
     };
 
@@ -312,8 +314,12 @@ static void check_mode(const struct cli *cli, const struct ping *ping, int64_t s
         cli_fail(cli, "--churn, --broadcast and --congestion: not over rdma://");
     if (ping->is_rdma && size > RDMA_MESSAGE_MAX)
         cli_fail(cli, "--size: want at most 1m over rdma://, where a request is a message");
-    if (!ping->is_rdma && (ping->shared_memory || ping->is_unprotected))
-        cli_fail(cli, "--shared-memory and --unprotected: over rdma:// only");
+    if (!ping->is_rdma &&
+        (ping->shared_memory || ping->long_segments || ping->single_copy || ping->is_unprotected))
+        cli_fail(cli, "--shared-memory, --long-segments, --single-copy and --unprotected: over "
+                      "rdma:// only");
+    if (ping->single_copy && !ping->shared_memory)
+        cli_fail(cli, "--single-copy: want --shared-memory with it");
     if (ping->load.broadcast && depth > 1)
         cli_fail(cli, "--broadcast: want --depth 1: the next message is sent when all have the "
                       "last");
@@ -364,6 +370,10 @@ int main(int argc, char **argv)
         CLI_FLAG(0, "idle", &ping.idle, "open the connections and send nothing"),
         CLI_FLAG(0, "shared-memory", &ping.shared_memory,
                  "rdma:// over shared memory too, to a server on this machine"),
+        CLI_FLAG(0, "long-segments", &ping.long_segments,
+                 "rdma:// over TCP in longer pieces, to a server that says so as well"),
+        CLI_FLAG(0, "single-copy", &ping.single_copy,
+                 "rdma:// over shared memory without the copy between the processes"),
         CLI_FLAG(0, "unprotected", &ping.is_unprotected,
                  "rdma:// with neither heartbeats nor limits for what nobody has received"),
         CLI_FLAG(0, "marks", &ping.marks,

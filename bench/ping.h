@@ -35,7 +35,7 @@ struct ping {
     int64_t rate; /* requests per second, 0: as fast as they are answered */
     const char *congestion;
     bool idle, churn, marks, progress, interrupted;
-    bool is_rdma, shared_memory, is_unprotected;
+    bool is_rdma, shared_memory, long_segments, single_copy, is_unprotected;
 
     /* the run */
     struct load load;

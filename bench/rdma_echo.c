@@ -184,7 +184,11 @@ struct rill_future *rdma_echo_serve(unsigned number, const char *url,
 
 int rdma_echo_open(const struct rdma_echo_options *options, struct echo_counts *counts)
 {
-    const struct rill_rdma_options rdma_options = {.shared_memory = options->shared_memory};
+    const struct rill_rdma_options rdma_options = {
+        .shared_memory = options->shared_memory,
+        .long_segments = options->long_segments,
+        .single_copy = options->single_copy,
+    };
     int error = rill_rdma_open(&shared.rdma, &rdma_options);
 
     if (error) {

@@ -20,9 +20,9 @@ enum { RDMA_MESSAGE_MAX = 1 << 20 }; /* a longer one ends its connection */
 extern const char *const rdma_absent;
 
 struct rdma_echo_options {
-    bool shared_memory;
-    bool is_unprotected;    /* neither credit nor heartbeats */
-    int64_t silence_max_ns; /* before each message, 0: any */
+    bool shared_memory, long_segments, single_copy; /* of rill_rdma_options */
+    bool is_unprotected;                            /* neither credit nor heartbeats */
+    int64_t silence_max_ns;                         /* before each message, 0: any */
 };
 
 /* Opens UCX in the runtime of this thread, once its signals are open. The counts are

@@ -237,7 +237,11 @@ struct rill_future *rdma_load_close(uint64_t index)
 int rdma_load_open(const struct rdma_load_options *options, struct load *load,
                    const struct rill_url *url)
 {
-    const struct rill_rdma_options rdma_options = {.shared_memory = options->shared_memory};
+    const struct rill_rdma_options rdma_options = {
+        .shared_memory = options->shared_memory,
+        .long_segments = options->long_segments,
+        .single_copy = options->single_copy,
+    };
     size_t connections = (size_t)options->connections;
     int error = rill_rdma_open(&shared.rdma, &rdma_options);
 

@@ -14,8 +14,8 @@
 
 struct rdma_load_options {
     int64_t connections;
-    bool shared_memory;
-    bool is_unprotected; /* neither credit nor heartbeats */
+    bool shared_memory, long_segments, single_copy; /* of rill_rdma_options */
+    bool is_unprotected;                            /* neither credit nor heartbeats */
 };
 
 /* Opens UCX in the runtime of this thread, which ends it, and makes room for all

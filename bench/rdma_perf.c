@@ -11,6 +11,7 @@
 #include "rdma/connection.h"
 #include "rdma/endpoint_info.h"
 #include "rdma/exchange.h"
+#include "rdma/memory.h"
 #include "rdma/tag.h"
 
 #include <errno.h>
@@ -45,7 +46,7 @@ static struct {
     int test, layer, wait_policy;
     int64_t size, count, warmup, window, spin_ns;
     int64_t client_processor, server_processor; /* -1: any */
-    bool shared_memory, json;
+    bool shared_memory, long_segments, single_copy, json;
 } wanted = {
     .size = 8,
     .count = 100000,
@@ -73,6 +74,7 @@ struct side {
     struct rill_rdma_state_wait wait;
     struct rill_rdma_am stranger;
     struct message out, in;
+    struct rill_rdma_memory out_memory, in_memory; /* as ucx_perftest has its buffers */
     char *out_buffer, *in_buffer;
     bool is_server;
     char peer[WORKER_ADDRESS_MAX];
@@ -311,6 +313,9 @@ static enum rill_poll side_poll(struct rill_future *self, struct rill_task *task
             RILL_AWAIT(run(wanted.count));
         if (wanted.test == TAG_BW)
             side.end_ns = clock_ns();
+        if (!side.error && side.is_server &&
+            memcmp(side.in_buffer, side.out_buffer, (size_t)wanted.size) != 0)
+            side.error = -EBADMSG;
     }
     if (!side.error && !side.is_server)
         print();
@@ -348,9 +353,27 @@ static int swap_addresses(int fd)
     return 0;
 }
 
+/* Every page is written: one that never was is read from the kernel's page of zeros, which
+ * stays in the cache. */
+static int open_buffer(struct rill_rdma_memory *memory, char **buffer)
+{
+    size_t size = (size_t)wanted.size + 1;
+    int error = rill_rdma_memory_register(memory, &side.rdma, NULL, size);
+
+    if (error)
+        return error;
+    *buffer = memory->address;
+    memset(*buffer, 0, size);
+    return 0;
+}
+
 static int open_all(void)
 {
-    const struct rill_rdma_options options = {.shared_memory = wanted.shared_memory};
+    const struct rill_rdma_options options = {
+        .shared_memory = wanted.shared_memory,
+        .long_segments = wanted.long_segments,
+        .single_copy = wanted.single_copy,
+    };
     int error = rill_rdma_open(&side.rdma, &options);
 
     if (error) {
@@ -358,9 +381,13 @@ static int open_all(void)
         return error;
     }
     error = wanted.layer == RAW ? 0 : rill_rdma_hub_open(&side.hub, &side.rdma, 0);
-    side.out_buffer = calloc(1, (size_t)wanted.size + 1);
-    side.in_buffer = calloc(1, (size_t)wanted.size + 1);
-    return error ? error : side.out_buffer && side.in_buffer ? 0 : -ENOMEM;
+    if (!error)
+        error = open_buffer(&side.out_memory, &side.out_buffer);
+    if (!error)
+        error = open_buffer(&side.in_memory, &side.in_buffer);
+    for (int64_t i = 0; !error && i < wanted.size; i++)
+        side.out_buffer[i] = (char)(i * 31 + 1);
+    return error;
 }
 
 /* Returns the exit status of one process. */
@@ -388,9 +415,9 @@ static int be_a_side(int fd, bool is_server)
     if (error)
         fprintf(stderr, "rill-rdma-perf: the %s: %s, after %" PRId64 " messages\n",
                 is_server ? "server" : "client", strerror(-error), side.done);
+    rill_rdma_memory_release(&side.in_memory);
+    rill_rdma_memory_release(&side.out_memory);
     rill_runtime_destroy(runtime);
-    free(side.out_buffer);
-    free(side.in_buffer);
     return error ? 1 : 0;
 }
 
@@ -413,6 +440,9 @@ int main(int argc, char **argv)
         CLI_INTEGER(0, "server-processor", &wanted.server_processor, -1, 1023,
                     "where the other side runs"),
         CLI_FLAG(0, "shared-memory", &wanted.shared_memory, "over shared memory too"),
+        CLI_FLAG(0, "long-segments", &wanted.long_segments, "over TCP in longer pieces"),
+        CLI_FLAG(0, "single-copy", &wanted.single_copy,
+                 "over shared memory without the copy between the processes"),
         CLI_FLAG('j', "json", &wanted.json, "print the result as one JSON object"),
         CLI_END,
     };
@@ -425,6 +455,8 @@ int main(int argc, char **argv)
     pid_t server;
 
     cli_parse(&cli, argc, argv);
+    if (wanted.single_copy && !wanted.shared_memory)
+        cli_fail(&cli, "--single-copy: want --shared-memory with it");
     if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds) < 0) {
         fprintf(stderr, "rill-rdma-perf: no socket pair: %s\n", strerror(errno));
         return 1;

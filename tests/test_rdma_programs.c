@@ -174,6 +174,17 @@ START_TEST(shared_memory_is_used_when_both_ask_for_it)
 }
 END_TEST
 
+START_TEST(long_messages_go_faster_when_both_ask_for_it)
+{
+    SERVE("--long-segments", "--shared-memory", "--single-copy");
+    PROCESS_START(&ping, "bin/rill-ping", "-j", "--long-segments", "--shared-memory",
+                  "--single-copy", "-s", "1m", "-d", "4", "-t", "200ms", url);
+    expect_result();
+    ck_assert_double_gt(json_number(ping.out.text, "requests"), 0);
+    stop();
+}
+END_TEST
+
 START_TEST(unprotected_connections_send_no_heartbeats)
 {
     const char *statistics;
@@ -343,6 +354,10 @@ static const struct {
     {{"bin/rill-ping", "--broadcast", "rdma://127.0.0.1:1"}, "not over rdma://"},
     {{"bin/rill-ping", "--unprotected", "tcp://127.0.0.1:1"}, "over rdma:// only"},
     {{"bin/rill-ping", "--shared-memory", "tcp://127.0.0.1:1"}, "over rdma:// only"},
+    {{"bin/rill-ping", "--long-segments", "tcp://127.0.0.1:1"}, "over rdma:// only"},
+    {{"bin/rill-ping", "--single-copy", "rdma://127.0.0.1:1"}, "want --shared-memory"},
+    {{"bin/rill-echo", "--single-copy", "rdma://127.0.0.1:1"}, "want --shared-memory"},
+    {{"bin/rill-rdma-perf", "--single-copy"}, "want --shared-memory"},
 };
 
 START_TEST(a_mistake_is_told_in_a_line_and_exits_with_2)
@@ -360,6 +375,7 @@ int main(void)
         {every_size_and_depth_comes_back_byte_by_byte, 2},
         {every_wait_policy_works_on_both_sides, 3},
         {shared_memory_is_used_when_both_ask_for_it, 1},
+        {long_messages_go_faster_when_both_ask_for_it, 1},
         {unprotected_connections_send_no_heartbeats, 1},
         {an_open_loop_and_idle_connections_work_too, 2},
         {rill_rdma_perf_measures_each_layer, 3},

@@ -4,7 +4,8 @@
 Both do the same with two processes, each on its own processor: tag_lat sends a message to and
 fro (a latency is half a round trip, and the median of all of them is taken), tag_bw has 32 on
 their way in one direction. rill does so over connections, over connections without heartbeats
-and credit, and over bare endpoints. ucx_perftest is of the package ucx-utils, and left out
+and credit, over bare endpoints, and over connections of workers that were told to expect long
+messages (long_segments and single_copy in rdma/rdma.h). ucx_perftest is of the package ucx-utils, and left out
 where it is not installed. Its endpoints report no errors unless it is given -e, and UCX may
 then use faster ways: over shared memory, to copy long messages once and not twice (CMA). rill's
 always do, so it stands beside both.
@@ -26,9 +27,13 @@ LIMIT_S = 60
 START_LIMIT_S = 5
 UCX = "ucx_perftest"
 UCX_ERRORS = "ucx_perftest -e"
-LAYERS = {"rill": "connection", "unprotected": "unprotected", "endpoint": "raw"}
-LABELS = {"rill": "rill", "unprotected": "rill, unprotected", "endpoint": "rill, bare endpoint",
+LAYERS = {"rill": "connection", "bulk": "connection", "unprotected": "unprotected",
+          "bulk, unprotected": "unprotected", "endpoint": "raw"}
+LABELS = {"rill": "rill", "bulk": "rill, for bulk", "unprotected": "rill, unprotected",
+          "bulk, unprotected": "rill, for bulk, unprotected", "endpoint": "rill, bare endpoint",
           UCX: UCX, UCX_ERRORS: UCX_ERRORS}
+PROGRAMS = ("rill", "unprotected", "endpoint", UCX, UCX_ERRORS)
+BULK = ("bulk", "bulk, unprotected", *PROGRAMS)
 SWEEP = (8, 64, 512, 4096, 16384, 65536, 262144, 1048576)
 
 
@@ -39,7 +44,7 @@ class Case:
     size: int
     wait: str = "spin"
     limit: float = 0  # what the ratio of rill to ucx_perftest is to be: 0 for none
-    programs: tuple = ("rill", "unprotected", "endpoint", UCX, UCX_ERRORS)
+    programs: tuple = PROGRAMS
 
     @property
     def title(self):
@@ -85,8 +90,8 @@ def cases(quick):
             Case(name, "tag_lat", 8, "spin", limit=1.10 if name == "shm" else 1.05),
             Case(name, "tag_lat", 8, "adaptive", limit=1.25, programs=("rill", UCX)),
             Case(name, "tag_lat", 8, "sleep", limit=1.00, programs=("rill", UCX)),
-            Case(name, "tag_bw", 65536, limit=0.95),
-            Case(name, "tag_bw", 1 << 20, limit=0.95),
+            Case(name, "tag_bw", 65536, limit=0.95, programs=PROGRAMS if name == "ib" else BULK),
+            Case(name, "tag_bw", 1 << 20, limit=0.95, programs=PROGRAMS if name == "ib" else BULK),
             Case(name, "tag_bw", 8),
         ]
     if not quick:
@@ -113,14 +118,16 @@ def checked(command, environment, processor=None):
     return result.stdout
 
 
-def run_rill(build, case, layer, placement):
-    command = [f"{build}/bin/rill-rdma-perf", "--json", "--test", case.test, "--layer", layer,
+def run_rill(build, case, program, placement):
+    command = [f"{build}/bin/rill-rdma-perf", "--json", "--test", case.test, "--layer", LAYERS[program],
                "--size", str(case.size), "--count", str(case.count), "--wait", case.wait,
                "--warmup", str(max(100, case.count // 10)),
                "--client-processor", str(placement.load),
                "--server-processor", str(placement.server)]
     if case.transport == "shm":
         command.append("--shared-memory")
+    if program.startswith("bulk"):
+        command.append("--single-copy" if case.transport == "shm" else "--long-segments")
     result = json.loads(checked(command, transports()[case.transport]))
     return result["latency_us"]["p50"] if case.test == "tag_lat" else result[case.figure]
 
@@ -191,7 +198,7 @@ class Messages:
                     if sys.stderr.isatty():
                         print(f"\rround {number + 1}: {case.title}: {program:<30}", end="",
                               file=sys.stderr, flush=True)
-                    run = (functools.partial(run_rill, build, case, LAYERS[program], placement)
+                    run = (functools.partial(run_rill, build, case, program, placement)
                            if program in LAYERS else
                            functools.partial(run_ucx, case, program, placement))
                     self.one(case, program, run)
