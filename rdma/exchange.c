@@ -51,12 +51,63 @@ void rill_rdma_exchange_wake(struct rill_rdma_connection *connection)
     }
 }
 
+static enum rill_poll sending_poll(struct rill_future *self, struct rill_task *task);
+
+/* Those that began to wait before this side disconnected are still sent. */
+static bool may_be_sent(const struct rill_rdma_transfer *transfer)
+{
+    const struct rill_rdma_connection *connection = transfer->connection;
+
+    if (connection->state == RILL_RDMA_CONNECTED)
+        return !connection->ep.error;
+    return connection->state == RILL_RDMA_CLOSING && !connection->bye_came &&
+           !connection->ep.error && rill_link_is_linked(&transfer->queue);
+}
+
+static uint64_t cost_of(const struct rill_rdma_transfer *transfer)
+{
+    return rill_rdma_cost(transfer->op.size, transfer->connection->hub->eager_size);
+}
+
+/* Spends the credit for it. Its op is to be posted next. */
+static void begin_sending(struct rill_rdma_transfer *transfer)
+{
+    struct rill_rdma_connection *connection = transfer->connection;
+
+    connection->credit.sent += cost_of(transfer);
+    if (rill_link_is_linked(&transfer->queue))
+        rill_link_remove(&transfer->queue);
+    address(transfer, connection->peer_id);
+    transfer->future.poll = sending_poll;
+    transfer->future.awaits = &transfer->op.future;
+}
+
+/* Posts what there is credit for on behalf of the tasks that wait, in their order. If each were
+ * only woken, those that send meanwhile would go to the end of a queue that never is empty
+ * again, and every message would take a turn. */
+static void send_waiting(struct rill_rdma_connection *connection)
+{
+    while (!rill_list_is_empty(&connection->waiting)) {
+        struct rill_rdma_transfer *first =
+            rill_container_of(connection->waiting.next, struct rill_rdma_transfer, queue);
+
+        if (!may_be_sent(first)) {
+            rill_rdma_exchange_wake(connection);
+            return;
+        }
+        if (!rill_rdma_credit_allows(&connection->credit, cost_of(first)))
+            return;
+        begin_sending(first);
+        rill_rdma_op_post_for(&first->op, first->task);
+    }
+}
+
 static void leave_queue(struct rill_rdma_transfer *transfer)
 {
     if (!rill_link_is_linked(&transfer->queue))
         return;
     rill_link_remove(&transfer->queue);
-    rill_rdma_exchange_wake(transfer->connection);
+    send_waiting(transfer->connection);
 }
 
 static enum rill_poll end_send(struct rill_rdma_transfer *transfer, int64_t result)
@@ -90,7 +141,7 @@ static void refund(struct rill_rdma_transfer *transfer)
 
     if (!is_of_now(transfer, connection->peer_id))
         return;
-    connection->credit.sent -= rill_rdma_cost(transfer->op.size, connection->hub->eager_size);
+    connection->credit.sent -= cost_of(transfer);
     rill_rdma_exchange_wake(connection);
 }
 
@@ -105,25 +156,14 @@ static enum rill_poll sending_poll(struct rill_future *self, struct rill_task *t
     return end_send(transfer, result_of(transfer, task));
 }
 
-/* Those that began to wait before this side disconnected are still sent. */
-static bool may_be_sent(const struct rill_rdma_transfer *transfer)
-{
-    const struct rill_rdma_connection *connection = transfer->connection;
-
-    if (connection->state == RILL_RDMA_CONNECTED)
-        return !connection->ep.error;
-    return connection->state == RILL_RDMA_CLOSING && !connection->bye_came &&
-           !connection->ep.error && rill_link_is_linked(&transfer->queue);
-}
-
-static bool is_its_turn(const struct rill_rdma_transfer *transfer, uint64_t cost)
+static bool is_its_turn(const struct rill_rdma_transfer *transfer)
 {
     const struct rill_rdma_connection *connection = transfer->connection;
     bool is_first = rill_link_is_linked(&transfer->queue)
                         ? connection->waiting.next == &transfer->queue
                         : rill_list_is_empty(&connection->waiting);
 
-    return is_first && rill_rdma_credit_allows(&connection->credit, cost);
+    return is_first && rill_rdma_credit_allows(&connection->credit, cost_of(transfer));
 }
 
 /* Starts the op when there is credit for it. */
@@ -131,26 +171,24 @@ static enum rill_poll waiting_poll(struct rill_future *self, struct rill_task *t
 {
     struct rill_rdma_transfer *transfer = transfer_of(self);
     struct rill_rdma_connection *connection = transfer->connection;
-    uint64_t cost = rill_rdma_cost(transfer->op.size, connection->hub->eager_size);
+    enum rill_poll poll;
 
     transfer->task = task;
     if (rill_task_is_cancelled(task))
         return end_send(transfer, -ECANCELED);
     if (!may_be_sent(transfer))
         return end_send(transfer, rill_rdma_connection_why(connection));
-    if (!is_its_turn(transfer, cost)) {
+    if (!is_its_turn(transfer)) {
         if (!rill_link_is_linked(&transfer->queue)) {
             rill_list_append(&connection->waiting, &transfer->queue);
             connection->metrics.credit_waits++;
         }
         return RILL_PENDING;
     }
-    connection->credit.sent += cost;
-    leave_queue(transfer);
-    address(transfer, connection->peer_id);
-    self->poll = sending_poll;
-    self->awaits = &transfer->op.future;
-    return sending_poll(self, task);
+    begin_sending(transfer);
+    poll = sending_poll(self, task);
+    send_waiting(connection);
+    return poll;
 }
 
 static enum rill_poll send_poll(struct rill_future *self, struct rill_task *task)

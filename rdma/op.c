@@ -97,12 +97,10 @@ static enum rill_poll over(struct rill_rdma_op *op)
     return RILL_READY;
 }
 
-/* Ends an op without having waited, if the task still has a share of this turn. */
-static enum rill_poll over_at_once(struct rill_rdma_op *op, struct rill_task *task, int64_t result)
+static void answer(struct rill_rdma_op *op, int64_t result)
 {
     op->result = result;
     op->state = RILL_RDMA_OP_ANSWERED;
-    return rill_budget_spend(rill_executor_here(), task) ? over(op) : RILL_PENDING;
 }
 
 static void add_load(struct rill_rdma_ep *ep, size_t size)
@@ -124,19 +122,24 @@ static void enter(struct rill_rdma_op *op, struct rill_task *task, void *request
         add_load(op->ep, op->size);
 }
 
-static enum rill_poll start(struct rill_rdma_op *op, struct rill_task *task)
+/* Makes it IN_UCX, or ANSWERED with waiter NULL. */
+static void post(struct rill_rdma_op *op, struct rill_task *task)
 {
     ucs_status_ptr_t status;
 
-    if (rill_task_is_cancelled(task))
-        return over_at_once(op, task, -ECANCELED);
-    if (op->ep) {
-        rill_check(op->ep->is_open, "%s: its endpoint is not open", op->verb->name.function);
-        if (op->ep->error)
-            return over_at_once(op, task, op->ep->error);
-    }
     op->waiter = NULL;
     op->was_withdrawn = false;
+    if (rill_task_is_cancelled(task)) {
+        answer(op, -ECANCELED);
+        return;
+    }
+    if (op->ep) {
+        rill_check(op->ep->is_open, "%s: its endpoint is not open", op->verb->name.function);
+        if (op->ep->error) {
+            answer(op, op->ep->error);
+            return;
+        }
+    }
     op->state = RILL_RDMA_OP_IN_UCX;
     op->rdma->stats.posts++;
     rill_event_source_touch(&op->rdma->source);
@@ -144,14 +147,29 @@ static enum rill_poll start(struct rill_rdma_op *op, struct rill_task *task)
 
     if (UCS_PTR_IS_PTR(status) && op->state == RILL_RDMA_OP_IN_UCX) {
         enter(op, task, status);
-        return RILL_PENDING;
+        return;
     }
     op->rdma->stats.posts_inline++;
     if (op->state == RILL_RDMA_OP_ANSWERED) /* its callback was called meanwhile */
-        return over_at_once(op, task, op->result);
-    if (UCS_PTR_IS_ERR(status))
-        return over_at_once(op, task, rill_rdma_errno(UCS_PTR_STATUS(status)));
-    return over_at_once(op, task, (int64_t)op->size);
+        return;
+    answer(op,
+           UCS_PTR_IS_ERR(status) ? rill_rdma_errno(UCS_PTR_STATUS(status)) : (int64_t)op->size);
+}
+
+/* One that is over at once ends so if the task still has a share of this turn. */
+static enum rill_poll start(struct rill_rdma_op *op, struct rill_task *task)
+{
+    post(op, task);
+    return op->state == RILL_RDMA_OP_ANSWERED && rill_budget_spend(rill_executor_here(), task)
+               ? over(op)
+               : RILL_PENDING;
+}
+
+void rill_rdma_op_post_for(struct rill_rdma_op *op, struct rill_task *task)
+{
+    post(op, task);
+    if (op->state == RILL_RDMA_OP_ANSWERED)
+        rill_task_wake(task);
 }
 
 enum rill_poll rill_rdma_op_poll(struct rill_future *self, struct rill_task *task)

@@ -74,6 +74,10 @@ struct rill_rdma_op {
 struct rill_future *rill_rdma_op_prepare(struct rill_rdma_op *op, const struct rill_rdma_verb *verb,
                                          struct rill_rdma *rdma, struct rill_rdma_ep *ep);
 
+/* private: posts a prepared op for a task that waits for something else as yet, which is woken
+ * if the op is over at once, and learns the result by polling it. */
+void rill_rdma_op_post_for(struct rill_rdma_op *op, struct rill_task *task);
+
 /* private: to be called by a callback of UCX, with the result that the op has if status
  * is UCS_OK. */
 void rill_rdma_op_complete(struct rill_rdma_op *op, void *request, ucs_status_t status,

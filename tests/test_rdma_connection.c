@@ -552,6 +552,59 @@ START_TEST(a_receiver_that_does_not_receive_stops_the_sender)
 }
 END_TEST
 
+enum { SENDERS = 32, EACH = 2000 };
+
+static struct sender {
+    struct rill_task task;
+    struct rill_rdma_transfer transfer;
+    int sent;
+} senders[SENDERS];
+
+/* The messages of each sender are numbered. */
+static enum rill_poll sender_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct sender *sender = rill_container_of(self, struct sender, task.future);
+
+    RILL_BEGIN();
+    for (sender->sent = 0; sender->sent < EACH; sender->sent++) {
+        RILL_AWAIT(rill_rdma_send(&client, &sender->transfer, &sender->sent, sizeof sender->sent,
+                                  (uint32_t)(sender - senders)));
+        if (sender->transfer.result < 0)
+            RILL_RETURN(sender->transfer.result);
+    }
+    RILL_RETURN(0);
+    RILL_END();
+}
+
+/* Whoever sends while others wait for credit goes to the end of their queue. If each of them
+ * woke only the next, the queue would never be empty again, and each message take a turn. */
+START_TEST(senders_that_wait_for_credit_once_do_not_wait_for_ever)
+{
+    static struct rill_join ends[SENDERS];
+    int next[SENDERS] = {0};
+
+    if (!open_hubs(_i))
+        return;
+    open_connection(_i);
+    for (int i = 0; i < SENDERS; i++)
+        rill_task_spawn(&senders[i].task, sender_poll);
+    for (int i = 0; i < SENDERS * EACH; i++) {
+        int number;
+
+        expect_eq(
+            await(rill_rdma_recv(&server, &received, &number, sizeof number, RILL_RDMA_ANY_TAG)),
+            sizeof number);
+        expect_eq(number, next[received.tag]++);
+    }
+    for (int i = 0; i < SENDERS; i++)
+        expect_eq(await(rill_task_join(&ends[i], &senders[i].task)), 0);
+    expect(client.metrics.credit_waits > 0);
+    expect(client.metrics.credit_waits < SENDERS * EACH / 10);
+    disconnect_both();
+    close_hubs();
+}
+END_TEST
+
 START_TEST(a_send_that_waits_for_credit_can_be_cancelled)
 {
     const struct rill_rdma_connection_options small = {.window = 1256};
@@ -742,6 +795,7 @@ int main(void)
         {a_cancelled_receive_loses_no_message, IN_TCP_AND_SHM},
         {a_message_of_unknown_size_is_received, IN_TCP_AND_SHM},
         {a_receiver_that_does_not_receive_stops_the_sender, IN_TCP_AND_SHM},
+        {senders_that_wait_for_credit_once_do_not_wait_for_ever, IN_TCP},
         {a_send_that_waits_for_credit_can_be_cancelled, IN_TCP_AND_SHM},
         {a_message_larger_than_the_window_goes_alone, IN_TCP_AND_SHM},
         {what_was_sent_before_disconnecting_is_received, IN_TCP_AND_SHM},
