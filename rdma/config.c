@@ -272,7 +272,8 @@ static void name_nearest(char *const *keys, size_t count, const char *key,
                          k > 0 ? "," : "", nearest[k]);
 }
 
-/* Cuts what print_keys wrote into names, in place. Returns their array, or NULL. */
+/* Cuts what print_keys wrote into names, in place, each with its value behind its end. Returns
+ * their array, or NULL. */
 static char **cut(char *text, size_t *count)
 {
     char **keys = NULL, *rest;
@@ -297,6 +298,26 @@ static char **cut(char *text, size_t *count)
         keys[(*count)++] = line + sizeof prefix - 1;
     }
     return keys;
+}
+
+/* How much TCP takes as one piece: "64K", "1M" or "98304", as UCX prints it. */
+static uint16_t segment_kib(char *const *keys, size_t count)
+{
+    static const char key[] = "TCP_RX_SEG_SIZE";
+    unsigned long long size = 0;
+    char *unit;
+
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(keys[i], key) == 0) {
+            size = strtoull(keys[i] + sizeof key, &unit, 10);
+            if (*unit == 'K')
+                size <<= 10;
+            else if (*unit == 'M')
+                size <<= 20;
+            break;
+        }
+    size >>= 10;
+    return size < UINT16_MAX ? (uint16_t)size : UINT16_MAX;
 }
 
 static int check(char *const *keys, size_t key_count, const struct rill_rdma_setting *settings,
@@ -350,6 +371,7 @@ int rill_rdma_config_check(struct rill_rdma_config *config, const struct rill_uc
     keys = text ? cut(text, &key_count) : NULL;
     if (keys)
         take_back_unknown(config, keys, key_count);
+    config->segment_kib = segment_kib(keys, key_count);
     error = keys ? check(keys, key_count, settings, count, why, remark)
                  : rill_rdma_say(why, -ENOMEM, "no memory for the names of UCX's settings");
     free(keys);

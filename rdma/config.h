@@ -44,6 +44,7 @@ enum rill_rdma_wish {
  * is opened: UCX has no other ear for them. */
 struct rill_rdma_config {
     ucp_config_t *ucp;
+    uint16_t segment_kib; /* after the check: of TCP, rounded down; 0: without TCP */
 
     /* private */
     struct rill_rdma_lent *lent; /* variables, the latest first */

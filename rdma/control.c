@@ -11,11 +11,11 @@
 static int compare(const struct rill_rdma_connection *connection,
                    const struct rill_rdma_control *control)
 {
-    bool has_long_segments = control->flags & RILL_RDMA_FLAG_LONG_SEGMENTS;
+    uint16_t segment_kib = connection->hub->rdma->segment_kib;
 
     if (control->version != RILL_RDMA_WIRE_VERSION)
         return -EPROTONOSUPPORT;
-    if (has_long_segments != connection->hub->rdma->has_long_segments)
+    if (segment_kib > 0 && control->segment_kib > 0 && control->segment_kib != segment_kib)
         return -EPROTOTYPE;
     return 0;
 }
@@ -119,7 +119,7 @@ static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_
         .magic = RILL_RDMA_WIRE_MAGIC,
         .version = RILL_RDMA_WIRE_VERSION,
         .kind = (uint8_t)kind,
-        .flags = connection->hub->rdma->has_long_segments ? RILL_RDMA_FLAG_LONG_SEGMENTS : 0,
+        .segment_kib = connection->hub->rdma->segment_kib,
         .to = connection->peer_id,
         .from = connection->id,
         .received = connection->credit.received,

@@ -117,6 +117,7 @@ static int open_context(struct rill_rdma *rdma, const struct rill_rdma_options *
         return complain(rdma, status, "make a context");
     error = rill_rdma_config_check(config, rdma->ucx, options->settings, options->setting_count,
                                    &rdma->why, &rdma->remark);
+    rdma->segment_kib = config->segment_kib;
     if (error)
         rdma->ucx->cleanup(rdma->context);
     return error;
@@ -189,7 +190,6 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
     rill_list_init(&rdma->notes);
     for (int i = 0; i < RILL_RDMA_EP_BUCKETS; i++)
         rill_list_init(&rdma->eps[i]);
-    rdma->has_long_segments = options->long_segments;
     give_signals_back(rdma->ucx);
     error = open_all(rdma, options);
     if (error)

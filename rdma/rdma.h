@@ -40,9 +40,9 @@ struct rill_rdma_options {
     bool shared_memory;
     /* Over TCP, in pieces of 512 KiB and not of 64 KiB: messages of 1 MiB go half as fast
      * again. Both sides have to ask for it, as UCX is ended by a piece that is longer than
-     * its own (tcp_ep.c): two sides of a connection compare (-EPROTOTYPE), and who opens bare
-     * endpoints sees to it himself. Each peer whose message is read in part holds up to 1 MiB
-     * meanwhile, and not 128 KiB. A TCP_RX_SEG_SIZE of the user's is stronger. [no] */
+     * its own (tcp_ep.c): two sides of a connection compare what is in effect (-EPROTOTYPE), and
+     * who opens bare endpoints sees to it himself. Each peer whose message is read in part holds up
+     * to 1 MiB meanwhile, and not 128 KiB. A TCP_RX_SEG_SIZE of the user's is stronger. [no] */
     bool long_segments;
     /* With shared memory: the kernel copies long messages once, from the sender's buffer to the
      * receiver's (CMA: process_vm_readv(2)), and not twice through memory between them, which
@@ -104,8 +104,9 @@ struct rill_rdma {
     struct rill_link watchers; /* of rill_rdma_watcher.link */
     struct rill_link notes;    /* of rill_rdma_note.link: those that were abandoned */
     struct rill_link eps[RILL_RDMA_EP_BUCKETS]; /* of rill_rdma_ep.all */
+    uint64_t last_serial;                       /* of endpoints */
+    uint16_t segment_kib;                       /* of TCP; 0: none */
     bool is_open;
-    bool has_long_segments;
     size_t stream_readers;           /* that wait: see stream.c */
     struct rill_rdma_watcher stream; /* linked while there are some */
 };

@@ -54,24 +54,19 @@ enum rill_rdma_control_kind {
     RILL_RDMA_DONE,      /* I have all that you sent, and you have all that I did */
 };
 
-/* In HELLO and ACK. */
-enum rill_rdma_control_flag {
-    RILL_RDMA_FLAG_LONG_SEGMENTS = 1, /* rill_rdma_options.long_segments */
-};
-
 struct rill_rdma_control {
     uint32_t magic;
-    uint16_t version;
-    uint8_t kind;        /* enum rill_rdma_control_kind */
-    uint8_t flags;       /* enum rill_rdma_control_flag */
-    uint32_t to, from;   /* connection ids of receiver and sender; to is 0 in a HELLO */
-    uint64_t received;   /* cost of all messages that the sender has taken: see credit.h */
-    uint64_t window;     /* cost that may be on its way to the sender; 0: any */
-    uint32_t eager_size; /* bytes of a message that go with it, before it is received */
-    uint32_t beat_ms;    /* how often the sender wants to hear a BEAT; 0: never */
-    int32_t reason;      /* an -errno */
-    uint32_t load_kib;   /* that is on its way from the sender, or waits to be: a BEAT that
-                          * comes later may have to wait behind it */
+    uint8_t version;
+    uint8_t kind;         /* enum rill_rdma_control_kind */
+    uint16_t segment_kib; /* of TCP, rounded down; 0: no TCP. Looked at in HELLO and ACK */
+    uint32_t to, from;    /* connection ids of receiver and sender; to is 0 in a HELLO */
+    uint64_t received;    /* cost of all messages that the sender has taken: see credit.h */
+    uint64_t window;      /* cost that may be on its way to the sender; 0: any */
+    uint32_t eager_size;  /* bytes of a message that go with it, before it is received */
+    uint32_t beat_ms;     /* how often the sender wants to hear a BEAT; 0: never */
+    int32_t reason;       /* an -errno */
+    uint32_t load_kib;    /* that is on its way from the sender, or waits to be: a BEAT that
+                           * comes later may have to wait behind it */
 };
 
 static inline uint64_t rill_rdma_tag_make(uint32_t id, enum rill_rdma_message_kind kind,
@@ -91,7 +86,7 @@ static inline uint64_t rill_rdma_mask_make(uint32_t user_mask)
 static inline struct rill_rdma_control rill_rdma_control_swap(struct rill_rdma_control control)
 {
     control.magic = htole32(control.magic);
-    control.version = htole16(control.version);
+    control.segment_kib = htole16(control.segment_kib);
     control.to = htole32(control.to);
     control.from = htole32(control.from);
     control.received = htole64(control.received);
