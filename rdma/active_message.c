@@ -15,7 +15,8 @@ struct rill_rdma_am_held {
     struct rill_link link; /* rill_rdma_inbox.held */
     void *data;            /* UCX's, or what stands for data to be fetched; NULL: none left */
     size_t size;
-    ucp_ep_h reply; /* NULL: none */
+    ucp_ep_h reply;     /* NULL: none */
+    uint64_t ep_serial; /* of its endpoint when it arrived; 0: there was none as yet */
     bool is_rendezvous;
     uint8_t size_class;
     uint8_t header_size;
@@ -49,6 +50,15 @@ static struct rill_rdma_am_held *hold(struct rill_rdma_inbox *inbox, const void 
     return held;
 }
 
+static void set_reply(const struct rill_rdma_inbox *inbox, struct rill_rdma_am_held *held,
+                      ucp_ep_h reply)
+{
+    const struct rill_rdma_ep *ep = rill_rdma_ep_find(inbox->rdma, reply);
+
+    held->reply = reply;
+    held->ep_serial = ep ? ep->serial : 0;
+}
+
 /* Called within progress. The inbox was opened so that the data persist if it says so,
  * which UCS_INPROGRESS does. Data without a byte are not worth keeping. */
 static ucs_status_t on_message(void *inbox_, const void *header, size_t header_size, void *data,
@@ -68,7 +78,7 @@ static ucs_status_t on_message(void *inbox_, const void *header, size_t header_s
     held->size = size;
     held->is_rendezvous = param->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV;
     if (param->recv_attr & UCP_AM_RECV_ATTR_FIELD_REPLY_EP)
-        held->reply = param->reply_ep;
+        set_reply(inbox, held, param->reply_ep);
     rill_list_append(&inbox->held, &held->link);
     inbox->held_count++;
     rill_line_wake_first(&inbox->line);
@@ -78,7 +88,7 @@ static ucs_status_t on_message(void *inbox_, const void *header, size_t header_s
 static void drop(struct rill_rdma *rdma, struct rill_rdma_am_held *held)
 {
     if (held->data)
-        rdma->ucx->am_data_release(rdma->worker, held->data);
+        rill_rdma_am_let_go(rdma, held->data);
     rill_pool_put(pool(), held, held->size_class);
 }
 
@@ -90,11 +100,14 @@ static struct rill_rdma_am_held *pop(struct rill_rdma_inbox *inbox)
 
 /* ---- taking ---- */
 
-/* Looked for each time: it may have been closed since. */
+/* Looked for each time: it may have been closed since, and its handle be another's now. */
 static struct rill_rdma_ep *endpoint_of(const struct rill_rdma_am_held *held,
                                         const struct rill_rdma_am *message)
 {
-    return held->reply ? rill_rdma_ep_find(message->inbox->rdma, held->reply) : NULL;
+    struct rill_rdma_ep *ep =
+        held->reply ? rill_rdma_ep_find(message->inbox->rdma, held->reply) : NULL;
+
+    return ep && (held->ep_serial == 0 || held->ep_serial == ep->serial) ? ep : NULL;
 }
 
 static void fill(struct rill_rdma_am *message, struct rill_rdma_am_held *held)

@@ -117,6 +117,13 @@ static inline uint32_t rill_rdma_am_flags(unsigned flags)
            (flags & RILL_RDMA_AM_RENDEZVOUS ? UCP_AM_SEND_FLAG_RNDV : 0);
 }
 
+/* private: gives data back to UCX. It may tell their sender, for which it wants progress. */
+static inline void rill_rdma_am_let_go(struct rill_rdma *rdma, void *data)
+{
+    rill_event_source_touch(&rdma->source);
+    rdma->ucx->am_data_release(rdma->worker, data);
+}
+
 /* private, for protocols that take their messages as they arrive: has callback called with
  * inbox, whose data may be kept, for each message to a number. Returns 0 or -errno. */
 int rill_rdma_am_handle(struct rill_rdma *rdma, unsigned id, ucp_am_recv_callback_t callback,

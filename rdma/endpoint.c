@@ -42,6 +42,7 @@ int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_
     rill_check(rdma->is_open, "an endpoint was opened of an rdma that is not open");
     *ep = (struct rill_rdma_ep){
         .rdma = rdma,
+        .serial = ++rdma->last_serial,
         .state = RILL_RDMA_EP_OPEN,
         .watcher.look = rill_rdma_ep_look,
         .deadline_ns = RILL_NEVER,

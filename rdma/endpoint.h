@@ -79,13 +79,14 @@ struct rill_rdma_ep {
     uint64_t bytes_in_flight; /* of operations that UCX has, but for receives */
 
     /* private */
-    uint64_t bytes_told;      /* of those, the ones that the observer knows of */
-    ucp_ep_h ucp;             /* NULL from CUT or GONE on */
-    uint8_t state;            /* enum rill_rdma_ep_state */
-    bool is_forced;           /* close without flushing */
-    bool was_cancelled;       /* its closing was */
-    uint8_t patience;         /* looks before a failed one is cut, or a cut one may sleep */
-    struct rill_link ops;     /* of rill_rdma_op.in_flight */
+    uint64_t serial;      /* no other that this rdma ever opened has it: UCX uses handles anew */
+    uint64_t bytes_told;  /* of those, the ones that the observer knows of */
+    ucp_ep_h ucp;         /* NULL from CUT or GONE on */
+    uint8_t state;        /* enum rill_rdma_ep_state */
+    bool is_forced;       /* close without flushing */
+    bool was_cancelled;   /* its closing was */
+    uint8_t patience;     /* looks before a failed one is cut, or a cut one may sleep */
+    struct rill_link ops; /* of rill_rdma_op.in_flight */
     struct rill_link waiters; /* of rill_rdma_ep_waiter.link; empty once error is told */
     struct rill_link notes;   /* of rill_rdma_note.link */
     unsigned note_count;

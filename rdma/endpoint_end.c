@@ -117,6 +117,7 @@ static void cut(struct rill_rdma_ep *ep)
     ep->state = RILL_RDMA_EP_CUT;
     ep->patience = PATIENCE;
     ep->deadline_ns = now() + RILL_RDMA_DRAIN_NS;
+    rill_event_source_touch(&ep->rdma->source);
     close_in_ucx(ep, UCP_EP_CLOSE_FLAG_FORCE);
 }
 

@@ -73,13 +73,14 @@ int rill_rdma_remote_open(struct rill_rdma_remote *remote, struct rill_rdma_ep *
     int error;
 
     rill_check(!remote->ucp, "remote memory was opened that is open already");
-    rill_check(ep->is_open, "remote memory was opened through an endpoint that is not open");
     if (ep->error)
         return ep->error;
+    rill_check(ep->is_open, "remote memory was opened through an endpoint that is not open");
     error = rill_rdma_errno(ep->rdma->ucx->ep_rkey_unpack(ep->ucp, key_bytes, &remote->ucp));
     if (error)
         remote->ucp = NULL;
     remote->ep = ep;
+    remote->serial = ep->serial;
     remote->address = address;
     return error;
 }
@@ -94,6 +95,22 @@ void rill_rdma_remote_close(struct rill_rdma_remote *remote)
 
 /* ---- moving bytes ---- */
 
+/* Whether the endpoint is not the one any more that the key was unpacked for: a connection may
+ * have been lost and made anew. The key would be taken for one of the new peer's. */
+static bool is_stale(const struct rill_rdma_op *op)
+{
+    const struct rill_rdma_remote *remote = op->handle;
+
+    return remote->serial != op->ep->serial;
+}
+
+static ucp_rkey_h key_of(const struct rill_rdma_op *op)
+{
+    const struct rill_rdma_remote *remote = op->handle;
+
+    return remote->ucp;
+}
+
 static ucs_status_ptr_t post_put(struct rill_rdma_op *op)
 {
     const ucp_request_param_t param = {
@@ -102,7 +119,9 @@ static ucs_status_ptr_t post_put(struct rill_rdma_op *op)
         .user_data = op,
     };
 
-    return op->rdma->ucx->put_nbx(op->ep->ucp, op->buffer, op->size, op->where, op->handle, &param);
+    if (is_stale(op))
+        return UCS_STATUS_PTR(UCS_ERR_NOT_CONNECTED);
+    return op->rdma->ucx->put_nbx(op->ep->ucp, op->buffer, op->size, op->where, key_of(op), &param);
 }
 
 static ucs_status_ptr_t post_get(struct rill_rdma_op *op)
@@ -113,7 +132,9 @@ static ucs_status_ptr_t post_get(struct rill_rdma_op *op)
         .user_data = op,
     };
 
-    return op->rdma->ucx->get_nbx(op->ep->ucp, op->buffer, op->size, op->where, op->handle, &param);
+    if (is_stale(op))
+        return UCS_STATUS_PTR(UCS_ERR_NOT_CONNECTED);
+    return op->rdma->ucx->get_nbx(op->ep->ucp, op->buffer, op->size, op->where, key_of(op), &param);
 }
 
 static struct rill_future *prepare(struct rill_rdma_remote *remote, struct rill_rdma_op *op,
@@ -125,7 +146,7 @@ static struct rill_future *prepare(struct rill_rdma_remote *remote, struct rill_
     op->buffer = (void *)(uintptr_t)buffer;
     op->size = size;
     op->where = remote->address + offset;
-    op->handle = remote->ucp;
+    op->handle = remote;
     return &op->future;
 }
 
@@ -160,7 +181,9 @@ static ucs_status_ptr_t post_atomic(struct rill_rdma_op *op, ucp_atomic_op_t opc
         .reply_buffer = op->buffer,
     };
 
-    return op->rdma->ucx->atomic_op_nbx(op->ep->ucp, opcode, &op->tag, 1, op->where, op->handle,
+    if (is_stale(op))
+        return UCS_STATUS_PTR(UCS_ERR_NOT_CONNECTED);
+    return op->rdma->ucx->atomic_op_nbx(op->ep->ucp, opcode, &op->tag, 1, op->where, key_of(op),
                                         &param);
 }
 

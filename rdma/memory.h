@@ -63,7 +63,8 @@ struct rill_rdma_remote {
     uint64_t address;        /* of its first byte, over there */
 
     /* private */
-    ucp_rkey_h ucp; /* NULL: not open */
+    ucp_rkey_h ucp;  /* NULL: not open */
+    uint64_t serial; /* of ep when it was opened */
 };
 
 /* Makes the memory of the other side reachable through ep, by the address that it has
@@ -77,7 +78,8 @@ void rill_rdma_remote_close(struct rill_rdma_remote *remote);
 
 /* All of these borrow remote and buffers until they are over; offset is into the remote
  * memory, and whether it is within it is known over there only. Results are -errno as of
- * rill_rdma_tag_send, or what is said. None can be withdrawn. */
+ * rill_rdma_tag_send, or -ENOTCONN where ep was opened anew since (a connection that was lost
+ * and made again), or what is said. None can be withdrawn. */
 
 /* Writes size bytes. Over when the buffer can be used again: rill_rdma_ep_flush waits until
  * they are there. The result is size. */

@@ -106,7 +106,7 @@ ucs_status_t rill_rdma_rpc_on_reply(struct rill_rdma_rpc *rpc,
 static void drop_announced(struct rill_rdma_rpc_call *call)
 {
     if (call->announced)
-        rdma_of(call)->ucx->am_data_release(rdma_of(call)->worker, call->announced);
+        rill_rdma_am_let_go(rdma_of(call), call->announced);
     call->announced = NULL;
 }
 

@@ -49,7 +49,7 @@ static void drop(struct rill_rdma_rpc *rpc, struct rill_rdma_rpc_held *held)
     }
     rill_rdma_ep_unwait(&held->end);
     if (held->data)
-        rpc->rdma->ucx->am_data_release(rpc->rdma->worker, held->data);
+        rill_rdma_am_let_go(rpc->rdma, held->data);
     rill_pool_put(&rill_executor_here()->pool, held, held->size_class);
 }
 

@@ -184,6 +184,32 @@ START_TEST(a_request_is_answered_through_the_endpoint_that_it_came_by)
 }
 END_TEST
 
+/* UCX gives the handle of an endpoint that was closed to the next one. */
+START_TEST(a_request_of_one_that_went_is_not_answered_to_the_next)
+{
+    ucp_ep_h old;
+    size_t size;
+
+    if (!open_duo(_i))
+        return;
+    duo_connect(&client, &server);
+    background_start(&sending, rill_rdma_am_send(&client, &send_op, REQUEST, "?", 2, sent, 100,
+                                                 RILL_RDMA_AM_REPLY));
+    duo_turn_until(requests.held_count == 1);
+    background_end(&sending);
+    old = server.ucp;
+    await(rill_rdma_ep_abort(&client));
+    await(rill_rdma_ep_close(&server));
+    expect_eq(rill_rdma_ep_open(&server, &duo.right, rill_rdma_address(&duo.left, &size)), 0);
+    expect(server.ucp == old); /* or this shows nothing */
+    expect_eq(await(rill_rdma_am_recv(&requests, &message)), 100);
+    expect(!message.ep);
+    rill_rdma_am_release(&message);
+    await(rill_rdma_ep_abort(&server));
+    close_duo();
+}
+END_TEST
+
 START_TEST(a_number_out_of_range_is_EINVAL)
 {
     struct rill_rdma_inbox inbox = {0};
@@ -205,6 +231,7 @@ int main(void)
         {a_cancelled_receive_leaves_the_message_to_the_next, IN_TCP_AND_SHM},
         {several_tasks_are_served_in_order, IN_TCP_AND_SHM},
         {a_request_is_answered_through_the_endpoint_that_it_came_by, IN_TCP},
+        {a_request_of_one_that_went_is_not_answered_to_the_next, IN_TCP | TCP_ITSELF},
         {a_number_out_of_range_is_EINVAL, IN_TCP},
     };
 

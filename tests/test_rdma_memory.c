@@ -124,12 +124,32 @@ START_TEST(nothing_can_not_be_registered_and_an_ended_endpoint_reaches_nothing)
 }
 END_TEST
 
+/* As the keeper of a connection does it that is lost. */
+START_TEST(an_endpoint_that_was_opened_anew_does_not_take_the_keys_of_the_old_one)
+{
+    uint64_t number = 1;
+    size_t size;
+
+    if (!open_duo(_i, true))
+        return;
+    await(rill_rdma_ep_abort(&duo.to_right));
+    expect_eq(rill_rdma_ep_open(&duo.to_right, &duo.left, rill_rdma_address(&duo.right, &size)), 0);
+    expect_eq(await(rill_rdma_put(&remote, &op, sent, 8, 0)), -ENOTCONN);
+    expect_eq(await(rill_rdma_get(&remote, &op, received, 8, 0)), -ENOTCONN);
+    expect_eq(await(rill_rdma_fetch_add(&remote, &op, 0, 1, &number)), -ENOTCONN);
+    expect_eq(await(rill_rdma_compare_swap(&remote, &op, 0, 1, &number)), -ENOTCONN);
+    release();
+    close_duo(true);
+}
+END_TEST
+
 int main(void)
 {
     const struct duo_case cases[] = {
         {what_is_put_is_there_after_a_flush_and_can_be_got, IN_TCP_AND_SHM},
         {numbers_are_added_to_and_swapped, IN_TCP_AND_SHM},
         {nothing_can_not_be_registered_and_an_ended_endpoint_reaches_nothing, IN_TCP},
+        {an_endpoint_that_was_opened_anew_does_not_take_the_keys_of_the_old_one, IN_TCP},
     };
 
     return duo_main("rdma memory", cases, sizeof cases / sizeof *cases);
