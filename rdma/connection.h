@@ -96,7 +96,8 @@ enum { RILL_RDMA_BEATS = 4 };
  * looks at, and wakes it.
  *
  * Invariant: it is in hub.by_id, with an id that no other has, from opening the endpoint to
- * the end of disconnecting. waiting is empty unless CONNECTED or CLOSING. */
+ * the end of disconnecting. waiting is empty unless CONNECTED or CLOSING, but for those that
+ * were woken to leave it. */
 struct rill_rdma_connection {
     union {
         int64_t result; /* of connecting and disconnecting */
@@ -167,7 +168,7 @@ struct rill_rdma_connection {
  *   -ETIMEDOUT     no answer in options.handshake_ns: nobody there, or nobody who accepts
  *   -ECONNREFUSED, -ECONNRESET, -ENOTCONN, -EHOSTUNREACH ... as of UCX (error.h)
  *   -EPROTONOSUPPORT  the other side speaks another version of this protocol
- *   -EPROTOTYPE       only one side has rill_rdma_options.long_segments
+ *   -EPROTOTYPE       the segments of the two sides differ: rill_rdma_options.long_segments
  *   -ECANCELED     it was cancelled, and everything was taken back
  * Panics if the connection is not idle, or if sends or receives of a former one, which have
  * ended with it, were not awaited to their end. */
@@ -228,8 +229,9 @@ const char *rill_rdma_state_name(enum rill_rdma_state state);
 
 /* Ends the connection: its receives end with -ESHUTDOWN, its sends are waited for, the
  * other side is told and answers, and the endpoint is closed. Messages of the other side
- * that were not received are dropped. All of that takes options.close_ns at the most; in a
- * task that is cancelled, at first or later, what is left of it is done by force. The result
+ * that were not received are dropped. That takes options.close_ns at the most, and the end by
+ * force, where it is not enough, up to RILL_RDMA_DRAIN_NS more; in a task that is cancelled, at
+ * first or later, what is left of it is done by force. The result
  * is 0 when all that was sent has arrived there, in the memory of the other side; -ETIMEDOUT
  * or -ECANCELED where that is not known; or why the connection had failed. It is over in any
  * case, and idle again. One that is idle ends with 0. */

@@ -84,15 +84,16 @@ static void begin_sending(struct rill_rdma_transfer *transfer)
 
 /* Posts what there is credit for on behalf of the tasks that wait, in their order. If each were
  * only woken, those that send meanwhile would go to the end of a queue that never is empty
- * again, and every message would take a turn. */
+ * again, and every message would take a turn. Whom no share of this poll is left for goes on
+ * in its own. */
 static void send_waiting(struct rill_rdma_connection *connection)
 {
-    while (!rill_list_is_empty(&connection->waiting)) {
+    for (unsigned left = RILL_TASK_BUDGET; !rill_list_is_empty(&connection->waiting); left--) {
         struct rill_rdma_transfer *first =
             rill_container_of(connection->waiting.next, struct rill_rdma_transfer, queue);
 
-        if (!may_be_sent(first)) {
-            rill_rdma_exchange_wake(connection);
+        if (!may_be_sent(first) || left == 0) {
+            rill_task_wake(first->task);
             return;
         }
         if (!rill_rdma_credit_allows(&connection->credit, cost_of(first)))
@@ -210,8 +211,9 @@ static struct rill_future *prepare(struct rill_rdma_transfer *transfer,
                                    const struct rill_place *place)
 {
     rill_check(connection->hub, "%s: over a connection that was never made", place->function);
+    rill_check(!rill_link_is_linked(&transfer->queue), "%s: by a transfer that waits for credit",
+               place->function);
     transfer->connection = connection;
-    transfer->queue = (struct rill_link){0};
     transfer->length = 0;
     rill_future_init(&transfer->future, poll);
     transfer->future.place = place;

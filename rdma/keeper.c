@@ -279,14 +279,19 @@ static bool end(struct rill_rdma_connection *connection, int error)
 
 static bool is_greeting_over(struct rill_rdma_connection *connection, struct rill_task *task)
 {
-    if (connection->refused)
-        return !connection->to_say && !rill_rdma_op_is_busy(&connection->control_op) &&
+    bool is_late = rill_now() >= connection->deadline_ns;
+
+    if (connection->refused) {
+        bool is_told = !connection->to_say && !rill_rdma_op_is_busy(&connection->control_op);
+
+        return (is_told || is_late || connection->is_wanted_over) &&
                end(connection, connection->refused);
+    }
     if (connection->is_wanted_over)
         return end(connection, -ESHUTDOWN);
     if (connection->is_greeted)
         become_connected(connection, task);
-    else if (rill_now() >= connection->deadline_ns)
+    else if (is_late)
         return end(connection, -ETIMEDOUT);
     return false;
 }

@@ -65,11 +65,11 @@ int rill_rdma_note_send(struct rill_rdma_ep *ep, unsigned id, const void *bytes,
     uint8_t size_class;
     ucs_status_ptr_t status;
 
-    rill_check(ep->is_open, "a note is sent through an endpoint that is not open");
     rill_check(size <= RILL_RDMA_AM_HEADER_MAX, "a note of %zu bytes: want %d at the most", size,
                RILL_RDMA_AM_HEADER_MAX);
     if (ep->error)
         return ep->error;
+    rill_check(ep->is_open, "a note is sent through an endpoint that is not open");
     if (ep->note_count >= RILL_RDMA_NOTES_MAX)
         return -EBUSY;
     note = rill_pool_get(&rill_executor_here()->pool, sizeof *note, &size_class);

@@ -129,17 +129,11 @@ static void post(struct rill_rdma_op *op, struct rill_task *task)
 
     op->waiter = NULL;
     op->was_withdrawn = false;
-    if (rill_task_is_cancelled(task)) {
-        answer(op, -ECANCELED);
+    if (op->ep && op->ep->error) { /* it may have been closed by its connection since */
+        answer(op, op->ep->error);
         return;
     }
-    if (op->ep) {
-        rill_check(op->ep->is_open, "%s: its endpoint is not open", op->verb->name.function);
-        if (op->ep->error) {
-            answer(op, op->ep->error);
-            return;
-        }
-    }
+    rill_check(!op->ep || op->ep->is_open, "%s: its endpoint is not open", op->verb->name.function);
     op->state = RILL_RDMA_OP_IN_UCX;
     op->rdma->stats.posts++;
     rill_event_source_touch(&op->rdma->source);
@@ -159,7 +153,12 @@ static void post(struct rill_rdma_op *op, struct rill_task *task)
 /* One that is over at once ends so if the task still has a share of this turn. */
 static enum rill_poll start(struct rill_rdma_op *op, struct rill_task *task)
 {
-    post(op, task);
+    if (rill_task_is_cancelled(task)) {
+        op->waiter = NULL;
+        answer(op, -ECANCELED);
+    } else {
+        post(op, task);
+    }
     return op->state == RILL_RDMA_OP_ANSWERED && rill_budget_spend(rill_executor_here(), task)
                ? over(op)
                : RILL_PENDING;
@@ -168,8 +167,7 @@ static enum rill_poll start(struct rill_rdma_op *op, struct rill_task *task)
 void rill_rdma_op_post_for(struct rill_rdma_op *op, struct rill_task *task)
 {
     post(op, task);
-    if (op->state == RILL_RDMA_OP_ANSWERED)
-        rill_task_wake(task);
+    rill_task_wake(task);
 }
 
 enum rill_poll rill_rdma_op_poll(struct rill_future *self, struct rill_task *task)

@@ -24,7 +24,7 @@ struct rill_rdma_op;
 
 enum rill_rdma_op_state {
     RILL_RDMA_OP_IDLE,       /* zeroed, or over. Preparing makes it PREPARED. */
-    RILL_RDMA_OP_PREPARED,   /* its first poll posts it. Becomes IN_UCX, or ANSWERED. */
+    RILL_RDMA_OP_PREPARED,   /* to be posted, as a rule by a poll. Becomes IN_UCX, or ANSWERED. */
     RILL_RDMA_OP_WAITING,    /* of a stream: for bytes; UCX does not know of it. Becomes IDLE. */
     RILL_RDMA_OP_IN_UCX,     /* UCX owns it. Its callback makes it ANSWERED. */
     RILL_RDMA_OP_CANCELLING, /* as before, and its task was cancelled. */
@@ -63,7 +63,7 @@ struct rill_rdma_op {
 
     /* private: its life */
     void *request;
-    struct rill_task *waiter;   /* NULL while it is being posted */
+    struct rill_task *waiter;   /* NULL while it is being posted, and if UCX never had it */
     struct rill_link in_flight; /* rill_rdma_ep.ops or rill_rdma.ops */
     uint8_t state;              /* enum rill_rdma_op_state */
     bool was_withdrawn;         /* UCX was asked to let go */
@@ -74,8 +74,8 @@ struct rill_rdma_op {
 struct rill_future *rill_rdma_op_prepare(struct rill_rdma_op *op, const struct rill_rdma_verb *verb,
                                          struct rill_rdma *rdma, struct rill_rdma_ep *ep);
 
-/* private: posts a prepared op for a task that waits for something else as yet, which is woken
- * if the op is over at once, and learns the result by polling it. */
+/* private: posts a prepared op for a task that waits for its turn, and wakes that: it goes on by
+ * polling the op. Whether it is cancelled is known only while it runs, and not asked here. */
 void rill_rdma_op_post_for(struct rill_rdma_op *op, struct rill_task *task);
 
 /* private: to be called by a callback of UCX, with the result that the op has if status

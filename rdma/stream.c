@@ -141,7 +141,8 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
 
     rill_check(is_waiting || op->state == RILL_RDMA_OP_PREPARED,
                "an operation (%s) was awaited that is over", op->verb->name.function);
-    rill_check(op->ep->is_open, "%s: its endpoint is not open", op->verb->name.function);
+    rill_check(op->ep->is_open || op->ep->error, "%s: its endpoint is not open",
+               op->verb->name.function);
     if (!is_waiting && !rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
 

@@ -8,6 +8,7 @@
 #include "rdma/exchange.h"
 #include "rdma/parcel.h"
 #include "rdma/tag.h"
+#include "runtime/join_all.h"
 #include "tests/rdma/duo.h"
 
 #include <arpa/inet.h>
@@ -405,6 +406,26 @@ static void expect_all_sizes_arrive(int which)
     close_hubs();
 }
 
+START_TEST(a_refusal_that_can_not_be_told_ends_in_time)
+{
+    const struct rill_rdma_connection_options options = {.handshake_ns = 50 * RILL_MILLISECOND};
+    const struct rill_rdma_control answer = {
+        .version = RILL_RDMA_WIRE_VERSION + 1, .kind = RILL_RDMA_ACK, .from = 1};
+
+    if (!open_hubs(_i))
+        return;
+    struct sockaddr_in address = duo_listen(&listener, &duo.right); /* that accepts nobody */
+
+    background_start(&connecting,
+                     rill_rdma_connect(&client, &left, (void *)&address, sizeof address, &options));
+    settle();
+    expect(rill_rdma_control_hear(&client, &answer));
+    expect_eq(background_end(&connecting), -EPROTONOSUPPORT);
+    rill_rdma_listener_close(&listener);
+    close_hubs();
+}
+END_TEST
+
 START_TEST(messages_of_all_sizes_arrive_whole)
 {
     expect_all_sizes_arrive(_i);
@@ -605,6 +626,78 @@ START_TEST(senders_that_wait_for_credit_once_do_not_wait_for_ever)
 }
 END_TEST
 
+/* The one that is given up leaves room for the one behind it, in the same task. */
+START_TEST(a_send_that_is_given_up_cancels_no_other)
+{
+    const struct rill_rdma_connection_options small = {.window = 1256 + 257};
+    static struct rill_rdma_transfer two, three;
+    static struct rill_timeout timeout;
+    static struct rill_join_all all;
+    struct rill_future *both[2];
+
+    if (!open_hubs(_i))
+        return;
+    make_connection(_i, NULL, &small);
+    expect_eq(await(rill_rdma_send(&client, &sent, message, 1000, 1)), 1000);
+    both[0] = rill_timeout(&timeout, 10 * RILL_MILLISECOND,
+                           rill_rdma_send(&client, &two, message, 1000, 2));
+    both[1] = rill_rdma_send(&client, &three, "x", 1, 3);
+    expect_eq(await(rill_join_all(&all, both, 2)), -ETIMEDOUT);
+    expect_eq(three.result, 1);
+    expect_eq(await(rill_rdma_recv(&server, &received, buffer, 1000, 1)), 1000);
+    expect_eq(await(rill_rdma_recv(&server, &received, buffer, 1000, RILL_RDMA_ANY_TAG)), 1);
+    disconnect_both();
+    close_hubs();
+}
+END_TEST
+
+START_TEST(a_shielded_send_of_a_cancelled_task_is_posted_by_another)
+{
+    const struct rill_rdma_connection_options small = {.window = 2 * 1256};
+    static struct rill_rdma_transfer two, three;
+    static struct background sending_two, sending_three;
+    static struct rill_shield shield;
+
+    if (!open_hubs(_i))
+        return;
+    make_connection(_i, NULL, &small);
+    expect_eq(await(rill_rdma_send(&client, &sent, message, 2 * 1256 - 256, 1)), 2 * 1256 - 256);
+    background_start(&sending_two, rill_rdma_send(&client, &two, message, 1000, 2));
+    settle();
+    background_start(&sending_three,
+                     rill_shield(&shield, rill_rdma_send(&client, &three, "bye", 3, 3)));
+    rill_task_cancel(&sending_three.task);
+    settle();
+    expect_eq(await(rill_rdma_recv(&server, &received, buffer, sizeof buffer, 1)), 2 * 1256 - 256);
+    expect_eq(await(rill_rdma_recv(&server, &received, buffer, sizeof buffer, 2)), 1000);
+    expect_eq(await(rill_rdma_recv(&server, &received, buffer, sizeof buffer, 3)), 3);
+    expect_eq(background_end(&sending_two), 1000);
+    expect_eq(background_end(&sending_three), 3);
+    disconnect_both();
+    close_hubs();
+}
+END_TEST
+
+static void use_while_it_waits(void)
+{
+    const struct rill_rdma_connection_options small = {.window = 1256};
+    static struct rill_rdma_transfer two;
+
+    if (!open_hubs(OVER_TCP))
+        return;
+    make_connection(OVER_TCP, NULL, &small);
+    expect_eq(await(rill_rdma_send(&client, &sent, message, 1000, 1)), 1000);
+    background_start(&sending, rill_rdma_send(&client, &two, message, 1000, 2));
+    settle();
+    rill_rdma_send(&client, &two, message, 1000, 2);
+}
+
+START_TEST(a_transfer_that_waits_for_credit_is_in_use)
+{
+    fixture_expect_panic(use_while_it_waits, "by a transfer that waits for credit");
+}
+END_TEST
+
 START_TEST(a_send_that_waits_for_credit_can_be_cancelled)
 {
     const struct rill_rdma_connection_options small = {.window = 1256};
@@ -784,6 +877,7 @@ int main(void)
         {nonsense_is_counted_and_dropped, IN_TCP_AND_SHM},
         {credit_that_was_never_given_ends_the_connection, IN_TCP_AND_SHM},
         {another_version_is_refused, IN_TCP | SOCKET_ADDRESSES},
+        {a_refusal_that_can_not_be_told_ends_in_time, IN_TCP | SOCKET_ADDRESSES},
         {long_segments_of_one_side_are_refused, IN_TCP | SOCKET_ADDRESSES},
         {long_segments_of_the_other_side_are_refused, IN_TCP | SOCKET_ADDRESSES},
         {a_refusal_is_the_reason_though_the_endpoint_fails_with_it, IN_TCP | SOCKET_ADDRESSES},
@@ -795,7 +889,10 @@ int main(void)
         {a_cancelled_receive_loses_no_message, IN_TCP_AND_SHM},
         {a_message_of_unknown_size_is_received, IN_TCP_AND_SHM},
         {a_receiver_that_does_not_receive_stops_the_sender, IN_TCP_AND_SHM},
-        {senders_that_wait_for_credit_once_do_not_wait_for_ever, IN_TCP},
+        {senders_that_wait_for_credit_once_do_not_wait_for_ever, IN_TCP | TCP_ITSELF},
+        {a_send_that_is_given_up_cancels_no_other, IN_TCP_AND_SHM},
+        {a_shielded_send_of_a_cancelled_task_is_posted_by_another, IN_TCP_AND_SHM},
+        {a_transfer_that_waits_for_credit_is_in_use, IN_TCP | TCP_ITSELF},
         {a_send_that_waits_for_credit_can_be_cancelled, IN_TCP_AND_SHM},
         {a_message_larger_than_the_window_goes_alone, IN_TCP_AND_SHM},
         {what_was_sent_before_disconnecting_is_received, IN_TCP_AND_SHM},

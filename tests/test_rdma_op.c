@@ -564,6 +564,18 @@ END_TEST
 
 /* ---- opening ---- */
 
+/* A connection closes its endpoint by itself, whenever the peer goes. */
+START_TEST(what_begins_when_the_endpoint_was_closed_ends_with_the_reason)
+{
+    open_all();
+    fake_fail_endpoint(0, UCS_ERR_CONNECTION_RESET);
+    await(rill_rdma_ep_close(&ep));
+    expect_eq(await(tag_send()), -ECONNRESET);
+    expect_eq(await(tag_recv_from()), -ECONNRESET);
+    close_rest();
+}
+END_TEST
+
 START_TEST(every_call_of_opening_can_fail_and_leaves_nothing)
 {
     static const char *const calls[] = {"config_read",   "config_modify",  "init",
@@ -774,11 +786,12 @@ static void await_what_is_over(void)
     await(&send_op.future);
 }
 
-static void use_a_closed_endpoint(void)
+static void use_an_endpoint_that_was_never_open(void)
 {
+    struct rill_rdma_ep never = {.rdma = &rdma};
+
     open_all();
-    await(rill_rdma_ep_abort(&ep));
-    await(tag_send());
+    await(rill_rdma_tag_send(&never, &send_op, sent, SIZE, 1));
 }
 
 static void open_twice(void)
@@ -822,7 +835,7 @@ START_TEST(bad_use_is_a_panic)
     fixture_expect_panic(adopt_too_late, "whose listener was closed");
     fixture_expect_panic(use_twice, "(send a tagged message) is used while it is in flight");
     fixture_expect_panic(await_what_is_over, "was awaited that is over or was never prepared");
-    fixture_expect_panic(use_a_closed_endpoint, "its endpoint is not open");
+    fixture_expect_panic(use_an_endpoint_that_was_never_open, "its endpoint is not open");
     fixture_expect_panic(open_twice, "an endpoint was opened that is open already");
     fixture_expect_panic(leave_it_in_flight, "a task ended with 1 of its operations in flight");
 }
@@ -853,6 +866,7 @@ int main(void)
         {a_peer_that_dies_while_it_is_closed_is_told, IN_SIMULATED},
         {closing_that_is_cancelled_is_over_in_bounded_time_wherever_it_is, IN_SIMULATED},
         {aborting_does_not_wait_for_sends, IN_SIMULATED},
+        {what_begins_when_the_endpoint_was_closed_ends_with_the_reason, IN_SIMULATED},
         {every_call_of_opening_can_fail_and_leaves_nothing, IN_SIMULATED},
         {connection_requests_wait_for_accepts_and_accepts_for_requests, IN_SIMULATED},
         {requests_beyond_the_limit_are_rejected_and_counted, IN_SIMULATED},

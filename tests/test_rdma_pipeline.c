@@ -150,6 +150,37 @@ START_TEST(one_message_at_the_most_waits_for_credit)
 }
 END_TEST
 
+/* Another task gets credit, and posts for the pipeline as well: it has room then, though
+ * nothing of its own is over. */
+START_TEST(room_that_another_sender_makes_is_seen)
+{
+    const struct rill_rdma_connection_options two = {.window = COST + RILL_RDMA_MESSAGE_COST +
+                                                               RILL_RDMA_EAGER_SIZE};
+    static struct rill_rdma_transfer other;
+    static struct background sending_other;
+
+    if (!open_pipeline(_i, &two))
+        return;
+    expect_eq(give(SIZE, 0), 0);
+    expect_eq(await(rill_rdma_pipeline_drain(&pipeline)), 0);
+    expect_eq(give(LONG, 1), 0);
+    background_start(&sending_other, rill_rdma_send(&linked.client, &other, message, SIZE, 2));
+    settle();
+    expect_eq(give(LONG, 3), 0);
+    background_start(&sending, rill_rdma_pipeline_wait(&pipeline));
+    settle();
+    expect(!rill_task_is_over(&sending.task));
+    expect_message(0);
+    expect_message(1);
+    expect_eq(background_end(&sending), 0);
+    expect_message(2);
+    expect_message(3);
+    expect_eq(background_end(&sending_other), SIZE);
+    expect_eq(await(rill_rdma_pipeline_drain(&pipeline)), 0);
+    linked_close();
+}
+END_TEST
+
 START_TEST(waiting_for_room_promises_a_send_that_does_not_wait)
 {
     if (!open_pipeline(_i, NULL))
@@ -583,6 +614,7 @@ int main(void)
         {a_send_waits_only_while_all_slots_are_occupied, IN_TCP_AND_SHM},
         {messages_of_mixed_sizes_arrive_in_order_and_are_told_once, IN_TCP_AND_SHM},
         {one_message_at_the_most_waits_for_credit, IN_TCP_AND_SHM},
+        {room_that_another_sender_makes_is_seen, IN_TCP_AND_SHM},
         {waiting_for_room_promises_a_send_that_does_not_wait, IN_TCP_AND_SHM},
         {a_batch_is_sent_as_one_future, IN_TCP_AND_SHM},
         {a_batch_that_is_cancelled_waits_for_what_ucx_has_and_says_how_many_went_out,
