@@ -11,11 +11,10 @@
 
 int rill_signals_open(struct rill_signals *signals, const int *numbers, int count)
 {
-    sigset_t set;
+    sigset_t set, before;
     int error;
 
     memset(signals, 0, sizeof *signals);
-    signals->fd = -1;
     sigemptyset(&set);
     for (int i = 0; i < count; i++)
         if (sigaddset(&set, numbers[i]) < 0)
@@ -23,12 +22,17 @@ int rill_signals_open(struct rill_signals *signals, const int *numbers, int coun
     signals->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals->fd < 0)
         return -errno;
-    error = pthread_sigmask(SIG_BLOCK, &set, &signals->before);
+    error = pthread_sigmask(SIG_BLOCK, &set, &before);
     if (error) {
         close(signals->fd);
-        signals->fd = -1;
+        return -error;
     }
-    return -error;
+    sigemptyset(&signals->blocked);
+    for (int i = 0; i < count; i++)
+        if (!sigismember(&before, numbers[i]))
+            sigaddset(&signals->blocked, numbers[i]);
+    signals->is_open = true;
+    return 0;
 }
 
 /* Waits for the descriptor, then reads: a read that waits within the kernel could
@@ -62,9 +66,9 @@ struct rill_future *rill_signals_next(struct rill_signals *signals)
 
 void rill_signals_close(struct rill_signals *signals)
 {
-    if (signals->fd < 0)
+    if (!signals->is_open)
         return;
     close(signals->fd);
-    signals->fd = -1;
-    pthread_sigmask(SIG_SETMASK, &signals->before, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &signals->blocked, NULL);
+    signals->is_open = false;
 }

@@ -12,11 +12,13 @@
 #include "io/op.h"
 
 #include <signal.h>
+#include <stdbool.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+/* Zeroed, then opened. */
 struct rill_signals {
     union {
         int64_t result; /* the number of the signal that came, or -errno */
@@ -24,8 +26,9 @@ struct rill_signals {
     };
 
     /* private */
+    bool is_open;
     int fd;
-    sigset_t before; /* the thread's mask, to be put back */
+    sigset_t blocked; /* of its signals, those that nobody had blocked before */
 };
 
 /* Takes over count signals from the thread: they are blocked, so that they no
@@ -38,7 +41,8 @@ int rill_signals_open(struct rill_signals *signals, const int *numbers, int coun
  * of each kind, as always. Cancelling leaves them for the next wait. */
 struct rill_future *rill_signals_next(struct rill_signals *signals);
 
-/* Gives the signals back to how the thread had them. No wait may be pending. */
+/* Gives those signals back that it took: what was blocked before stays so, as others may have
+ * been opened before and since. No wait may be pending. Does nothing to one that is not open. */
 void rill_signals_close(struct rill_signals *signals);
 
 #ifdef __cplusplus

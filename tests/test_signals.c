@@ -7,6 +7,7 @@
 #include "tests/fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -153,6 +154,44 @@ START_TEST(closing_gives_the_signals_back_as_they_were)
 }
 END_TEST
 
+static bool is_blocked(int number)
+{
+    sigset_t set;
+
+    sigprocmask(SIG_BLOCK, NULL, &set);
+    return sigismember(&set, number);
+}
+
+/* A program's own signals are opened after those of rill_main, and closed after them. */
+START_TEST(each_gives_back_what_it_took_and_nothing_else)
+{
+    struct rill_signals outer, inner;
+
+    if (!fixture_open(REAL, NULL, NULL))
+        return;
+    ck_assert_int_eq(rill_signals_open(&outer, (const int[]){SIGUSR1}, 1), 0);
+    ck_assert_int_eq(rill_signals_open(&inner, (const int[]){SIGUSR1, SIGUSR2}, 2), 0);
+    rill_signals_close(&outer);
+    expect(is_blocked(SIGUSR2));
+    rill_signals_close(&inner);
+    expect(!is_blocked(SIGUSR1));
+    expect(!is_blocked(SIGUSR2));
+    fixture_close();
+}
+END_TEST
+
+START_TEST(closing_what_was_never_opened_does_nothing)
+{
+    struct rill_signals never = {0};
+
+    if (!fixture_open(REAL, NULL, NULL))
+        return;
+    rill_signals_close(&never);
+    expect(fcntl(0, F_GETFD) >= 0 || errno != EBADF);
+    fixture_close();
+}
+END_TEST
+
 /* The main future of a program that is asked to end, by a signal or by nobody. */
 struct ending {
     struct rill_future future;
@@ -201,6 +240,8 @@ int main(void)
         {a_cancelled_wait_leaves_the_signal_for_the_next, IN_REAL},
         {a_signal_that_another_reader_took_is_waited_for_again, IN_REAL},
         {a_number_that_is_no_signal_is_EINVAL_and_opens_nothing, IN_REAL},
+        {each_gives_back_what_it_took_and_nothing_else, IN_REAL},
+        {closing_what_was_never_opened_does_nothing, IN_REAL},
         {closing_gives_the_signals_back_as_they_were, IN_REAL},
         {a_program_that_gets_a_signal_ends_because_of_a_shutdown, IN_REAL},
     };
