@@ -109,7 +109,8 @@ static void send_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags
         give_up(sender, -ECANCELED);
     if (sender->held > 0)
         send_first(sender, wait);
-    if (sender->held < RILL_BUFFERS_SHARE)
+    /* One that flushes may have been cancelled before it was known that the peer does not read. */
+    if (sender->held < RILL_BUFFERS_SHARE || wait)
         wake_waiter(sender);
 }
 

@@ -258,6 +258,50 @@ START_TEST(a_cancelled_flush_gives_up_what_was_not_sent)
 }
 END_TEST
 
+/* Fills the line, and gives it up in the same poll. */
+struct hasty {
+    struct rill_future future;
+    struct rill_borrow chunks[RILL_BUFFERS_SHARE];
+    struct rill_future *flush;
+};
+
+static enum rill_poll hasty_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct hasty *hasty = rill_container_of(self, struct hasty, future);
+
+    for (size_t i = 0; !hasty->flush && i < RILL_BUFFERS_SHARE; i++) {
+        struct rill_future *send = rill_tcp_send_borrowed(&other, &hasty->chunks[i]);
+
+        expect(send->poll(send, task) == RILL_READY);
+    }
+    if (!hasty->flush)
+        hasty->flush = rill_tcp_flush(&other);
+    if (rill_poll_because(hasty->flush, task, RILL_CANCELLED) == RILL_PENDING)
+        return RILL_PENDING;
+    return rill_future_end(self, hasty->flush->result);
+}
+
+START_TEST(a_flush_that_is_cancelled_before_the_peer_is_known_not_to_read_ends)
+{
+    static struct hasty hasty;
+    struct rill_timeout timeout;
+
+    if (!open_narrow_pair(_i, true))
+        return;
+    for (size_t i = 0; i < RILL_BUFFERS_SHARE; i++) {
+        expect_eq(await(rill_tcp_send_all(&one, &send_op, bytes, 100)), 100);
+        expect_eq(await(rill_tcp_recv_borrowed(&other, &hasty.chunks[i])), 100);
+    }
+    expect_eq(await(rill_timeout(&timeout, 20 * RILL_MILLISECOND,
+                                 rill_tcp_send_all(&other, &send_op, bytes, sizeof bytes))),
+              -ETIMEDOUT);
+    rill_future_init(&hasty.future, hasty_poll);
+    expect_eq(await(rill_timeout(&timeout, RILL_SECOND, &hasty.future)), -ECANCELED);
+    expect_eq(other.sender.held, 0);
+    close_pair();
+}
+END_TEST
+
 START_TEST(a_reset_ends_the_line_and_every_later_send)
 {
     if (!open_narrow_pair(_i, true))
@@ -487,6 +531,7 @@ int main(void)
         {a_line_is_bounded_and_goes_on_when_the_peer_reads, IN_BOTH},
         {a_cancelled_wait_for_room_keeps_the_buffer_with_the_caller, IN_BOTH},
         {a_cancelled_flush_gives_up_what_was_not_sent, IN_BOTH},
+        {a_flush_that_is_cancelled_before_the_peer_is_known_not_to_read_ends, IN_BOTH},
         {a_reset_ends_the_line_and_every_later_send, IN_BOTH},
         {two_buffers_serve_many_echoes_to_the_last_byte, IN_BOTH},
         {lasting_bytes_leave_in_line_with_borrowed_ones, IN_BOTH},
