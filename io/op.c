@@ -122,11 +122,12 @@ enum rill_poll rill_op_poll(struct rill_future *self, struct rill_task *task)
     return RILL_PENDING;
 }
 
-/* Tells the reactor that the descriptor is gone. */
+/* Tells the reactor that the descriptor is gone. It is so when a signal interrupts the rest as
+ * well (close(2)), and its number may be another's: nothing may be tried again. */
 static void close_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
 {
     rill_reactor_here()->fds_open--;
-    rill_op_complete(op, answer, cqe_flags);
+    rill_op_complete(op, answer == -EINTR ? 0 : answer, cqe_flags);
 }
 
 struct rill_future *rill_op_close(struct rill_op *op, int fd)
