@@ -139,6 +139,7 @@ void rill_runtime_shutdown(struct rill_runtime *runtime, int64_t grace_ns)
     struct rill_executor *executor = &runtime->executor;
 
     rill_check(executor == rill_executor_of_thread, "a runtime was shut down by another thread");
+    executor->now_is_known = false; /* time has passed since the last turn */
 
     int64_t now_ns = rill_now();
     int64_t deadline_ns = grace_ns < RILL_NEVER - now_ns ? now_ns + grace_ns : RILL_NEVER;

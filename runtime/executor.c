@@ -58,6 +58,17 @@ int64_t rill_now(void)
     return now(rill_executor_here());
 }
 
+int64_t rill_now_of_beginning(void)
+{
+    struct rill_executor *executor = rill_executor_here();
+    struct rill_driver *driver = executor->driver;
+
+    if (executor->now_is_known && driver->ops->now_coarse &&
+        driver->ops->now_coarse(driver) > executor->now_ns)
+        executor->now_is_known = false;
+    return now(executor);
+}
+
 static void make_ready(struct rill_executor *executor, struct rill_task *task)
 {
     task->state = RILL_TASK_QUEUED;
@@ -135,6 +146,10 @@ static void run_ready(struct rill_executor *executor)
                  rill_container_of(rill_list_pop(&executor->ready), struct rill_task, queue));
 }
 
+/* After so many waits that a timer bounded, the clock is read in any case: the coarse one may
+ * stand still, where a virtual machine is held up or a core is without ticks. */
+enum { WAITS_MAX = 16 };
+
 /* Whether a timer may be due: most turns find that out without the dear clock. */
 static bool may_be_time(struct rill_executor *executor)
 {
@@ -142,7 +157,7 @@ static bool may_be_time(struct rill_executor *executor)
 
     if (executor->wheel.armed == 0)
         return false;
-    return !driver->ops->now_coarse ||
+    return !driver->ops->now_coarse || executor->waits_for_timer >= WAITS_MAX ||
            rill_wheel_may_be_due(&executor->wheel,
                                  driver->ops->now_coarse(driver) + RILL_COARSE_LAG_NS);
 }
@@ -150,8 +165,10 @@ static bool may_be_time(struct rill_executor *executor)
 void rill_executor_run(struct rill_executor *executor)
 {
     executor->turns++;
-    if (may_be_time(executor))
+    if (may_be_time(executor)) {
         rill_wheel_advance(&executor->wheel, now(executor));
+        executor->waits_for_timer = 0;
+    }
     run_ready(executor);
 }
 
@@ -162,8 +179,10 @@ int rill_executor_wait(struct rill_executor *executor, int64_t until_ns)
     } else if (until_ns != RILL_NO_WAIT && executor->wheel.armed > 0) {
         int64_t next_ns = rill_wheel_next(&executor->wheel);
 
-        if (next_ns < until_ns)
+        if (next_ns < until_ns) {
             until_ns = next_ns;
+            executor->waits_for_timer++;
+        }
     }
     executor->now_is_known = false;
 

@@ -43,6 +43,7 @@ struct rill_executor {
     unsigned budget_left;      /* of the running task */
     uint16_t id;               /* what its tasks carry in executor_id */
     bool now_is_known;         /* the clock was read in this turn */
+    unsigned waits_for_timer;  /* in a row, with the clock unread */
     int64_t now_ns;
     struct rill_wheel wheel;
     struct rill_pool pool;
@@ -89,6 +90,10 @@ void rill_executor_print(const struct rill_executor *executor, FILE *out);
 /* The time of this turn on the monotonic clock, in nanoseconds. The clock is read
  * at most once a turn. */
 int64_t rill_now(void);
+
+/* private: the same for what begins now and ends after a while. Where the turn has lasted so
+ * long that even the coarse clock has seen it, the clock is read anew. */
+int64_t rill_now_of_beginning(void);
 
 /* For a future that found its result there without waiting: pays for it from the
  * running task's budget. False means that the task has had its share for now and

@@ -54,7 +54,7 @@ static enum rill_poll delay_poll(struct rill_future *self, struct rill_task *tas
     if (delay_ns < 0) {
         return rill_future_end(self, -EINVAL);
     }
-    sleep->timer.deadline_ns = rill_time_after(rill_now(), delay_ns);
+    sleep->timer.deadline_ns = rill_time_after(rill_now_of_beginning(), delay_ns);
     sleep->future.poll = until_poll;
     return start_until(sleep, task);
 }

@@ -24,7 +24,8 @@ struct rill_sleep {
     struct rill_timer timer;
 };
 
-/* Waits for delay_ns from the first poll on. 0 is ready at once. Negative:
+/* Waits for delay_ns from the first poll on, or from the beginning of its turn where that has
+ * lasted for less than a tick of the kernel (10 ms at the most). 0 is ready at once. Negative:
  * -EINVAL. */
 struct rill_future *rill_sleep(struct rill_sleep *sleep, int64_t delay_ns);
 

@@ -46,7 +46,7 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
     if (timeout->is_delay) {
         if (*deadline_ns < 0)
             return finish(timeout, -EINVAL);
-        if (__builtin_add_overflow(rill_now(), *deadline_ns, deadline_ns))
+        if (__builtin_add_overflow(rill_now_of_beginning(), *deadline_ns, deadline_ns))
             *deadline_ns = RILL_NEVER;
     }
     self->awaits = timeout->child;

@@ -462,6 +462,58 @@ START_TEST(a_shutdown_lets_tasks_end_by_themselves_while_the_grace_lasts)
 }
 END_TEST
 
+static enum rill_poll clock_poll(struct rill_future *self, struct rill_task *task)
+{
+    (void)task;
+    return rill_future_end(self, rill_now());
+}
+
+/* What the program does between two turns takes time as well. */
+START_TEST(the_grace_of_a_shutdown_begins_with_it)
+{
+    bool cancelled = false;
+    struct rill_future clock;
+
+    fixture_open(SIMULATED, NULL, NULL);
+    expect(await(rill_future_init(&clock, clock_poll)) > 0);
+    sim_jump(fixture.sim, 3 * RILL_SECOND);
+    spawn_stubborn(RILL_SECOND, 0, &cancelled);
+    rill_runtime_shutdown(fixture.runtime, 2 * RILL_SECOND);
+    expect(!cancelled);
+    fixture_close();
+}
+END_TEST
+
+/* A task that keeps the thread for long, and then waits for a delay. */
+struct busy {
+    struct rill_future future;
+    struct rill_sleep sleep;
+    int64_t begun_ns;
+};
+
+static enum rill_poll busy_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct busy *busy = rill_container_of(self, struct busy, future);
+
+    RILL_BEGIN();
+    expect(rill_now() > 0);
+    sim_jump(fixture.sim, 50 * RILL_MILLISECOND);
+    busy->begun_ns = sim_now(fixture.sim);
+    RILL_AWAIT(rill_sleep(&busy->sleep, 20 * RILL_MILLISECOND));
+    RILL_RETURN(sim_now(fixture.sim) - busy->begun_ns);
+    RILL_END();
+}
+
+START_TEST(a_delay_does_not_count_from_the_beginning_of_a_long_turn)
+{
+    struct busy busy;
+
+    fixture_open(SIMULATED, NULL, NULL);
+    expect(await(rill_future_init(&busy.future, busy_poll)) >= 20 * RILL_MILLISECOND);
+    fixture_close();
+}
+END_TEST
+
 START_TEST(a_shutdown_cancels_what_does_not_end_and_what_that_spawns)
 {
     bool cancelled = false;
@@ -539,6 +591,8 @@ int main(void)
         {ending_a_runtime_with_a_task_alive_is_a_panic_that_names_what_it_waits_for, IN_SIMULATED},
         {ending_a_runtime_with_an_operation_in_flight_is_a_panic, IN_SIMULATED},
         {a_shutdown_lets_tasks_end_by_themselves_while_the_grace_lasts, IN_SIMULATED},
+        {the_grace_of_a_shutdown_begins_with_it, IN_SIMULATED},
+        {a_delay_does_not_count_from_the_beginning_of_a_long_turn, IN_SIMULATED},
         {a_shutdown_cancels_what_does_not_end_and_what_that_spawns, IN_SIMULATED},
         {a_shutdown_without_grace_cancels_at_once_and_one_without_limit_never_does, IN_SIMULATED},
         {a_task_that_blocks_its_own_thread_is_a_panic, IN_SIMULATED},
