@@ -155,25 +155,24 @@ static int try_or_wait(struct rill_bridge *bridge, bool is_send, void *value,
 
 void rill_bridge_close(struct rill_bridge *bridge)
 {
-    struct rill_post *post;
-    struct rill_remote *remote = NULL;
-    struct rill_bridge_waiter *waiter;
+    bool is_more;
 
-    do {
-        post = NULL;
+    do { /* who is told last may be the one that frees the bridge: it is not touched again */
+        struct rill_post *post = NULL;
+        struct rill_remote *remote = NULL;
+        struct rill_bridge_waiter *waiter;
+
         pthread_mutex_lock(&bridge->lock);
         bridge->is_closed = true;
         waiter = take_waiter(&bridge->senders);
-        if (waiter) {
+        if (waiter)
             post = serve(waiter, -EPIPE, &remote);
-        } else {
-            waiter = take_waiter(&bridge->receivers);
-            if (waiter)
-                post = serve(waiter, 0, &remote);
-        }
+        else if ((waiter = take_waiter(&bridge->receivers)) != NULL)
+            post = serve(waiter, 0, &remote);
+        is_more = !rill_list_is_empty(&bridge->senders) || !rill_list_is_empty(&bridge->receivers);
         pthread_mutex_unlock(&bridge->lock);
         wake(post, remote);
-    } while (waiter);
+    } while (is_more);
 }
 
 /* ---- tasks ---- */

@@ -199,11 +199,7 @@ void rill_event_source_remove(struct rill_event_source *source)
         rill_reactor_withdraw(reactor, &source->watch);
     if (source->watch.state == RILL_OP_IN_KERNEL)
         rill_reactor_cancel(reactor, &source->watch);
-    while (source->watch.state != RILL_OP_IDLE) {
-        int error = reactor->driver.ops->turn(&reactor->driver, RILL_NEVER);
-
-        rill_check(!error, "the driver failed: error %d", -error);
-    }
+    rill_reactor_await_end(reactor, &source->watch);
 }
 
 void rill_event_sources_close(struct rill_reactor *reactor)

@@ -359,10 +359,10 @@ static enum found look_out(struct rill_reactor *reactor, int64_t until_ns)
         }
         now_ns = kernel->ops->now(kernel);
         if (end_ns == RILL_NEVER)
-            end_ns =
-                reactor->wait_policy == RILL_WAIT_ADAPTIVE && now_ns + reactor->spin_ns < until_ns
-                    ? now_ns + reactor->spin_ns
-                    : until_ns;
+            end_ns = reactor->wait_policy == RILL_WAIT_ADAPTIVE &&
+                             rill_time_after(now_ns, reactor->spin_ns) < until_ns
+                         ? rill_time_after(now_ns, reactor->spin_ns)
+                         : until_ns;
     } while (now_ns < end_ns);
     reactor->stats.spins_missed++;
     return now_ns >= until_ns ? FOUND_IN_RING : FOUND_NOTHING;
@@ -461,6 +461,19 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
     if (reactor->remote)
         rill_remote_run(reactor->remote);
     return error;
+}
+
+void rill_reactor_await_end(struct rill_reactor *reactor, const struct rill_op *op)
+{
+    while (op->state != RILL_OP_IDLE) {
+        submit_backlog(reactor);
+        if (!has_completions(reactor)) {
+            int error = enter(reactor, RILL_NEVER);
+
+            rill_check(!error, "the driver failed: error %d", -error);
+        }
+        drain(reactor);
+    }
 }
 
 int64_t rill_reactor_rest(struct rill_reactor *reactor, int64_t until_ns)

@@ -104,6 +104,10 @@ static inline void rill_reactor_hurry(struct rill_reactor *reactor)
     reactor->in_hurry = true;
 }
 
+/* Waits for the end of an op that is in the kernel, and does nothing else of a turn: a task may
+ * be running. What else has ended is told as always. */
+void rill_reactor_await_end(struct rill_reactor *reactor, const struct rill_op *op);
+
 /* Asks the kernel to let go of an op that is IN_KERNEL. The request is never
  * dropped: where there is no place for it, it waits for one. */
 void rill_reactor_cancel(struct rill_reactor *reactor, struct rill_op *op);

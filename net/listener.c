@@ -184,9 +184,9 @@ static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *ta
     if (listener->pause_ns > 0 && rill_now() < listener->resume_ns) {
         if (!rill_link_is_linked(&accept->pause.slot)) {
             accept->pause.deadline_ns = listener->resume_ns;
-            accept->pause.task = task;
             rill_wheel_arm(&executor->wheel, &accept->pause);
         }
+        accept->pause.task = task;
         return RILL_PENDING;
     }
     arm(listener);
