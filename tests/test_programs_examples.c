@@ -149,6 +149,22 @@ static void exchange(int fd, const char *text, const char *answer)
     ck_assert_str_eq(received, answer);
 }
 
+START_TEST(measure_answers_each_line_however_it_comes)
+{
+    struct process measure = {0};
+    int fd;
+
+    PROCESS_START(&measure, "examples/measure", LOOPBACK_URL);
+    fd = client_connect(listening_port(&measure, 0));
+    exchange(fd, "one\n\nthree", "3\n0\n");
+    exchange(fd, " pieces\n", "12\n");
+    client_close(fd);
+    process_signal(&measure, SIGTERM);
+    ck_assert_int_eq(process_wait(&measure), 0);
+    ck_assert_str_eq(measure.err.text, "");
+}
+END_TEST
+
 START_TEST(kv_keeps_what_was_set_for_all_clients)
 {
     struct process kv = {0};
@@ -215,6 +231,7 @@ int main(void)
         {client_says_why_it_got_no_answer, 1},
         {client_wants_a_port_that_is_a_number_and_a_line_that_it_can_end, 1},
         {client_waits_for_the_whole_line, 1},
+        {measure_answers_each_line_however_it_comes, 1},
         {kv_keeps_what_was_set_for_all_clients, 1},
         {kv_answers_lines_that_come_in_pieces_together_or_too_long, 1},
         {kv_hangs_up_on_clients_that_wait_when_it_stops, 1},
