@@ -121,5 +121,6 @@ int main(int argc, char **argv)
     const char *url = argc > 1 ? argv[1] : "tcp://127.0.0.1:7000";
 
     server.announce = stdout;
+    server.options.nodelay = true; /* answers do not wait for one another */
     return rill_main(rill_serve(&server, url, RILL_SERVICE(struct session, peer, session_poll)));
 }
