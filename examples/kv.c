@@ -140,6 +140,7 @@ int main(int argc, char **argv)
     const char *url = argc > 1 ? argv[1] : "tcp://127.0.0.1:7000";
 
     server.announce = stdout;
+    server.options.nodelay = true; /* answers do not wait for one another */
     rill_serve(&server, url, RILL_SERVICE(struct session, peer, session_poll));
     rill_notify_init(&stop);
     return rill_main(rill_future_init(&program, program_poll));

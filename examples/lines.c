@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lines.c - a server with a protocol of its own: one command a line, answered by a
  * line. "add N" adds to a sum that all clients share, "sum" asks for it, "quit"
- * ends the connection; so does a minute of silence. */
+ * ends the connection; so does a minute without a whole line, or in which an answer is not read. */
 #include "io/program.h"
 #include "net/server.h"
 #include "runtime/timeout.h"
@@ -13,6 +13,8 @@
 #include <string.h>
 
 enum { LINE_MAX_SIZE = 256 };
+
+static const int64_t patience_ns = 60 * RILL_SECOND;
 
 static int64_t sum; /* one thread, so no lock */
 
@@ -78,11 +80,17 @@ struct session {
 static bool answer(struct session *session)
 {
     const char *text = session->line.text;
+    int64_t grown;
 
-    if (strncmp(text, "add ", 4) == 0)
-        sum += strtol(text + 4, NULL, 10);
-    else if (strncmp(text, "sum", 3) != 0)
+    if (strncmp(text, "add ", 4) == 0) {
+        if (__builtin_add_overflow(sum, strtoll(text + 4, NULL, 10), &grown)) {
+            snprintf(session->answer, sizeof session->answer, "too large\n");
+            return true;
+        }
+        sum = grown;
+    } else if (strncmp(text, "sum", 3) != 0) {
         return false;
+    }
     snprintf(session->answer, sizeof session->answer, "%" PRId64 "\n", sum);
     return true;
 }
@@ -93,13 +101,14 @@ static enum rill_poll session_poll(struct rill_future *self, struct rill_task *t
 
     RILL_BEGIN();
     for (;;) {
-        RILL_AWAIT(rill_timeout(&session->timeout, 60 * RILL_SECOND,
+        RILL_AWAIT(rill_timeout(&session->timeout, patience_ns,
                                 read_line(&session->line, &session->peer)));
         if (session->timeout.result <= 0 || !answer(session))
             break;
-        RILL_AWAIT(rill_tcp_send_all(&session->peer, &session->send, session->answer,
-                                     strlen(session->answer)));
-        if (session->send.result < 0)
+        RILL_AWAIT(rill_timeout(&session->timeout, patience_ns,
+                                rill_tcp_send_all(&session->peer, &session->send, session->answer,
+                                                  strlen(session->answer))));
+        if (session->timeout.result < 0)
             break;
     }
     RILL_AWAIT(rill_tcp_close(&session->peer));
@@ -112,5 +121,6 @@ int main(int argc, char **argv)
     const char *url = argc > 1 ? argv[1] : "tcp://127.0.0.1:7000";
 
     server.announce = stdout;
+    server.options.nodelay = true; /* answers do not wait for one another */
     return rill_main(rill_serve(&server, url, RILL_SERVICE(struct session, peer, session_poll)));
 }

@@ -53,10 +53,10 @@ static int run(struct rill_runtime *runtime, struct rill_future *future)
     return 1;
 }
 
-int rill_main(struct rill_future *future)
+int rill_main_with(const struct rill_runtime_options *options, struct rill_future *future)
 {
     struct rill_runtime *runtime;
-    int error = rill_runtime_create(&runtime, NULL);
+    int error = rill_runtime_create(&runtime, options);
     int status;
 
     if (error) {
@@ -66,4 +66,9 @@ int rill_main(struct rill_future *future)
     status = run(runtime, future);
     rill_runtime_destroy(runtime);
     return status;
+}
+
+int rill_main(struct rill_future *future)
+{
+    return rill_main_with(NULL, future);
 }

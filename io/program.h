@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* program.h - the main function of a program that is one future. */
+/* program.h - the main function of a program that is one future.
+ *
+ *     static const struct rill_runtime_options options = {.wait_policy = RILL_WAIT_ADAPTIVE};
+ *
+ *     return rill_main_with(&options, rill_serve(&server, url, service));
+ */
 #ifndef RILL_IO_PROGRAM_H
 #define RILL_IO_PROGRAM_H
 
@@ -19,6 +24,9 @@ extern "C" {
  * status of the process: 0, or 1 after printing why on stderr when there is no
  * runtime or the future's result is an error. */
 int rill_main(struct rill_future *future);
+
+/* The same with a runtime of these options, which it borrows; NULL is the defaults. */
+int rill_main_with(const struct rill_runtime_options *options, struct rill_future *future);
 
 #ifdef __cplusplus
 }

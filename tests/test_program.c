@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_program.c - what rill_main makes of signals, for futures that end and for one that
- * does not. */
+ * does not, and of a runtime's options. */
 #include "io/program.h"
 #include "runtime/sleep.h"
 #include "tests/programs.h"
@@ -99,11 +99,53 @@ START_TEST(a_second_signal_ends_a_program_whose_future_does_not_end)
 }
 END_TEST
 
+/* Ends at once with a result, and looks at the runtime. */
+struct glance {
+    struct rill_future future;
+    size_t buffer_size;
+    bool was_polled;
+};
+
+static enum rill_poll glance_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct glance *glance = rill_container_of(self, struct glance, future);
+
+    RILL_BEGIN();
+    glance->was_polled = true;
+    glance->buffer_size = rill_container_of(rill_executor_here(), struct rill_runtime, executor)
+                              ->reactor.buffers.size;
+    RILL_END();
+}
+
+START_TEST(a_program_has_a_runtime_of_the_options_that_it_names)
+{
+    struct rill_runtime_options options = {.buffer_size = 1024};
+    struct glance glance = {0};
+
+    ck_assert_int_eq(rill_main_with(&options, rill_future_init(&glance.future, glance_poll)), 0);
+    ck_assert_uint_eq(glance.buffer_size, 1024);
+    ck_assert_int_eq(rill_main_with(NULL, rill_future_init(&glance.future, glance_poll)), 0);
+    ck_assert_uint_gt(glance.buffer_size, 1024);
+}
+END_TEST
+
+START_TEST(a_program_with_options_that_can_not_be_fails_before_its_future_begins)
+{
+    struct rill_runtime_options options = {.buffer_count = 3};
+    struct glance glance = {0};
+
+    ck_assert_int_eq(rill_main_with(&options, rill_future_init(&glance.future, glance_poll)), 1);
+    ck_assert(!glance.was_polled);
+}
+END_TEST
+
 int main(void)
 {
     const struct program_test tests[] = {
         {a_signal_cancels_the_future_and_is_no_error, 2},
         {a_second_signal_ends_a_program_whose_future_does_not_end, 2},
+        {a_program_has_a_runtime_of_the_options_that_it_names, 1},
+        {a_program_with_options_that_can_not_be_fails_before_its_future_begins, 1},
     };
 
     return programs_main("program", tests, sizeof tests / sizeof tests[0]);

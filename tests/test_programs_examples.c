@@ -3,6 +3,8 @@
 #include "tests/client.h"
 #include "tests/programs.h"
 
+#include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +73,8 @@ START_TEST(lines_adds_up_what_its_clients_send)
     ask(port, "add 5", "5\n");
     ask(port, "add 37", "42\n");
     ask(port, "sum", "42\n");
+    ask(port, "add 9223372036854775807", "too large\n");
+    ask(port, "add -2", "40\n");
     ask(port, "quit", "");
     process_signal(&lines, SIGTERM);
     ck_assert_int_eq(process_wait(&lines), 0);
@@ -88,6 +92,51 @@ START_TEST(client_says_why_it_got_no_answer)
 }
 END_TEST
 
+START_TEST(client_wants_a_port_that_is_a_number_and_a_line_that_it_can_end)
+{
+    char long_line[1024];
+    const char *wrong[][2] = {{"http", "sum"}, {"70000", "sum"}, {"0", "sum"},
+                              {"", "sum"},     {"-1", "sum"},    {"1", long_line}};
+
+    memset(long_line, 'x', sizeof long_line - 1);
+    long_line[sizeof long_line - 1] = '\0';
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct process client = {0};
+
+        PROCESS_START(&client, "examples/client", "127.0.0.1", wrong[i][0], wrong[i][1]);
+        ck_assert_int_eq(process_wait(&client), 2);
+        ck_assert_ptr_nonnull(strstr(client.err.text, "usage: client HOST PORT LINE"));
+    }
+}
+END_TEST
+
+START_TEST(client_waits_for_the_whole_line)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), fd;
+    struct process client = {0};
+    struct pollfd ends;
+    char number[8], line[4];
+
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, size), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    snprintf(number, sizeof number, "%u", ntohs(address.sin_port));
+    PROCESS_START(&client, "examples/client", "127.0.0.1", number, "sum");
+    fd = accept(listener, NULL, NULL);
+    ck_assert_int_eq(recv(fd, line, sizeof line, MSG_WAITALL), 4);
+    ck_assert_int_eq(send(fd, "4", 1, MSG_NOSIGNAL), 1);
+    ends = (struct pollfd){.fd = fd, .events = POLLIN};
+    ck_assert_int_eq(poll(&ends, 1, 50), 0); /* it does not hang up */
+    ck_assert_int_eq(send(fd, "2\n", 2, MSG_NOSIGNAL), 2);
+    ck_assert_int_eq(process_wait(&client), 0);
+    ck_assert_str_eq(client.out.text, "42\n");
+    close(fd);
+    close(listener);
+}
+END_TEST
+
 /* Sends text on a connection that stays open, and wants exactly this answer. */
 static void exchange(int fd, const char *text, const char *answer)
 {
@@ -99,6 +148,22 @@ static void exchange(int fd, const char *text, const char *answer)
     ck_assert_int_eq(recv(fd, received, strlen(answer), MSG_WAITALL), strlen(answer));
     ck_assert_str_eq(received, answer);
 }
+
+START_TEST(measure_answers_each_line_however_it_comes)
+{
+    struct process measure = {0};
+    int fd;
+
+    PROCESS_START(&measure, "examples/measure", LOOPBACK_URL);
+    fd = client_connect(listening_port(&measure, 0));
+    exchange(fd, "one\n\nthree", "3\n0\n");
+    exchange(fd, " pieces\n", "12\n");
+    client_close(fd);
+    process_signal(&measure, SIGTERM);
+    ck_assert_int_eq(process_wait(&measure), 0);
+    ck_assert_str_eq(measure.err.text, "");
+}
+END_TEST
 
 START_TEST(kv_keeps_what_was_set_for_all_clients)
 {
@@ -164,6 +229,9 @@ int main(void)
         {cat_goes_on_after_a_file_that_is_not_there_and_says_so, 1},
         {lines_adds_up_what_its_clients_send, 1},
         {client_says_why_it_got_no_answer, 1},
+        {client_wants_a_port_that_is_a_number_and_a_line_that_it_can_end, 1},
+        {client_waits_for_the_whole_line, 1},
+        {measure_answers_each_line_however_it_comes, 1},
         {kv_keeps_what_was_set_for_all_clients, 1},
         {kv_answers_lines_that_come_in_pieces_together_or_too_long, 1},
         {kv_hangs_up_on_clients_that_wait_when_it_stops, 1},
