@@ -465,15 +465,15 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
 
 void rill_reactor_await_end(struct rill_reactor *reactor, const struct rill_op *op)
 {
-    while (op->state != RILL_OP_IDLE) {
-        submit_backlog(reactor);
-        if (!has_completions(reactor)) {
-            int error = enter(reactor, RILL_NEVER);
+    struct rill_remote *remote = reactor->remote;
 
-            rill_check(!error, "the driver failed: error %d", -error);
-        }
-        drain(reactor);
+    reactor->remote = NULL;
+    while (op->state != RILL_OP_IDLE) {
+        int error = reactor_turn(&reactor->driver, RILL_NEVER);
+
+        rill_check(!error, "the driver failed: error %d", -error);
     }
+    reactor->remote = remote;
 }
 
 int64_t rill_reactor_rest(struct rill_reactor *reactor, int64_t until_ns)

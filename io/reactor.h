@@ -104,8 +104,8 @@ static inline void rill_reactor_hurry(struct rill_reactor *reactor)
     reactor->in_hurry = true;
 }
 
-/* Waits for the end of an op that is in the kernel, and does nothing else of a turn: a task may
- * be running. What else has ended is told as always. */
+/* Waits for the end of an op that is in the kernel. Posts of other threads wait meanwhile, as
+ * they are run between two polls of tasks, and a task may be running. */
 void rill_reactor_await_end(struct rill_reactor *reactor, const struct rill_op *op);
 
 /* Asks the kernel to let go of an op that is IN_KERNEL. The request is never
