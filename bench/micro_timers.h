@@ -13,7 +13,7 @@ enum {
     MICRO_SLEEPERS_MAX = 100000, /* tasks of micro_sleep_and_fire */
 };
 
-/* Takes the memory of all of them, so that it plays no part. Returns false without it. */
+/* Takes the memory of all timers, so that it plays no part. Returns false without it. */
 bool micro_timers_open(void);
 void micro_timers_close(void);
 
@@ -30,10 +30,12 @@ bool micro_firing_arm(int64_t count);
 void micro_firing_run(void);
 void micro_firing_end(struct rill_runtime *runtime, int64_t count);
 
-/* count tasks sleep for up to 10 ms: spawning, arming, firing, waking and ending. */
+/* count tasks sleep for up to 10 ms: spawning, arming, firing, waking and joining. */
 void micro_sleep_and_fire(struct rill_runtime *runtime, int64_t count);
 
-/* Bytes of memory for each of count tasks that sleep, everything included. */
-double micro_sleeping_task_bytes(struct rill_runtime *runtime, int64_t count);
+/* Bytes of memory for each of count tasks that sleep, everything included. They run in a
+ * runtime of their own, since one keeps the memory of the tasks that it had and uses it
+ * again; so there must be no other one. Returns 0 or what creating it returned. */
+int micro_sleeping_task_bytes(int64_t count, double *bytes);
 
 #endif

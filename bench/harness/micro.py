@@ -26,7 +26,7 @@ TITLES = {
     "timer_0": "timer: arm and cancel",
     "timer_100k": "timer: arm and cancel, 100,000 armed",
     "timer_1m": "timer: arm and cancel, 1,000,000 armed",
-    "sleep": "a task that sleeps: spawn, arm, fire, end",
+    "sleep": "a task that sleeps: spawn, arm, fire, join; CPU time",
     "sleeping_task": "a sleeping task",
 }
 
