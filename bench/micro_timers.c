@@ -2,11 +2,14 @@
 #include "bench/micro_timers.h"
 
 #include "bench/micro_tasks.h"
+#include "runtime/panic.h"
 #include "runtime/sleep.h"
 
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct sleeper {
     struct rill_task task;
@@ -145,9 +148,23 @@ void micro_firing_end(struct rill_runtime *runtime, int64_t count)
 
 /* ---- memory ---- */
 
+/* As the other programs count it: what the system sees, not what malloc gave. */
+static double resident_bytes(void)
+{
+    char line[128]; /* the pages of the address space, those that are resident, and more */
+    FILE *file = fopen("/proc/self/statm", "r");
+    bool is_read = file && fgets(line, sizeof line, file);
+    char *resident;
+
+    rill_check(is_read, "/proc/self/statm can not be read");
+    fclose(file);
+    (void)strtol(line, &resident, 10);
+    return (double)strtol(resident, NULL, 10) * (double)sysconf(_SC_PAGESIZE);
+}
+
 int micro_sleeping_task_bytes(int64_t count, double *bytes)
 {
-    struct mallinfo2 before, after;
+    double before;
     struct rill_runtime *runtime;
     struct rill_executor *executor;
     int error = rill_runtime_create(&runtime, NULL);
@@ -155,7 +172,8 @@ int micro_sleeping_task_bytes(int64_t count, double *bytes)
     if (error)
         return error;
     executor = &runtime->executor;
-    before = mallinfo2();
+    malloc_trim(0); /* what is free but resident would be used again, and not be seen */
+    before = resident_bytes();
     for (int64_t i = 0; i < count; i++) {
         struct sleeper *sleeper = rill_task_alloc(sizeof *sleeper);
 
@@ -166,9 +184,7 @@ int micro_sleeping_task_bytes(int64_t count, double *bytes)
         rill_task_detach(&sleeper->task);
     }
     rill_executor_run(executor);
-    after = mallinfo2();
-    *bytes = (double)(after.uordblks + after.hblkhd - before.uordblks - before.hblkhd) /
-             (double)executor->pool.in_use;
+    *bytes = (resident_bytes() - before) / (double)executor->pool.in_use;
     rill_executor_cancel_all(executor, RILL_CANCELLED);
     micro_run_all(runtime);
     rill_runtime_destroy(runtime);
