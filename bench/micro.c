@@ -100,6 +100,29 @@ static void measure_firing(int64_t count)
     add("timer_fire", "timer: fire, 100,000 within 10 s", "ns", values, rounds);
 }
 
+/* Timers, while others are armed. */
+struct crowd {
+    int64_t armed;
+    const char *wheel_key, *wheel_text, *sleep_key, *sleep_text;
+};
+
+static const struct crowd crowds[] = {
+    {0, "timer_0", "wheel: arm and disarm, no others armed", "sleep_cancel_0",
+     "sleep: start and cancel, no others armed"},
+    {100000, "timer_100k", "wheel: arm and disarm, 100,000 armed", "sleep_cancel_100k",
+     "sleep: start and cancel, 100,000 armed"},
+    {MICRO_CROWD_MAX, "timer_1m", "wheel: arm and disarm, 1,000,000 armed", "sleep_cancel_1m",
+     "sleep: start and cancel, 1,000,000 armed"},
+};
+
+static void measure_timers(const struct crowd *crowd)
+{
+    if (is_wanted(crowd->wheel_key) || is_wanted(crowd->sleep_key))
+        micro_crowd_arm(runtime, crowd->armed);
+    measure(crowd->wheel_key, crowd->wheel_text, 1000000, micro_arm_and_cancel);
+    measure(crowd->sleep_key, crowd->sleep_text, 1000000, micro_sleep_and_cancel);
+}
+
 static void measure_steps(void)
 {
     measure("await", "await a future that is ready", 1000000, micro_await);
@@ -112,13 +135,8 @@ static void measure_steps(void)
     measure("oneshot", "oneshot: make, send, receive", 1000000, micro_oneshot);
     measure("mpsc", "channel of 256: send and receive, a message", 1000000, micro_mpsc);
     measure("channel_switch", "channels of 1: a message, a task switch", 1000000, micro_switch);
-    measure("timer_0", "timer: arm and cancel, no others armed", 1000000, micro_arm_and_cancel);
-    if (is_wanted("timer_100k"))
-        micro_crowd_arm(runtime, 100000);
-    measure("timer_100k", "timer: arm and cancel, 100,000 armed", 1000000, micro_arm_and_cancel);
-    if (is_wanted("timer_1m"))
-        micro_crowd_arm(runtime, MICRO_CROWD_MAX);
-    measure("timer_1m", "timer: arm and cancel, 1,000,000 armed", 1000000, micro_arm_and_cancel);
+    for (int i = 0; i < (int)(sizeof crowds / sizeof *crowds); i++)
+        measure_timers(&crowds[i]);
     micro_crowd_disarm(runtime);
     measure_firing(100000);
     /* Most of a round is waiting, which is nobody's cost. */

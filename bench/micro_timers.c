@@ -69,6 +69,35 @@ void micro_arm_and_cancel(struct rill_runtime *runtime, int64_t count)
     }
 }
 
+struct impatient {
+    struct rill_future future;
+    struct rill_sleep sleep;
+    int64_t left;
+};
+
+static enum rill_poll impatient_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct impatient *impatient = rill_container_of(self, struct impatient, future);
+
+    RILL_BEGIN();
+    while (impatient->left-- > 0) {
+        struct rill_future *sleep = rill_sleep(
+            &impatient->sleep, 5 * RILL_SECOND + (impatient->left & 1023) * RILL_MILLISECOND);
+
+        if (sleep->poll(sleep, task) == RILL_PENDING)
+            (void)rill_poll_because(sleep, task, RILL_CANCELLED);
+    }
+    RILL_END();
+}
+
+void micro_sleep_and_cancel(struct rill_runtime *runtime, int64_t count)
+{
+    static struct impatient impatient;
+
+    impatient.left = count;
+    rill_block_on(runtime, rill_future_init(&impatient.future, impatient_poll));
+}
+
 /* ---- tasks that sleep ---- */
 
 static enum rill_poll sleeper_poll(struct rill_future *self, struct rill_task *task)

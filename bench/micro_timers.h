@@ -21,8 +21,12 @@ void micro_timers_close(void);
 void micro_crowd_arm(struct rill_runtime *runtime, int64_t count);
 void micro_crowd_disarm(struct rill_runtime *runtime);
 
-/* Arms and cancels a timer count times, as a timeout is used. */
+/* Arms and cancels a timer of the wheel count times: what lies below every future of time. */
 void micro_arm_and_cancel(struct rill_runtime *runtime, int64_t count);
+
+/* The same as programs do it, and as a timeout is used: a task prepares a sleep, polls it,
+ * and polls it cancelled. */
+void micro_sleep_and_cancel(struct rill_runtime *runtime, int64_t count);
 
 /* Firing alone: count timers are armed in a wheel of their own, and the wheel is moved over
  * them; what was armed has to be ended. Arming returns false without memory. */

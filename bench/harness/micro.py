@@ -23,9 +23,12 @@ TITLES = {
     "oneshot": "oneshot: make, send, receive",
     "mpsc": "channel of 256, a message",
     "channel_switch": "channels of 1, a message with a task switch",
-    "timer_0": "timer: arm and cancel",
-    "timer_100k": "timer: arm and cancel, 100,000 armed",
-    "timer_1m": "timer: arm and cancel, 1,000,000 armed",
+    "sleep_cancel_0": "timer: start a sleep and cancel it",
+    "sleep_cancel_100k": "timer: start a sleep and cancel it, 100,000 armed",
+    "sleep_cancel_1m": "timer: start a sleep and cancel it, 1,000,000 armed",
+    "timer_0": "the wheel of timers alone: arm and disarm",
+    "timer_100k": "the wheel of timers alone: arm and disarm, 100,000 armed",
+    "timer_1m": "the wheel of timers alone: arm and disarm, 1,000,000 armed",
     "sleep": "a task that sleeps: spawn, arm, fire, join; CPU time",
     "sleeping_task": "a sleeping task",
 }
@@ -51,4 +54,5 @@ def run(build, placement, rounds, quick):
 
 
 def cost(result):
-    return sum(result[key]["median"] for key in TITLES if key != "sleeping_task")
+    return sum(result[key]["median"] for key in TITLES
+               if key in result and key != "sleeping_task")

@@ -178,16 +178,16 @@ func main() {
 	measure("oneshot", 1_000_000, oneshots)
 	measure("mpsc", 1_000_000, messages)
 	measure("channel_switch", 1_000_000, channelSwitch)
-	measure("timer_0", 1_000_000, armAndCancel)
+	measure("sleep_cancel_0", 1_000_000, armAndCancel)
 	// Most of a round is waiting, which is nobody's cost; and its length does not depend on
 	// how many wait, so there are as many of them in all programs.
 	measureBy(cpuTime, "sleep", 100_000, sleepAndFire)
 	sleepers(100_000)
-	measure("timer_100k", 1_000_000, armAndCancel)
+	measure("sleep_cancel_100k", 1_000_000, armAndCancel)
 	before := residentBytes()
 	sleepers(900_000)
 	time.Sleep(100 * time.Millisecond)
 	add("sleeping_task", "bytes", []float64{(residentBytes() - before) / 900_000})
-	measure("timer_1m", 1_000_000, armAndCancel)
+	measure("sleep_cancel_1m", 1_000_000, armAndCancel)
 	fmt.Printf("{\"rounds\":%d,%s}\n", *rounds, strings.Join(lines, ","))
 }

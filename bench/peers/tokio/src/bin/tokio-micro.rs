@@ -97,7 +97,8 @@ async fn messages(count: u64) {
 /// As a timeout is used: armed, and cancelled before it fires.
 async fn arm_and_cancel(count: u64) {
     for i in 0..count {
-        let mut timer = Box::pin(sleep(Duration::from_millis(5000 + (i & 1023))));
+        let timer = sleep(Duration::from_millis(5000 + (i & 1023)));
+        tokio::pin!(timer);
         poll_fn(|context| {
             let _ = timer.as_mut().poll(context);
             Poll::Ready(())
@@ -216,7 +217,7 @@ fn main() {
     report.measure(&runtime, "oneshot", 1_000_000, oneshots);
     report.measure(&runtime, "mpsc", 1_000_000, messages);
     report.measure(&runtime, "channel_switch", 1_000_000, channel_switch);
-    report.measure(&runtime, "timer_0", 1_000_000, arm_and_cancel);
+    report.measure(&runtime, "sleep_cancel_0", 1_000_000, arm_and_cancel);
     // Most of a round is waiting, which is nobody's cost; and its length does not depend on
     // how many wait, so there are as many of them in all programs.
     report.measure_by(
@@ -226,7 +227,7 @@ fn main() {
         100_000,
         sleep_and_fire,
     );
-    for (key, armed) in [("timer_100k", 100_000), ("timer_1m", 900_000)] {
+    for (key, armed) in [("sleep_cancel_100k", 100_000), ("sleep_cancel_1m", 900_000)] {
         let before = resident_bytes();
         runtime.block_on(async move {
             for i in 0..armed {
@@ -234,7 +235,7 @@ fn main() {
             }
             yield_now().await; // polls them all
         });
-        if key == "timer_1m" {
+        if key == "sleep_cancel_1m" {
             let bytes = (resident_bytes() - before) / armed as f64;
             report.add("sleeping_task", "bytes", vec![bytes]);
         }
