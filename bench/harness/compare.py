@@ -76,7 +76,7 @@ class Comparison:
             taking_part = [server for server in self.servers
                            if workloads.takes_part(server, workload)]
             for round_number in range(self.rounds):
-                for server in list(taking_part):
+                for server in samples.rotated(taking_part, round_number):
                     show(f"{workload.title}: round {round_number + 1} of {self.rounds}, "
                          f"{server.name}")
                     try:

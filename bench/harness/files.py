@@ -90,8 +90,9 @@ class Files:
         self.seconds = max(0.2, min(2.0, budget_s / runs - 0.4))
         make_file(self.path)
         for case in CASES:
-            for _ in range(rounds):
-                for name, command in commands(build, self.path, self.seconds, *case).items():
+            for number in range(rounds):
+                programs = list(commands(build, self.path, self.seconds, *case).items())
+                for name, command in samples.rotated(programs, number):
                     self.add(case, name, command, placement)
         os.remove(self.path)
 

@@ -32,6 +32,12 @@ def read(path, otherwise=""):
         return otherwise
 
 
+def thread_siblings(processor):
+    """The processors that share its core, as the kernel lists them."""
+    path = f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list"
+    return read(path, "unknown").strip()
+
+
 @dataclasses.dataclass(frozen=True)
 class Placement:
     """The processors: the last one that we may use for the server, the first for the load."""
@@ -47,7 +53,9 @@ class Placement:
     def describe(self):
         if self.server == self.load:
             return f"server and load on processor {self.server}, the only one"
-        return f"server on processor {self.server}, load on processor {self.load}"
+        return (f"server on processor {self.server}, load on processor {self.load} "
+                f"(threads of their cores: {thread_siblings(self.server)} and "
+                f"{thread_siblings(self.load)})")
 
 
 @functools.lru_cache
@@ -93,6 +101,8 @@ def facts(placement):
         "system": system.group(1) if system else platform.system(),
         "kernel": platform.release(),
         "placement": placement.describe(),
+        "thread_siblings": {processor: thread_siblings(processor)
+                            for processor in sorted({placement.server, placement.load})},
         "congestion": congestion(),
         "versions": {name: version for name, version in versions.items() if version},
     }

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 
+import samples
 import servers
 
 PROGRAMS = [
@@ -39,8 +40,8 @@ def run(build, placement, rounds, quick):
     within one process; the programs take turns three times in a full run, and the run with
     the lowest sum counts, as the one that was disturbed least."""
     results = {}
-    for _ in range(1 if quick else 3):
-        for name, program, options in PROGRAMS:
+    for number in range(1 if quick else 3):
+        for name, program, options in samples.rotated(PROGRAMS, number):
             path = f"{build}/{program}"
             if not os.access(path, os.X_OK):
                 continue
