@@ -98,7 +98,9 @@ class Comparison:
         return [get(sample) for sample in self.samples[key, name]]
 
     def column(self, key, name, figure):
-        return samples.Column(self.values(key, name, figure))
+        """Of the rounds in which there is a figure, or None if there are none."""
+        values = [value for value in self.values(key, name, figure) if value is not None]
+        return samples.Column(values) if values else None
 
     def ratio(self, key, name, figure):
         """The reference's figure divided by that of the server, or None for itself."""
@@ -132,7 +134,8 @@ class Comparison:
                 for figure in ("requests_per_second", "cpu_ns_per_request",
                                "switches_per_request", "server_busy", "load_busy", "unsent",
                                "others_share"):
-                    entry[figure] = self.column(workload.key, name, figure).as_dict()
+                    column = self.column(workload.key, name, figure)
+                    entry[figure] = column.as_dict() if column else None
                 for percentile in ("p50", "p90", "p99", "p999", "max"):
                     entry[f"{percentile}_us"] = self.column(
                         workload.key, name, lambda sample: sample.latency_us[percentile]).as_dict()

@@ -114,12 +114,21 @@ def process_cpu_ns(pid):
 
 
 def context_switches(pid):
-    """How often the threads that a process has now left a processor."""
-    total = 0
+    """How often each thread that a process has now left a processor, by the thread's file."""
+    switches = {}
     for path in glob.glob(f"/proc/{pid}/task/*/status"):
-        total += sum(int(count) for count in
-                     re.findall(r"^\w*voluntary_ctxt_switches:\s*(\d+)", read(path), re.MULTILINE))
-    return total
+        counts = re.findall(r"^\w*voluntary_ctxt_switches:\s*(\d+)", read(path), re.MULTILINE)
+        if counts:  # else it has ended meanwhile
+            switches[path] = sum(map(int, counts))
+    return switches
+
+
+def switches_between(before, after):
+    """How often a process was switched away from, or None where one of its threads has ended
+    and took its number along."""
+    if not before.keys() <= after.keys():
+        return None
+    return sum(after.values()) - sum(before.values())
 
 
 @dataclasses.dataclass

@@ -165,8 +165,9 @@ def rows_of(comparison, micros, reads, messages):
                     lambda sample, percentile=percentile: sample.latency_us[percentile])
             for figure, get in figures.items():
                 column = comparison.column(workload.key, name, get)
-                yield ["echo", workload.key, name, figure, column.median, column.low,
-                       column.high, len(column.values)]
+                if column:
+                    yield ["echo", workload.key, name, figure, column.median, column.low,
+                           column.high, len(column.values)]
     for name, result in (micros or {}).items():
         for key in micro.TITLES:
             if key in result:
