@@ -16,11 +16,11 @@ enum { ROUNDS_MAX = 101 };
 
 static struct rill_runtime *runtime;
 
-static double now_ns(void)
+static double now_ns(clockid_t clock)
 {
     struct timespec time;
 
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(clock, &time);
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
@@ -56,8 +56,8 @@ static void add(const char *key, const char *text, const char *unit, double *val
 
 /* Times run, which does count operations, over several rounds after one that does not
  * count. */
-static void measure(const char *key, const char *text, int64_t count,
-                    void (*run)(struct rill_runtime *runtime, int64_t count))
+static void measure_by(clockid_t clock, const char *key, const char *text, int64_t count,
+                       void (*run)(struct rill_runtime *runtime, int64_t count))
 {
     double values[ROUNDS_MAX];
 
@@ -67,12 +67,18 @@ static void measure(const char *key, const char *text, int64_t count,
         count = only_count;
     run(runtime, count);
     for (int64_t i = 0; i < rounds; i++) {
-        double begin = now_ns();
+        double begin = now_ns(clock);
 
         run(runtime, count);
-        values[i] = (now_ns() - begin) / (double)count;
+        values[i] = (now_ns(clock) - begin) / (double)count;
     }
     add(key, text, "ns", values, rounds);
+}
+
+static void measure(const char *key, const char *text, int64_t count,
+                    void (*run)(struct rill_runtime *runtime, int64_t count))
+{
+    measure_by(CLOCK_MONOTONIC, key, text, count, run);
 }
 
 static void measure_firing(int64_t count)
@@ -85,19 +91,40 @@ static void measure_firing(int64_t count)
         if (!micro_firing_arm(count))
             return;
 
-        double begin = now_ns();
+        double begin = now_ns(CLOCK_MONOTONIC);
 
         micro_firing_run();
-        values[i] = (now_ns() - begin) / (double)count;
+        values[i] = (now_ns(CLOCK_MONOTONIC) - begin) / (double)count;
         micro_firing_end(runtime, count);
     }
     add("timer_fire", "timer: fire, 100,000 within 10 s", "ns", values, rounds);
 }
 
-static void measure_all(void)
-{
-    double bytes;
+/* Timers, while others are armed. */
+struct crowd {
+    int64_t armed;
+    const char *wheel_key, *wheel_text, *sleep_key, *sleep_text;
+};
 
+static const struct crowd crowds[] = {
+    {0, "timer_0", "wheel: arm and disarm, no others armed", "sleep_cancel_0",
+     "sleep: start and cancel, no others armed"},
+    {100000, "timer_100k", "wheel: arm and disarm, 100,000 armed", "sleep_cancel_100k",
+     "sleep: start and cancel, 100,000 armed"},
+    {MICRO_CROWD_MAX, "timer_1m", "wheel: arm and disarm, 1,000,000 armed", "sleep_cancel_1m",
+     "sleep: start and cancel, 1,000,000 armed"},
+};
+
+static void measure_timers(const struct crowd *crowd)
+{
+    if (is_wanted(crowd->wheel_key) || is_wanted(crowd->sleep_key))
+        micro_crowd_arm(runtime, crowd->armed);
+    measure(crowd->wheel_key, crowd->wheel_text, 1000000, micro_arm_and_cancel);
+    measure(crowd->sleep_key, crowd->sleep_text, 1000000, micro_sleep_and_cancel);
+}
+
+static void measure_steps(void)
+{
     measure("await", "await a future that is ready", 1000000, micro_await);
     measure("yield", "yield, 1000 tasks: a poll each", 1000000, micro_yield);
     measure("yield_alone", "yield, 1 task: a whole turn of the loop each", 1000000,
@@ -108,20 +135,39 @@ static void measure_all(void)
     measure("oneshot", "oneshot: make, send, receive", 1000000, micro_oneshot);
     measure("mpsc", "channel of 256: send and receive, a message", 1000000, micro_mpsc);
     measure("channel_switch", "channels of 1: a message, a task switch", 1000000, micro_switch);
-    measure("timer_0", "timer: arm and cancel, no others armed", 1000000, micro_arm_and_cancel);
-    if (is_wanted("timer_100k"))
-        micro_crowd_arm(runtime, 100000);
-    measure("timer_100k", "timer: arm and cancel, 100,000 armed", 1000000, micro_arm_and_cancel);
-    if (is_wanted("timer_1m"))
-        micro_crowd_arm(runtime, MICRO_CROWD_MAX);
-    measure("timer_1m", "timer: arm and cancel, 1,000,000 armed", 1000000, micro_arm_and_cancel);
+    for (int i = 0; i < (int)(sizeof crowds / sizeof *crowds); i++)
+        measure_timers(&crowds[i]);
     micro_crowd_disarm(runtime);
     measure_firing(100000);
-    measure("sleep", "a task that sleeps: spawn, arm, fire, end", 100000, micro_sleep_and_fire);
-    if (is_wanted("sleeping_task")) {
-        bytes = micro_sleeping_task_bytes(runtime, MICRO_CROWD_MAX);
+    /* Most of a round is waiting, which is nobody's cost. */
+    measure_by(CLOCK_PROCESS_CPUTIME_ID, "sleep",
+               "a task that sleeps: spawn, arm, fire, join; CPU time", MICRO_SLEEPERS_MAX,
+               micro_sleep_and_fire);
+}
+
+static int measure_memory(void)
+{
+    double bytes;
+    int error;
+
+    if (!is_wanted("sleeping_task"))
+        return 0;
+    error = micro_sleeping_task_bytes(MICRO_CROWD_MAX, &bytes);
+    if (!error)
         add("sleeping_task", "a sleeping task, of 1,000,000", "bytes", &bytes, 1);
-    }
+    return error;
+}
+
+/* Measures what is wanted; returns 0 or -errno of a runtime that was refused. */
+static int measure_all(void)
+{
+    int error = rill_runtime_create(&runtime, NULL);
+
+    if (error)
+        return error;
+    measure_steps();
+    rill_runtime_destroy(runtime);
+    return measure_memory();
 }
 
 static void print_json(void)
@@ -171,25 +217,21 @@ int main(int argc, char **argv)
     cli_parse(&cli, argc, argv);
     if (only_count > 0 && !only)
         cli_fail(&cli, "--count: want --only too: each measurement has its own count");
-    error = rill_runtime_create(&runtime, NULL);
+    if (!micro_timers_open()) {
+        fprintf(stderr, "rill-micro: no memory for %d timers\n", MICRO_CROWD_MAX);
+        return 1;
+    }
+    error = measure_all();
+    micro_timers_close();
     if (error) {
         fprintf(stderr, "rill-micro: %s\n", rill_runtime_explain(error));
         return 1;
     }
-    if (micro_timers_open()) {
-        measure_all();
-        if (result_count == 0)
-            cli_fail(&cli, "--only %s: there is no such measurement, --json shows their keys",
-                     only);
-        if (json)
-            print_json();
-        else
-            print_table();
-    } else {
-        fprintf(stderr, "rill-micro: no memory for %d timers\n", MICRO_CROWD_MAX);
-        error = 1;
-    }
-    micro_timers_close();
-    rill_runtime_destroy(runtime);
-    return error;
+    if (result_count == 0)
+        cli_fail(&cli, "--only %s: there is no such measurement, --json shows their keys", only);
+    if (json)
+        print_json();
+    else
+        print_table();
+    return 0;
 }

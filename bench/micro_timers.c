@@ -2,11 +2,14 @@
 #include "bench/micro_timers.h"
 
 #include "bench/micro_tasks.h"
+#include "runtime/panic.h"
 #include "runtime/sleep.h"
 
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct sleeper {
     struct rill_task task;
@@ -15,19 +18,16 @@ struct sleeper {
 
 static struct rill_timer *crowd; /* MICRO_CROWD_MAX timers that stay armed */
 static int64_t crowd_armed;
-static struct sleeper *sleepers; /* MICRO_SLEEPERS_MAX */
 static struct rill_wheel *firing;
 
 bool micro_timers_open(void)
 {
     crowd = calloc(MICRO_CROWD_MAX, sizeof *crowd);
-    sleepers = calloc(MICRO_SLEEPERS_MAX, sizeof *sleepers);
-    return crowd && sleepers;
+    return crowd;
 }
 
 void micro_timers_close(void)
 {
-    free(sleepers);
     free(crowd);
 }
 
@@ -69,6 +69,35 @@ void micro_arm_and_cancel(struct rill_runtime *runtime, int64_t count)
     }
 }
 
+struct impatient {
+    struct rill_future future;
+    struct rill_sleep sleep;
+    int64_t left;
+};
+
+static enum rill_poll impatient_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct impatient *impatient = rill_container_of(self, struct impatient, future);
+
+    RILL_BEGIN();
+    while (impatient->left-- > 0) {
+        struct rill_future *sleep = rill_sleep(
+            &impatient->sleep, 5 * RILL_SECOND + (impatient->left & 1023) * RILL_MILLISECOND);
+
+        if (sleep->poll(sleep, task) == RILL_PENDING)
+            (void)rill_poll_because(sleep, task, RILL_CANCELLED);
+    }
+    RILL_END();
+}
+
+void micro_sleep_and_cancel(struct rill_runtime *runtime, int64_t count)
+{
+    static struct impatient impatient;
+
+    impatient.left = count;
+    rill_block_on(runtime, rill_future_init(&impatient.future, impatient_poll));
+}
+
 /* ---- tasks that sleep ---- */
 
 static enum rill_poll sleeper_poll(struct rill_future *self, struct rill_task *task)
@@ -80,16 +109,36 @@ static enum rill_poll sleeper_poll(struct rill_future *self, struct rill_task *t
     RILL_END();
 }
 
-void micro_sleep_and_fire(struct rill_runtime *runtime, int64_t count)
+struct dormitory {
+    struct rill_future future;
+    struct rill_join join;
+    struct sleeper *sleepers[MICRO_SLEEPERS_MAX];
+    int64_t count, i;
+};
+
+static enum rill_poll dormitory_poll(struct rill_future *self, struct rill_task *task)
 {
-    for (int64_t i = 0; i < count; i++) {
-        struct sleeper *sleeper = &sleepers[i];
+    struct dormitory *dormitory = rill_container_of(self, struct dormitory, future);
+
+    RILL_BEGIN();
+    for (int64_t i = 0; i < dormitory->count; i++) {
+        struct sleeper *sleeper = rill_task_alloc(sizeof *sleeper);
 
         sleeper->sleep.timer.deadline_ns = (int64_t)(random_number() % (10 * RILL_MILLISECOND));
         rill_task_spawn(&sleeper->task, sleeper_poll);
-        rill_task_detach(&sleeper->task);
+        dormitory->sleepers[i] = sleeper;
     }
-    micro_run_all(runtime);
+    for (dormitory->i = 0; dormitory->i < dormitory->count; dormitory->i++)
+        RILL_AWAIT(rill_task_join(&dormitory->join, &dormitory->sleepers[dormitory->i]->task));
+    RILL_END();
+}
+
+void micro_sleep_and_fire(struct rill_runtime *runtime, int64_t count)
+{
+    static struct dormitory dormitory;
+
+    dormitory.count = count;
+    rill_block_on(runtime, rill_future_init(&dormitory.future, dormitory_poll));
 }
 
 /* ---- firing alone ---- */
@@ -128,14 +177,32 @@ void micro_firing_end(struct rill_runtime *runtime, int64_t count)
 
 /* ---- memory ---- */
 
-double micro_sleeping_task_bytes(struct rill_runtime *runtime, int64_t count)
+/* As the other programs count it: what the system sees, not what malloc gave. */
+static double resident_bytes(void)
 {
-    struct mallinfo2 before = mallinfo2(), after;
-    struct rill_executor *executor = &runtime->executor;
-    struct rill_pool *pool = &executor->pool;
-    size_t in_use = pool->in_use;
-    double bytes;
+    char line[128]; /* the pages of the address space, those that are resident, and more */
+    FILE *file = fopen("/proc/self/statm", "r");
+    bool is_read = file && fgets(line, sizeof line, file);
+    char *resident;
 
+    rill_check(is_read, "/proc/self/statm can not be read");
+    fclose(file);
+    (void)strtol(line, &resident, 10);
+    return (double)strtol(resident, NULL, 10) * (double)sysconf(_SC_PAGESIZE);
+}
+
+int micro_sleeping_task_bytes(int64_t count, double *bytes)
+{
+    double before;
+    struct rill_runtime *runtime;
+    struct rill_executor *executor;
+    int error = rill_runtime_create(&runtime, NULL);
+
+    if (error)
+        return error;
+    executor = &runtime->executor;
+    malloc_trim(0); /* what is free but resident would be used again, and not be seen */
+    before = resident_bytes();
     for (int64_t i = 0; i < count; i++) {
         struct sleeper *sleeper = rill_task_alloc(sizeof *sleeper);
 
@@ -146,10 +213,9 @@ double micro_sleeping_task_bytes(struct rill_runtime *runtime, int64_t count)
         rill_task_detach(&sleeper->task);
     }
     rill_executor_run(executor);
-    after = mallinfo2();
-    bytes = (double)(after.uordblks + after.hblkhd - before.uordblks - before.hblkhd) /
-            (double)(pool->in_use - in_use);
+    *bytes = (resident_bytes() - before) / (double)executor->pool.in_use;
     rill_executor_cancel_all(executor, RILL_CANCELLED);
     micro_run_all(runtime);
-    return bytes;
+    rill_runtime_destroy(runtime);
+    return 0;
 }

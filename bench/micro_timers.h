@@ -13,7 +13,7 @@ enum {
     MICRO_SLEEPERS_MAX = 100000, /* tasks of micro_sleep_and_fire */
 };
 
-/* Takes the memory of all of them, so that it plays no part. Returns false without it. */
+/* Takes the memory of all timers, so that it plays no part. Returns false without it. */
 bool micro_timers_open(void);
 void micro_timers_close(void);
 
@@ -21,8 +21,12 @@ void micro_timers_close(void);
 void micro_crowd_arm(struct rill_runtime *runtime, int64_t count);
 void micro_crowd_disarm(struct rill_runtime *runtime);
 
-/* Arms and cancels a timer count times, as a timeout is used. */
+/* Arms and cancels a timer of the wheel count times: what lies below every future of time. */
 void micro_arm_and_cancel(struct rill_runtime *runtime, int64_t count);
+
+/* The same as programs do it, and as a timeout is used: a task prepares a sleep, polls it,
+ * and polls it cancelled. */
+void micro_sleep_and_cancel(struct rill_runtime *runtime, int64_t count);
 
 /* Firing alone: count timers are armed in a wheel of their own, and the wheel is moved over
  * them; what was armed has to be ended. Arming returns false without memory. */
@@ -30,10 +34,12 @@ bool micro_firing_arm(int64_t count);
 void micro_firing_run(void);
 void micro_firing_end(struct rill_runtime *runtime, int64_t count);
 
-/* count tasks sleep for up to 10 ms: spawning, arming, firing, waking and ending. */
+/* count tasks sleep for up to 10 ms: spawning, arming, firing, waking and joining. */
 void micro_sleep_and_fire(struct rill_runtime *runtime, int64_t count);
 
-/* Bytes of memory for each of count tasks that sleep, everything included. */
-double micro_sleeping_task_bytes(struct rill_runtime *runtime, int64_t count);
+/* Bytes of memory for each of count tasks that sleep, everything included. They run in a
+ * runtime of their own, since one keeps the memory of the tasks that it had and uses it
+ * again; so there must be no other one. Returns 0 or what creating it returned. */
+int micro_sleeping_task_bytes(int64_t count, double *bytes);
 
 #endif

@@ -25,7 +25,7 @@ import rdma
 import report
 import servers
 
-FULL = {"rounds": 5, "echo_s": 460, "files_s": 55, "micro_rounds": 5, "message_rounds": 5}
+FULL = {"rounds": 5, "echo_s": 390, "files_s": 55, "micro_rounds": 5, "message_rounds": 5}
 QUICK = {"rounds": 1, "echo_s": 25, "files_s": 5, "micro_rounds": 1, "message_rounds": 1}
 
 

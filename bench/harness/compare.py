@@ -8,9 +8,10 @@ import samples
 import servers
 import workloads
 
-OVERHEAD_S = 0.35  # of a run: start, connections, warm-up, end
+OVERHEAD_S = 0.2  # of a run: start, connections, warm-up, end
 SECONDS_MIN, SECONDS_MAX = 0.15, 3.0
-REPEATS_SHARE = 0.2  # of all runs: so many may be repeated because they were disturbed
+OPEN_LOOP_FACTOR = 6  # so much longer is one: its high percentiles are of few requests
+REPEATS_SHARE = 0.1  # of all runs: so many may be repeated because they were disturbed
 REFERENCE = "rill"  # what the others are set beside
 
 
@@ -29,11 +30,14 @@ class Comparison:
         self.servers, self.missing = servers.available(build)
         self.workloads = [workload for workload in workloads.WORKLOADS
                           if workload.quick or not quick]
-        runs = rounds * sum(workloads.takes_part(server, workload)
-                            for workload in self.workloads for server in self.servers)
+        self.open_loop_factor = 1 if quick else OPEN_LOOP_FACTOR
+        lengths = rounds * [self.open_loop_factor if workload.rate_share else 1
+                            for workload in self.workloads for server in self.servers
+                            if workloads.takes_part(server, workload)]
+        runs = len(lengths)
         repeats = 0 if quick else REPEATS_SHARE
-        self.seconds = min(SECONDS_MAX,
-                           max(SECONDS_MIN, budget_s / (runs * (1 + repeats)) - OVERHEAD_S))
+        left_s = budget_s / (1 + repeats) - runs * OVERHEAD_S
+        self.seconds = min(SECONDS_MAX, max(SECONDS_MIN, left_s / sum(lengths)))
         self.end = time.monotonic() + budget_s
         self.repeats_left = int(runs * repeats)
         self.repeated = 0
@@ -45,14 +49,17 @@ class Comparison:
     def one(self, server, workload, rate):
         """A run, and again while others disturb it and there is time and patience left."""
         while True:
-            sample, *commands = load.run(server, self.build, workload, self.seconds,
-                                         self.placement, rate)
+            sample, *commands = load.run(server, self.build, workload,
+                                         self.seconds_of(workload), self.placement, rate)
             self.commands[workload.key, server.name] = commands
             patience = self.repeats_left > 0 and time.monotonic() < self.end
             if not sample.disturbed or not patience:
                 return sample
             self.repeats_left -= 1
             self.repeated += 1
+
+    def seconds_of(self, workload):
+        return self.seconds * (self.open_loop_factor if workload.rate_share else 1)
 
     def rate_of(self, workload):
         """The same for all, so that latencies can be compared: a share of what the slowest
@@ -67,7 +74,7 @@ class Comparison:
 
     def is_overloaded(self, workload, name):
         """Whether it could not send one in a hundred requests in time."""
-        due = self.rates[workload.key] * (self.seconds + load.WARMUP_S)
+        due = self.rates[workload.key] * (self.seconds_of(workload) + load.WARMUP_S)
         return bool(due) and self.column(workload.key, name, "unsent").median > due / 100
 
     def run(self):
@@ -76,7 +83,7 @@ class Comparison:
             taking_part = [server for server in self.servers
                            if workloads.takes_part(server, workload)]
             for round_number in range(self.rounds):
-                for server in list(taking_part):
+                for server in samples.rotated(taking_part, round_number):
                     show(f"{workload.title}: round {round_number + 1} of {self.rounds}, "
                          f"{server.name}")
                     try:
@@ -98,7 +105,9 @@ class Comparison:
         return [get(sample) for sample in self.samples[key, name]]
 
     def column(self, key, name, figure):
-        return samples.Column(self.values(key, name, figure))
+        """Of the rounds in which there is a figure, or None if there are none."""
+        values = [value for value in self.values(key, name, figure) if value is not None]
+        return samples.Column(values) if values else None
 
     def ratio(self, key, name, figure):
         """The reference's figure divided by that of the server, or None for itself."""
@@ -132,7 +141,8 @@ class Comparison:
                 for figure in ("requests_per_second", "cpu_ns_per_request",
                                "switches_per_request", "server_busy", "load_busy", "unsent",
                                "others_share"):
-                    entry[figure] = self.column(workload.key, name, figure).as_dict()
+                    column = self.column(workload.key, name, figure)
+                    entry[figure] = column.as_dict() if column else None
                 for percentile in ("p50", "p90", "p99", "p999", "max"):
                     entry[f"{percentile}_us"] = self.column(
                         workload.key, name, lambda sample: sample.latency_us[percentile]).as_dict()

@@ -297,8 +297,11 @@ def counts_of_all(build, placement):
             continue
         for workload in (ONE, by_key("echo-50")):
             sample, *_ = load.run(server, build, workload, 0.5, placement)
-            yield Count(f"context switches: a request, {workload.title}, {server.name}",
-                        sample.switches_per_request, "switches", checked=False)
+            switches = f"context switches: a request, {workload.title}, {server.name}"
+            if sample.switches_per_request is None:
+                yield f"{switches}: not counted, since threads ended meanwhile"
+            else:
+                yield Count(switches, sample.switches_per_request, "switches", checked=False)
             if strace_works():
                 yield Count(f"system calls: a request, {workload.title}, {server.name}",
                             system_calls(build, server, workload, placement), "calls",

@@ -53,6 +53,12 @@ def commands(build, path, seconds, depth, direct):
             f"--direct={int(direct)}", "--time_based", f"--runtime={1000 * seconds:.0f}ms",
             "--norandommap", "--randrepeat=1", "--output-format=json", "--thread",
             "--invalidate=0"]
+        if depth > 1:
+            # By itself fio submits each read with a call of its own, and reaps one at a time
+            # unless it is told a maximum; rill submits what a turn has collected.
+            programs["fio, in batches"] = [
+                *programs["fio"], "--gtod_reduce=1", f"--iodepth_batch_submit={depth}",
+                "--iodepth_batch_complete_min=1", f"--iodepth_batch_complete_max={depth}"]
     if depth == 1:
         for name in ("tokio", "libuv"):
             program = f"{build}/peers/{name}-files"
@@ -69,7 +75,7 @@ def run_one(name, command, processor):
     if result.returncode:
         raise servers.Failed(f"{name}: {result.stderr.strip().splitlines()[:1]}")
     output = json.loads(result.stdout[result.stdout.index("{"):])
-    if name == "fio":
+    if name.startswith("fio"):
         read = output["jobs"][0]["read"]
         reads, seconds = read["total_ios"], read["runtime"] / 1e3
         # Of the reading thread: to begin and to report takes fio longer than a short run.
@@ -90,8 +96,9 @@ class Files:
         self.seconds = max(0.2, min(2.0, budget_s / runs - 0.4))
         make_file(self.path)
         for case in CASES:
-            for _ in range(rounds):
-                for name, command in commands(build, self.path, self.seconds, *case).items():
+            for number in range(rounds):
+                programs = list(commands(build, self.path, self.seconds, *case).items())
+                for name, command in samples.rotated(programs, number):
                     self.add(case, name, command, placement)
         os.remove(self.path)
 

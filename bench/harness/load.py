@@ -15,7 +15,7 @@ WARMUP_S = 0.1
 class Sample:
     requests_per_second: float
     cpu_ns_per_request: float
-    switches_per_request: float
+    switches_per_request: float | None  # None: threads ended meanwhile
     server_busy: float  # the share of its processor that the server used
     load_busy: float
     latency_us: dict
@@ -59,7 +59,8 @@ def run(server, build, workload, seconds, placement, rate=0):
             switches = machine.context_switches(running.pid)
             expect(ping, "measured")
             after = machine.Moment.now(placement, pids)
-            switches = machine.context_switches(running.pid) - switches
+            switches = machine.switches_between(switches,
+                                                machine.context_switches(running.pid))
             text, errors = ping.stdout.read(), ping.stderr.read()
         if ping.returncode:
             raise servers.Failed(f"{server.name}: {errors.strip()}")
@@ -70,7 +71,7 @@ def run(server, build, workload, seconds, placement, rate=0):
         return Sample(
             requests_per_second=result["requests_per_second"],
             cpu_ns_per_request=server_ns / requests,
-            switches_per_request=switches / requests,
+            switches_per_request=None if switches is None else switches / requests,
             server_busy=server_ns / wall_ns,
             load_busy=load_ns / wall_ns,
             latency_us=result["latency_us"],

@@ -32,6 +32,12 @@ def read(path, otherwise=""):
         return otherwise
 
 
+def thread_siblings(processor):
+    """The processors that share its core, as the kernel lists them."""
+    path = f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list"
+    return read(path, "unknown").strip()
+
+
 @dataclasses.dataclass(frozen=True)
 class Placement:
     """The processors: the last one that we may use for the server, the first for the load."""
@@ -47,7 +53,9 @@ class Placement:
     def describe(self):
         if self.server == self.load:
             return f"server and load on processor {self.server}, the only one"
-        return f"server on processor {self.server}, load on processor {self.load}"
+        return (f"server on processor {self.server}, load on processor {self.load} "
+                f"(threads of their cores: {thread_siblings(self.server)} and "
+                f"{thread_siblings(self.load)})")
 
 
 @functools.lru_cache
@@ -93,6 +101,8 @@ def facts(placement):
         "system": system.group(1) if system else platform.system(),
         "kernel": platform.release(),
         "placement": placement.describe(),
+        "thread_siblings": {processor: thread_siblings(processor)
+                            for processor in sorted({placement.server, placement.load})},
         "congestion": congestion(),
         "versions": {name: version for name, version in versions.items() if version},
     }
@@ -104,12 +114,21 @@ def process_cpu_ns(pid):
 
 
 def context_switches(pid):
-    """How often the threads that a process has now left a processor."""
-    total = 0
+    """How often each thread that a process has now left a processor, by the thread's file."""
+    switches = {}
     for path in glob.glob(f"/proc/{pid}/task/*/status"):
-        total += sum(int(count) for count in
-                     re.findall(r"^\w*voluntary_ctxt_switches:\s*(\d+)", read(path), re.MULTILINE))
-    return total
+        counts = re.findall(r"^\w*voluntary_ctxt_switches:\s*(\d+)", read(path), re.MULTILINE)
+        if counts:  # else it has ended meanwhile
+            switches[path] = sum(map(int, counts))
+    return switches
+
+
+def switches_between(before, after):
+    """How often a process was switched away from, or None where one of its threads has ended
+    and took its number along."""
+    if not before.keys() <= after.keys():
+        return None
+    return sum(after.values()) - sum(before.values())
 
 
 @dataclasses.dataclass

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 
+import samples
 import servers
 
 PROGRAMS = [
@@ -23,10 +24,13 @@ TITLES = {
     "oneshot": "oneshot: make, send, receive",
     "mpsc": "channel of 256, a message",
     "channel_switch": "channels of 1, a message with a task switch",
-    "timer_0": "timer: arm and cancel",
-    "timer_100k": "timer: arm and cancel, 100,000 armed",
-    "timer_1m": "timer: arm and cancel, 1,000,000 armed",
-    "sleep": "a task that sleeps: spawn, arm, fire, end",
+    "sleep_cancel_0": "timer: start a sleep and cancel it",
+    "sleep_cancel_100k": "timer: start a sleep and cancel it, 100,000 armed",
+    "sleep_cancel_1m": "timer: start a sleep and cancel it, 1,000,000 armed",
+    "timer_0": "the wheel of timers alone: arm and disarm",
+    "timer_100k": "the wheel of timers alone: arm and disarm, 100,000 armed",
+    "timer_1m": "the wheel of timers alone: arm and disarm, 1,000,000 armed",
+    "sleep": "a task that sleeps: spawn, arm, fire, join; CPU time",
     "sleeping_task": "a sleeping task",
 }
 
@@ -36,8 +40,8 @@ def run(build, placement, rounds, quick):
     within one process; the programs take turns three times in a full run, and the run with
     the lowest sum counts, as the one that was disturbed least."""
     results = {}
-    for _ in range(1 if quick else 3):
-        for name, program, options in PROGRAMS:
+    for number in range(1 if quick else 3):
+        for name, program, options in samples.rotated(PROGRAMS, number):
             path = f"{build}/{program}"
             if not os.access(path, os.X_OK):
                 continue
@@ -51,4 +55,5 @@ def run(build, placement, rounds, quick):
 
 
 def cost(result):
-    return sum(result[key]["median"] for key in TITLES if key != "sleeping_task")
+    return sum(result[key]["median"] for key in TITLES
+               if key in result and key != "sleeping_task")

@@ -98,7 +98,7 @@ def latencies(directory, comparison):
 
 def micro(directory, micros):
     """What a timer costs by the number of those that are armed, and what tasks cost."""
-    counts = (("timer_0", 0), ("timer_100k", 1), ("timer_1m", 2))
+    counts = (("sleep_cancel_0", 0), ("sleep_cancel_100k", 1), ("sleep_cancel_1m", 2))
     data, plots = "", []
     for i, (name, result) in enumerate(micros.items()):
         data += block(f"data{i}", [f"{count} {result[key]['median']} {result[key]['min']} "
@@ -106,7 +106,7 @@ def micro(directory, micros):
         plots.append(
             f"$data{i} using 1:2:3:4 with yerrorlines {line_style(name)} title '{name}'")
     draw(directory, "timers",
-         f"{data}set title 'arming and cancelling a timer'\nset logscale y\n"
+         f"{data}set title 'starting a sleep and cancelling it'\nset logscale y\n"
          "set xtics ('none' 0, '100,000' 1, '1,000,000' 2)\nset xrange [-0.2:2.2]\n"
          f"set xlabel 'other timers armed'\nset ylabel 'ns'\nplot {', '.join(plots)}")
     lines = [" ".join([f'"{label}"'] + [str(result[step]["median"]) for result in micros.values()])

@@ -192,7 +192,7 @@ class Messages:
         has_ucx = shutil.which(UCX)
         for number in range(self.rounds):
             for case in list(self.cases):
-                for program in case.programs:
+                for program in samples.rotated(case.programs, number):
                     if program not in LAYERS and not has_ucx:
                         continue
                     if sys.stderr.isatty():

@@ -57,7 +57,7 @@ def workload_table(comparison, workload):
             return comparison.column(workload.key, name, figure)
 
         def latency(percentile):
-            return number(column(lambda sample: sample.latency_us[percentile]).median)
+            return column(lambda sample: sample.latency_us[percentile])
 
         ratios = [comparison.ratio(workload.key, name, figure)
                   for figure in ("requests_per_second", "cpu_ns_per_request")]
@@ -65,7 +65,8 @@ def workload_table(comparison, workload):
         rows.append([name, spread(column("requests_per_second")), texts[0],
                      spread(column("cpu_ns_per_request")), texts[1],
                      f"{100 * column('server_busy').median:.0f} %",
-                     latency("p50"), latency("p99"), latency("p999")])
+                     number(latency("p50").median), spread(latency("p99")),
+                     spread(latency("p999"))])
         if comparison.is_overloaded(workload, name):
             rows[-1][0] += " (overloaded)"
     head = workload.title
@@ -121,7 +122,8 @@ def text(facts, comparison, micros, reads, messages, notes):
         "rill beside its peers",
         describe(facts),
         f"{comparison.rounds} round{'s' if comparison.rounds > 1 else ''}, "
-        f"{comparison.seconds:.2f} s each after a warm-up; {comparison.runs} runs, "
+        f"{comparison.seconds:.2f} s each after a warm-up, open loops "
+        f"{comparison.seconds * comparison.open_loop_factor:.2f} s; {comparison.runs} runs, "
         f"{comparison.repeated} repeated since others used the processors, "
         f"{comparison.disturbed} disturbed all the same.",
         METHOD,
@@ -165,8 +167,9 @@ def rows_of(comparison, micros, reads, messages):
                     lambda sample, percentile=percentile: sample.latency_us[percentile])
             for figure, get in figures.items():
                 column = comparison.column(workload.key, name, get)
-                yield ["echo", workload.key, name, figure, column.median, column.low,
-                       column.high, len(column.values)]
+                if column:
+                    yield ["echo", workload.key, name, figure, column.median, column.low,
+                           column.high, len(column.values)]
     for name, result in (micros or {}).items():
         for key in micro.TITLES:
             if key in result:
@@ -214,6 +217,7 @@ def write(directory, facts, comparison, micros, reads, messages, notes):
         writer.writerows(rows_of(comparison, micros, reads, messages))
     with open(f"{directory}/report.json", "w", encoding="utf-8") as file:
         json.dump({"facts": facts, "rounds": comparison.rounds, "seconds": comparison.seconds,
+                   "open_loop_seconds": comparison.seconds * comparison.open_loop_factor,
                    "repeated_runs": comparison.repeated, "disturbed_runs": comparison.disturbed,
                    "reference": compare.REFERENCE, "notes": notes, "echo": comparison.as_dict(),
                    "micro": micros, "files": reads.as_dict() if reads else None,

@@ -6,6 +6,13 @@ import statistics
 ROUNDS_MIN = 4  # for a difference to be one
 
 
+def rotated(items, round_number):
+    """In the order of a round: each begins in turn, or the same would always run after the
+    same, and find the machine as that left it."""
+    begin = round_number % len(items) if items else 0
+    return items[begin:] + items[:begin]
+
+
 class Column:
     """The values of one figure over the rounds."""
 
