@@ -208,7 +208,8 @@ class Messages:
             self.figures.setdefault(case, {}).setdefault(program, []).append(run())
         except (servers.Failed, subprocess.TimeoutExpired) as failure:
             self.failures.append(f"{case.title}: {failure}")
-            self.cases.remove(case)  # rounds stay complete
+            if case in self.cases:  # rounds stay complete
+                self.cases.remove(case)
             self.figures.pop(case, None)
             if sys.stderr.isatty():
                 print(file=sys.stderr)
