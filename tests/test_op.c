@@ -219,7 +219,7 @@ END_TEST
 
 /* One op, one life after the other, each with a timeout that is often too short. A
  * cancel that comes late must not hit the next life. */
-/* What Linux 6.10 and later answer as they are told, and older ones with 0. */
+/* What Linux 6.10 and later answer as they are told, and older ones with -EINVAL. */
 static void interrupt_close(struct io_uring_sqe *sqe)
 {
     enum { INJECT_RESULT = 1 };
@@ -234,6 +234,7 @@ static void interrupt_close(struct io_uring_sqe *sqe)
 /* Its number may be another file's by then. */
 START_TEST(a_close_that_a_signal_interrupted_is_not_tried_again)
 {
+    int64_t result;
     int fd;
 
     if (!fixture_open(REAL, NULL, NULL))
@@ -241,7 +242,8 @@ START_TEST(a_close_that_a_signal_interrupted_is_not_tried_again)
     fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     fixture.runtime->reactor.fds_open++;
     fixture_on_entry(interrupt_close);
-    expect_eq(await(rill_op_close(&op, fd)), 0);
+    result = await(rill_op_close(&op, fd));
+    expect(result == 0 || result == -EINVAL);
     expect_eq(fixture.runtime->reactor.fds_open, 0);
     expect_eq(close(fd), 0);
     fixture_close();
