@@ -107,15 +107,12 @@ static inline bool may_send(struct rill_channel_op *op, struct rill_task *task,
 {
     struct rill_channel *channel = op->channel;
 
-    if (rill_task_is_cancelled(task)) {
-        *poll = end_sender(op, -ECANCELED);
-        return false;
-    }
-    if (channel->is_closed) {
-        *poll = end_sender(op, -EPIPE);
-        return false;
-    }
     *poll = RILL_PENDING;
+    if (rill_task_is_cancelled(task) || channel->is_closed) {
+        if (rill_budget_spend(rill_executor_here(), task))
+            *poll = end_sender(op, rill_task_is_cancelled(task) ? -ECANCELED : -EPIPE);
+        return false;
+    }
     if (!has_room(channel) || !rill_line_is_first(&channel->senders, &op->place)) {
         rill_line_join(&channel->senders, &op->place, task);
         return false;
@@ -150,10 +147,11 @@ enum rill_poll rill_channel_receive_poll_(struct rill_future *self, struct rill_
     struct rill_channel_op *op = rill_container_of(self, struct rill_channel_op, future);
     struct rill_channel *channel = op->channel;
 
-    if (rill_task_is_cancelled(task))
-        return end_receiver(op, -ECANCELED);
-    if (rill_channel_has_ended_(channel))
-        return end_receiver(op, 0);
+    if (rill_task_is_cancelled(task) || rill_channel_has_ended_(channel)) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
+        return end_receiver(op, rill_task_is_cancelled(task) ? -ECANCELED : 0);
+    }
     if (channel->count == 0 || !rill_line_is_first(&channel->receivers, &op->place)) {
         rill_line_join(&channel->receivers, &op->place, task);
         return RILL_PENDING;

@@ -90,9 +90,9 @@ void rill_executor_print(const struct rill_executor *executor, FILE *out);
  * at most once a turn. */
 int64_t rill_now(void);
 
-/* For a future that found its result there without waiting: pays for it from the
- * running task's budget. False means that the task has had its share for now and
- * was woken: the future answers RILL_PENDING and gives its result next time. */
+/* For a future that found its result there without waiting, be it an error, the end or
+ * -ECANCELED: pays for it from the running task's budget. False means that the task has had its
+ * share for now and was woken: the future answers RILL_PENDING and gives its result next time. */
 static inline bool rill_budget_spend(struct rill_executor *executor, struct rill_task *task)
 {
     if (__builtin_expect(executor->budget_left > 0, 1)) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/notify.h"
 
-#include "runtime/task.h"
+#include "runtime/executor.h"
 
 #include <errno.h>
 
@@ -27,8 +27,11 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
 {
     struct rill_wait *wait = rill_container_of(self, struct rill_wait, future);
 
-    if (rill_task_is_cancelled(task))
+    if (rill_task_is_cancelled(task)) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
         return rill_future_end(self, -ECANCELED);
+    }
     wait->task = task;
     rill_list_append(&wait->notify->waiters, &wait->queue);
     self->poll = wait_poll;
