@@ -22,61 +22,11 @@
 #include "runtime/sleep.h"
 #include "runtime/timeout.h"
 #include "runtime/watch.h"
+#include "tests/fairness.h"
 #include "tests/latch.h"
 #include "tests/rig.h"
 
 #include <errno.h>
-
-enum { TURNS = 10, ROUNDS = TURNS * RILL_TASK_BUDGET + 1 };
-
-static struct rill_scope scope;
-static struct latch scope_latch;
-static struct runner in_scope;
-
-/* Awaits futures one after the other, and does not mind how they end. It owns the scope
- * if it has waited for it, and ends it. */
-struct looper {
-    struct rill_task task;
-    struct rill_future *(*make)(void);
-    struct rill_future *made;
-    int64_t result; /* of each */
-    unsigned left;
-};
-
-static enum rill_poll looper_poll(struct rill_future *self, struct rill_task *task)
-{
-    struct looper *looper = rill_container_of(self, struct looper, task.future);
-
-    RILL_BEGIN();
-    for (; looper->left > 0; looper->left--) {
-        looper->made = looper->make();
-        RILL_AWAIT(looper->made);
-        if (looper->made->result != looper->result)
-            RILL_RETURN(looper->made->result);
-    }
-    latch_open(&scope_latch, 0);
-    RILL_AWAIT(rill_scope_join(&scope));
-    RILL_END();
-}
-
-/* Counts its own turns until the looper is over. */
-struct bystander {
-    struct rill_task task;
-    const struct looper *looper;
-    unsigned turns;
-};
-
-static enum rill_poll bystander_poll(struct rill_future *self, struct rill_task *task)
-{
-    struct bystander *bystander = rill_container_of(self, struct bystander, task.future);
-
-    RILL_BEGIN();
-    while (!rill_task_is_over(&bystander->looper->task)) {
-        bystander->turns++;
-        RILL_YIELD();
-    }
-    RILL_END();
-}
 
 /* ---- what is looped over ---- */
 
@@ -92,11 +42,12 @@ static struct rill_mutex mutex;
 static struct rill_rwlock rwlock;
 static struct rill_barrier barrier;
 static struct rill_rate_limit rate_limit;
+static struct rill_scope scope;
 static struct rill_once once;
 static struct rill_object_pool pool;
 static struct rill_any any;
-static struct latch latch;
-static struct runner target;
+static struct latch latch, scope_latch;
+static struct runner target, in_scope;
 static int message = 7;
 
 static union {
@@ -260,6 +211,13 @@ static void fill_scope(void)
     rig_settle();
 }
 
+/* Who has waited for it owns it. */
+static struct rill_future *end_scope(void)
+{
+    latch_open(&scope_latch, 0);
+    return rill_scope_join(&scope);
+}
+
 static struct rill_future *take_object(void)
 {
     return rill_object_pool_take(&pool, &of.pool_take, &latch.future);
@@ -384,79 +342,53 @@ static void tear_down(void)
     ck_assert_uint_eq(rig.executor.tasks_alive, 0);
 }
 
-enum { CANCELLED = true };
-
-static const struct {
-    const char *what;
-    struct rill_future *(*make)(void);
-    int64_t result;
-    bool is_cancelled;
-    void (*prepare)(void); /* or NULL */
-} loops[] = {
-    {"a cancelled send", send, -ECANCELED, CANCELLED, NULL},
-    {"a send into a closed channel", send, -EPIPE, false, close_channel},
-    {"a cancelled reservation", reserve, -ECANCELED, CANCELLED, NULL},
-    {"a reservation in a closed channel", reserve, -EPIPE, false, close_channel},
-    {"a cancelled receive", receive, -ECANCELED, CANCELLED, NULL},
-    {"a receive from a closed channel", receive, 0, false, close_channel},
-    {"a cancelled receive by priority", receive_by_priority, -ECANCELED, CANCELLED, NULL},
-    {"a receive by priority of nothing", receive_by_priority, 0, false, close_priority},
-    {"a cancelled watch", wait_for_change, -ECANCELED, CANCELLED, NULL},
-    {"a watch of what is closed", wait_for_change, 0, false, close_watched},
-    {"a cancelled receive of a broadcast", receive_broadcast, -ECANCELED, CANCELLED, NULL},
-    {"a receive of a closed broadcast", receive_broadcast, 0, false, close_broadcast},
-    {"a cancelled receive of a oneshot", receive_oneshot, -ECANCELED, CANCELLED, NULL},
-    {"a receive of a closed oneshot", receive_oneshot, 0, false, close_oneshot},
-    {"a cancelled wait", wait_for_notification, -ECANCELED, CANCELLED, NULL},
-    {"a cancelled acquire", acquire, -ECANCELED, CANCELLED, NULL},
-    {"an acquire of a closed semaphore", acquire, -EPIPE, false, close_semaphore},
-    {"an acquire of nothing", acquire_none, -EINVAL, false, NULL},
-    {"a cancelled lock", lock, -ECANCELED, CANCELLED, NULL},
-    {"a cancelled lock for reading", lock_to_read, -ECANCELED, CANCELLED, NULL},
-    {"a cancelled meeting", meet, -ECANCELED, CANCELLED, NULL},
-    {"a cancelled wait for tokens", take_token, -ECANCELED, CANCELLED, NULL},
-    {"a wait for no tokens", take_no_token, -EINVAL, false, NULL},
-    {"a cancelled run", run_once, -ECANCELED, CANCELLED, NULL},
-    {"a cancelled join", join_target, -ECANCELED, CANCELLED, NULL},
-    {"a join of a task that is over", join_target, 5, false, end_target},
-    {"a join of an empty scope", join_scope, 0, false, NULL},
-    {"a wait for an empty scope", wait_for_scope, 0, false, NULL},
-    {"a cancelled wait for a scope", wait_for_scope, -ECANCELED, CANCELLED, fill_scope},
-    {"a take from a drained pool", take_object, -EPIPE, false, drain_pool},
-    {"a cancelled take from a pool", take_object, -ECANCELED, CANCELLED, NULL},
-    {"a sleep for no time", sleep_now, 0, false, NULL},
-    {"a cancelled sleep", sleep_long, -ECANCELED, CANCELLED, NULL},
-    {"a sleep for less than no time", sleep_below_0, -EINVAL, false, NULL},
-    {"a timeout below no time", timeout_below_0, -EINVAL, false, NULL},
-    {"a join of none", join_none, 0, false, NULL},
-    {"a race of none", race_of_none, -EINVAL, false, NULL},
-    {"a select of none", select_of_none, -EINVAL, false, NULL},
-    {"the next of none", next_of_none, -ENOENT, false, NULL},
-    {"a drain of none", drain_none, 0, false, NULL},
-    {"a retry that is not right", retry_wrongly, -EINVAL, false, NULL},
+static const struct fairness_loop loops[] = {
+    {"a cancelled send", send, -ECANCELED, NULL, NULL},
+    {"a send into a closed channel", send, -EPIPE, close_channel, NULL},
+    {"a cancelled reservation", reserve, -ECANCELED, NULL, NULL},
+    {"a reservation in a closed channel", reserve, -EPIPE, close_channel, NULL},
+    {"a cancelled receive", receive, -ECANCELED, NULL, NULL},
+    {"a receive from a closed channel", receive, 0, close_channel, NULL},
+    {"a cancelled receive by priority", receive_by_priority, -ECANCELED, NULL, NULL},
+    {"a receive by priority of nothing", receive_by_priority, 0, close_priority, NULL},
+    {"a cancelled watch", wait_for_change, -ECANCELED, NULL, NULL},
+    {"a watch of what is closed", wait_for_change, 0, close_watched, NULL},
+    {"a cancelled receive of a broadcast", receive_broadcast, -ECANCELED, NULL, NULL},
+    {"a receive of a closed broadcast", receive_broadcast, 0, close_broadcast, NULL},
+    {"a cancelled receive of a oneshot", receive_oneshot, -ECANCELED, NULL, NULL},
+    {"a receive of a closed oneshot", receive_oneshot, 0, close_oneshot, NULL},
+    {"a cancelled wait", wait_for_notification, -ECANCELED, NULL, NULL},
+    {"a cancelled acquire", acquire, -ECANCELED, NULL, NULL},
+    {"an acquire of a closed semaphore", acquire, -EPIPE, close_semaphore, NULL},
+    {"an acquire of nothing", acquire_none, -EINVAL, NULL, NULL},
+    {"a cancelled lock", lock, -ECANCELED, NULL, NULL},
+    {"a cancelled lock for reading", lock_to_read, -ECANCELED, NULL, NULL},
+    {"a cancelled meeting", meet, -ECANCELED, NULL, NULL},
+    {"a cancelled wait for tokens", take_token, -ECANCELED, NULL, NULL},
+    {"a wait for no tokens", take_no_token, -EINVAL, NULL, NULL},
+    {"a cancelled run", run_once, -ECANCELED, NULL, NULL},
+    {"a cancelled join", join_target, -ECANCELED, NULL, NULL},
+    {"a join of a task that is over", join_target, 5, end_target, NULL},
+    {"a join of an empty scope", join_scope, 0, NULL, NULL},
+    {"a wait for an empty scope", wait_for_scope, 0, NULL, NULL},
+    {"a cancelled wait for a scope", wait_for_scope, -ECANCELED, fill_scope, end_scope},
+    {"a take from a drained pool", take_object, -EPIPE, drain_pool, NULL},
+    {"a cancelled take from a pool", take_object, -ECANCELED, NULL, NULL},
+    {"a sleep for no time", sleep_now, 0, NULL, NULL},
+    {"a cancelled sleep", sleep_long, -ECANCELED, NULL, NULL},
+    {"a sleep for less than no time", sleep_below_0, -EINVAL, NULL, NULL},
+    {"a timeout below no time", timeout_below_0, -EINVAL, NULL, NULL},
+    {"a join of none", join_none, 0, NULL, NULL},
+    {"a race of none", race_of_none, -EINVAL, NULL, NULL},
+    {"a select of none", select_of_none, -EINVAL, NULL, NULL},
+    {"the next of none", next_of_none, -ENOENT, NULL, NULL},
+    {"a drain of none", drain_none, 0, NULL, NULL},
+    {"a retry that is not right", retry_wrongly, -EINVAL, NULL, NULL},
 };
 
 START_TEST(a_loop_over_what_is_ready_at_once_lets_others_run_whatever_it_is_ready_with)
 {
-    for (size_t i = 0; i < RIG_COUNT(loops); i++) {
-        struct looper looper = {.make = loops[i].make, .result = loops[i].result, .left = ROUNDS};
-        struct bystander bystander = {.looper = &looper};
-
-        set_up();
-        if (loops[i].prepare)
-            loops[i].prepare();
-        rill_task_spawn(&looper.task, looper_poll);
-        rill_task_spawn(&bystander.task, bystander_poll);
-        if (loops[i].is_cancelled)
-            rill_task_cancel(&looper.task);
-        rig_settle();
-        ck_assert_msg(rill_task_is_over(&looper.task) && looper.left == 0,
-                      "%s: it ended with %lld, %u rounds before the end", loops[i].what,
-                      (long long)looper.task.future.result, looper.left);
-        ck_assert_msg(bystander.turns >= TURNS, "%s: the bystander had %u turns", loops[i].what,
-                      bystander.turns);
-        tear_down();
-    }
+    fairness_check(loops, RIG_COUNT(loops), set_up, tear_down, rig_turn);
 }
 END_TEST
 
