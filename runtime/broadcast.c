@@ -21,8 +21,7 @@ void rill_broadcast_init_(struct rill_broadcast *broadcast, void *slots, size_t 
 
 void rill_broadcast_finish_(struct rill_broadcast *broadcast)
 {
-    rill_check(rill_line_is_empty(&broadcast->receivers),
-               "a broadcast was finished while a task waits for a message of it");
+    rill_line_finish(&broadcast->receivers, "a broadcast");
     broadcast->is_closed = true;
 }
 

@@ -25,8 +25,8 @@ void rill_channel_init_(struct rill_channel *channel, void *slots, size_t size, 
 
 void rill_channel_finish_(struct rill_channel *channel)
 {
-    rill_check(rill_line_is_empty(&channel->senders) && rill_line_is_empty(&channel->receivers),
-               "a channel was finished while a task waits in it");
+    rill_line_finish(&channel->senders, "a channel");
+    rill_line_finish(&channel->receivers, "a channel");
     rill_check(channel->reserved == 0, "a channel was finished with %zu places reserved",
                channel->reserved);
     channel->is_closed = true;

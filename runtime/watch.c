@@ -15,8 +15,7 @@ void rill_watch_init_(struct rill_watched *watched)
 
 void rill_watch_finish_(struct rill_watched *watched)
 {
-    rill_check(rill_line_is_empty(&watched->watchers),
-               "a watched value was finished while a task waits for a change of it");
+    rill_line_finish(&watched->watchers, "a watched value");
     watched->is_closed = true;
 }
 
