@@ -7,7 +7,8 @@
 #include <check.h>
 #include <errno.h>
 
-enum { TURNS = 10, ROUNDS = TURNS * RILL_TASK_BUDGET + 1 };
+/* In one turn a share of them, and one that had its result already in the turn before. */
+enum { TURNS = 10, ROUNDS = TURNS * (RILL_TASK_BUDGET + 1) + 1 };
 
 /* Awaits futures one after the other, and does not mind how they end. */
 struct looper {
