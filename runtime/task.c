@@ -127,7 +127,9 @@ static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task
         target->joiner = task;
         return RILL_PENDING;
     }
-    if (!rill_budget_spend(rill_executor_here(), task))
+    bool has_waited = target->joiner == task;
+
+    if (!has_waited && !rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
     target->joiner = NULL;
     if (target->state != RILL_TASK_OVER) {
