@@ -2,7 +2,7 @@
 #include "io/file.h"
 
 #include "io/reactor.h"
-#include "runtime/task.h"
+#include "runtime/executor.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -41,9 +41,8 @@ struct rill_future *rill_file_open(struct rill_file *file, const char *path, int
 
 static enum rill_poll nothing_to_close(struct rill_future *self, struct rill_task *task)
 {
-    (void)task;
     self->result = 0;
-    return RILL_READY;
+    return rill_budget_spend(rill_executor_here(), task) ? RILL_READY : RILL_PENDING;
 }
 
 struct rill_future *rill_file_close(struct rill_file *file)
@@ -152,6 +151,8 @@ static enum rill_poll read_to_end_poll(struct rill_future *self, struct rill_tas
     struct rill_read_to_end *read = rill_container_of(self, struct rill_read_to_end, future);
 
     RILL_BEGIN();
+    if (!rill_budget_spend(rill_executor_here(), task)) /* without memory it ends at once */
+        return RILL_PENDING;
     for (;;) {
         read->result = make_room(read);
         if (read->result < 0)

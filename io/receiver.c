@@ -113,6 +113,8 @@ enum rill_poll rill_receiver_take(struct rill_receiver *receiver, int fd, struct
     struct rill_buffers *buffers = &rill_reactor_here()->buffers;
 
     if (rill_task_is_cancelled(task)) {
+        if (!rill_budget_spend(executor, task))
+            return RILL_PENDING;
         receiver->op.waiter = NULL;
         *length = -ECANCELED;
         return RILL_READY;
@@ -127,6 +129,8 @@ enum rill_poll rill_receiver_take(struct rill_receiver *receiver, int fd, struct
         return RILL_READY;
     }
     if (receiver->ended) {
+        if (!rill_budget_spend(executor, task))
+            return RILL_PENDING;
         *length = receiver->end;
         return RILL_READY;
     }
@@ -137,6 +141,8 @@ enum rill_poll rill_receiver_take(struct rill_receiver *receiver, int fd, struct
         int error = arm(receiver, fd);
 
         if (error) {
+            if (!rill_budget_spend(executor, task))
+                return RILL_PENDING;
             receiver->op.waiter = NULL;
             *length = error;
             return RILL_READY;

@@ -121,6 +121,8 @@ enum rill_poll rill_sender_put(struct rill_sender *sender, int fd, struct rill_t
     struct rill_buffers *buffers = &reactor->buffers;
 
     if (sender->error || rill_task_is_cancelled(task)) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
         sender->op.waiter = NULL;
         *result = sender->error ? sender->error : -ECANCELED;
         return RILL_READY;
@@ -169,6 +171,8 @@ static enum rill_poll flush_poll(struct rill_future *self, struct rill_task *tas
         rill_reactor_hurry(reactor);
         return RILL_PENDING;
     }
+    if (!rill_budget_spend(rill_executor_here(), task)) /* there may have been nothing in line */
+        return RILL_PENDING;
     return rill_future_end(self, sender->error);
 }
 

@@ -33,16 +33,16 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
 {
     struct rill_waker *waker = rill_container_of(self, struct rill_waker, future);
 
-    if (waker->is_woken) {
-        if (!rill_budget_spend(rill_executor_here(), task))
-            return RILL_PENDING;
-        waker->is_woken = false;
-        return over(waker, 0);
+    if (!waker->is_woken && !rill_task_is_cancelled(task)) {
+        waker->task = task;
+        return RILL_PENDING;
     }
-    if (rill_task_is_cancelled(task))
+    if (!rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    if (!waker->is_woken)
         return over(waker, -ECANCELED);
-    waker->task = task;
-    return RILL_PENDING;
+    waker->is_woken = false;
+    return over(waker, 0);
 }
 
 struct rill_future *rill_waker_wait(struct rill_waker *waker)

@@ -2,7 +2,7 @@
 #include "net/connect.h"
 
 #include "io/reactor.h"
-#include "runtime/task.h"
+#include "runtime/executor.h"
 
 #include <errno.h>
 #include <string.h>
@@ -63,6 +63,8 @@ static enum rill_poll connect_poll(struct rill_future *self, struct rill_task *t
     struct rill_connect *connect = rill_container_of(self, struct rill_connect, future);
 
     RILL_BEGIN();
+    if (!rill_budget_spend(rill_executor_here(), task)) /* without descriptors it ends at once */
+        return RILL_PENDING;
     if (connect->count == 0) {
         RILL_AWAIT(&connect->resolve.future);
         if (connect->resolve.result < 0)
@@ -127,8 +129,7 @@ struct rill_future *rill_tcp_connect_from(struct rill_tcp *tcp, struct rill_conn
 static enum rill_poll refused_poll(struct rill_future *self, struct rill_task *task)
 {
     (void)self;
-    (void)task;
-    return RILL_READY;
+    return rill_budget_spend(rill_executor_here(), task) ? RILL_READY : RILL_PENDING;
 }
 
 struct rill_future *rill_tcp_connect_url(struct rill_tcp *tcp, struct rill_connect *connect,

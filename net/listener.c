@@ -162,9 +162,11 @@ static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *ta
     struct rill_listener *listener = accept->listener;
     struct rill_executor *executor = rill_executor_here();
 
-    if (rill_task_is_cancelled(task))
+    if (rill_task_is_cancelled(task)) {
+        if (!rill_budget_spend(executor, task))
+            return RILL_PENDING;
         return leave(accept, -ECANCELED);
-
+    }
     if (!rill_link_is_linked(&accept->queue))
         rill_list_append(&listener->waiters, &accept->queue);
     accept->task = task;
@@ -176,8 +178,11 @@ static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *ta
             return RILL_PENDING;
         return leave(accept, rill_fd_queue_pop(&rill_reactor_here()->fds, &listener->held));
     }
-    if (listener->error)
+    if (listener->error) {
+        if (!rill_budget_spend(executor, task))
+            return RILL_PENDING;
         return leave(accept, listener->error);
+    }
     if (listener->op.state != RILL_OP_IDLE)
         return RILL_PENDING;
 

@@ -38,6 +38,8 @@ static enum rill_poll copy_poll(struct rill_future *self, struct rill_task *task
     int64_t length;
     unsigned id;
 
+    if (op->remaining == 0 && !rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
     op->state = RILL_OP_IDLE;
     while (op->remaining > 0) {
         if (rill_receiver_take(receiver, op->fd, task, &length, &id) == RILL_PENDING) {
@@ -176,16 +178,17 @@ static enum rill_poll lasting_start(struct rill_future *self, struct rill_task *
 {
     struct rill_borrow *send = rill_container_of(self, struct rill_borrow, future);
     struct rill_buffers *buffers = &rill_reactor_here()->buffers;
-    const void *data = send->data;
     int64_t size = send->result;
+    int64_t lent = size > (int64_t)RILL_OP_CHUNK_MAX ? -EINVAL : rill_buffers_ready(buffers);
 
+    if (lent == 0)
+        lent = rill_buffers_lend(buffers, send->data, (uint32_t)size);
+    if (lent < 0 && !rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
     send->data = NULL;
-    send->result = size > (int64_t)RILL_OP_CHUNK_MAX ? -EINVAL : rill_buffers_ready(buffers);
-    if (send->result == 0)
-        send->result = rill_buffers_lend(buffers, data, (uint32_t)size);
-    if (send->result < 0)
-        return rill_future_end(self, send->result);
-    send->buffer = (unsigned)send->result;
+    if (lent < 0)
+        return rill_future_end(self, lent);
+    send->buffer = (unsigned)lent;
     self->poll = lasting_poll;
     return lasting_poll(self, task);
 }
@@ -193,7 +196,8 @@ static enum rill_poll lasting_start(struct rill_future *self, struct rill_task *
 /* Nothing to send is sent at once. */
 static enum rill_poll nothing_poll(struct rill_future *self, struct rill_task *task)
 {
-    (void)task;
+    if (!rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
     return rill_future_end(self, 0);
 }
 

@@ -133,8 +133,11 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
     struct rill_rdma_am *message = rill_container_of(self, struct rill_rdma_am, future);
     struct rill_rdma_inbox *inbox = message->inbox;
 
-    if (rill_task_is_cancelled(task))
+    if (rill_task_is_cancelled(task)) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
         return leave(message, -ECANCELED);
+    }
     if (inbox->held_count > 0 && rill_line_is_first(&inbox->line, &message->place)) {
         if (!rill_budget_spend(rill_executor_here(), task))
             return RILL_PENDING;

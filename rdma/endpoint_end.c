@@ -4,6 +4,7 @@
 #include "rdma/endpoint.h"
 #include "rdma/error.h"
 #include "rdma/note.h"
+#include "runtime/executor.h"
 #include "runtime/panic.h"
 #include "runtime/task.h"
 
@@ -257,6 +258,8 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
                "two tasks close the same endpoint");
     switch ((enum rill_rdma_ep_state)ep->state) {
     case RILL_RDMA_EP_CLOSED:
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
         ep->result = 0;
         return RILL_READY;
     case RILL_RDMA_EP_OPEN:

@@ -175,10 +175,13 @@ static enum rill_poll waiting_poll(struct rill_future *self, struct rill_task *t
     enum rill_poll poll;
 
     transfer->task = task;
-    if (rill_task_is_cancelled(task))
-        return end_send(transfer, -ECANCELED);
-    if (!may_be_sent(transfer))
-        return end_send(transfer, rill_rdma_connection_why(connection));
+    if (rill_task_is_cancelled(task) || !may_be_sent(transfer)) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
+        return end_send(transfer, rill_task_is_cancelled(task)
+                                      ? -ECANCELED
+                                      : rill_rdma_connection_why(connection));
+    }
     if (!is_its_turn(transfer)) {
         if (!rill_link_is_linked(&transfer->queue)) {
             rill_list_append(&connection->waiting, &transfer->queue);
@@ -309,8 +312,11 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
     struct rill_rdma_transfer *transfer = transfer_of(self);
     struct rill_rdma_connection *connection = transfer->connection;
 
-    if (rill_task_is_cancelled(task))
+    if (rill_task_is_cancelled(task)) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
         return finish(transfer, -ECANCELED);
+    }
     address(transfer, connection->id);
     if (connection->state != RILL_RDMA_CONNECTED || connection->ep.error) {
         if (!is_left(transfer)) {

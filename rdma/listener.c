@@ -68,8 +68,11 @@ static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *ta
     struct rill_rdma_accept *accept = rill_container_of(self, struct rill_rdma_accept, future);
     struct rill_rdma_listener *listener = accept->listener;
 
-    if (rill_task_is_cancelled(task))
+    if (rill_task_is_cancelled(task)) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
         return leave(accept, -ECANCELED);
+    }
     if (listener->held_count > 0 && rill_line_is_first(&listener->line, &accept->place)) {
         if (!rill_budget_spend(rill_executor_here(), task))
             return RILL_PENDING;

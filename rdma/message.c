@@ -117,9 +117,7 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
     message->task = task;
     if (message->op.state != RILL_RDMA_OP_IDLE)
         return receive(message, task);
-    if (rill_task_is_cancelled(task))
-        return end(message, -ECANCELED);
-    found = find(message);
+    found = rill_task_is_cancelled(task) ? -ECANCELED : find(message);
     if (found == -EAGAIN)
         return wait(message);
     if (found >= 0)

@@ -93,8 +93,11 @@ static enum rill_poll waiting_poll(struct rill_future *self, struct rill_task *t
     size_t size;
 
     parcel->task = task;
-    if (rill_task_is_cancelled(task))
+    if (rill_task_is_cancelled(task)) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
         return end(parcel, -ECANCELED);
+    }
     if (is_there(parcel, &size)) {
         if (!rill_budget_spend(rill_executor_here(), task))
             return RILL_PENDING;

@@ -173,11 +173,13 @@ static bool may_send(struct rill_rdma_pipeline *pipeline, struct rill_task *task
                      enum rill_poll *poll)
 {
     pipeline->waiter = NULL;
-    *poll = RILL_READY;
-    pipeline->result = rill_task_is_cancelled(task) ? -ECANCELED : pipeline->error;
-    if (pipeline->result < 0)
-        return false;
     *poll = RILL_PENDING;
+    pipeline->result = rill_task_is_cancelled(task) ? -ECANCELED : pipeline->error;
+    if (pipeline->result < 0) {
+        if (rill_budget_spend(rill_executor_here(), task))
+            *poll = RILL_READY;
+        return false;
+    }
     if (!has_room(pipeline)) {
         stay(pipeline, task, false);
         return false;
@@ -244,12 +246,13 @@ struct rill_future *rill_rdma_pipeline_send_buffer(struct rill_rdma_pipeline *pi
 
 /* ---- waiting for all ---- */
 
-/* Returns whether nothing is on its way, and nobody looks after it any more. */
+/* Returns whether nothing is on its way, nobody looks after it any more, and the task still
+ * has a share of this turn. */
 static bool is_drained(struct rill_rdma_pipeline *pipeline, struct rill_task *task)
 {
     pipeline->waiter = NULL;
     if (!task_is_alive(pipeline))
-        return true;
+        return rill_budget_spend(rill_executor_here(), task);
     if (rill_task_is_cancelled(task) && pipeline->in_flight > 0)
         rill_task_cancel(&pipeline->task);
     stay(pipeline, task, true);

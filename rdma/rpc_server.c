@@ -194,8 +194,11 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
         rill_container_of(self, struct rill_rdma_rpc_request, future);
     struct rill_rdma_rpc *rpc = request->rpc;
 
-    if (rill_task_is_cancelled(task))
+    if (rill_task_is_cancelled(task)) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
         return leave(request, -ECANCELED);
+    }
     if (rpc->held_count > 0 && rill_line_is_first(&rpc->line, &request->place)) {
         if (!rill_budget_spend(rill_executor_here(), task))
             return RILL_PENDING;

@@ -69,6 +69,8 @@ static enum rill_poll start_drain_poll(struct rill_future *self, struct rill_tas
 {
     struct rill_any *any = rill_container_of(self, struct rill_any, future);
 
+    if (!rill_budget_spend(rill_executor_here(), task)) /* there may be none left */
+        return RILL_PENDING;
     /* They have been told already, and the first reason stays. */
     if (rill_task_is_cancelled(task))
         any->reason = (uint8_t)rill_task_cancel_reason(task);

@@ -21,8 +21,7 @@ void rill_broadcast_init_(struct rill_broadcast *broadcast, void *slots, size_t 
 
 void rill_broadcast_finish_(struct rill_broadcast *broadcast)
 {
-    rill_check(rill_line_is_empty(&broadcast->receivers),
-               "a broadcast was finished while a task waits for a message of it");
+    rill_line_finish(&broadcast->receivers, "a broadcast");
     broadcast->is_closed = true;
 }
 
@@ -64,18 +63,20 @@ static enum rill_poll receive_poll(struct rill_future *self, struct rill_task *t
     struct rill_subscription *subscription =
         rill_container_of(self, struct rill_subscription, future);
     struct rill_broadcast *broadcast = subscription->broadcast;
+    bool is_cancelled = rill_task_is_cancelled(task);
+    bool has_more = subscription->next != broadcast->sent;
     uint64_t oldest;
 
-    if (rill_task_is_cancelled(task))
-        return end(subscription, -ECANCELED);
-    if (subscription->next == broadcast->sent) {
-        if (broadcast->is_closed)
-            return end(subscription, 0);
+    if (!is_cancelled && !has_more && !broadcast->is_closed) {
         rill_line_join(&broadcast->receivers, &subscription->place, task);
         return RILL_PENDING;
     }
     if (!rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
+    if (is_cancelled)
+        return end(subscription, -ECANCELED);
+    if (!has_more)
+        return end(subscription, 0);
     oldest = broadcast->sent > broadcast->capacity ? broadcast->sent - broadcast->capacity : 0;
     subscription->missed = 0;
     if (subscription->next < oldest) {

@@ -25,8 +25,8 @@ void rill_channel_init_(struct rill_channel *channel, void *slots, size_t size, 
 
 void rill_channel_finish_(struct rill_channel *channel)
 {
-    rill_check(rill_line_is_empty(&channel->senders) && rill_line_is_empty(&channel->receivers),
-               "a channel was finished while a task waits in it");
+    rill_line_finish(&channel->senders, "a channel");
+    rill_line_finish(&channel->receivers, "a channel");
     rill_check(channel->reserved == 0, "a channel was finished with %zu places reserved",
                channel->reserved);
     channel->is_closed = true;
@@ -100,6 +100,23 @@ static enum rill_poll end_receiver(struct rill_channel_op *op, int64_t result)
     return rill_future_end(&op->future, result);
 }
 
+/* Of a task that is cancelled, or from a channel that is closed. */
+__attribute__((noinline, cold)) static enum rill_poll give_up_sending(struct rill_channel_op *op,
+                                                                      struct rill_task *task)
+{
+    if (!rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    return end_sender(op, rill_task_is_cancelled(task) ? -ECANCELED : -EPIPE);
+}
+
+__attribute__((noinline, cold)) static enum rill_poll give_up_receiving(struct rill_channel_op *op,
+                                                                        struct rill_task *task)
+{
+    if (!rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    return end_receiver(op, rill_task_is_cancelled(task) ? -ECANCELED : 0);
+}
+
 /* Waits for room. Returns whether there is, for this one, now; if not, *poll says
  * how the poll ends. */
 static inline bool may_send(struct rill_channel_op *op, struct rill_task *task,
@@ -107,12 +124,8 @@ static inline bool may_send(struct rill_channel_op *op, struct rill_task *task,
 {
     struct rill_channel *channel = op->channel;
 
-    if (rill_task_is_cancelled(task)) {
-        *poll = end_sender(op, -ECANCELED);
-        return false;
-    }
-    if (channel->is_closed) {
-        *poll = end_sender(op, -EPIPE);
+    if (rill_task_is_cancelled(task) || channel->is_closed) {
+        *poll = give_up_sending(op, task);
         return false;
     }
     *poll = RILL_PENDING;
@@ -150,10 +163,8 @@ enum rill_poll rill_channel_receive_poll_(struct rill_future *self, struct rill_
     struct rill_channel_op *op = rill_container_of(self, struct rill_channel_op, future);
     struct rill_channel *channel = op->channel;
 
-    if (rill_task_is_cancelled(task))
-        return end_receiver(op, -ECANCELED);
-    if (rill_channel_has_ended_(channel))
-        return end_receiver(op, 0);
+    if (rill_task_is_cancelled(task) || rill_channel_has_ended_(channel))
+        return give_up_receiving(op, task);
     if (channel->count == 0 || !rill_line_is_first(&channel->receivers, &op->place)) {
         rill_line_join(&channel->receivers, &op->place, task);
         return RILL_PENDING;

@@ -27,6 +27,7 @@ int rill_executor_init(struct rill_executor *executor, struct rill_driver *drive
     executor->id = (uint16_t)atomic_fetch_add(&last_id, 1);
     executor->now_ns = driver->ops->now(driver);
     executor->now_is_known = false;
+    executor->waits_for_timer = 0;
     rill_wheel_init(&executor->wheel, executor->now_ns);
     rill_pool_init(&executor->pool);
     rill_executor_of_thread = executor;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/future_set.h"
 
+#include "runtime/executor.h"
 #include "runtime/panic.h"
 
 struct rill_future **rill_futures_fill(struct rill_future **array, size_t size,
@@ -66,5 +67,10 @@ enum rill_poll rill_future_set_poll(struct rill_future_set *set, struct rill_tas
         poll_undecided(set, task, decides);
     if (set->decided >= 0)
         poll_decided(set, task);
-    return set->pending > 0 ? RILL_PENDING : RILL_READY;
+    if (set->pending > 0)
+        return RILL_PENDING;
+    /* Each has paid for itself; a set of none has nobody who did. */
+    if (set->count == 0 && !rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    return RILL_READY;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/notify.h"
 
-#include "runtime/task.h"
+#include "runtime/executor.h"
 
 #include <errno.h>
 
@@ -23,12 +23,20 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
     return RILL_PENDING;
 }
 
+__attribute__((noinline, cold)) static enum rill_poll end_unbegun(struct rill_future *self,
+                                                                  struct rill_task *task)
+{
+    if (!rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    return rill_future_end(self, -ECANCELED);
+}
+
 static enum rill_poll start_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_wait *wait = rill_container_of(self, struct rill_wait, future);
 
     if (rill_task_is_cancelled(task))
-        return rill_future_end(self, -ECANCELED);
+        return end_unbegun(self, task);
     wait->task = task;
     rill_list_append(&wait->notify->waiters, &wait->queue);
     self->poll = wait_poll;

@@ -59,8 +59,11 @@ static enum rill_poll take_poll(struct rill_future *self, struct rill_task *task
     struct rill_object_pool *pool = take->pool;
 
     RILL_BEGIN();
-    if (pool->is_draining)
+    if (pool->is_draining) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
         RILL_RETURN(-EPIPE);
+    }
     RILL_AWAIT(rill_semaphore_acquire(&pool->permits, &take->acquire, 1));
     if (take->acquire.result < 0)
         RILL_RETURN(take->acquire.result);

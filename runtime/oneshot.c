@@ -18,14 +18,14 @@ static enum rill_poll receive_poll(struct rill_future *self, struct rill_task *t
                "two tasks wait for the message of one oneshot");
     rill_check(oneshot->state != RILL_ONESHOT_RECEIVED,
                "the message of a oneshot is received a second time");
-    if (rill_task_is_cancelled(task))
-        return end(op, -ECANCELED);
-    if (oneshot->state == RILL_ONESHOT_EMPTY) {
+    if (oneshot->state == RILL_ONESHOT_EMPTY && !rill_task_is_cancelled(task)) {
         oneshot->receiver = task;
         return RILL_PENDING;
     }
     if (!rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
+    if (rill_task_is_cancelled(task))
+        return end(op, -ECANCELED);
     if (oneshot->state == RILL_ONESHOT_CLOSED)
         return end(op, 0);
     oneshot->state = RILL_ONESHOT_RECEIVED;

@@ -72,10 +72,11 @@ static enum rill_poll receive_poll(struct rill_future *self, struct rill_task *t
     struct rill_priority_channel *channel = op->channel;
     size_t chosen = choose(channel);
 
-    if (rill_task_is_cancelled(task))
-        return end(op, -ECANCELED);
-    if (has_ended(channel))
-        return end(op, 0);
+    if (rill_task_is_cancelled(task) || has_ended(channel)) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
+        return end(op, rill_task_is_cancelled(task) ? -ECANCELED : 0);
+    }
     if (chosen == RILL_PRIORITIES ||
         !rill_line_is_first(&channel->levels[0].receivers, &op->places[0])) {
         for (size_t i = 0; i < RILL_PRIORITIES; i++)

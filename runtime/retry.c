@@ -42,8 +42,11 @@ static enum rill_poll retry_poll(struct rill_future *self, struct rill_task *tas
     struct rill_retry *retry = rill_container_of(self, struct rill_retry, future);
 
     RILL_BEGIN();
-    if (!is_right(retry->policy))
+    if (!is_right(retry->policy)) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
         RILL_RETURN(-EINVAL);
+    }
     begin(retry);
     for (;;) {
         retry->attempts++;

@@ -111,12 +111,13 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
 
     check_waiter(scope, task);
     hand_over(scope, task);
-    if (scope->alive == 0)
-        return end(scope, scope->error);
-    if (rill_task_is_cancelled(task))
-        return end(scope, -ECANCELED);
-    scope->waiter = task;
-    return RILL_PENDING;
+    if (scope->alive > 0 && !rill_task_is_cancelled(task)) {
+        scope->waiter = task;
+        return RILL_PENDING;
+    }
+    if (!rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    return end(scope, scope->alive > 0 ? -ECANCELED : scope->error);
 }
 
 static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task)
@@ -128,6 +129,8 @@ static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task
     if (scope->alive == 0) {
         bool abandoned = scope->was_abandoned && scope->was_cut_short;
 
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
         return end(scope, scope->error == 0 && abandoned ? -ECANCELED : scope->error);
     }
     scope->waiter = task;

@@ -52,6 +52,8 @@ static enum rill_poll delay_poll(struct rill_future *self, struct rill_task *tas
     int64_t delay_ns = sleep->timer.deadline_ns;
 
     if (delay_ns < 0) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
         return rill_future_end(self, -EINVAL);
     }
     sleep->timer.deadline_ns = rill_time_after(rill_now_of_beginning(), delay_ns);

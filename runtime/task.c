@@ -122,21 +122,24 @@ static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task
     rill_check(target->executor_id == task->executor_id,
                "a task was joined by a thread that it does not belong to");
     rill_check(!target->joiner || target->joiner == task, "two tasks join the same task");
-    if (target->state == RILL_TASK_OVER) {
-        join->result = target->future.result;
-        target->joiner = NULL;
-        if (target->pooled)
-            give_back(target);
-        return RILL_READY;
+    if (target->state != RILL_TASK_OVER && !rill_task_is_cancelled(task)) {
+        rill_check(target != task, "a task joins itself");
+        target->joiner = task;
+        return RILL_PENDING;
     }
-    if (rill_task_is_cancelled(task)) {
-        target->joiner = NULL;
+    bool has_waited = target->joiner == task;
+
+    if (!has_waited && !rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    target->joiner = NULL;
+    if (target->state != RILL_TASK_OVER) {
         join->result = -ECANCELED;
         return RILL_READY;
     }
-    rill_check(target != task, "a task joins itself");
-    target->joiner = task;
-    return RILL_PENDING;
+    join->result = target->future.result;
+    if (target->pooled)
+        give_back(target);
+    return RILL_READY;
 }
 
 struct rill_future *rill_task_join(struct rill_join *join, struct rill_task *task)

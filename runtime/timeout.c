@@ -44,8 +44,11 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
     int64_t *deadline_ns = &timeout->timer.deadline_ns;
 
     if (timeout->is_delay) {
-        if (*deadline_ns < 0)
+        if (*deadline_ns < 0) {
+            if (!rill_budget_spend(rill_executor_here(), task))
+                return RILL_PENDING;
             return finish(timeout, -EINVAL);
+        }
         if (__builtin_add_overflow(rill_now_of_beginning(), *deadline_ns, deadline_ns))
             *deadline_ns = RILL_NEVER;
     }

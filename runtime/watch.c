@@ -15,8 +15,7 @@ void rill_watch_init_(struct rill_watched *watched)
 
 void rill_watch_finish_(struct rill_watched *watched)
 {
-    rill_check(rill_line_is_empty(&watched->watchers),
-               "a watched value was finished while a task waits for a change of it");
+    rill_line_finish(&watched->watchers, "a watched value");
     watched->is_closed = true;
 }
 
@@ -43,17 +42,19 @@ static enum rill_poll changed_poll(struct rill_future *self, struct rill_task *t
 {
     struct rill_watch *watch = rill_container_of(self, struct rill_watch, future);
     struct rill_watched *watched = watch->watched;
+    bool is_cancelled = rill_task_is_cancelled(task);
+    bool has_changed = watch->seen != watched->version;
 
-    if (rill_task_is_cancelled(task))
-        return end(watch, -ECANCELED);
-    if (watch->seen == watched->version) {
-        if (watched->is_closed)
-            return end(watch, 0);
+    if (!is_cancelled && !has_changed && !watched->is_closed) {
         rill_line_join(&watched->watchers, &watch->place, task);
         return RILL_PENDING;
     }
     if (!rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
+    if (is_cancelled)
+        return end(watch, -ECANCELED);
+    if (!has_changed)
+        return end(watch, 0);
     watch->seen = watched->version;
     return end(watch, 1);
 }

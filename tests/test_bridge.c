@@ -413,6 +413,14 @@ static void bridge_without_places(void)
     rill_bridge_init(&none, NULL, 0, 1);
 }
 
+START_TEST(finishing_one_that_was_only_zeroed_does_nothing)
+{
+    static struct letters zeroed;
+
+    letters_finish(&zeroed);
+}
+END_TEST
+
 START_TEST(misuse_panics)
 {
     char got;
@@ -593,6 +601,7 @@ int main(void)
         {a_thread_waits_for_a_place_that_a_task_makes, IN_REAL},
         {a_thread_that_waits_is_ended_by_closing, IN_REAL},
         {a_thread_waits_no_longer_than_it_wants_and_leaves_no_trace, IN_REAL},
+        {finishing_one_that_was_only_zeroed_does_nothing, IN_REAL},
         {misuse_panics, IN_REAL},
         {four_runtimes_and_two_threads_get_each_message_once_and_in_order, IN_REAL},
     };

@@ -141,7 +141,8 @@ static void finish_news_too_early(void)
 START_TEST(wrong_use_panics)
 {
     rig_expect_text(rig_abort_message(share_a_subscription), "the same subscription");
-    rig_expect_text(rig_abort_message(finish_news_too_early), "while a task waits");
+    rig_expect_text(rig_abort_message(finish_news_too_early),
+                    "a broadcast was finished while a task");
 }
 END_TEST
 
@@ -241,7 +242,8 @@ static void finish_watch_too_early(void)
 START_TEST(wrong_use_of_a_watched_value_panics)
 {
     rig_expect_text(rig_abort_message(set_after_closing), "set after it was closed");
-    rig_expect_text(rig_abort_message(finish_watch_too_early), "while a task waits");
+    rig_expect_text(rig_abort_message(finish_watch_too_early),
+                    "a watched value was finished while a task");
 }
 END_TEST
 

@@ -364,7 +364,8 @@ static void finish_with_a_place_reserved(void)
 
 START_TEST(wrong_use_panics)
 {
-    rig_expect_text(rig_abort_message(finish_while_one_waits), "while a task waits in it");
+    rig_expect_text(rig_abort_message(finish_while_one_waits),
+                    "a channel was finished while a task (above) waits for it");
     rig_expect_text(rig_abort_message(send_without_a_place), "no place is reserved");
     rig_expect_text(rig_abort_message(finish_with_a_place_reserved), "1 places reserved");
 }

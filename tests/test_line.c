@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_line.c - who waits in line is woken as the task that polled it last. */
 #include "runtime/barrier.h"
+#include "runtime/broadcast.h"
+#include "runtime/channel.h"
 #include "runtime/mutex.h"
 #include "runtime/notify.h"
 #include "runtime/once.h"
+#include "runtime/priority_channel.h"
 #include "runtime/rate_limit.h"
 #include "runtime/rwlock.h"
 #include "runtime/semaphore.h"
+#include "runtime/watch.h"
 #include "tests/latch.h"
 #include "tests/rig.h"
 
@@ -205,6 +209,10 @@ START_TEST(finishing_what_was_only_zeroed_does_nothing)
     static struct rill_barrier barrier;
     static struct rill_once once;
     static struct rill_rate_limit limit;
+    static struct RILL_CHANNEL(int, 1) channel;
+    static struct RILL_PRIORITY_CHANNEL(int, 1) priority;
+    static struct RILL_WATCH(int) watched;
+    static struct RILL_BROADCAST(int, 1) broadcast;
 
     rill_semaphore_finish(&semaphore);
     rill_mutex_finish(&mutex);
@@ -212,6 +220,10 @@ START_TEST(finishing_what_was_only_zeroed_does_nothing)
     rill_barrier_finish(&barrier);
     rill_once_finish(&once);
     rill_rate_limit_finish(&limit);
+    rill_channel_finish(&channel);
+    rill_priority_channel_finish(&priority);
+    rill_watch_finish(&watched);
+    rill_broadcast_finish(&broadcast);
 }
 END_TEST
 

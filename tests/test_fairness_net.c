@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_fairness_net.c - the same as test_fairness.c says, of files and connections. */
+#include "io/file.h"
+#include "io/waker.h"
+#include "net/connect.h"
+#include "net/listener.h"
+#include "net/resolve.h"
+#include "net/server.h"
+#include "net/tcp.h"
+#include "tests/fairness.h"
+#include "tests/fixture.h"
+
+#include <errno.h>
+
+static struct rill_tcp one, other, third;
+static struct rill_listener listener;
+static struct rill_waker waker;
+static struct rill_file file;
+static struct rill_read_to_end read_to_end;
+static struct rill_accept accepting;
+static struct rill_connect connecting;
+static struct rill_resolve resolving;
+static struct rill_server server;
+static struct rill_borrow borrow, lasting;
+static struct rill_op op;
+static char buffer[16];
+
+static struct rill_future *receive(void)
+{
+    return rill_tcp_recv(&one, &op, buffer, sizeof buffer);
+}
+
+static struct rill_future *receive_nothing(void)
+{
+    return rill_tcp_recv(&one, &op, buffer, 0);
+}
+
+static struct rill_future *receive_borrowed(void)
+{
+    return rill_tcp_recv_borrowed(&one, &borrow);
+}
+
+static void end_stream(void)
+{
+    ck_assert_int_eq(await(rill_tcp_finish_sending(&other, &op)), 0);
+    ck_assert_int_eq(await(rill_tcp_recv_borrowed(&one, &borrow)), 0);
+}
+
+static struct rill_future *send_borrowed(void)
+{
+    return rill_tcp_send_borrowed(&one, &borrow);
+}
+
+static void borrow_one(void)
+{
+    ck_assert_int_eq(await(rill_tcp_send_all(&other, &op, "abc", 3)), 3);
+    ck_assert_int_eq(await(rill_tcp_recv_borrowed(&one, &borrow)), 3);
+}
+
+static struct rill_future *send_lasting(void)
+{
+    return rill_tcp_send_lasting(&one, &lasting, "abc", 3);
+}
+
+static struct rill_future *send_lasting_nothing(void)
+{
+    return rill_tcp_send_lasting(&one, &lasting, "abc", 0);
+}
+
+static struct rill_future *send_lasting_too_much(void)
+{
+    return rill_tcp_send_lasting(&one, &lasting, "abc", SIZE_MAX);
+}
+
+static struct rill_future *flush(void)
+{
+    return rill_tcp_flush(&one);
+}
+
+static struct rill_future *finish_sending(void)
+{
+    return rill_tcp_finish_sending(&one, &op);
+}
+
+static struct rill_future *accept_one(void)
+{
+    return rill_tcp_accept(&listener, &accepting);
+}
+
+static void break_listener(void)
+{
+    listener.error = -EBADF;
+}
+
+static struct rill_future *connect_strangely(void)
+{
+    static const struct rill_url url = {.scheme = "gopher", .host = "localhost"};
+
+    return rill_tcp_connect_url(&third, &connecting, &url);
+}
+
+/* Of a family that there is not. */
+static struct rill_future *connect_nowhere(void)
+{
+    static const struct rill_address nowhere = {.any.sa_family = AF_MAX,
+                                                .size = sizeof(struct sockaddr)};
+
+    return rill_tcp_connect_address(&third, &connecting, &nowhere);
+}
+
+static struct rill_future *resolve_number(void)
+{
+    return rill_resolve(&resolving, "127.0.0.1", 80);
+}
+
+static struct rill_future *resolve_name(void)
+{
+    return rill_resolve(&resolving, "localhost", 80);
+}
+
+static struct rill_future *serve_nowhere(void)
+{
+    static const struct rill_service service = {.size = sizeof(struct rill_task)};
+
+    return rill_serve(&server, "gopher://localhost", service);
+}
+
+static struct rill_future *wait_for_waker(void)
+{
+    return rill_waker_wait(&waker);
+}
+
+static struct rill_future *close_no_file(void)
+{
+    return rill_file_close(&file);
+}
+
+static struct rill_future *read_file_to_end(void)
+{
+    return rill_file_read_to_end(&file, &read_to_end, 1);
+}
+
+static void set_up(void)
+{
+    fixture_pair(&one, &other);
+    fixture_listen(&listener, NULL);
+    borrow = (struct rill_borrow){.data = NULL};
+}
+
+static void tear_down(void)
+{
+    rill_borrow_give_back(&borrow);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    fixture_hang_up(&one);
+    fixture_hang_up(&other);
+}
+
+static const struct fairness_loop loops[] = {
+    {"a cancelled receive", receive, -ECANCELED, NULL, NULL},
+    {"a receive of no bytes", receive_nothing, 0, NULL, NULL},
+    {"a cancelled receive into a shared buffer", receive_borrowed, -ECANCELED, NULL, NULL},
+    {"a receive beyond the end", receive_borrowed, 0, end_stream, NULL},
+    {"a copy beyond the end", receive, 0, end_stream, NULL},
+    {"a cancelled send of a shared buffer", send_borrowed, -ECANCELED, borrow_one, NULL},
+    {"a cancelled send of lasting bytes", send_lasting, -ECANCELED, NULL, NULL},
+    {"a send of no lasting bytes", send_lasting_nothing, 0, NULL, NULL},
+    {"a send of too many lasting bytes", send_lasting_too_much, -EINVAL, NULL, NULL},
+    {"a flush of nothing", flush, 0, NULL, NULL},
+    {"finishing to send", finish_sending, 0, NULL, NULL},
+    {"a cancelled accept", accept_one, -ECANCELED, NULL, NULL},
+    {"an accept of a broken listener", accept_one, -EBADF, break_listener, NULL},
+    {"a connect that is refused", connect_strangely, -EINVAL, NULL, NULL},
+    {"a connect that gets no socket", connect_nowhere, -EAFNOSUPPORT, NULL, NULL},
+    {"a look-up of a number", resolve_number, 1, NULL, NULL},
+    {"a cancelled look-up", resolve_name, -ECANCELED, NULL, NULL},
+    {"a server at no address", serve_nowhere, -EINVAL, NULL, NULL},
+    {"a close of no file", close_no_file, 0, NULL, NULL},
+    {"a cancelled read to the end", read_file_to_end, -ECANCELED, NULL, NULL},
+};
+
+/* What wakes it is not of the simulated kernel. */
+static const struct fairness_loop loops_in_real[] = {
+    {"a cancelled wait for a waker", wait_for_waker, -ECANCELED, NULL, NULL},
+};
+
+static void open_waker(void)
+{
+    ck_assert_int_eq(rill_waker_open(&waker), 0);
+}
+
+static void close_waker(void)
+{
+    rill_waker_close(&waker);
+}
+
+START_TEST(a_loop_over_what_is_ready_at_once_lets_others_run_whatever_it_is_ready_with)
+{
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    fairness_check(loops, sizeof loops / sizeof *loops, set_up, tear_down, fixture_turn);
+    if (_i == REAL)
+        fairness_check(loops_in_real, sizeof loops_in_real / sizeof *loops_in_real, open_waker,
+                       close_waker, fixture_turn);
+    fixture_close();
+}
+END_TEST
+
+int main(void)
+{
+    const struct fixture_case cases[] = {
+        {a_loop_over_what_is_ready_at_once_lets_others_run_whatever_it_is_ready_with, IN_BOTH},
+    };
+
+    return fixture_main("fairness_net", cases, sizeof cases / sizeof *cases);
+}
