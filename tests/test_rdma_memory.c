@@ -149,7 +149,8 @@ int main(void)
         {what_is_put_is_there_after_a_flush_and_can_be_got, IN_TCP_AND_SHM},
         {numbers_are_added_to_and_swapped, IN_TCP_AND_SHM},
         {nothing_can_not_be_registered_and_an_ended_endpoint_reaches_nothing, IN_TCP},
-        {an_endpoint_that_was_opened_anew_does_not_take_the_keys_of_the_old_one, IN_TCP},
+        {an_endpoint_that_was_opened_anew_does_not_take_the_keys_of_the_old_one,
+         IN_TCP | TCP_ITSELF},
     };
 
     return duo_main("rdma memory", cases, sizeof cases / sizeof *cases);
