@@ -12,7 +12,6 @@ OVERHEAD_S = 0.2  # of a run: start, connections, warm-up, end
 SECONDS_MIN, SECONDS_MAX = 0.15, 3.0
 OPEN_LOOP_FACTOR = 6  # so much longer is one: its high percentiles are of few requests
 REPEATS_SHARE = 0.1  # of all runs: so many may be repeated because they were disturbed
-REFERENCE = "rill"  # what the others are set beside
 
 
 def show(text):
@@ -109,16 +108,17 @@ class Comparison:
         values = [value for value in self.values(key, name, figure) if value is not None]
         return samples.Column(values) if values else None
 
-    def ratio(self, key, name, figure):
+    def ratio(self, workload, name, figure):
         """The reference's figure divided by that of the server, or None for itself."""
-        if name == REFERENCE or (key, REFERENCE) not in self.samples:
+        key, reference = workload.key, workload.reference
+        if name == reference or (key, reference) not in self.samples:
             return None
         disturbed = None
         if figure != "cpu_ns_per_request":  # which hardly depends on others
             disturbed = [ours or theirs for ours, theirs in
-                         zip(self.values(key, REFERENCE, "disturbed"),
+                         zip(self.values(key, reference, "disturbed"),
                              self.values(key, name, "disturbed"))]
-        return samples.Ratio(self.values(key, REFERENCE, figure), self.values(key, name, figure),
+        return samples.Ratio(self.values(key, reference, figure), self.values(key, name, figure),
                              disturbed)
 
     @property
@@ -135,7 +135,8 @@ class Comparison:
             for name in self.of(workload.key):
                 entry = {"workload": workload.key, "title": workload.title, "server": name,
                          "connections": workload.connections, "size": workload.size,
-                         "depth": workload.depth, "rate": self.rates[workload.key] or None,
+                         "depth": workload.depth, "reference": workload.reference,
+                         "rate": self.rates[workload.key] or None,
                          "server_command": self.commands[workload.key, name][0],
                          "load_command": self.commands[workload.key, name][1]}
                 for figure in ("requests_per_second", "cpu_ns_per_request",
@@ -147,8 +148,8 @@ class Comparison:
                     entry[f"{percentile}_us"] = self.column(
                         workload.key, name, lambda sample: sample.latency_us[percentile]).as_dict()
                 for figure in ("requests_per_second", "cpu_ns_per_request"):
-                    ratio = self.ratio(workload.key, name, figure)
+                    ratio = self.ratio(workload, name, figure)
                     if ratio:
-                        entry[f"{REFERENCE}_by_this_{figure}"] = ratio.as_dict()
+                        entry[f"reference_by_this_{figure}"] = ratio.as_dict()
                 result.append(entry)
         return result

@@ -4,20 +4,19 @@ import csv
 import json
 import shlex
 
-import compare
 import files
 import micro
 import rdma
 
 METHOD = """\
 The servers take turns within each round. A figure is the median of the rounds, with the
-range of all rounds behind it. A ratio is rill's figure divided by the other's, taken within
-each round; its median is shown, and "tie" where rounds disagree about who is ahead, or
-"few" where less than four were left undisturbed to tell. The CPU time of the server per request
-repeats best: the requests per second depend on the load generator too, which does the same
-work in the kernel. "busy" is the share of its processor that the server used: below 100 %
-the load was the slower side. A latency counts from sending a request; in an open loop from
-when it was due."""
+range of all rounds behind it. A ratio is rill's figure (or that of the server which the
+table's head names) divided by the other's, taken within each round; its median is shown, and
+"tie" where rounds disagree about who is ahead, or "few" where less than four were left
+undisturbed to tell. The CPU time of the server per request repeats best: the requests per
+second depend on the load generator too, which does the same work in the kernel. "busy" is the
+share of its processor that the server used: below 100 % the load was the slower side. A
+latency counts from sending a request; in an open loop from when it was due."""
 
 
 def number(value):
@@ -50,7 +49,8 @@ def describe(facts):
 
 
 def workload_table(comparison, workload):
-    rows = [["", "requests/s", "rill/this", "CPU ns per request", "rill/this", "busy",
+    by_this = f"{workload.reference}/this"
+    rows = [["", "requests/s", by_this, "CPU ns per request", by_this, "busy",
              "p50 us", "p99 us", "p99.9 us"]]
     for name in comparison.of(workload.key):
         def column(figure):
@@ -59,7 +59,7 @@ def workload_table(comparison, workload):
         def latency(percentile):
             return column(lambda sample: sample.latency_us[percentile])
 
-        ratios = [comparison.ratio(workload.key, name, figure)
+        ratios = [comparison.ratio(workload, name, figure)
                   for figure in ("requests_per_second", "cpu_ns_per_request")]
         texts = [ratio.text() if ratio else "" for ratio in ratios]
         rows.append([name, spread(column("requests_per_second")), texts[0],
@@ -219,7 +219,7 @@ def write(directory, facts, comparison, micros, reads, messages, notes):
         json.dump({"facts": facts, "rounds": comparison.rounds, "seconds": comparison.seconds,
                    "open_loop_seconds": comparison.seconds * comparison.open_loop_factor,
                    "repeated_runs": comparison.repeated, "disturbed_runs": comparison.disturbed,
-                   "reference": compare.REFERENCE, "notes": notes, "echo": comparison.as_dict(),
+                   "notes": notes, "echo": comparison.as_dict(),
                    "micro": micros, "files": reads.as_dict() if reads else None,
                    "messages": messages.as_dict()},
                   file, indent=1)

@@ -28,6 +28,8 @@ SERVERS = [
     Server("rill-adaptive", "bin/rill-echo", "rill, which looks out for 50 us before it sleeps",
            options=("--wait", "adaptive"), abilities=frozenset({"adaptive"})),
     Server("uring", "bin/uring-echo", "a loop written by hand on io_uring"),
+    Server("uring-adaptive", "bin/uring-echo", "that loop, which spins for 50 us before it sleeps",
+           options=("--wait", "adaptive"), abilities=frozenset({"adaptive"})),
     Server("epoll", "peers/epoll-echo", "a loop written by hand on epoll", abilities=ALL),
     Server("threads", "peers/threads-echo", "a thread for each connection, blocking calls",
            abilities=frozenset({"echo", "timeout"}), connections_max=1000, is_loop=False),

@@ -14,6 +14,7 @@ class Workload:
     ability: str = "echo"  # what a server needs to take part
     server_options: tuple = ()
     ping_options: tuple = ()
+    reference: str = "rill"  # what the others are set beside
     rate_share: float = 0  # of what the slowest server answers at 50 x 64 B: an open loop
     quick: bool = True  # part of the quick run
 
@@ -29,6 +30,11 @@ WORKLOADS = [
     Workload("churn", "50 clients that connect, ask once and close", 50,
              ping_options=("--churn",)),
     Workload("unix-1", "1 connection, 64 B, unix socket", 1, scheme="unix", quick=False),
+    Workload("look-out-1", "1 connection, 64 B, the load spins: what looking out gains", 1,
+             ping_options=("--wait", "spin"), reference="rill-adaptive"),
+    Workload("look-out-unix-1", "1 connection, 64 B, unix socket, the load spins", 1,
+             scheme="unix", ping_options=("--wait", "spin"), reference="rill-adaptive",
+             quick=False),
     Workload("unix-50", "50 connections, 64 B, unix socket", 50, scheme="unix"),
     Workload("timers", "50 connections, 64 B, a time limit for each request", 50,
              ability="timeout", server_options=("--timeout", "10")),
@@ -47,5 +53,5 @@ def takes_part(server, workload):
     """Waiting with a look-out is another trade of CPU for latency, so it is shown where
     that is the point: with one connection."""
     if "adaptive" in server.abilities:
-        return workload.key in ("echo-1", "unix-1")
+        return workload.connections == 1
     return workload.ability in server.abilities and workload.connections <= server.connections_max
