@@ -231,6 +231,21 @@ START_TEST(an_unknown_congestion_control_exits_with_1_and_says_so)
 }
 END_TEST
 
+START_TEST(output_that_is_lost_exits_with_1_and_says_so)
+{
+    const char *const argvs[][4] = {
+        {"bin/rill-echo", "--help"},
+        {"bin/rill-ping", "--version"},
+        {"bin/rill-micro", "-r1", "--only=await"},
+    };
+    const struct process_limits full = {.stdout_is_full = true};
+
+    process_start(&process, &full, argvs[_i]);
+    ck_assert_int_eq(process_wait(&process), 1);
+    ck_assert_ptr_nonnull(strstr(process.err.text, "cannot write to stdout: No space left"));
+}
+END_TEST
+
 START_TEST(without_io_uring_a_program_exits_with_1_and_says_what_to_do)
 {
     const char *const argvs[][3] = {
@@ -269,6 +284,7 @@ int main(void)
         {a_path_that_can_not_be_used_exits_with_1_and_says_so, 1},
         {an_address_of_another_machine_exits_with_1_and_says_so, 1},
         {an_unknown_congestion_control_exits_with_1_and_says_so, 1},
+        {output_that_is_lost_exits_with_1_and_says_so, 3},
         {without_io_uring_a_program_exits_with_1_and_says_what_to_do, 3},
     };
 
