@@ -6,12 +6,14 @@
 # Below a line <!-- examples/guide/mutex.c --> stands a ```c block that is this
 # file, byte for byte. Below <!-- output of examples/guide/mutex --> stands a ```text
 # block that is all that the built example prints when it is run without arguments,
-# and it exits with 0. Every program in examples/guide/ has to be shown.
+# and it exits with 0. Every program in examples/guide/ has to be shown, and every
+# file that a page links to has to be there.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 shopt -s nullglob
 
 pages=(README.md docs/*.md docs/guide/*.md)
+linking_pages=("${pages[@]}" CONTRIBUTING.md CHANGELOG.md docs/benchmarks/*/README.md)
 builds=(build build/asan)
 first_program=examples/echo.c
 first_program_lines_max=49
@@ -42,6 +44,12 @@ block() {
         marked && /^```(c|text)$/ { inside = 1 }' "$1"
 }
 
+# links PAGE: the files that it links to. What stands in a block is no link.
+links() {
+    awk '/^```/ { inside = !inside } !inside' "$1" | grep -o ']([^)#]*' | cut -c3- |
+        grep -v '^https\?:'
+}
+
 same_source() {
     diff -u --label "$1" --label "$2" <(block "$1" "$2") "$2"
 }
@@ -64,6 +72,12 @@ for page in "${pages[@]}"; do
             check "$page: $build/$program failed, or printed something else" \
                 same_output "$page" "$program" "$build"
         done
+    done
+done
+
+for page in "${linking_pages[@]}"; do
+    for target in $(links "$page"); do
+        check "$page links to $target, which is not there" test -e "$(dirname "$page")/$target"
     done
 done
 
