@@ -195,14 +195,15 @@ static enum rill_poll lane_poll(struct rill_future *self, struct rill_task *task
     struct lane *lane = rill_container_of(self, struct lane, task.future);
 
     RILL_BEGIN();
-    while (side.started < side.count) {
+    while (side.started < side.count && !side.error) {
         side.started++;
         RILL_AWAIT(side.is_server
                        ? recv_message(&lane->message, side.in_buffer, wanted.size, DATA)
                        : send_message(&lane->message, side.out_buffer, wanted.size, DATA));
         if (result_of(&lane->message) < 0)
             side.error = result_of(&lane->message);
-        side.done++;
+        else
+            side.done++;
     }
     RILL_END();
 }
