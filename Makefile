@@ -355,7 +355,7 @@ compile_commands.json: FORCE ## for editors and language servers
 probe_gcc          := $(CC) --version
 probe_libc6-dev    := echo '\#include <stdio.h>' | $(CC) -E -
 probe_pkg-config   := $(PKG_CONFIG) --version
-probe_liburing-dev := $(PKG_CONFIG) --exists liburing
+probe_liburing-dev := $(PKG_CONFIG) --exists 'liburing >= 2.3'
 probe_check        := $(PKG_CONFIG) --exists check
 probe_g++          := $(CXX) --version
 probe_patch        := patch --version
@@ -372,7 +372,7 @@ define require
 @missing=; \
 $(foreach package,$(1),{ $(probe_$(package)); } >/dev/null 2>&1 || missing="$$missing $(package)";) \
 test -z "$$missing" || { \
-    echo "rill: not installed:$$missing"; \
+    echo "rill: not installed, or too old:$$missing"; \
     echo 'rill: as root, `make deps` installs everything that rill uses; or only what is missing:'; \
     echo "rill:     sudo $(apt_install)$$missing"; \
     exit 2; \
@@ -581,8 +581,9 @@ help: ## this list; MODE=debug, asan or tsan, WERROR=1 and V=1 go with any build
 FORCE:
 
 .PHONY: all library programs examples tests objects FORCE \
-        have-build have-test have-lint have-valgrind note-rdma note-libuv \
+        have-build have-test have-lint have-measure have-valgrind note-rdma note-libuv \
         demo check check-vm check-vm-floor check-vm-rdma tsan test check-headers check-docs valgrind \
+        sim mutants peers bench bench-messages counts check-counts keep-counts publish-bench \
         lint format lint-format lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell \
         clean install uninstall help
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 enum {
     USAGE_WIDTH = 79,
@@ -552,10 +553,25 @@ static void print_usage(const struct cli *cli)
         printf("\n%s\n", cli->notes);
 }
 
+static const char *program; /* for finish_output, which has no argument */
+
+/* A result that is lost is a failure. What is buffered is written only now. */
+static void finish_output(void)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return;
+    fprintf(stderr, "%s: cannot write to stdout: %s\n", program,
+            errno ? strerror(errno) : "a part was lost");
+    _exit(1);
+}
+
 void cli_parse(const struct cli *cli, int argc, char **argv)
 {
     char message[TEXT_SIZE];
 
+    program = cli->program;
+    atexit(finish_output);
     switch (cli_read(cli, argc, argv, message, sizeof message)) {
     case CLI_RUN:
         return;

@@ -139,7 +139,8 @@ enum cli_outcome {
 
 /* Reads the command line into the variables. On --help it prints the usage, on
  * --version the version, and exits with 0; on a mistake it prints one line on
- * stderr and exits with 2. Returns only if the program shall run. */
+ * stderr and exits with 2. Returns only if the program shall run. From then on the
+ * process exits with 1, saying so, if something that it wrote to stdout is lost. */
 void cli_parse(const struct cli *cli, int argc, char **argv);
 
 /* Does the same without printing and without exiting: CLI_BAD leaves the line,

@@ -2,6 +2,7 @@
 /* echo.c - rill-echo: serves any number of listeners from one loop and sends back
  * whatever comes. */
 #include "bench/cli.h"
+#include "bench/descriptors.h"
 #include "bench/echo_counts.h"
 #include "bench/json.h"
 #include "bench/rdma_echo.h"
@@ -14,10 +15,10 @@
 #include "runtime/timeout.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 enum { LISTENERS_MAX = 64 };
 
@@ -133,21 +134,23 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     RILL_END();
 }
 
-/* What a server's error means to the one who typed the URL. */
-static const char *reason(int64_t error)
+/* What a server's error means to the one who typed the URL, which may be of a unix socket. */
+static const char *reason(int64_t error, bool is_unix)
 {
     switch (error) {
     case -EADDRINUSE:
     case -EBUSY:
-        return "the port is taken by another program (port 0 picks a free one), or a unix "
-               "socket's file exists";
+        return is_unix ? "there is a file of that name: a server has it, or one that was killed "
+                         "left it behind and it may be removed"
+                       : "the port is taken by another program (port 0 picks a free one)";
     case -EACCES:
-        return "the port needs privilege (those from 1024 on do not)";
+        return is_unix ? "no permission to make a file there"
+                       : "the port needs privilege (those from 1024 on do not)";
     case -EADDRNOTAVAIL:
         return "the address is none of this machine's";
     case -ENOENT:
-        return "the kernel does not have this congestion control, or there is no directory of "
-               "that name";
+        return is_unix ? "there is no directory of that name"
+                       : "the kernel does not have this congestion control";
     case -EIO:
         return "UCX can not listen there, as it has said above";
     default:
@@ -191,17 +194,6 @@ static void print_statistics(const struct rill_runtime *runtime)
     json_close(&json);
     rdma_echo_print(&json);
     json_end(&json);
-}
-
-/* A connection is a descriptor, so take all that the system gives. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
 }
 
 /* Reads one URL. Returns a sentence about what is wrong with it, or NULL. */
@@ -259,7 +251,8 @@ static int run(struct rill_runtime *runtime, struct program *program, int64_t gr
     rdma_echo_close();
     if (failed) {
         fprintf(stderr, "rill-echo: %s: %s\n", program->urls[failed - 1],
-                reason(program->serving[failed - 1]->result));
+                reason(program->serving[failed - 1]->result,
+                       program->addresses[failed - 1].any.sa_family == AF_UNIX));
         return 1;
     }
     if (json)
@@ -323,6 +316,12 @@ int main(int argc, char **argv)
         cli_fail(&cli, "--broadcast: it goes with tcp:// and unix:// only");
     if (single_copy && !shared_memory)
         cli_fail(&cli, "--single-copy: want --shared-memory with it");
+    if (buffer_count & (buffer_count - 1))
+        cli_fail(&cli, "--buffers %" PRId64 ": want a power of two from 1 to %d", buffer_count,
+                 RILL_BUFFERS_MAX);
+    if (program.rdma_count == 0 && (shared_memory || long_segments || single_copy || unprotected))
+        cli_fail(&cli, "--shared-memory, --long-segments, --single-copy and --unprotected: over "
+                       "rdma:// only");
     raise_descriptor_limit();
 
     const struct rill_runtime_options runtime_options = {
@@ -342,7 +341,7 @@ int main(int argc, char **argv)
     error = rill_runtime_create(&runtime, &runtime_options);
     if (error) {
         fprintf(stderr, "rill-echo: %s\n", rill_runtime_explain(error));
-        return error == -EINVAL ? 2 : 1;
+        return 1;
     }
     for (unsigned i = 0; i < program.count; i++) {
         program.servers[i].announce = stdout;

@@ -144,7 +144,11 @@ int main(int argc, char **argv)
     };
 
     cli_parse(&cli, argc, argv);
-    if (stat(files.path, &status) < 0 || status.st_size < PAGE_SIZE)
+    if (stat(files.path, &status) < 0) {
+        fprintf(stderr, "rill-files: %s: %s\n", files.path, strerror(errno));
+        return 1;
+    }
+    if (status.st_size < PAGE_SIZE)
         cli_fail(&cli, "%s: want a file of 4 KiB at least", files.path);
     files.pages = (uint64_t)status.st_size / PAGE_SIZE;
     error = rill_runtime_create(&runtime, NULL);

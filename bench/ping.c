@@ -2,6 +2,7 @@
 /* ping.c - rill-ping: loads an echo server, checks every byte, and measures. */
 #include "bench/ping.h"
 #include "bench/cli.h"
+#include "bench/descriptors.h"
 #include "bench/rdma_echo.h"
 #include "bench/rdma_load.h"
 #include "bench/wait_policy.h"
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum { IN_FLIGHT_MAX = 1 << 30 };
@@ -249,16 +249,6 @@ static int64_t run(struct rill_runtime *runtime, struct ping *ping)
         error = -ETIMEDOUT;
     }
     return error;
-}
-
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
 }
 
 static int open_rdma(struct ping *ping)

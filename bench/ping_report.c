@@ -115,6 +115,9 @@ static const char *rdma_reason(int64_t error)
         return "the connection was lost";
     case -ESHUTDOWN:
         return "the server closed the connection";
+    case -EPROTOTYPE:
+        return "--long-segments: the server says it and this side does not, or the other way "
+               "round";
     default:
         return NULL;
     }
@@ -128,7 +131,8 @@ const char *ping_reason(const struct ping *ping, int64_t error)
     case -ECONNREFUSED:
         return "connection refused: no server listens there";
     case -ENOENT:
-        return "there is no host of that name";
+        return strcmp(ping->url.scheme, "unix") == 0 ? "there is no such file"
+                                                     : "there is no host of that name";
     case -EMFILE:
         return "too many open files: raise the limit (ulimit -n) or ask for fewer connections";
     case -EBADMSG:

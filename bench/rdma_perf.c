@@ -195,14 +195,15 @@ static enum rill_poll lane_poll(struct rill_future *self, struct rill_task *task
     struct lane *lane = rill_container_of(self, struct lane, task.future);
 
     RILL_BEGIN();
-    while (side.started < side.count) {
+    while (side.started < side.count && !side.error) {
         side.started++;
         RILL_AWAIT(side.is_server
                        ? recv_message(&lane->message, side.in_buffer, wanted.size, DATA)
                        : send_message(&lane->message, side.out_buffer, wanted.size, DATA));
         if (result_of(&lane->message) < 0)
             side.error = result_of(&lane->message);
-        side.done++;
+        else
+            side.done++;
     }
     RILL_END();
 }
@@ -329,16 +330,21 @@ static enum rill_poll side_poll(struct rill_future *self, struct rill_task *task
 
 /* ---- the processes ---- */
 
-static void pin(int64_t processor)
+/* Returns false, having said why, where the process can not run there. */
+static bool pin(int64_t processor)
 {
     cpu_set_t set;
 
     if (processor < 0)
-        return;
+        return true;
     CPU_ZERO(&set);
     CPU_SET((size_t)processor, &set);
-    if (sched_setaffinity(0, sizeof set, &set) < 0)
-        fprintf(stderr, "rill-rdma-perf: processor %" PRId64 ": %s\n", processor, strerror(errno));
+    if (sched_setaffinity(0, sizeof set, &set) == 0)
+        return true;
+    fprintf(stderr, "rill-rdma-perf: processor %" PRId64 ": %s\n", processor,
+            errno == EINVAL ? "there is none of that number, or it may not be used here"
+                            : strerror(errno));
+    return false;
 }
 
 /* Gives the other process the address of this one's worker, and takes its. */
@@ -347,7 +353,7 @@ static int swap_addresses(int fd)
     size_t size;
     const void *address = rill_rdma_address(&side.rdma, &size);
 
-    if (send(fd, address, size, 0) != (ssize_t)size ||
+    if (send(fd, address, size, MSG_NOSIGNAL) != (ssize_t)size ||
         recv(fd, side.peer, sizeof side.peer, 0) <= 0)
         return -ECONNRESET;
     return 0;
@@ -401,7 +407,8 @@ static int be_a_side(int fd, bool is_server)
     int error;
 
     side.is_server = is_server;
-    pin(is_server ? wanted.server_processor : wanted.client_processor);
+    if (!pin(is_server ? wanted.server_processor : wanted.client_processor))
+        return 1;
     error = rill_runtime_create(&runtime, &options);
     if (error) {
         fprintf(stderr, "rill-rdma-perf: %s\n", rill_runtime_explain(error));

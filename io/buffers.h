@@ -43,7 +43,7 @@ struct rill_buffer {
     uint32_t offset; /* of the first byte that was not read yet */
     uint32_t length; /* bytes from there on */
     uint32_t next;   /* the buffer behind it in its receiver's chain */
-    bool is_lent;    /* its memory is somebody else\'s */
+    bool is_lent;    /* its memory is somebody else's */
 };
 
 struct rill_buffers {

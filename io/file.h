@@ -6,8 +6,8 @@
  *         ...
  *     RILL_AWAIT(rill_file_read_at(&copy->file, &copy->op, copy->page, 4096, 0));
  *
- * Every function but the last two prepares a future and does nothing else; the
- * operation starts in the await. Buffers and paths are borrowed until the future
+ * A function that returns a future prepares it and does nothing else; the operation
+ * starts in the await. Buffers and paths are borrowed until the future
  * is ready. Results are >= 0 or the -errno of the system call named. Cancelling
  * ends the future with -ECANCELED, or with the real result: a file operation that
  * a kernel thread has begun runs to its end first. */

@@ -5,8 +5,8 @@
  * (net/connect.h) and owns its descriptor until it is closed. One task may receive
  * and another one send at the same time; two may not do the same.
  *
- * Every function here but the last prepares a future and does nothing else; the
- * operation starts in the await. Buffers are borrowed until the future is ready.
+ * A function that returns a future prepares it and does nothing else; the operation
+ * starts in the await. Buffers are borrowed until the future is ready.
  * Results are >= 0 or -errno: -ECONNRESET and -EPIPE when the peer is gone,
  * -ETIMEDOUT when it is silent (tcp(7)), -ECANCELED. Nothing is lost by
  * cancelling: bytes that arrived are the result, or there for the next receive. */

@@ -32,7 +32,10 @@
  *  - what must survive an await lives in the struct, not in a local variable;
  *  - a local variable may live within a block that does not await;
  *  - an await can not stand inside a switch statement of its own (the macros are
- *    one): the runtime notices and says so. */
+ *    one): the runtime notices and says so.
+ *
+ * Futures, tasks and all that they use belong to the thread of their runtime. What
+ * other threads may call says so: io/remote.h, waker.h, bridge.h and workers.h. */
 #ifndef RILL_RUNTIME_FUTURE_H
 #define RILL_RUNTIME_FUTURE_H
 

@@ -86,6 +86,14 @@ static void refuse_io_uring(int error)
         give_up("seccomp");
 }
 
+static void fill_stdout(void)
+{
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+
+    if (full < 0 || dup2(full, STDOUT_FILENO) < 0)
+        give_up("/dev/full");
+}
+
 static void become(const char *path, const char *const *argv, const struct process_limits *limits,
                    pid_t parent)
 {
@@ -95,6 +103,8 @@ static void become(const char *path, const char *const *argv, const struct proce
         give_up("close_range");
     if (limits && limits->descriptors_max)
         limit_descriptors(limits->descriptors_max);
+    if (limits && limits->stdout_is_full)
+        fill_stdout();
     if (limits && limits->io_uring_errno)
         refuse_io_uring(limits->io_uring_errno);
     execv(path, (char *const *)(uintptr_t)argv);

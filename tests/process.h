@@ -46,6 +46,7 @@ struct process {
 struct process_limits {
     unsigned descriptors_max; /* RLIMIT_NOFILE, soft and hard */
     int io_uring_errno;       /* what io_uring_setup(2) fails with, by a seccomp filter */
+    bool stdout_is_full;      /* every write to it fails with ENOSPC (full(4)) */
 };
 
 /* Starts argv[0], a path below the directory of this build (the test program is

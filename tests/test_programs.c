@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct process process;
 
@@ -95,7 +97,8 @@ static const struct mistake mistakes[] = {
     {{ECHO, "--wait", "quick", LOOPBACK_URL}, "sleep, adaptive or spin"},
     {{ECHO, "--grace=-1s", LOOPBACK_URL}, "--grace"},
     {{ECHO, "--buffers", "0", LOOPBACK_URL}, "--buffers"},
-    {{ECHO, "--buffers", "3", LOOPBACK_URL}, "powers of two"},
+    {{ECHO, "--buffers", "3", LOOPBACK_URL}, "--buffers 3: want a power of two"},
+    {{ECHO, "--unprotected", LOOPBACK_URL}, "over rdma:// only"},
     {{ECHO, "--buffer-size", "63", LOOPBACK_URL}, "--buffer-size"},
     {{ECHO, "--spin", "soon", LOOPBACK_URL}, "--spin"},
     {{ECHO, LOOPBACK_URL, "--congestion"}, "missing"},
@@ -191,6 +194,27 @@ START_TEST(a_port_that_is_taken_exits_with_1_and_says_so)
 }
 END_TEST
 
+START_TEST(a_path_that_can_not_be_used_exits_with_1_and_says_so)
+{
+    char directory[] = "/tmp/rill-programs-XXXXXX", url[64];
+
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    snprintf(url, sizeof url, "unix://%s/a/b", directory);
+    PROCESS_START(&process, "bin/rill-echo", url);
+    ck_assert_int_eq(process_wait(&process), 1);
+    ck_assert_ptr_nonnull(strstr(process.err.text, "there is no directory of that name"));
+    PROCESS_START(&process, "bin/rill-ping", url);
+    ck_assert_int_eq(process_wait(&process), 1);
+    ck_assert_ptr_nonnull(strstr(process.err.text, "there is no such file"));
+
+    snprintf(url, sizeof url, "unix://%s", directory);
+    PROCESS_START(&process, "bin/rill-echo", url);
+    ck_assert_int_eq(process_wait(&process), 1);
+    ck_assert_ptr_nonnull(strstr(process.err.text, "there is a file of that name"));
+    rmdir(directory);
+}
+END_TEST
+
 START_TEST(an_address_of_another_machine_exits_with_1_and_says_so)
 {
     PROCESS_START(&process, "bin/rill-echo", "tcp://192.0.2.1:0"); /* RFC 5737: nobody's */
@@ -204,6 +228,21 @@ START_TEST(an_unknown_congestion_control_exits_with_1_and_says_so)
     PROCESS_START(&process, "bin/rill-echo", "--congestion", "hope", LOOPBACK_URL);
     ck_assert_int_eq(process_wait(&process), 1);
     ck_assert_ptr_nonnull(strstr(process.err.text, "congestion control"));
+}
+END_TEST
+
+START_TEST(output_that_is_lost_exits_with_1_and_says_so)
+{
+    const char *const argvs[][4] = {
+        {"bin/rill-echo", "--help"},
+        {"bin/rill-ping", "--version"},
+        {"bin/rill-micro", "-r1", "--only=await"},
+    };
+    const struct process_limits full = {.stdout_is_full = true};
+
+    process_start(&process, &full, argvs[_i]);
+    ck_assert_int_eq(process_wait(&process), 1);
+    ck_assert_ptr_nonnull(strstr(process.err.text, "cannot write to stdout: No space left"));
 }
 END_TEST
 
@@ -242,8 +281,10 @@ int main(void)
          sizeof mistakes / sizeof mistakes[0]},
         {more_URLs_than_rill_echo_takes_are_a_mistake, 1},
         {a_port_that_is_taken_exits_with_1_and_says_so, 1},
+        {a_path_that_can_not_be_used_exits_with_1_and_says_so, 1},
         {an_address_of_another_machine_exits_with_1_and_says_so, 1},
         {an_unknown_congestion_control_exits_with_1_and_says_so, 1},
+        {output_that_is_lost_exits_with_1_and_says_so, 3},
         {without_io_uring_a_program_exits_with_1_and_says_what_to_do, 3},
     };
 

@@ -81,6 +81,9 @@ START_TEST(pages_of_a_file_are_read_so_many_at_a_time)
     ck_assert_int_eq(process_wait(&process), 2);
     ck_assert_ptr_nonnull(strstr(process.err.text, "want a file of 4 KiB at least"));
     unlink(path);
+    PROCESS_START(&process, "bin/rill-files", path);
+    ck_assert_int_eq(process_wait(&process), 1);
+    ck_assert_ptr_nonnull(strstr(process.err.text, "No such file"));
 }
 END_TEST
 

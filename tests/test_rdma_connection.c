@@ -463,6 +463,36 @@ START_TEST(a_receive_takes_the_tag_that_it_asked_for)
 }
 END_TEST
 
+START_TEST(a_message_in_parts_is_filled_into_parts)
+{
+    static const size_t sizes[] = {10, 3000, 300000};
+    struct iovec out[3], in[2];
+
+    if (!open_hubs(_i))
+        return;
+    open_connection(_i);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_t size = sizes[i], third = size / 3;
+
+        pattern_fill(message, i, size);
+        memset(buffer, 0, size + 1);
+        out[0] = (struct iovec){message, third};
+        out[1] = (struct iovec){message + third, 0};
+        out[2] = (struct iovec){message + third, size - third};
+        in[0] = (struct iovec){buffer, size - third};
+        in[1] = (struct iovec){buffer + size - third, third + 1};
+        background_start(&sending, rill_rdma_send_vectored(&client, &sent, out, 3, 1));
+        expect_eq(await(rill_rdma_recv_vectored(&server, &received, in, 2, 1)), (int64_t)size);
+        expect_eq(background_end(&sending), (int64_t)size);
+        expect(pattern_is(buffer, i, size));
+        expect_eq(buffer[size], 0);
+        expect_eq(received.length, size);
+    }
+    disconnect_both();
+    close_hubs();
+}
+END_TEST
+
 START_TEST(a_message_that_does_not_fit_tells_its_size)
 {
     if (!open_hubs(_i))
@@ -885,6 +915,7 @@ int main(void)
         {messages_of_all_sizes_arrive_in_long_segments_and_single_copies,
          IN_TCP_AND_SHM | TCP_ITSELF},
         {a_receive_takes_the_tag_that_it_asked_for, IN_TCP_AND_SHM},
+        {a_message_in_parts_is_filled_into_parts, IN_TCP_AND_SHM},
         {a_message_that_does_not_fit_tells_its_size, IN_TCP_AND_SHM},
         {a_cancelled_receive_loses_no_message, IN_TCP_AND_SHM},
         {a_message_of_unknown_size_is_received, IN_TCP_AND_SHM},

@@ -342,6 +342,24 @@ START_TEST(a_port_that_is_taken_is_told_in_a_line)
 }
 END_TEST
 
+START_TEST(segments_that_differ_are_told_in_a_line)
+{
+    SERVE();
+    PROCESS_START(&ping, "bin/rill-ping", url, "--long-segments");
+    expect_failure(1, "--long-segments: ");
+    stop();
+}
+END_TEST
+
+START_TEST(a_processor_that_is_not_there_is_told_in_a_line)
+{
+    PROCESS_START(&ping, "bin/rill-rdma-perf", "--client-processor=1023", "-n1");
+    ck_assert_int_eq(process_wait(&ping), 1);
+    ck_assert_str_eq(ping.out.text, "");
+    ck_assert_ptr_nonnull(strstr(ping.err.text, "processor 1023: "));
+}
+END_TEST
+
 static const struct {
     const char *argv[4], *word;
 } mistakes[] = {
@@ -387,6 +405,8 @@ int main(void)
         {nobody_there_is_told_in_a_line, 1},
         {a_black_hole_is_told_in_a_line, 1},
         {a_port_that_is_taken_is_told_in_a_line, 1},
+        {segments_that_differ_are_told_in_a_line, 1},
+        {a_processor_that_is_not_there_is_told_in_a_line, 1},
         {a_mistake_is_told_in_a_line_and_exits_with_2, sizeof mistakes / sizeof *mistakes},
     };
 

@@ -11,40 +11,6 @@
 static struct world world;
 static char bytes[64];
 
-static void expect(uint64_t user_data, int result, unsigned flags, unsigned mask)
-{
-    struct world_completion completion = world_next(&world);
-
-    ck_assert_uint_eq(completion.user_data, user_data);
-    ck_assert_int_eq(completion.result, result);
-    ck_assert_uint_eq(completion.flags & mask, flags);
-}
-
-/* The kernel does some operations on a thread of its own. Neither of these two
- * has a buffer or will have more results. */
-static void expect_in_any_order(uint64_t one, int one_result, uint64_t other, int other_result)
-{
-    const unsigned mask = IORING_CQE_F_MORE | IORING_CQE_F_BUFFER;
-    struct world_completion completion = world_next(&world);
-
-    if (completion.user_data == one) {
-        ck_assert_int_eq(completion.result, one_result);
-        ck_assert_uint_eq(completion.flags & mask, 0);
-        expect(other, other_result, 0, mask);
-    } else {
-        ck_assert_uint_eq(completion.user_data, other);
-        ck_assert_int_eq(completion.result, other_result);
-        ck_assert_uint_eq(completion.flags & mask, 0);
-        expect(one, one_result, 0, mask);
-    }
-}
-
-static void close_both(int one, int other)
-{
-    world_close_fd(&world, one);
-    world_close_fd(&world, other);
-}
-
 static void prep_selecting(uint64_t user_data, int fd, bool multishot)
 {
     struct io_uring_sqe *sqe = world_sqe(&world, user_data);
@@ -70,9 +36,9 @@ START_TEST(a_cancel_completes_before_its_target)
     io_uring_prep_recv(world_sqe(&world, 1), server, &byte, 1, 0);
     ck_assert(world_is_quiet(&world));
     io_uring_prep_cancel64(world_sqe(&world, 2), 1, 0);
-    expect(2, 0, 0, IORING_CQE_F_MORE);
-    expect(1, -ECANCELED, 0, IORING_CQE_F_MORE);
-    close_both(client, server);
+    world_expect(&world, 2, 0, 0, IORING_CQE_F_MORE);
+    world_expect(&world, 1, -ECANCELED, 0, IORING_CQE_F_MORE);
+    world_close_both(&world, client, server);
     world_close(&world);
 }
 END_TEST
@@ -88,9 +54,9 @@ START_TEST(a_receive_with_data_wins_against_a_cancel_in_the_same_submission)
     ck_assert_int_eq(world_send(&world, client, "x", 1), 1);
     io_uring_prep_recv(world_sqe(&world, 1), server, &byte, 1, 0);
     io_uring_prep_cancel64(world_sqe(&world, 2), 1, 0);
-    expect(1, 1, 0, 0);
-    expect(2, -ENOENT, 0, 0);
-    close_both(client, server);
+    world_expect(&world, 1, 1, 0, 0);
+    world_expect(&world, 2, -ENOENT, 0, 0);
+    world_close_both(&world, client, server);
     world_close(&world);
 }
 END_TEST
@@ -107,12 +73,12 @@ START_TEST(data_before_a_cancel_stays_in_the_socket)
     ck_assert(world_is_quiet(&world));
     io_uring_prep_send(world_sqe(&world, 3), client, "x", 1, 0);
     io_uring_prep_cancel64(world_sqe(&world, 2), 1, 0);
-    expect(3, 1, 0, 0);
-    expect(2, 0, 0, 0);
-    expect(1, -ECANCELED, 0, 0);
+    world_expect(&world, 3, 1, 0, 0);
+    world_expect(&world, 2, 0, 0, 0);
+    world_expect(&world, 1, -ECANCELED, 0, 0);
     ck_assert_int_eq(world_recv(&world, server, &byte, 1), 1);
     ck_assert_int_eq(byte, 'x');
-    close_both(client, server);
+    world_close_both(&world, client, server);
     world_close(&world);
 }
 END_TEST
@@ -129,12 +95,12 @@ START_TEST(a_second_cancel_of_the_same_target_finds_it_too)
     ck_assert(world_is_quiet(&world));
     io_uring_prep_cancel64(world_sqe(&world, 2), 1, 0);
     io_uring_prep_cancel64(world_sqe(&world, 3), 1, 0);
-    expect(2, 0, 0, 0);
-    expect(3, 0, 0, 0);
-    expect(1, -ECANCELED, 0, 0);
+    world_expect(&world, 2, 0, 0, 0);
+    world_expect(&world, 3, 0, 0, 0);
+    world_expect(&world, 1, -ECANCELED, 0, 0);
     io_uring_prep_cancel64(world_sqe(&world, 4), 1, 0);
-    expect(4, -ENOENT, 0, 0);
-    close_both(client, server);
+    world_expect(&world, 4, -ENOENT, 0, 0);
+    world_close_both(&world, client, server);
     world_close(&world);
 }
 END_TEST
@@ -151,10 +117,10 @@ START_TEST(a_cancel_by_descriptor_counts_what_it_found)
     io_uring_prep_recv(world_sqe(&world, 2), server, &other, 1, 0);
     ck_assert(world_is_quiet(&world));
     io_uring_prep_cancel_fd(world_sqe(&world, 3), server, IORING_ASYNC_CANCEL_ALL);
-    expect(3, 2, 0, 0);
+    world_expect(&world, 3, 2, 0, 0);
     ck_assert_int_eq(world_next(&world).result, -ECANCELED);
     ck_assert_int_eq(world_next(&world).result, -ECANCELED);
-    close_both(client, server);
+    world_close_both(&world, client, server);
     world_close(&world);
 }
 END_TEST
@@ -170,9 +136,9 @@ START_TEST(a_cancelled_multishot_ends_without_the_more_flag)
     prep_selecting(1, server, true);
     ck_assert(world_is_quiet(&world));
     io_uring_prep_cancel64(world_sqe(&world, 2), 1, 0);
-    expect(2, 0, 0, 0);
-    expect(1, -ECANCELED, 0, IORING_CQE_F_MORE | IORING_CQE_F_BUFFER);
-    close_both(client, server);
+    world_expect(&world, 2, 0, 0, 0);
+    world_expect(&world, 1, -ECANCELED, 0, IORING_CQE_F_MORE | IORING_CQE_F_BUFFER);
+    world_close_both(&world, client, server);
     world_close(&world);
 }
 END_TEST
@@ -199,7 +165,7 @@ START_TEST(a_multishot_receive_ends_with_ENOBUFS_when_no_buffer_is_left)
         ck_assert_uint_eq(BUFFER_OF(completion), i);
         ck_assert_mem_eq(world_buffer(&world, i), i ? "efgh" : "abcd", 4);
     }
-    expect(1, -ENOBUFS, 0, mask);
+    world_expect(&world, 1, -ENOBUFS, 0, mask);
     /* The rest is still there. */
     world_provide(&world, 1);
     prep_selecting(2, server, true);
@@ -228,15 +194,15 @@ START_TEST(the_end_of_the_stream_ends_a_multishot_receive_and_takes_no_buffer)
     prep_selecting(1, server, true);
     ck_assert(world_is_quiet(&world));
     io_uring_prep_shutdown(world_sqe(&world, 2), client, SHUT_WR);
-    expect_in_any_order(1, 0, 2, 0);
+    world_expect_in_any_order(&world, 1, 0, 2, 0);
     if (world.sim)
         ck_assert_uint_eq(sim_buffers_missing(world.sim, WORLD_GROUP), 0);
     ck_assert_int_eq(world_send(&world, server, "x", 1), 1);
     prep_selecting(3, client, false);
-    expect(3, 1, IORING_CQE_F_BUFFER, ~0u >> 16);
+    world_expect(&world, 3, 1, IORING_CQE_F_BUFFER, ~0u >> 16);
     if (world.sim)
         ck_assert_uint_eq(sim_buffers_missing(world.sim, WORLD_GROUP), 1);
-    close_both(client, server);
+    world_close_both(&world, client, server);
     world_close(&world);
 }
 END_TEST
@@ -250,8 +216,8 @@ START_TEST(a_receive_without_any_buffer_fails_even_if_there_is_nothing_to_receiv
     world_pair(&world, &client, &server);
     world_buffers(&world, 4, 0, 64);
     prep_selecting(1, server, false);
-    expect(1, -ENOBUFS, 0, ~0u);
-    close_both(client, server);
+    world_expect(&world, 1, -ENOBUFS, 0, ~0u);
+    world_close_both(&world, client, server);
     world_close(&world);
 }
 END_TEST
@@ -266,13 +232,13 @@ START_TEST(a_multishot_receive_needs_buffer_selection_and_no_WAITALL)
     world_pair(&world, &client, &server);
     world_buffers(&world, 4, 4, 64);
     io_uring_prep_recv_multishot(world_sqe(&world, 1), server, bytes, 0, 0);
-    expect(1, -EINVAL, 0, ~0u);
+    world_expect(&world, 1, -EINVAL, 0, ~0u);
     sqe = world_sqe(&world, 2);
     io_uring_prep_recv_multishot(sqe, server, NULL, 0, MSG_WAITALL);
     sqe->flags = IOSQE_BUFFER_SELECT;
     sqe->buf_group = WORLD_GROUP;
-    expect(2, -EINVAL, 0, ~0u);
-    close_both(client, server);
+    world_expect(&world, 2, -EINVAL, 0, ~0u);
+    world_close_both(&world, client, server);
     world_close(&world);
 }
 END_TEST
@@ -289,13 +255,13 @@ START_TEST(a_receive_with_WAITALL_fills_its_buffer_or_meets_the_end)
     ck_assert_int_eq(world_send(&world, client, "abc", 3), 3);
     ck_assert(world_is_quiet(&world));
     io_uring_prep_send(world_sqe(&world, 2), client, "defghij", 7, 0);
-    expect(2, 7, 0, 0);
-    expect(1, 8, 0, 0);
+    world_expect(&world, 2, 7, 0, 0);
+    world_expect(&world, 1, 8, 0, 0);
     ck_assert_mem_eq(buffer, "abcdefgh", 8);
     io_uring_prep_recv(world_sqe(&world, 3), server, buffer, 8, MSG_WAITALL);
     ck_assert(world_is_quiet(&world));
     world_close_fd(&world, client);
-    expect(3, 2, 0, 0);
+    world_expect(&world, 3, 2, 0, 0);
     ck_assert_int_eq(world_recv(&world, server, buffer, 8), 0);
     world_close_fd(&world, server);
     world_close(&world);
@@ -311,13 +277,13 @@ START_TEST(a_receive_that_may_not_wait_and_one_that_peeks_behave)
         return;
     world_pair(&world, &client, &server);
     io_uring_prep_recv(world_sqe(&world, 1), server, buffer, 8, MSG_DONTWAIT);
-    expect(1, -EAGAIN, 0, 0);
+    world_expect(&world, 1, -EAGAIN, 0, 0);
     ck_assert_int_eq(world_send(&world, client, "abc", 3), 3);
     io_uring_prep_recv(world_sqe(&world, 2), server, buffer, 2, MSG_PEEK);
-    expect(2, 2, 0, 0);
+    world_expect(&world, 2, 2, 0, 0);
     ck_assert_int_eq(world_recv(&world, server, buffer, 8), 3);
     ck_assert_mem_eq(buffer, "abc", 3);
-    close_both(client, server);
+    world_close_both(&world, client, server);
     world_close(&world);
 }
 END_TEST
@@ -333,11 +299,11 @@ START_TEST(closing_a_descriptor_completes_no_receive_on_it)
     io_uring_prep_recv(world_sqe(&world, 1), server, &byte, 1, 0);
     ck_assert(world_is_quiet(&world));
     io_uring_prep_close(world_sqe(&world, 2), server);
-    expect(2, 0, 0, 0);
+    world_expect(&world, 2, 0, 0, 0);
     ck_assert(world_is_quiet(&world));
     /* The socket lives on in the receive. */
     ck_assert_int_eq(world_send(&world, client, "x", 1), 1);
-    expect(1, 1, 0, 0);
+    world_expect(&world, 1, 1, 0, 0);
     ck_assert_int_eq(world_recv(&world, client, &byte, 1), 0);
     world_close_fd(&world, client);
     world_close(&world);

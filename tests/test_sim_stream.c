@@ -9,40 +9,6 @@
 static struct world world;
 static char bytes[1 << 20];
 
-static void expect(uint64_t user_data, int result, unsigned flags, unsigned mask)
-{
-    struct world_completion completion = world_next(&world);
-
-    ck_assert_uint_eq(completion.user_data, user_data);
-    ck_assert_int_eq(completion.result, result);
-    ck_assert_uint_eq(completion.flags & mask, flags);
-}
-
-/* The kernel does some operations on a thread of its own. Neither of these two
- * has a buffer or will have more results. */
-static void expect_in_any_order(uint64_t one, int one_result, uint64_t other, int other_result)
-{
-    const unsigned mask = IORING_CQE_F_MORE | IORING_CQE_F_BUFFER;
-    struct world_completion completion = world_next(&world);
-
-    if (completion.user_data == one) {
-        ck_assert_int_eq(completion.result, one_result);
-        ck_assert_uint_eq(completion.flags & mask, 0);
-        expect(other, other_result, 0, mask);
-    } else {
-        ck_assert_uint_eq(completion.user_data, other);
-        ck_assert_int_eq(completion.result, other_result);
-        ck_assert_uint_eq(completion.flags & mask, 0);
-        expect(one, one_result, 0, mask);
-    }
-}
-
-static void close_both(int one, int other)
-{
-    world_close_fd(&world, one);
-    world_close_fd(&world, other);
-}
-
 static void fill(char *to, size_t size)
 {
     for (size_t i = 0; i < size; i++)
@@ -80,10 +46,10 @@ START_TEST(a_send_with_WAITALL_sends_all_while_the_other_side_reads)
         size += (size_t)completion.result;
     }
     if (!sent)
-        expect(1, sizeof received, 0, 0);
+        world_expect(&world, 1, sizeof received, 0, 0);
     for (int i = 0; i < 8; i++)
         ck_assert(memcmp(received + (size_t)i * sizeof bytes, bytes, sizeof bytes) == 0);
-    close_both(client, server);
+    world_close_both(&world, client, server);
     world_close(&world);
 }
 END_TEST
@@ -140,7 +106,7 @@ START_TEST(a_reset_ends_waiting_operations_in_both_directions)
         io_uring_prep_send(world_sqe(&world, 1), client, bytes, sizeof bytes, MSG_WAITALL);
         if (world_is_quiet(&world))
             break;
-        expect(1, sizeof bytes, 0, 0);
+        world_expect(&world, 1, sizeof bytes, 0, 0);
     }
     io_uring_prep_recv(world_sqe(&world, 2), client, &byte, 1, 0);
     ck_assert(world_is_quiet(&world));
@@ -177,8 +143,8 @@ START_TEST(a_shutdown_gives_the_end_after_the_bytes_and_leaves_the_other_directi
     world_pair(&world, &client, &server);
     io_uring_prep_send(world_sqe(&world, 1), client, "abc", 3, 0);
     io_uring_prep_shutdown(world_sqe(&world, 2), client, SHUT_WR);
-    expect(1, 3, 0, 0);
-    expect(2, 0, 0, 0);
+    world_expect(&world, 1, 3, 0, 0);
+    world_expect(&world, 2, 0, 0, 0);
     ck_assert_int_eq(world_recv(&world, server, buffer, 8), 3);
     ck_assert_int_eq(world_recv(&world, server, buffer, 8), 0);
     ck_assert_int_eq(world_send(&world, server, "xy", 2), 2);
@@ -187,8 +153,8 @@ START_TEST(a_shutdown_gives_the_end_after_the_bytes_and_leaves_the_other_directi
     io_uring_prep_recv(world_sqe(&world, 3), client, buffer, 8, 0);
     ck_assert(world_is_quiet(&world));
     io_uring_prep_shutdown(world_sqe(&world, 4), client, SHUT_RD);
-    expect_in_any_order(3, 0, 4, 0);
-    close_both(client, server);
+    world_expect_in_any_order(&world, 3, 0, 4, 0);
+    world_close_both(&world, client, server);
     world_close(&world);
 }
 END_TEST
@@ -207,11 +173,11 @@ START_TEST(a_cancelled_send_says_how_much_it_had_sent)
                            MSG_WAITALL);
         if (world_is_quiet(&world))
             break;
-        expect((uint64_t)sent, sizeof bytes, 0, 0);
+        world_expect(&world, (uint64_t)sent, sizeof bytes, 0, 0);
     }
     ck_assert_int_lt(sent, 16);
     io_uring_prep_cancel64(world_sqe(&world, 100), (uint64_t)sent, 0);
-    expect(100, 0, 0, 0);
+    world_expect(&world, 100, 0, 0, 0);
     {
         struct world_completion last = world_next(&world);
         size_t total = (size_t)sent * sizeof bytes + (last.result > 0 ? (size_t)last.result : 0);

@@ -2,6 +2,7 @@
 #include "bench/peers/peer.h"
 
 #include "bench/cli.h"
+#include "bench/descriptors.h"
 #include "net/url.h"
 
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -28,16 +28,6 @@ int64_t peer_now_ms(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
-
-void peer_raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
 }
 
 int peer_listen(const char *program, const char *url_text, const char *congestion, bool *is_unix)
@@ -104,6 +94,6 @@ void peer_start(struct peer *peer, const char *program, const char *summary, uns
     if (peer->broadcast && !(abilities & PEER_BROADCAST))
         cli_fail(&cli, "--broadcast: this server can not");
     signal(SIGPIPE, SIG_IGN);
-    peer_raise_descriptor_limit();
+    raise_descriptor_limit();
     peer->listen_fd = peer_listen(program, url, congestion, &peer->is_unix);
 }

@@ -35,9 +35,6 @@ void peer_start(struct peer *peer, const char *program, const char *summary, uns
  * stderr. congestion may be NULL: the system's. Returns the descriptor. */
 int peer_listen(const char *program, const char *url_text, const char *congestion, bool *is_unix);
 
-/* Allows this process as many descriptors as the system gives. */
-void peer_raise_descriptor_limit(void);
-
 /* The monotonic clock in milliseconds. */
 int64_t peer_now_ms(void);
 

@@ -135,6 +135,38 @@ bool world_is_quiet(struct world *world)
     return io_uring_cq_ready(&world->ring) == 0;
 }
 
+static void expect_completion(const struct world_completion *completion, int result, unsigned flags,
+                              unsigned mask)
+{
+    ck_assert_int_eq(completion->result, result);
+    ck_assert_uint_eq(completion->flags & mask, flags);
+}
+
+void world_expect(struct world *world, uint64_t user_data, int result, unsigned flags,
+                  unsigned mask)
+{
+    struct world_completion completion = world_next(world);
+
+    ck_assert_uint_eq(completion.user_data, user_data);
+    expect_completion(&completion, result, flags, mask);
+}
+
+void world_expect_in_any_order(struct world *world, uint64_t one, int one_result, uint64_t other,
+                               int other_result)
+{
+    const unsigned mask = IORING_CQE_F_MORE | IORING_CQE_F_BUFFER;
+    struct world_completion completion = world_next(world);
+
+    if (completion.user_data == one) {
+        expect_completion(&completion, one_result, 0, mask);
+        world_expect(world, other, other_result, 0, mask);
+    } else {
+        ck_assert_uint_eq(completion.user_data, other);
+        expect_completion(&completion, other_result, 0, mask);
+        world_expect(world, one, one_result, 0, mask);
+    }
+}
+
 /* ---- sockets ---- */
 
 struct sockaddr_in world_address(uint16_t port)
@@ -210,6 +242,12 @@ void world_close_fd(struct world *world, int fd)
 
     assert(result == 0);
     (void)result;
+}
+
+void world_close_both(struct world *world, int one, int other)
+{
+    world_close_fd(world, one);
+    world_close_fd(world, other);
 }
 
 /* ---- provided buffers ---- */

@@ -44,6 +44,16 @@ struct world_completion world_next(struct world *world);
 int world_result(struct world *world, uint64_t user_data); /* ... which is this one */
 bool world_is_quiet(struct world *world);                  /* no completion comes for a while */
 
+/* Fails the test unless the next completion is of user_data, with that result and, of those
+ * in mask, with these flags. */
+void world_expect(struct world *world, uint64_t user_data, int result, unsigned flags,
+                  unsigned mask);
+
+/* The same for two in whichever order: the kernel does some operations on a thread of its
+ * own. Neither has a buffer or will have more results. */
+void world_expect_in_any_order(struct world *world, uint64_t one, int one_result, uint64_t other,
+                               int other_result);
+
 /* Connected TCP sockets at 127.0.0.1, and a listener with its port. */
 int world_listen(struct world *world, uint16_t *port);
 void world_pair(struct world *world, int *client, int *server);
@@ -54,6 +64,7 @@ struct sockaddr_in world_address(uint16_t port);
 int world_send(struct world *world, int fd, const void *bytes, size_t size);
 int world_recv(struct world *world, int fd, void *bytes, size_t size);
 void world_close_fd(struct world *world, int fd);
+void world_close_both(struct world *world, int one, int other);
 
 /* A ring of count provided buffers of which the first `filled` are there. */
 void world_buffers(struct world *world, unsigned count, unsigned filled, size_t size);
