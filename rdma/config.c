@@ -40,6 +40,10 @@ static const struct preset presets[] = {
     {{"TCP_RX_SEG_SIZE", "512K"}, RILL_RDMA_WISH_LONG_SEGMENTS, 0, 0, NULL},
     /* As every server does: else its port is taken for a minute after it was killed. */
     {{"TCP_CM_REUSEADDR", "y"}, 0, 0, 0, NULL},
+    /* Else connect(2) stops the loop for as long as a host keeps silent, and a peer that dies
+     * between that and the first byte, a client that is killed while it connects, say, makes
+     * UCX end the process (tcp_ep.c): it takes the endpoint for failed and goes on with it. */
+    {{"TCP_CONN_NB", "y"}, 0, 0, 0, NULL},
     /* Before 1.19 the kind of a datagram's address is taken from where only NVIDIA's cards put
      * it, and over RoCE with an IPv4 address every datagram of another card is dropped without
      * a word: nothing connects, whether by datagrams or by reliable connections. */

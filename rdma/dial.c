@@ -46,7 +46,9 @@ static enum rill_poll dial_poll(struct rill_future *self, struct rill_task *task
     while (dial->connection->result < 0 && dial->connection->result != -ECANCELED &&
            dial->next < dial->resolve.result);
     if (dial->connection->result < 0)
-        dial->why = strerror((int)-dial->connection->result);
+        dial->why = dial->connection->result == -ENOTCONN
+                        ? "nobody listens there"
+                        : strerror((int)-dial->connection->result);
     RILL_RETURN(dial->connection->result);
     RILL_END();
 }

@@ -73,9 +73,9 @@ struct rill_rdma_ep {
         int64_t result; /* of closing */
         struct rill_future future;
     };
-    struct rill_rdma *rdma;   /* borrowed while open */
-    int error;                /* why its operations end: -errno, 0 while all is well */
-    bool is_open;             /* has to be closed */
+    struct rill_rdma *rdma; /* borrowed while open */
+    int error;              /* why its operations end, or opening failed: -errno, 0: all is well */
+    bool is_open;           /* has to be closed */
     uint64_t bytes_in_flight; /* of operations that UCX has, but for receives */
 
     /* private */

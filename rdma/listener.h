@@ -9,7 +9,12 @@
  *
  * A connection request that arrives when nobody waits is kept for the next accept. When
  * RILL_RDMA_LISTENER_HELD_MAX are kept, further ones are rejected, and counted: UCX
- * itself would keep any number. */
+ * itself would keep any number.
+ *
+ * UCX believes whatever is sent to the port: a few bytes that are not its own, of somebody who
+ * looks for open ports, say, end the process (an assertion in wireup_cm.c), before rill has seen
+ * them. So does a port that is no listener's to the side that connects. Listen at an address,
+ * or behind a filter, that only peers can reach. */
 #ifndef RILL_RDMA_LISTENER_H
 #define RILL_RDMA_LISTENER_H
 

@@ -10,7 +10,10 @@
  *     RILL_AWAIT(rill_rdma_ep_flush(&peer, &op));
  *
  * Where the network can do it, the side whose memory it is has no part in that: nobody
- * tells it, and no task of its runs. Over TCP, UCX does it there in its progress. */
+ * tells it, and no task of its runs. Over TCP, UCX does it there in its progress; and it ends
+ * the process of that side ("unexpected error", ucp_request.inl) if it comes to answer somebody
+ * who reads just when his endpoint has failed, which is rare. Where peers may be killed, let
+ * them ask by a message (rpc.h). */
 #ifndef RILL_RDMA_MEMORY_H
 #define RILL_RDMA_MEMORY_H
 
@@ -68,12 +71,14 @@ struct rill_rdma_remote {
 };
 
 /* Makes the memory of the other side reachable through ep, by the address that it has
- * there and the bytes of its key, borrowed until this returns. Returns 0 or -errno. */
+ * there and the bytes of its key, borrowed until this returns. The bytes tell their length
+ * themselves, and UCX believes them. Returns 0 or -errno: why ep has failed or was closed. */
 int rill_rdma_remote_open(struct rill_rdma_remote *remote, struct rill_rdma_ep *ep,
                           uint64_t address, const void *key_bytes);
 
-/* Ends that, before its endpoint is closed. Nothing may be in flight on it. Does nothing to
- * one that is not open. */
+/* Ends that, before its endpoint is closed; where the endpoint has ended by itself, as that of a
+ * connection which was lost does, afterwards. Nothing may be in flight on it. Does nothing to one
+ * that is not open. */
 void rill_rdma_remote_close(struct rill_rdma_remote *remote);
 
 /* All of these borrow remote and buffers until they are over; offset is into the remote

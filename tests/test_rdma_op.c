@@ -2,6 +2,7 @@
 /* test_rdma_op.c - operations and endpoints over a UCX that answers late, in any order,
  * within the call, wrongly, or never. */
 #include "rdma/listener.h"
+#include "rdma/memory.h"
 #include "rdma/tag.h"
 #include "runtime/timeout.h"
 #include "tests/fixture.h"
@@ -605,6 +606,32 @@ START_TEST(every_call_of_opening_can_fail_and_leaves_nothing)
 }
 END_TEST
 
+/* The endpoint of a connection that is made anew is opened again by itself, which may fail, while
+ * its user knows nothing of that and goes on. */
+START_TEST(an_endpoint_that_could_not_be_opened_ends_its_operations_with_the_reason)
+{
+    struct rill_rdma_ep other = {0};
+    struct rill_rdma_remote there = {0};
+    struct rill_rdma_op used = {0};
+
+    open_all();
+    expect_eq(rill_rdma_ep_open(&other, &rdma, "address"), 0);
+    expect_eq(await(rill_rdma_ep_abort(&other)), 0);
+    fake.failing = "ep_create";
+    fake.status = UCS_ERR_UNREACHABLE;
+    expect_eq(rill_rdma_ep_open(&other, &rdma, "address"), -EHOSTUNREACH);
+    fake.failing = NULL;
+    expect_eq(await(rill_rdma_tag_send(&other, &used, "hello", 5, 1)), -EHOSTUNREACH);
+    expect_eq(await(rill_rdma_ep_flush(&other, &used)), -EHOSTUNREACH);
+    expect_eq(rill_rdma_remote_open(&there, &other, 0, "key"), -EHOSTUNREACH);
+    expect_eq(await(rill_rdma_ep_close(&other)), 0);
+    expect_eq(rill_rdma_ep_open(&other, &rdma, "address"), 0);
+    expect_eq(other.error, 0);
+    expect_eq(await(rill_rdma_ep_abort(&other)), 0);
+    close_all();
+}
+END_TEST
+
 /* ---- accepting ---- */
 
 static struct rill_rdma_listener listener;
@@ -868,6 +895,7 @@ int main(void)
         {aborting_does_not_wait_for_sends, IN_SIMULATED},
         {what_begins_when_the_endpoint_was_closed_ends_with_the_reason, IN_SIMULATED},
         {every_call_of_opening_can_fail_and_leaves_nothing, IN_SIMULATED},
+        {an_endpoint_that_could_not_be_opened_ends_its_operations_with_the_reason, IN_SIMULATED},
         {connection_requests_wait_for_accepts_and_accepts_for_requests, IN_SIMULATED},
         {requests_beyond_the_limit_are_rejected_and_counted, IN_SIMULATED},
         {whatever_happens_in_whatever_order_everything_ends, IN_SIMULATED},
