@@ -147,7 +147,8 @@ compile_pic := -fPIC -ftls-model=initial-exec
 
 # ------------------------------------------------------------------- sources
 
-library_sources := $(wildcard runtime/*.c io/*.c net/*.c) $(if $(ucx),$(rdma_sources))
+core_sources    := $(wildcard runtime/*.c io/*.c net/*.c)
+library_sources := $(core_sources) $(if $(ucx),$(rdma_sources))
 public_headers  := $(wildcard runtime/*.h io/*.h net/*.h) $(if $(ucx),$(wildcard rdma/*.h))
 bench_mains     := bench/echo.c bench/ping.c bench/micro.c bench/files.c $(if $(ucx),bench/rdma_perf.c)
 # Only those programs that speak rdma:// have something of it, and so load UCX; without
@@ -198,9 +199,13 @@ tests    := $(test_sources:tests/%.c=$(output)/tests/%)
 thread_tests := $(filter $(patsubst %,tests/test_%.c,remote waker workers blocking bridge \
                            embedding libuv resolve connect),$(test_sources))
 
-soname  := librill.so.$(firstword $(subst ., ,$(VERSION)))
-archive := $(output)/lib/librill.a
-shared  := $(output)/lib/librill.so.$(VERSION)
+# What is loaded with UCX is a library of its own: UCX takes over signals before main begins,
+# which a program that does without rdma has not asked for.
+libraries_built := librill $(if $(ucx),librill-rdma)
+so_version      := $(firstword $(subst ., ,$(VERSION)))
+archives := $(if $(ucx),$(output)/lib/librill-rdma.a) $(output)/lib/librill.a
+shared   := $(libraries_built:%=$(output)/lib/%.so.$(VERSION))
+links    := $(libraries_built:%=$(output)/lib/%.so)
 
 object = $(patsubst %.c,$(objects)/%.o,$(1))
 pic    = $(patsubst %.c,$(objects)/pic/%.o,$(1))
@@ -215,7 +220,7 @@ say    = $(if $(V),,@printf '  %-5s %s\n' $(1) $@)
 
 all: library programs examples ## the library, the programs and the examples (the default)
 
-library: $(archive) $(output)/lib/librill.so | note-rdma ## build/lib/librill.a and librill.so
+library: $(archives) $(links) | note-rdma ## build/lib/: librill and librill-rdma, .a and .so
 
 programs: $(programs) ## build/bin/: rill-echo, rill-ping, rill-micro, rill-files, rill-rdma-perf, uring-echo
 
@@ -226,10 +231,10 @@ tests: $(tests) | note-libuv ## build/tests/
 objects: $(call object,$(c_sources))
 
 # What was said on the command line or in this file is part of every object, and
-# the list of sources is part of the library. These files hold the two, and are
+# the lists of sources are part of the libraries. These files hold the two, and are
 # written only when they change.
 $(objects)/flags:   text := $(CC) $(compile) $(compile_pic) $(link) $(libraries)
-$(objects)/members: text := $(library_sources)
+$(objects)/members: text := librill: $(core_sources) librill-rdma: $(if $(ucx),$(rdma_sources))
 $(objects)/flags $(objects)/members: FORCE
 	@mkdir -p $(@D)
 	@echo '$(text)' | cmp -s - $@ || echo '$(text)' > $@
@@ -248,22 +253,30 @@ $(objects)/pic/%.o: %.c $(objects)/flags | have-build
 -include $(patsubst %.c,$(objects)/%.d,$(c_sources))
 -include $(patsubst %.c,$(objects)/pic/%.d,$(library_sources))
 
-$(archive): $(call object,$(library_sources)) $(objects)/members | have-build
+$(output)/lib/librill.a:      $(call object,$(core_sources))
+$(output)/lib/librill-rdma.a: $(call object,$(rdma_sources))
+
+$(archives): $(objects)/members | have-build
 	@mkdir -p $(@D)
 	@rm -f $@
 	$(call say,AR)
 	$(quiet)$(AR) rcs $@ $(filter %.o,$^)
 
-$(shared): $(call pic,$(library_sources)) $(objects)/members | have-build
+$(output)/lib/librill.so.$(VERSION):      $(call pic,$(core_sources))
+$(output)/lib/librill-rdma.so.$(VERSION): $(call pic,$(rdma_sources)) | $(output)/lib/librill.so
+$(output)/lib/librill-rdma.so.$(VERSION): core := -L$(output)/lib -lrill
+
+$(shared): $(objects)/members | have-build
 	@mkdir -p $(@D)
 	$(call say,LD)
-	$(quiet)$(CC) $(link) -shared -Wl,-soname,$(soname) -o $@ $(filter %.o,$^) $(libraries)
+	$(quiet)$(CC) $(link) -shared -Wl,-soname,$(@F:%.$(VERSION)=%.$(so_version)) -o $@ \
+	    $(filter %.o,$^) $(core) $(libraries)
 
-$(output)/lib/librill.so: $(shared)
-	@ln -sf $(<F) $(@D)/$(soname)
-	@ln -sf $(soname) $@
+$(links): %.so: %.so.$(VERSION)
+	@ln -sf $(<F) $@.$(so_version)
+	@ln -sf $(@F).$(so_version) $@
 
-# Programs, examples and tests are linked in the same way: objects, the archive,
+# Programs, examples and tests are linked in the same way: objects, the archives,
 # and then the libraries that these use.
 define link_program
 @mkdir -p $(@D)
@@ -278,14 +291,14 @@ $(output)/bin/rill-files: $(call object,bench/files.c)
 $(output)/bin/rill-rdma-perf: $(call object,bench/rdma_perf.c)
 $(output)/bin/uring-echo: $(call object,$(uring_sources))
 
-$(programs): $(call object,$(bench_common)) $(archive)
+$(programs): $(call object,$(bench_common)) $(archives)
 	$(call link_program,-lm)
 
 # Peers in C have rill's command line and nothing else of rill's.
 peer_programs  := $(peers:%=$(output)/peers/%)
 peer_libraries  = $(call packaged_libs,$(filter libuv libevent,$(firstword $(subst -, ,$(@F)))))
 
-$(output)/peers/%: $(call object,bench/peers/peer.c bench/cli.c bench/json.c) $(archive)
+$(output)/peers/%: $(call object,bench/peers/peer.c bench/cli.c bench/json.c) $(archives)
 	$(call link_program,$(peer_libraries))
 
 $(foreach peer,$(peers),$(eval \
@@ -323,7 +336,7 @@ peers: $(peer_programs) $(output)/peers/malloc-count.so $(if $(has_tokio),$(toki
 	test -z "$$missing" || \
 	    echo "bench: skipped for want of: $$missing (as root, make deps-bench installs all)"
 
-$(examples): $(output)/examples/%: $(objects)/examples/%.o $(archive)
+$(examples): $(output)/examples/%: $(objects)/examples/%.o $(archives)
 	$(call link_program)
 
 # Some tests are of what the programs are made of, and some run the programs.
@@ -337,7 +350,7 @@ $(output)/tests/test_libuv:     test_libraries += $(call packaged_libs,libuv)
 $(filter $(output)/tests/test_programs%,$(tests)): | $(programs) $(examples)
 $(filter $(output)/tests/test_rdma%,$(tests)): $(call object,$(test_rdma)) | $(programs) $(examples)
 
-$(tests): $(output)/tests/%: $(objects)/tests/%.o $(call object,$(test_common)) $(archive) | have-test
+$(tests): $(output)/tests/%: $(objects)/tests/%.o $(call object,$(test_common)) $(archives) | have-test
 	$(call link_program,$(test_libraries))
 
 compile_commands.json: FORCE ## for editors and language servers
@@ -539,36 +552,44 @@ includedir ?= $(PREFIX)/include
 
 # Headers include one another from the root ("io/op.h"), so they keep their
 # directories, below one that is rill's own. rill.pc knows where that is.
-define rill_pc
+define librill_pc
 Name: rill
-Description: single-threaded async runtime over io_uring and UCX
+Description: single-threaded async runtime over io_uring
 Version: $(VERSION)
 Requires: liburing
-Requires.private: $(ucx)
 Cflags: -I$(includedir)/rill -pthread
 Libs: -L$(libdir) -lrill -pthread
 endef
-export rill_pc
+define librill_rdma_pc
+Name: rill-rdma
+Description: the part of rill that speaks RDMA, over UCX
+Version: $(VERSION)
+Requires: rill = $(VERSION)
+Requires.private: ucx
+Libs: -L$(libdir) -lrill-rdma
+endef
+export librill_pc
+export librill_rdma_pc
 
-# Root's install is followed by ldconfig, or what is linked with librill.so does not
-# find it.
+# Root's install is followed by ldconfig, or what is linked with the libraries does not
+# find them.
 install: all ## [PREFIX=/usr/local] [DESTDIR=]
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir)/pkgconfig
-	install -m 644 $(archive) $(DESTDIR)$(libdir)
+	install -m 644 $(archives) $(DESTDIR)$(libdir)
 	install -m 755 $(shared) $(DESTDIR)$(libdir)
-	ln -sf $(notdir $(shared)) $(DESTDIR)$(libdir)/$(soname)
-	ln -sf $(soname) $(DESTDIR)$(libdir)/librill.so
+	cp -Pf $(links) $(links:%=%.$(so_version)) $(DESTDIR)$(libdir)
 	for header in $(public_headers); do \
 	    install -D -m 644 $$header $(DESTDIR)$(includedir)/rill/$$header || exit 1; \
 	done
 	install -m 755 $(programs) $(DESTDIR)$(bindir)
-	printf '%s\n' "$$rill_pc" > $(DESTDIR)$(libdir)/pkgconfig/rill.pc
+	printf '%s\n' "$$librill_pc" > $(DESTDIR)$(libdir)/pkgconfig/rill.pc
+	$(if $(ucx),printf '%s\n' "$$librill_rdma_pc" > $(DESTDIR)$(libdir)/pkgconfig/rill-rdma.pc)
 	[ -n '$(DESTDIR)' ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 uninstall: ## with the same PREFIX and DESTDIR
 	rm -f $(addprefix $(DESTDIR)$(bindir)/,$(notdir $(programs)))
-	rm -f $(addprefix $(DESTDIR)$(libdir)/,librill.a librill.so $(soname) $(notdir $(shared)))
-	rm -f $(DESTDIR)$(libdir)/pkgconfig/rill.pc
+	rm -f $(addprefix $(DESTDIR)$(libdir)/,$(notdir $(archives) $(shared) $(links) \
+	    $(links:%=%.$(so_version))) pkgconfig/rill.pc pkgconfig/rill-rdma.pc)
 	rm -rf $(DESTDIR)$(includedir)/rill
 
 ##@ Help
