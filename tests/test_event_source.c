@@ -216,6 +216,29 @@ START_TEST(an_idle_source_costs_nothing)
 }
 END_TEST
 
+/* What was pending may be given up while the source sleeps: nothing wakes it for that, and the
+ * end of that sleep is no reason to stay awake. */
+START_TEST(a_source_whose_last_operation_ended_while_it_slept_costs_nothing)
+{
+    size_t enters, calls;
+
+    open_with(SIMULATED, NULL);
+    background_start(&watching, seen(&watcher, &engine, 1));
+    await(rill_sleep(&nap, RILL_EVENT_SOURCE_SLEEP_MAX_NS / 2));
+    ck_assert(engine.source.asleep);
+    rill_task_cancel(&watching.task);
+    background_end(&watching);
+    ck_assert(engine.source.asleep);
+    ck_assert_uint_eq(engine.source.pending, 0);
+    enters = sim_enters(fixture.sim);
+    calls = engine.source.stats.progress_calls;
+    await(rill_sleep(&nap, 3600 * RILL_SECOND));
+    ck_assert_uint_le(sim_enters(fixture.sim) - enters, 12); /* one a level of the wheel */
+    ck_assert_uint_eq(engine.source.stats.progress_calls, calls);
+    finish();
+}
+END_TEST
+
 START_TEST(traffic_on_the_ring_does_not_wake_a_source)
 {
     size_t calls;
@@ -647,6 +670,7 @@ int main(void)
     const struct fixture_case cases[] = {
         {an_event_of_an_engine_wakes_a_task_as_one_of_the_kernel_does, IN_BOTH},
         {an_idle_source_costs_nothing, IN_SIMULATED},
+        {a_source_whose_last_operation_ended_while_it_slept_costs_nothing, IN_SIMULATED},
         {traffic_on_the_ring_does_not_wake_a_source, IN_BOTH},
         {what_comes_while_it_is_armed_is_found_by_progress_once_more, IN_SIMULATED},
         {an_operation_that_is_posted_to_a_sleeping_source_is_seen_at_once, IN_SIMULATED},
