@@ -178,6 +178,10 @@ int64_t rill_event_sources_rest(struct rill_reactor *reactor, int64_t until_ns)
     for (struct rill_link *link = reactor->sources.next; link != &reactor->sources;
          link = link->next) {
         struct rill_event_source *source = source_of(link);
+
+        if (source->touched) /* by whoever embeds the runtime, after its turn */
+            source->asleep = false;
+
         int64_t may_ns = source->asleep ? stay_asleep(source) : fall_asleep(reactor, source);
 
         if (may_ns < until_ns)

@@ -2,6 +2,7 @@
 /* test_event_source.c - an engine beside the ring loses no event and costs nothing while idle. */
 #include "io/event_source.h"
 
+#include "io/embedding.h"
 #include "runtime/notify.h"
 #include "tests/fixture.h"
 
@@ -291,6 +292,22 @@ START_TEST(an_operation_that_is_posted_to_a_sleeping_source_is_seen_at_once)
     event(&engine);
     ck_assert_int_eq(await(seen(&watcher, &engine, 1)), 1);
     ck_assert_uint_eq(engine.source.stats.sleeps_bounded, 0);
+    finish();
+}
+END_TEST
+
+/* Whoever embeds the runtime may do so after its turn, and asks then for how long to wait. */
+START_TEST(an_operation_that_is_posted_between_turns_is_seen_at_once)
+{
+    open_with(SIMULATED, NULL);
+    settle();
+    ck_assert(engine.source.asleep);
+    ck_assert_int_eq(rill_turn_timeout(fixture.runtime), RILL_NEVER);
+    engine.is_mute = true;
+    event(&engine);
+    rill_event_source_touch(&engine.source);
+    ck_assert_int_eq(rill_turn_timeout(fixture.runtime), RILL_NO_WAIT);
+    ck_assert_uint_eq(engine.seen, 1);
     finish();
 }
 END_TEST
@@ -674,6 +691,7 @@ int main(void)
         {traffic_on_the_ring_does_not_wake_a_source, IN_BOTH},
         {what_comes_while_it_is_armed_is_found_by_progress_once_more, IN_SIMULATED},
         {an_operation_that_is_posted_to_a_sleeping_source_is_seen_at_once, IN_SIMULATED},
+        {an_operation_that_is_posted_between_turns_is_seen_at_once, IN_SIMULATED},
         {an_event_that_the_descriptor_never_tells_is_found_while_operations_are_pending,
          IN_SIMULATED},
         {such_an_event_is_found_while_the_ring_never_rests, IN_SIMULATED},
