@@ -413,6 +413,25 @@ START_TEST(who_was_cancelled_is_told_so_though_the_endpoint_fails)
 }
 END_TEST
 
+/* -ECANCELED would say that nothing was sent. */
+START_TEST(a_cancelled_send_that_UCX_had_is_told_of_the_end_of_its_endpoint)
+{
+    for (int is_lost = 0; is_lost < 2; is_lost++) {
+        open_all();
+        background_start(&sending, tag_send());
+        settle();
+        rill_task_cancel(&sending.task);
+        settle();
+        if (is_lost)
+            fake_fail_endpoint(0, UCS_ERR_CONNECTION_RESET);
+        else
+            await(rill_rdma_ep_abort(&ep));
+        expect_eq(background_end(&sending), is_lost ? -ECONNRESET : -ESHUTDOWN);
+        close_all();
+    }
+}
+END_TEST
+
 START_TEST(what_UCX_never_lets_go_of_is_over_after_a_second_and_kept_from_it)
 {
     int64_t began_ns;
@@ -859,6 +878,7 @@ int main(void)
         {a_failed_endpoint_ends_everything_on_it_and_nothing_else, IN_SIMULATED},
         {what_arrives_with_the_failure_or_right_after_it_is_still_delivered, IN_SIMULATED},
         {who_was_cancelled_is_told_so_though_the_endpoint_fails, IN_SIMULATED},
+        {a_cancelled_send_that_UCX_had_is_told_of_the_end_of_its_endpoint, IN_SIMULATED},
         {what_UCX_never_lets_go_of_is_over_after_a_second_and_kept_from_it, IN_SIMULATED},
         {closing_flushes_and_ends_receives, IN_SIMULATED},
         {closing_waits_for_sends_that_the_flush_did_not_wait_for, IN_SIMULATED},
