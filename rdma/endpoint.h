@@ -81,7 +81,7 @@ struct rill_rdma_ep {
     /* private */
     uint64_t serial;      /* no other that this rdma ever opened has it: UCX uses handles anew */
     uint64_t bytes_told;  /* of those, the ones that the observer knows of */
-    ucp_ep_h ucp;         /* NULL from CUT or GONE on */
+    ucp_ep_h ucp;         /* NULL from CLOSING or CUT on */
     uint8_t state;        /* enum rill_rdma_ep_state */
     bool is_forced;       /* close without flushing */
     bool was_cancelled;   /* its closing was */

@@ -108,6 +108,7 @@ static void close_in_ucx(struct rill_rdma_ep *ep, uint32_t flags)
     ucs_status_ptr_t status = ep->rdma->ucx->ep_close_nbx(ep->ucp, &param);
 
     ep->close_request = UCS_PTR_IS_PTR(status) ? status : NULL;
+    ep->ucp = NULL;
     rill_link_remove(&ep->all);
 }
 
@@ -158,7 +159,6 @@ static unsigned finish_end(struct rill_rdma_ep *ep)
         abandon(ep);
     }
     rill_rdma_unwatch(ep->rdma, &ep->watcher);
-    ep->ucp = NULL;
     ep->state = RILL_RDMA_EP_GONE;
     if (ep->closer)
         rill_task_wake(ep->closer);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_rdma_op.c - operations and endpoints over a UCX that answers late, in any order,
  * within the call, wrongly, or never. */
+#include "rdma/endpoint_info.h"
 #include "rdma/listener.h"
 #include "rdma/tag.h"
 #include "runtime/timeout.h"
@@ -581,6 +582,28 @@ START_TEST(aborting_does_not_wait_for_sends)
 }
 END_TEST
 
+/* UCX may have given its endpoint back, or be about to. */
+START_TEST(an_endpoint_that_is_about_to_end_is_not_asked_anything)
+{
+    for (int is_forced = 0; is_forced < 2; is_forced++) {
+        char text[64];
+
+        open_all();
+        expect_eq(rill_rdma_ep_addresses(&ep, NULL, NULL), 0);
+        fake.close_is_mute = true;
+        background_start(&closing, is_forced ? rill_rdma_ep_abort(&ep) : rill_rdma_ep_close(&ep));
+        for (int i = 0; i < 5; i++)
+            fixture_turn();
+        expect(ep.state == (is_forced ? RILL_RDMA_EP_CUT : RILL_RDMA_EP_CLOSING));
+        expect_eq(rill_rdma_ep_addresses(&ep, NULL, NULL), -ENOTCONN);
+        expect_eq(rill_rdma_ep_describe(&ep, text, sizeof text), -ENOTCONN);
+        rill_task_cancel(&closing.task);
+        background_end(&closing);
+        close_rest();
+    }
+}
+END_TEST
+
 /* ---- opening ---- */
 
 /* A connection closes its endpoint by itself, whenever the peer goes. */
@@ -886,6 +909,7 @@ int main(void)
         {a_peer_that_dies_while_it_is_closed_is_told, IN_SIMULATED},
         {closing_that_is_cancelled_is_over_in_bounded_time_wherever_it_is, IN_SIMULATED},
         {aborting_does_not_wait_for_sends, IN_SIMULATED},
+        {an_endpoint_that_is_about_to_end_is_not_asked_anything, IN_SIMULATED},
         {what_begins_when_the_endpoint_was_closed_ends_with_the_reason, IN_SIMULATED},
         {every_call_of_opening_can_fail_and_leaves_nothing, IN_SIMULATED},
         {connection_requests_wait_for_accepts_and_accepts_for_requests, IN_SIMULATED},
