@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_rdma_moments.c - connections that are waited for, used, or given up at moments at which
+ * that is seldom done. */
+#include "rdma/connection.h"
+#include "rdma/exchange.h"
+#include "tests/fixture.h"
+#include "tests/rdma/sim_ucx.h"
+
+#include <errno.h>
+
+static struct side {
+    struct rill_rdma rdma;
+    struct rill_rdma_hub hub;
+    struct rill_rdma_connection connection;
+    struct rill_rdma_transfer send, recv;
+    struct rill_rdma_state_wait wait;
+} left, right;
+static struct background connecting, sending, waiting, ending, ending_right;
+static struct rill_ucx table;
+static char message[64], buffer[64];
+
+static void open_side(struct side *side, const struct rill_ucx *ucx)
+{
+    const struct rill_rdma_options options = {.ucx = ucx};
+
+    *side = (struct side){.rdma = {.is_open = false}};
+    expect_eq(rill_rdma_open(&side->rdma, &options), 0);
+    expect_eq(rill_rdma_hub_open(&side->hub, &side->rdma, 0), 0);
+}
+
+static void open_sides(void)
+{
+    static const struct sim_ucx_options options = {.latency_max_ns = RILL_MILLISECOND,
+                                                   .pairs = true};
+
+    fixture_open(SIMULATED, NULL, NULL);
+    table = *sim_ucx_begin(&options, NULL);
+    open_side(&left, &table);
+    open_side(&right, &table);
+}
+
+static void close_sides(void)
+{
+    rill_rdma_hub_close(&left.hub);
+    rill_rdma_hub_close(&right.hub);
+    rill_rdma_close(&left.rdma);
+    rill_rdma_close(&right.rdma);
+    sim_ucx_end();
+    fixture_close();
+}
+
+static struct rill_future *connect_left(const struct rill_rdma_connection_options *options)
+{
+    size_t size;
+
+    return rill_rdma_connect_worker(&left.connection, &left.hub,
+                                    rill_rdma_address(&right.rdma, &size), options);
+}
+
+static void adopt_right(const struct rill_rdma_connection_options *options)
+{
+    struct rill_rdma_am stranger = {0};
+
+    expect(await(rill_rdma_accept_worker(&right.hub, &stranger)) > 0);
+    expect_eq(rill_rdma_adopt_worker(&right.connection, &right.hub, &stranger, options), 0);
+}
+
+static void connect_sides(const struct rill_rdma_connection_options *options)
+{
+    background_start(&connecting, connect_left(options));
+    adopt_right(options);
+    expect_eq(background_end(&connecting), 0);
+    expect_eq(await(rill_rdma_wait_for_connection(&right.connection, &right.wait)), 0);
+}
+
+static void disconnect_sides(void)
+{
+    background_start(&ending, rill_rdma_disconnect(&left.connection));
+    expect_eq(await(rill_rdma_disconnect(&right.connection)), 0);
+    expect_eq(background_end(&ending), 0);
+}
+
+/* ---- ending in a hurry ---- */
+
+static const struct rill_ucx *real;
+static bool is_closing;
+
+/* The other side is stopped when all is said, and the endpoint is to be closed by both. */
+static ucs_status_ptr_t stop_and_close(ucp_ep_h ep, const ucp_request_param_t *param)
+{
+    if (!is_closing)
+        sim_ucx_stop(right.rdma.worker, 3600 * RILL_SECOND);
+    is_closing = true;
+    return real->ep_close_nbx(ep, param);
+}
+
+static void close_until_stopped(struct rill_rdma_connection *first)
+{
+    static const struct rill_rdma_connection_options patient = {.close_ns = RILL_NEVER,
+                                                                .silence_ns = RILL_NEVER};
+    static struct rill_ucx stopping;
+    struct rill_sleep pause;
+
+    open_sides();
+    connect_sides(&patient);
+    stopping = table;
+    stopping.ep_close_nbx = stop_and_close;
+    real = &table;
+    left.rdma.ucx = &stopping;
+    is_closing = false;
+    background_start(&ending, rill_rdma_disconnect(first));
+    while (!is_closing)
+        await(rill_sleep(&pause, RILL_MILLISECOND));
+    await(rill_sleep(&pause, 10 * RILL_SECOND));
+    expect_eq(left.connection.state, RILL_RDMA_CLOSING);
+}
+
+static void expect_to_be_short(int64_t began_ns)
+{
+    ck_assert_int_le(rill_now() - began_ns, RILL_RDMA_DRAIN_NS + RILL_SECOND / 2);
+}
+
+START_TEST(disconnecting_is_cut_short_also_while_the_endpoint_is_closed)
+{
+    int64_t began_ns;
+
+    close_until_stopped(&left.connection);
+    began_ns = rill_now();
+    rill_task_cancel(&ending.task);
+    expect_eq(background_end(&ending), -ECANCELED);
+    expect_to_be_short(began_ns);
+    await(rill_rdma_cut(&right.connection));
+    close_sides();
+}
+END_TEST
+
+START_TEST(a_connection_that_the_other_side_ends_is_cut_also_while_the_endpoint_is_closed)
+{
+    int64_t began_ns;
+
+    close_until_stopped(&right.connection);
+    began_ns = rill_now();
+    expect_eq(await(rill_rdma_cut(&left.connection)), 0);
+    expect_to_be_short(began_ns);
+    rill_task_cancel(&ending.task);
+    background_end(&ending);
+    close_sides();
+}
+END_TEST
+
+int main(void)
+{
+    const struct fixture_case cases[] = {
+        {disconnecting_is_cut_short_also_while_the_endpoint_is_closed, IN_SIMULATED},
+        {a_connection_that_the_other_side_ends_is_cut_also_while_the_endpoint_is_closed,
+         IN_SIMULATED},
+    };
+
+    return fixture_main("rdma moments", cases, sizeof cases / sizeof *cases);
+}
