@@ -213,7 +213,8 @@ struct rill_rdma_state_wait {
 };
 
 /* Waits until the connection is in one of the states of a mask, 1 << RILL_RDMA_CONNECTED |
- * 1 << RILL_RDMA_FAILED for example. The result is the state, or -ECANCELED. */
+ * 1 << RILL_RDMA_FAILED for example; also of one that is zeroed as yet, or made anew meanwhile.
+ * The result is the state, or -ECANCELED. */
 struct rill_future *rill_rdma_wait_for_state(struct rill_rdma_connection *connection,
                                              struct rill_rdma_state_wait *wait, unsigned states);
 

@@ -148,12 +148,78 @@ START_TEST(a_connection_that_the_other_side_ends_is_cut_also_while_the_endpoint_
 }
 END_TEST
 
+/* ---- waiting for a state ---- */
+
+static struct rill_future *wait_for(enum rill_rdma_state state)
+{
+    return rill_rdma_wait_for_state(&left.connection, &left.wait, 1u << state);
+}
+
+START_TEST(a_connection_is_waited_for_before_it_is_begun)
+{
+    open_sides();
+    background_start(&waiting, wait_for(RILL_RDMA_CONNECTED));
+    settle();
+    connect_sides(NULL);
+    expect_eq(background_end(&waiting), RILL_RDMA_CONNECTED);
+    disconnect_sides();
+    close_sides();
+}
+END_TEST
+
+START_TEST(who_waits_for_a_state_goes_on_waiting_when_a_connection_is_made_anew)
+{
+    open_sides();
+    connect_sides(NULL);
+    background_start(&waiting, wait_for(RILL_RDMA_LISTENING));
+    settle();
+    for (int i = 0; i < 3; i++) {
+        disconnect_sides();
+        settle();
+        expect(!rill_task_is_over(&waiting.task));
+        connect_sides(NULL);
+    }
+    rill_task_cancel(&waiting.task);
+    expect_eq(background_end(&waiting), -ECANCELED);
+    disconnect_sides();
+
+    background_start(&waiting, wait_for(RILL_RDMA_CONNECTED));
+    settle();
+    connect_sides(NULL);
+    expect_eq(background_end(&waiting), RILL_RDMA_CONNECTED);
+    disconnect_sides();
+    close_sides();
+}
+END_TEST
+
+START_TEST(the_first_state_of_a_connection_is_told_as_all_others)
+{
+    open_sides();
+    connect_sides(NULL);
+    disconnect_sides();
+    background_start(&waiting, wait_for(RILL_RDMA_CONNECTING));
+    settle();
+    background_start(&connecting, connect_left(NULL));
+    fixture_turn();
+    fixture_turn();
+    expect(rill_task_is_over(&waiting.task));
+    expect_eq(background_end(&waiting), RILL_RDMA_CONNECTING);
+    adopt_right(NULL);
+    expect_eq(background_end(&connecting), 0);
+    disconnect_sides();
+    close_sides();
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
         {disconnecting_is_cut_short_also_while_the_endpoint_is_closed, IN_SIMULATED},
         {a_connection_that_the_other_side_ends_is_cut_also_while_the_endpoint_is_closed,
          IN_SIMULATED},
+        {a_connection_is_waited_for_before_it_is_begun, IN_SIMULATED},
+        {who_waits_for_a_state_goes_on_waiting_when_a_connection_is_made_anew, IN_SIMULATED},
+        {the_first_state_of_a_connection_is_told_as_all_others, IN_SIMULATED},
     };
 
     return fixture_main("rdma moments", cases, sizeof cases / sizeof *cases);
