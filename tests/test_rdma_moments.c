@@ -211,6 +211,71 @@ START_TEST(the_first_state_of_a_connection_is_told_as_all_others)
 }
 END_TEST
 
+/* ---- messages ---- */
+
+/* A future that polls its child only once the gate is open. */
+static struct gated {
+    struct rill_future future;
+    struct rill_future *child;
+    bool is_open;
+} gated;
+
+static enum rill_poll gated_poll(struct rill_future *self, struct rill_task *task)
+{
+    if (!gated.is_open || gated.child->poll(gated.child, task) == RILL_PENDING)
+        return RILL_PENDING;
+    return rill_future_end(self, gated.child->result);
+}
+
+START_TEST(what_is_prepared_before_the_connection_is_there_begins_when_it_is)
+{
+    for (int is_sync = 0; is_sync < 2; is_sync++) {
+        open_sides();
+        background_start(&connecting, connect_left(NULL));
+        gated = (struct gated){
+            .child = is_sync ? rill_rdma_send_sync(&left.connection, &left.send, message, 10, 1)
+                             : rill_rdma_send(&left.connection, &left.send, message, 10, 1)};
+        background_start(&sending, rill_future_init(&gated.future, gated_poll));
+        adopt_right(NULL);
+        expect_eq(background_end(&connecting), 0);
+        gated.is_open = true;
+        rill_task_wake(&sending.task);
+        expect_eq(await(rill_rdma_recv(&right.connection, &right.recv, buffer, 10, 1)), 10);
+        expect_eq(background_end(&sending), 10);
+        disconnect_sides();
+        close_sides();
+    }
+}
+END_TEST
+
+static void send_over_nothing(void)
+{
+    open_sides();
+    rill_rdma_send(&left.connection, &left.send, message, 10, 1);
+}
+
+static void receive_over_nothing(void)
+{
+    open_sides();
+    rill_rdma_recv(&left.connection, &left.recv, buffer, 10, 1);
+}
+
+static void receive_parts_over_nothing(void)
+{
+    const struct iovec part = {buffer, 10};
+
+    open_sides();
+    rill_rdma_recv_vectored(&left.connection, &left.recv, &part, 1, 1);
+}
+
+START_TEST(messages_over_a_connection_that_was_never_made_are_a_panic)
+{
+    fixture_expect_panic(send_over_nothing, "over a connection that was never made");
+    fixture_expect_panic(receive_over_nothing, "over a connection that was never made");
+    fixture_expect_panic(receive_parts_over_nothing, "over a connection that was never made");
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
@@ -219,6 +284,8 @@ int main(void)
          IN_SIMULATED},
         {a_connection_is_waited_for_before_it_is_begun, IN_SIMULATED},
         {who_waits_for_a_state_goes_on_waiting_when_a_connection_is_made_anew, IN_SIMULATED},
+        {what_is_prepared_before_the_connection_is_there_begins_when_it_is, IN_SIMULATED},
+        {messages_over_a_connection_that_was_never_made_are_a_panic, IN_SIMULATED},
         {the_first_state_of_a_connection_is_told_as_all_others, IN_SIMULATED},
     };
 
