@@ -56,6 +56,12 @@ static bool hear_done(struct rill_rdma_connection *connection,
     return true;
 }
 
+/* Those that on this side say that it was somebody's wish are none. */
+static bool is_reason(int32_t reason)
+{
+    return reason < 0 && reason > -4096 && reason != -ESHUTDOWN && reason != -ECANCELED;
+}
+
 bool rill_rdma_control_hear(struct rill_rdma_connection *connection,
                             const struct rill_rdma_control *control)
 {
@@ -78,8 +84,7 @@ bool rill_rdma_control_hear(struct rill_rdma_connection *connection,
         }
         break;
     case RILL_RDMA_REFUSE:
-        connection->refused =
-            control->reason < 0 && control->reason > -4096 ? control->reason : -EPROTO;
+        connection->refused = is_reason(control->reason) ? control->reason : -EPROTO;
         break;
     default:
         return false;

@@ -2,6 +2,7 @@
 /* test_rdma_moments.c - connections that are waited for, used, or given up at moments at which
  * that is seldom done. */
 #include "rdma/connection.h"
+#include "rdma/control.h"
 #include "rdma/exchange.h"
 #include "tests/fixture.h"
 #include "tests/rdma/sim_ucx.h"
@@ -15,7 +16,7 @@ static struct side {
     struct rill_rdma_transfer send, recv;
     struct rill_rdma_state_wait wait;
 } left, right;
-static struct background connecting, sending, waiting, ending, ending_right;
+static struct background connecting, sending, waiting, ending;
 static struct rill_ucx table;
 static char message[64], buffer[64];
 
@@ -211,6 +212,30 @@ START_TEST(the_first_state_of_a_connection_is_told_as_all_others)
 }
 END_TEST
 
+/* ---- being refused ---- */
+
+/* A reason that means something else on this side would make a refusal pass for that. */
+START_TEST(a_refusal_is_an_error_whatever_reason_it_gives)
+{
+    static const int reasons[] = {-ESHUTDOWN, -ECANCELED, 0, 1, -4096, INT32_MIN, INT32_MAX};
+
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+        const struct rill_rdma_control refusal = {
+            .kind = RILL_RDMA_REFUSE, .from = 1, .reason = reasons[i]};
+
+        open_sides();
+        background_start(&connecting, connect_left(NULL));
+        fixture_turn();
+        fixture_turn();
+        expect_eq(left.connection.state, RILL_RDMA_CONNECTING);
+        expect(rill_rdma_control_hear(&left.connection, &refusal));
+        expect_eq(background_end(&connecting), -EPROTO);
+        expect_eq(left.connection.state, RILL_RDMA_IDLE);
+        close_sides();
+    }
+}
+END_TEST
+
 /* ---- messages ---- */
 
 /* A future that polls its child only once the gate is open. */
@@ -284,6 +309,7 @@ int main(void)
          IN_SIMULATED},
         {a_connection_is_waited_for_before_it_is_begun, IN_SIMULATED},
         {who_waits_for_a_state_goes_on_waiting_when_a_connection_is_made_anew, IN_SIMULATED},
+        {a_refusal_is_an_error_whatever_reason_it_gives, IN_SIMULATED},
         {what_is_prepared_before_the_connection_is_there_begins_when_it_is, IN_SIMULATED},
         {messages_over_a_connection_that_was_never_made_are_a_panic, IN_SIMULATED},
         {the_first_state_of_a_connection_is_told_as_all_others, IN_SIMULATED},
