@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_rdma_op.c - operations and endpoints over a UCX that answers late, in any order,
  * within the call, wrongly, or never. */
+#include "rdma/active_message.h"
 #include "rdma/endpoint_info.h"
 #include "rdma/listener.h"
 #include "rdma/tag.h"
@@ -604,6 +605,27 @@ START_TEST(an_endpoint_that_is_about_to_end_is_not_asked_anything)
 }
 END_TEST
 
+/* It came together with the failure, and is there. */
+START_TEST(data_that_came_with_a_message_are_there_though_its_endpoint_has_failed)
+{
+    static struct rill_rdma_inbox inbox;
+    static struct rill_rdma_am message;
+
+    open_all();
+    expect_eq(rill_rdma_inbox_open(&inbox, &rdma, 3), 0);
+    pattern_fill(sent, 0, SIZE);
+    fake_bring(3, "header", 7, sent, SIZE, 0, false, NULL);
+    fake_fail_endpoint(0, UCS_ERR_CONNECTION_RESET);
+    expect_eq(await(rill_rdma_am_recv(&inbox, &message)), SIZE);
+    expect(message.ep == &ep && ep.error == -ECONNRESET);
+    expect_eq(await(rill_rdma_am_fetch(&message, &recv_op, received)), SIZE);
+    expect(pattern_is(received, 0, SIZE));
+    rill_rdma_am_release(&message);
+    rill_rdma_inbox_close(&inbox);
+    close_all();
+}
+END_TEST
+
 /* ---- opening ---- */
 
 /* A connection closes its endpoint by itself, whenever the peer goes. */
@@ -909,6 +931,7 @@ int main(void)
         {a_peer_that_dies_while_it_is_closed_is_told, IN_SIMULATED},
         {closing_that_is_cancelled_is_over_in_bounded_time_wherever_it_is, IN_SIMULATED},
         {aborting_does_not_wait_for_sends, IN_SIMULATED},
+        {data_that_came_with_a_message_are_there_though_its_endpoint_has_failed, IN_SIMULATED},
         {an_endpoint_that_is_about_to_end_is_not_asked_anything, IN_SIMULATED},
         {what_begins_when_the_endpoint_was_closed_ends_with_the_reason, IN_SIMULATED},
         {every_call_of_opening_can_fail_and_leaves_nothing, IN_SIMULATED},
