@@ -62,6 +62,7 @@ static void begin_wait(struct rill_rdma_op *op)
 
     rill_check(!op->ep->stream_reader, "two tasks receive from the same stream");
     op->state = RILL_RDMA_OP_WAITING;
+    op->where = op->ep->serial;
     op->ep->stream_reader = op;
     rill_event_source_touch(&rdma->source);
     if (rdma->stream_readers++ == 0) {
@@ -74,7 +75,8 @@ static void end_wait(struct rill_rdma_op *op)
 {
     struct rill_rdma *rdma = op->rdma;
 
-    op->ep->stream_reader = NULL;
+    if (op->ep->stream_reader == op)
+        op->ep->stream_reader = NULL;
     if (--rdma->stream_readers == 0)
         rill_rdma_unwatch(rdma, &rdma->stream);
 }
@@ -128,6 +130,13 @@ static int move(struct rill_rdma_op *op)
     return error;
 }
 
+/* Whether the endpoint was opened anew while the receive waited: a connection may have been lost
+ * and made again. */
+static bool is_stale(const struct rill_rdma_op *op)
+{
+    return op->state == RILL_RDMA_OP_WAITING && op->where != op->ep->serial;
+}
+
 static bool is_exact(const struct rill_rdma_op *op)
 {
     return op->count > 0;
@@ -147,7 +156,10 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
         return RILL_PENDING;
 
     op->waiter = task;
-    error = rill_task_is_cancelled(task) ? -ECANCELED : move(op);
+    if (rill_task_is_cancelled(task))
+        error = -ECANCELED;
+    else
+        error = is_stale(op) ? -ENOTCONN : move(op);
     if (!error && (is_exact(op) ? op->length < op->size : op->length == 0 && op->size > 0)) {
         if (!is_waiting)
             begin_wait(op);
