@@ -36,7 +36,8 @@ struct rill_future *rill_rdma_stream_send(struct rill_rdma_ep *ep, struct rill_r
 /* ---- waiting for bytes ---- */
 
 /* UCX lists the endpoints for which bytes have arrived. One that is listed while nobody
- * waits is no loss: a receive looks for itself first. */
+ * waits is no loss: a receive looks for itself first. And there may be one that was closed,
+ * which UCX did not let go of in time: its user_data is gone by now. */
 static unsigned look(struct rill_rdma_watcher *watcher)
 {
     enum { AT_ONCE = 16 };
@@ -46,9 +47,9 @@ static unsigned look(struct rill_rdma_watcher *watcher)
     unsigned woken = count == AT_ONCE; /* there may be more */
 
     for (ssize_t i = 0; i < count; i++) {
-        const struct rill_rdma_ep *ep = ready[i].user_data;
+        const struct rill_rdma_ep *ep = rill_rdma_ep_find(rdma, ready[i].ep);
 
-        if (ep->stream_reader) {
+        if (ep && ep->stream_reader) {
             rill_task_wake(ep->stream_reader->waiter);
             woken++;
         }

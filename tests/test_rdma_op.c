@@ -4,6 +4,7 @@
 #include "rdma/active_message.h"
 #include "rdma/endpoint_info.h"
 #include "rdma/listener.h"
+#include "rdma/stream.h"
 #include "rdma/tag.h"
 #include "runtime/timeout.h"
 #include "tests/fixture.h"
@@ -605,6 +606,54 @@ START_TEST(an_endpoint_that_is_about_to_end_is_not_asked_anything)
 }
 END_TEST
 
+/* Bytes of the stream may come for an endpoint that UCX was told to close, and did not let go of
+ * in time. UCX tells of it as long as it lives. */
+static ucp_stream_poll_ep_t closed_one;
+
+static ssize_t tell_of_closed_one(ucp_worker_h worker, ucp_stream_poll_ep_t *eps, size_t max,
+                                  unsigned flags)
+{
+    (void)worker;
+    (void)max;
+    (void)flags;
+    *eps = closed_one;
+    return closed_one.ep != NULL;
+}
+
+static ucs_status_ptr_t no_bytes(ucp_ep_h of, size_t *size)
+{
+    (void)of;
+    (void)size;
+    return NULL;
+}
+
+START_TEST(nothing_is_told_to_an_endpoint_that_UCX_did_not_let_go_of)
+{
+    static struct rill_rdma_ep other;
+    struct rill_ucx table = fake_ucx;
+
+    open_all();
+    table.stream_worker_poll = tell_of_closed_one;
+    table.stream_recv_data_nb = no_bytes;
+    rdma.ucx = &table;
+    expect_eq(rill_rdma_ep_open(&other, &rdma, "address"), 0);
+    background_start(&receiving, rill_rdma_stream_recv(&ep, &recv_op, received, SIZE));
+    closed_one = (ucp_stream_poll_ep_t){.ep = other.ucp, .user_data = &other};
+    fake.close_is_mute = true;
+    await(rill_rdma_ep_abort(&other));
+    memset(&other, 0xff, sizeof other); /* nobody looks at it any more */
+    settle();
+    closed_one.ep = NULL;
+    rill_task_cancel(&receiving.task);
+    expect_eq(background_end(&receiving), -ECANCELED);
+    fake.close_is_mute = false;
+    await(rill_rdma_ep_abort(&ep));
+    rdma.ucx = &fake_ucx;
+    memset(&other, 0, sizeof other);
+    close_rest();
+}
+END_TEST
+
 /* It came together with the failure, and is there. */
 START_TEST(data_that_came_with_a_message_are_there_though_its_endpoint_has_failed)
 {
@@ -931,6 +980,7 @@ int main(void)
         {a_peer_that_dies_while_it_is_closed_is_told, IN_SIMULATED},
         {closing_that_is_cancelled_is_over_in_bounded_time_wherever_it_is, IN_SIMULATED},
         {aborting_does_not_wait_for_sends, IN_SIMULATED},
+        {nothing_is_told_to_an_endpoint_that_UCX_did_not_let_go_of, IN_SIMULATED},
         {data_that_came_with_a_message_are_there_though_its_endpoint_has_failed, IN_SIMULATED},
         {an_endpoint_that_is_about_to_end_is_not_asked_anything, IN_SIMULATED},
         {what_begins_when_the_endpoint_was_closed_ends_with_the_reason, IN_SIMULATED},
