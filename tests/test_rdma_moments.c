@@ -8,6 +8,7 @@
 #include "tests/rdma/sim_ucx.h"
 
 #include <errno.h>
+#include <string.h>
 
 static struct side {
     struct rill_rdma rdma;
@@ -214,6 +215,39 @@ END_TEST
 
 /* ---- being refused ---- */
 
+/* What is longer in another version begins as in this one. */
+START_TEST(a_hello_of_another_version_is_read_however_long_it_is)
+{
+    static const struct {
+        int version, kind;
+        size_t size;
+        bool is_read;
+    } cases[] = {
+        {RILL_RDMA_WIRE_VERSION, RILL_RDMA_HELLO, sizeof(struct rill_rdma_control), true},
+        {RILL_RDMA_WIRE_VERSION, RILL_RDMA_HELLO, sizeof(struct rill_rdma_control) + 1, false},
+        {RILL_RDMA_WIRE_VERSION, RILL_RDMA_BEAT, sizeof(struct rill_rdma_control) + 1, false},
+        {RILL_RDMA_WIRE_VERSION + 1, RILL_RDMA_HELLO, sizeof(struct rill_rdma_control), true},
+        {RILL_RDMA_WIRE_VERSION + 1, RILL_RDMA_HELLO, sizeof(struct rill_rdma_control) + 16, true},
+        {RILL_RDMA_WIRE_VERSION + 1, RILL_RDMA_REFUSE, sizeof(struct rill_rdma_control) + 16, true},
+        {RILL_RDMA_WIRE_VERSION + 1, RILL_RDMA_HELLO, sizeof(struct rill_rdma_control) - 1, false},
+        {RILL_RDMA_WIRE_VERSION + 1, RILL_RDMA_BEAT, sizeof(struct rill_rdma_control), false},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rill_rdma_control control = rill_rdma_control_swap((struct rill_rdma_control){
+            .magic = RILL_RDMA_WIRE_MAGIC,
+            .version = (uint8_t)cases[i].version,
+            .kind = (uint8_t)cases[i].kind,
+            .from = 1,
+        });
+        unsigned char bytes[2 * sizeof control] = {0};
+
+        memcpy(bytes, &control, sizeof control);
+        expect_eq(rill_rdma_control_read(&control, bytes, cases[i].size), cases[i].is_read);
+    }
+}
+END_TEST
+
 /* A reason that means something else on this side would make a refusal pass for that. */
 START_TEST(a_refusal_is_an_error_whatever_reason_it_gives)
 {
@@ -309,6 +343,7 @@ int main(void)
          IN_SIMULATED},
         {a_connection_is_waited_for_before_it_is_begun, IN_SIMULATED},
         {who_waits_for_a_state_goes_on_waiting_when_a_connection_is_made_anew, IN_SIMULATED},
+        {a_hello_of_another_version_is_read_however_long_it_is, IN_SIMULATED},
         {a_refusal_is_an_error_whatever_reason_it_gives, IN_SIMULATED},
         {what_is_prepared_before_the_connection_is_there_begins_when_it_is, IN_SIMULATED},
         {messages_over_a_connection_that_was_never_made_are_a_panic, IN_SIMULATED},
