@@ -135,7 +135,7 @@ struct rill_future *rill_rdma_flush(struct rill_rdma *rdma, struct rill_rdma_op 
 struct rill_future *rill_rdma_ep_close(struct rill_rdma_ep *ep);
 
 /* The same at once: what did not go out is given up, and its sends end with -ESHUTDOWN
- * or with the bytes that they moved. The result is 0. */
+ * or with the bytes that they moved. The result is 0, or why the endpoint had failed. */
 struct rill_future *rill_rdma_ep_abort(struct rill_rdma_ep *ep);
 
 /* private: the endpoint that has this handle of UCX and is not about to be closed, or

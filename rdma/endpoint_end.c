@@ -248,6 +248,14 @@ static void begin_close(struct rill_rdma_ep *ep)
         flush_in_ucx(ep);
 }
 
+/* Who asked for force lost nothing by being cancelled. */
+static int result_of(const struct rill_rdma_ep *ep)
+{
+    if (ep->error != -ESHUTDOWN)
+        return ep->error;
+    return ep->was_cancelled && !ep->is_forced ? -ECANCELED : 0;
+}
+
 static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_rdma_ep *ep = rill_container_of(self, struct rill_rdma_ep, future);
@@ -282,7 +290,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     case RILL_RDMA_EP_CUT:
         break;
     case RILL_RDMA_EP_GONE:
-        ep->result = ep->error == -ESHUTDOWN ? (ep->was_cancelled ? -ECANCELED : 0) : ep->error;
+        ep->result = result_of(ep);
         ep->state = RILL_RDMA_EP_CLOSED;
         ep->is_open = false;
         ep->rdma->endpoints--;
