@@ -606,6 +606,50 @@ START_TEST(an_endpoint_that_is_about_to_end_is_not_asked_anything)
 }
 END_TEST
 
+START_TEST(an_endpoint_names_each_of_its_transports_once)
+{
+    static const struct {
+        const char *lanes, *text;
+        size_t size;
+    } cases[] = {
+        {"", "", 64},
+        {"#  lane[0]:  1:tcp/eth10.0 md[1]\n#  lane[1]:  2:tcp/eth1.0 md[1]\n",
+         "tcp/eth10, tcp/eth1", 64},
+        {"#  lane[0]:  1:tcp/eth1.0 md[1]\n#  lane[1]:  2:tcp/eth10.0 md[1]\n",
+         "tcp/eth1, tcp/eth10", 64},
+        {"# lane[0]: 1:xrc_verbs/a:1.0 md\n# lane[1]: 2:rc_verbs/a:1.0 md\n",
+         "xrc_verbs/a:1, rc_verbs/a:1", 64},
+        {"# lane[0]: 1:tcp/a.0 md\n# lane[1]: 2:tcp/b.0 md\n# lane[2]: 1:tcp/a.0 md\n",
+         "tcp/a, tcp/b", 64},
+        {"# lane[0]: 1:tcp/a.0 md\n# lane[1]: 2:tcp/b.0 md\n", "tcp/a, ", 8},
+        {"# lane[0]: 1:tcp/a.0 md\n", "", 1},
+        {"# lane[0]", "", 64},
+        {"# lane[", "", 64},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = malloc(cases[i].size); /* of just that size: nothing is written behind it */
+
+        open_all();
+        fake.lanes = cases[i].lanes;
+        expect_eq(rill_rdma_ep_describe(&ep, text, cases[i].size), 0);
+        ck_assert_str_eq(text, cases[i].text);
+        free(text);
+        close_all();
+    }
+}
+END_TEST
+
+START_TEST(aborting_in_a_cancelled_task_is_aborting)
+{
+    open_all();
+    background_start(&closing, rill_rdma_ep_abort(&ep));
+    rill_task_cancel(&closing.task);
+    expect_eq(background_end(&closing), 0);
+    close_rest();
+}
+END_TEST
+
 /* Bytes of the stream may come for an endpoint that UCX was told to close, and did not let go of
  * in time. UCX tells of it as long as it lives. */
 static ucp_stream_poll_ep_t closed_one;
@@ -981,6 +1025,8 @@ int main(void)
         {closing_that_is_cancelled_is_over_in_bounded_time_wherever_it_is, IN_SIMULATED},
         {aborting_does_not_wait_for_sends, IN_SIMULATED},
         {nothing_is_told_to_an_endpoint_that_UCX_did_not_let_go_of, IN_SIMULATED},
+        {an_endpoint_names_each_of_its_transports_once, IN_SIMULATED},
+        {aborting_in_a_cancelled_task_is_aborting, IN_SIMULATED},
         {data_that_came_with_a_message_are_there_though_its_endpoint_has_failed, IN_SIMULATED},
         {an_endpoint_that_is_about_to_end_is_not_asked_anything, IN_SIMULATED},
         {what_begins_when_the_endpoint_was_closed_ends_with_the_reason, IN_SIMULATED},

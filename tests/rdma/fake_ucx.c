@@ -615,7 +615,7 @@ static ucs_status_t ep_query(ucp_ep_h ep, ucp_ep_attr_t *attr)
 static void ep_print_info(ucp_ep_h ep, FILE *file)
 {
     expect(!((struct fake_ep *)(void *)ep)->is_closed);
-    fputs("#  lane[0]:  1:tcp/eth0.0 md[1] -> md[1]\n", file);
+    fputs(fake.lanes ? fake.lanes : "#  lane[0]:  1:tcp/eth0.0 md[1] -> md[1]\n", file);
 }
 
 static ucs_status_ptr_t tag_send_nbx(ucp_ep_h ep, const void *buffer, size_t count, ucp_tag_t tag,

@@ -56,6 +56,7 @@ struct fake {
     unsigned delay;             /* calls of progress before what is told from now on happens */
     unsigned minor_version;     /* of major version 1 */
     const char *transport_keys; /* that it knows besides its own, a line UCX_KEY=value each */
+    const char *lanes;          /* what is printed of an endpoint; NULL: one of TCP */
     void (*on_worker)(void);    /* called when a worker is made, if it is not NULL */
 
     unsigned posted, cancelled, forced, progressed;
