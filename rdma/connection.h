@@ -148,6 +148,7 @@ struct rill_rdma_connection {
     bool is_cut;         /* without another word */
     bool is_adopted;
     int refused; /* why the other side, or this one, refuses; or 0 */
+    int lost;    /* why the one was lost that is being made anew, or 0 */
     unsigned attempts;
     struct rill_backoff backoff;
     struct rill_notify nudge; /* ends the pause before the next attempt */

@@ -254,6 +254,7 @@ static void become_connected(struct rill_rdma_connection *connection, struct ril
 
     connection->metrics.connects++;
     connection->attempts = 0;
+    connection->lost = 0;
     rill_backoff_reset(&connection->backoff);
     connection->beat_due_ns = rill_time_after(now, connection->beat_ns);
     connection->check_ns = rill_rdma_control_beat_ns(connection);
@@ -288,7 +289,7 @@ static bool is_greeting_over(struct rill_rdma_connection *connection, struct ril
                end(connection, connection->refused);
     }
     if (connection->is_wanted_over)
-        return end(connection, -ESHUTDOWN);
+        return end(connection, connection->lost ? connection->lost : -ESHUTDOWN);
     if (connection->is_greeted)
         become_connected(connection, task);
     else if (is_late)
@@ -424,6 +425,8 @@ enum rill_poll rill_rdma_keeper_poll(struct rill_future *self, struct rill_task 
         }
         if (!tries_again(connection) || rill_task_is_cancelled(task))
             break;
+        if (!connection->lost)
+            connection->lost = connection->error;
         RILL_AWAIT(pause(connection));
         if (connection->is_wanted_over || rill_task_is_cancelled(task))
             break;

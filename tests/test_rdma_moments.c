@@ -150,6 +150,31 @@ START_TEST(a_connection_that_the_other_side_ends_is_cut_also_while_the_endpoint_
 }
 END_TEST
 
+/* What was sent before the loss may not have arrived. */
+START_TEST(disconnecting_one_that_is_made_anew_tells_of_the_loss)
+{
+    static const struct rill_rdma_connection_options persistent = {
+        .reconnects = 3,
+        .reconnect_first_ns = RILL_MILLISECOND,
+        .reconnect_max_ns = RILL_MILLISECOND,
+    };
+
+    for (int is_attempt = 0; is_attempt < 2; is_attempt++) {
+        struct rill_sleep pause;
+
+        open_sides();
+        connect_sides(&persistent);
+        rill_rdma_ep_fail(&left.connection.ep, -ECONNRESET);
+        while (left.connection.state != RILL_RDMA_CONNECTING ||
+               left.connection.ep.is_open != is_attempt)
+            await(rill_sleep(&pause, 100 * RILL_MICROSECOND));
+        expect_eq(await(rill_rdma_disconnect(&left.connection)), -ECONNRESET);
+        await(rill_rdma_cut(&right.connection));
+        close_sides();
+    }
+}
+END_TEST
+
 /* ---- waiting for a state ---- */
 
 static struct rill_future *wait_for(enum rill_rdma_state state)
@@ -341,6 +366,7 @@ int main(void)
         {disconnecting_is_cut_short_also_while_the_endpoint_is_closed, IN_SIMULATED},
         {a_connection_that_the_other_side_ends_is_cut_also_while_the_endpoint_is_closed,
          IN_SIMULATED},
+        {disconnecting_one_that_is_made_anew_tells_of_the_loss, IN_SIMULATED},
         {a_connection_is_waited_for_before_it_is_begun, IN_SIMULATED},
         {who_waits_for_a_state_goes_on_waiting_when_a_connection_is_made_anew, IN_SIMULATED},
         {a_hello_of_another_version_is_read_however_long_it_is, IN_SIMULATED},
