@@ -175,6 +175,37 @@ START_TEST(disconnecting_one_that_is_made_anew_tells_of_the_loss)
 }
 END_TEST
 
+/* ---- impatience ---- */
+
+START_TEST(however_short_silence_may_be_a_side_that_beats_is_not_taken_for_dead)
+{
+    static const int64_t silences[] = {1,
+                                       3,
+                                       1000,
+                                       RILL_MILLISECOND / 2,
+                                       RILL_MILLISECOND,
+                                       2 * RILL_MILLISECOND,
+                                       5 * RILL_MILLISECOND};
+
+    for (size_t i = 0; i < sizeof silences / sizeof *silences; i++) {
+        const struct rill_rdma_connection_options options = {.silence_ns = silences[i]};
+        struct rill_sleep pause;
+
+        open_sides();
+        connect_sides(&options);
+        await(rill_sleep(&pause, RILL_SECOND));
+        expect_eq(left.connection.state, RILL_RDMA_CONNECTED);
+        expect_eq(right.connection.state, RILL_RDMA_CONNECTED);
+        sim_ucx_stop(right.rdma.worker, 10 * RILL_SECOND);
+        await(rill_sleep(&pause, RILL_SECOND / 10));
+        expect_eq(left.connection.error, -ETIMEDOUT);
+        await(rill_rdma_disconnect(&left.connection));
+        await(rill_rdma_disconnect(&right.connection));
+        close_sides();
+    }
+}
+END_TEST
+
 /* ---- waiting for a state ---- */
 
 static struct rill_future *wait_for(enum rill_rdma_state state)
@@ -367,6 +398,7 @@ int main(void)
         {a_connection_that_the_other_side_ends_is_cut_also_while_the_endpoint_is_closed,
          IN_SIMULATED},
         {disconnecting_one_that_is_made_anew_tells_of_the_loss, IN_SIMULATED},
+        {however_short_silence_may_be_a_side_that_beats_is_not_taken_for_dead, IN_SIMULATED},
         {a_connection_is_waited_for_before_it_is_begun, IN_SIMULATED},
         {who_waits_for_a_state_goes_on_waiting_when_a_connection_is_made_anew, IN_SIMULATED},
         {a_hello_of_another_version_is_read_however_long_it_is, IN_SIMULATED},
