@@ -60,6 +60,7 @@ int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_
     if (error) {
         rill_rdma_unwatch(rdma, &ep->watcher); /* its error handler may have been called */
         ep->state = RILL_RDMA_EP_CLOSED;
+        ep->error = error; /* one of a connection may be used by who knows nothing of opening it */
         return error;
     }
     ep->is_open = true;

@@ -4,6 +4,7 @@
 #include "rdma/connection.h"
 #include "rdma/control.h"
 #include "rdma/exchange.h"
+#include "rdma/stream.h"
 #include "tests/fixture.h"
 #include "tests/rdma/sim_ucx.h"
 
@@ -172,6 +173,41 @@ START_TEST(disconnecting_one_that_is_made_anew_tells_of_the_loss)
         await(rill_rdma_cut(&right.connection));
         close_sides();
     }
+}
+END_TEST
+
+static ucs_status_t find_no_way(ucp_worker_h worker, const ucp_ep_params_t *params, ucp_ep_h *ep)
+{
+    (void)worker;
+    (void)params;
+    (void)ep;
+    return UCS_ERR_UNREACHABLE;
+}
+
+/* An endpoint is the connection's to open, and whoever uses it knows nothing of that. */
+START_TEST(what_uses_the_endpoint_of_one_that_can_not_be_made_anew_ends_with_an_error)
+{
+    static const struct rill_rdma_connection_options persistent = {
+        .reconnects = 3,
+        .reconnect_first_ns = RILL_SECOND,
+        .reconnect_max_ns = RILL_SECOND,
+    };
+    struct rill_rdma_op op = {0};
+    struct rill_sleep pause;
+
+    open_sides();
+    connect_sides(&persistent);
+    table.ep_create = find_no_way;
+    rill_rdma_ep_fail(&left.connection.ep, -ECONNRESET);
+    while (left.connection.attempts == 0)
+        await(rill_sleep(&pause, RILL_MILLISECOND));
+    expect_eq(left.connection.state, RILL_RDMA_CONNECTING);
+    expect_eq(await(rill_rdma_am_send(&left.connection.ep, &op, 1, NULL, 0, message, 10, 0)),
+              -EHOSTUNREACH);
+    expect_eq(await(rill_rdma_stream_recv(&left.connection.ep, &op, buffer, 10)), -EHOSTUNREACH);
+    expect_eq(await(rill_rdma_disconnect(&left.connection)), -EHOSTUNREACH);
+    await(rill_rdma_cut(&right.connection));
+    close_sides();
 }
 END_TEST
 
@@ -398,6 +434,7 @@ int main(void)
         {a_connection_that_the_other_side_ends_is_cut_also_while_the_endpoint_is_closed,
          IN_SIMULATED},
         {disconnecting_one_that_is_made_anew_tells_of_the_loss, IN_SIMULATED},
+        {what_uses_the_endpoint_of_one_that_can_not_be_made_anew_ends_with_an_error, IN_SIMULATED},
         {however_short_silence_may_be_a_side_that_beats_is_not_taken_for_dead, IN_SIMULATED},
         {a_connection_is_waited_for_before_it_is_begun, IN_SIMULATED},
         {who_waits_for_a_state_goes_on_waiting_when_a_connection_is_made_anew, IN_SIMULATED},
