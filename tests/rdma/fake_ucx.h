@@ -49,7 +49,8 @@ struct fake {
     bool close_is_mute;  /* closing never ends */
     bool flush_is_mute;  /* nor does flushing */
     bool arm_is_busy;
-    ucs_status_t flush_status; /* that a flush of an endpoint ends with */
+    bool progress_counts_nothing; /* it returns 0, whatever it has done */
+    ucs_status_t flush_status;    /* that a flush of an endpoint ends with */
     /* Called when an active message is sent, if it is not NULL. Returns whether it sees to
      * the end of am->request by itself, as that of one whose data are fetched (fake_bring). */
     bool (*on_am)(const struct fake_am *am);
