@@ -213,6 +213,8 @@ void rill_rdma_close(struct rill_rdma *rdma)
     rill_check(rdma->listeners == 0, "rdma was closed with %zu listeners open", rdma->listeners);
     rill_check(rdma->ops_in_flight == 0, "rdma was closed with %zu operations in flight",
                rdma->ops_in_flight);
+    rill_check(rdma->source.pending == 0,
+               "rdma was closed while %zu tasks wait for what others send", rdma->source.pending);
     rill_event_source_remove(&rdma->source);
     rdma->ucx->worker_release_address(rdma->worker, rdma->address);
     rdma->ucx->worker_destroy(rdma->worker);

@@ -997,6 +997,20 @@ static void leave_it_in_flight(void)
     settle();
 }
 
+/* It would go on to ask a worker that is gone. */
+static void close_while_a_task_waits(void)
+{
+    static struct rill_rdma_inbox inbox;
+    static struct rill_rdma_am message;
+
+    open_all();
+    expect_eq(rill_rdma_inbox_open(&inbox, &rdma, 3), 0);
+    background_start(&receiving, rill_rdma_am_recv(&inbox, &message));
+    settle();
+    await(rill_rdma_ep_abort(&ep));
+    rill_rdma_close(&rdma);
+}
+
 static void adopt_too_late(void)
 {
     static struct rill_rdma_ep adopted;
@@ -1011,6 +1025,7 @@ static void adopt_too_late(void)
 
 START_TEST(bad_use_is_a_panic)
 {
+    fixture_expect_panic(close_while_a_task_waits, "rdma was closed while 1 tasks wait");
     fixture_expect_panic(adopt_too_late, "whose listener was closed");
     fixture_expect_panic(use_twice, "(send a tagged message) is used while it is in flight");
     fixture_expect_panic(await_what_is_over, "was awaited that is over or was never prepared");
