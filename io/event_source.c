@@ -166,12 +166,23 @@ static int64_t fall_asleep(struct rill_reactor *reactor, struct rill_event_sourc
     return source->awake_ns;
 }
 
+/* Until when the reactor may wait for a source that is asleep. What was pending may have been
+ * given up since it fell asleep, and then its sleep has no end. */
+static int64_t stay_asleep(const struct rill_event_source *source)
+{
+    return source->pending > 0 ? source->awake_ns : RILL_NEVER;
+}
+
 int64_t rill_event_sources_rest(struct rill_reactor *reactor, int64_t until_ns)
 {
     for (struct rill_link *link = reactor->sources.next; link != &reactor->sources;
          link = link->next) {
         struct rill_event_source *source = source_of(link);
-        int64_t may_ns = source->asleep ? source->awake_ns : fall_asleep(reactor, source);
+
+        if (source->touched) /* by whoever embeds the runtime, after its turn */
+            source->asleep = false;
+
+        int64_t may_ns = source->asleep ? stay_asleep(source) : fall_asleep(reactor, source);
 
         if (may_ns < until_ns)
             until_ns = may_ns;

@@ -217,7 +217,9 @@ struct rill_future *rill_rdma_am_fetch(struct rill_rdma_am *message, struct rill
 
     rill_check(message->held && (message->held->data || message->size == 0),
                "the data of a message are fetched that has none left");
-    rill_rdma_op_prepare(op, &verb, message->inbox->rdma, endpoint_of(message->held, message));
+    rill_rdma_op_prepare(op, &verb, message->inbox->rdma, NULL);
+    if (message->held->is_rendezvous) /* what came with the message needs no endpoint */
+        op->ep = endpoint_of(message->held, message);
     op->buffer = buffer;
     op->size = message->size;
     op->handle = message;

@@ -141,21 +141,23 @@ static void take_back(struct rill_rdma_lent **place)
 
 /* ---- setting ---- */
 
-/* Whether a key is one of UCP itself. */
-static bool is_of_ucp(const struct rill_ucx *ucx, const ucp_config_t *config, const char *key)
+/* Looks whether a key is one of UCP itself. Returns 0 or 1, or -ENOMEM. */
+static int is_of_ucp(const struct rill_ucx *ucx, const ucp_config_t *config, const char *key)
 {
     char *text = NULL, name[128];
     size_t size;
     FILE *file = open_memstream(&text, &size);
-    bool found;
+    int found;
 
     if (!file)
-        return false;
+        return -ENOMEM;
     fputc('\n', file);
     ucx->config_print(config, file, NULL, UCS_CONFIG_PRINT_CONFIG);
     fclose(file);
+    if (!text)
+        return -ENOMEM;
     snprintf(name, sizeof name, "\n%s%s=", prefix, key);
-    found = text && strstr(text, name);
+    found = strstr(text, name) != NULL;
     free(text);
     return found;
 }
@@ -164,10 +166,10 @@ static int set(struct rill_rdma_config *config, const struct rill_ucx *ucx,
                const struct rill_rdma_setting *setting, struct rill_rdma_why *why)
 {
     const char *key = bare(setting->key);
-    int error;
+    int error, found = is_of_ucp(ucx, config->ucp, key);
 
-    if (!is_of_ucp(ucx, config->ucp, key)) {
-        error = lend(config, key, setting->value);
+    if (found <= 0) {
+        error = found < 0 ? found : lend(config, key, setting->value);
         return error ? rill_rdma_say(why, error, "no memory for the setting %s", key) : 0;
     }
     error = rill_rdma_errno(ucx->config_modify(config->ucp, key, setting->value));

@@ -48,6 +48,14 @@ int rill_rdma_connection_why(const struct rill_rdma_connection *connection)
     return connection->error;
 }
 
+/* A connection may be waited for while it is zeroed, and has no list yet. */
+static struct rill_notify *changes_of(struct rill_rdma_connection *connection)
+{
+    if (!connection->changed.waiters.next)
+        rill_notify_init(&connection->changed);
+    return &connection->changed;
+}
+
 static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_rdma_state_wait *wait =
@@ -57,7 +65,7 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
     if (!rill_budget_spend(rill_executor_here(), task)) /* it may end at once */
         return RILL_PENDING;
     while (!(wait->states & 1u << wait->connection->state)) {
-        RILL_AWAIT(rill_notify_wait(&wait->connection->changed, &wait->wait));
+        RILL_AWAIT(rill_notify_wait(changes_of(wait->connection), &wait->wait));
         if (wait->wait.result < 0)
             RILL_RETURN(wait->wait.result);
     }
@@ -127,6 +135,7 @@ static void begin(struct rill_rdma_connection *connection, struct rill_rdma_hub 
                   const struct rill_rdma_connection_options *options)
 {
     const struct rill_rdma_metrics *metrics = &connection->metrics;
+    struct rill_notify changed;
 
     rill_check(connection->state == RILL_RDMA_IDLE,
                "a connection is made that is %s already: it is to be disconnected first",
@@ -137,11 +146,11 @@ static void begin(struct rill_rdma_connection *connection, struct rill_rdma_hub 
                (unsigned long long)metrics->sends_in_flight,
                (unsigned long long)metrics->receives_in_flight);
     rill_check(hub->is_open, "a connection is made in a hub that is not open");
+    changed = *changes_of(connection); /* somebody may wait already */
     memset(connection, 0, sizeof *connection);
     connection->hub = hub;
-    connection->attending.place = NULL;
+    connection->changed = changed;
     rill_list_init(&connection->waiting);
-    rill_notify_init(&connection->changed);
     rill_notify_init(&connection->nudge);
     set_options(connection, options);
     rill_backoff_init(&connection->backoff, connection->options.reconnect_first_ns,
@@ -150,7 +159,7 @@ static void begin(struct rill_rdma_connection *connection, struct rill_rdma_hub 
 
 static void start_keeper(struct rill_rdma_connection *connection, enum rill_rdma_state state)
 {
-    connection->state = (uint8_t)state;
+    rill_rdma_connection_set_state(connection, state);
     rill_task_spawn(&connection->keeper, rill_rdma_keeper_poll);
 }
 
@@ -165,6 +174,7 @@ static void forget(struct rill_rdma_connection *connection)
     ended->sends_in_flight = 0;
     ended->receives_in_flight = 0;
     rill_rdma_connection_set_state(connection, RILL_RDMA_IDLE);
+    connection->changed = (struct rill_notify){0}; /* empty; and what is idle may move */
 }
 
 static void cut(struct rill_rdma_connection *connection)

@@ -148,6 +148,7 @@ struct rill_rdma_connection {
     bool is_cut;         /* without another word */
     bool is_adopted;
     int refused; /* why the other side, or this one, refuses; or 0 */
+    int lost;    /* why the one was lost that is being made anew, or 0 */
     unsigned attempts;
     struct rill_backoff backoff;
     struct rill_notify nudge; /* ends the pause before the next attempt */
@@ -213,7 +214,8 @@ struct rill_rdma_state_wait {
 };
 
 /* Waits until the connection is in one of the states of a mask, 1 << RILL_RDMA_CONNECTED |
- * 1 << RILL_RDMA_FAILED for example. The result is the state, or -ECANCELED. */
+ * 1 << RILL_RDMA_FAILED for example; also of one that is zeroed as yet, or made anew meanwhile.
+ * The result is the state, or -ECANCELED. */
 struct rill_future *rill_rdma_wait_for_state(struct rill_rdma_connection *connection,
                                              struct rill_rdma_state_wait *wait, unsigned states);
 

@@ -56,6 +56,12 @@ static bool hear_done(struct rill_rdma_connection *connection,
     return true;
 }
 
+/* Those that on this side say that it was somebody's wish are none. */
+static bool is_reason(int32_t reason)
+{
+    return reason < 0 && reason > -4096 && reason != -ESHUTDOWN && reason != -ECANCELED;
+}
+
 bool rill_rdma_control_hear(struct rill_rdma_connection *connection,
                             const struct rill_rdma_control *control)
 {
@@ -78,8 +84,7 @@ bool rill_rdma_control_hear(struct rill_rdma_connection *connection,
         }
         break;
     case RILL_RDMA_REFUSE:
-        connection->refused =
-            control->reason < 0 && control->reason > -4096 ? control->reason : -EPROTO;
+        connection->refused = is_reason(control->reason) ? control->reason : -EPROTO;
         break;
     default:
         return false;
@@ -90,22 +95,19 @@ bool rill_rdma_control_hear(struct rill_rdma_connection *connection,
 
 /* ---- speaking ---- */
 
+/* Whole milliseconds, as it is said to the other side in those, and rounded up: to be asked for
+ * none is another thing, and a side that beats less often than it is looked for seems dead. */
 int64_t rill_rdma_control_beat_ns(const struct rill_rdma_connection *connection)
 {
     const struct rill_rdma_connection_options *options = &connection->options;
+    int64_t ms;
 
     if (options->is_unprotected || options->silence_ns == RILL_NEVER)
         return 0;
-    return options->silence_ns / RILL_RDMA_BEATS;
-}
-
-/* Rounded up, as to be asked for none is another thing. */
-static uint32_t beat_ms(const struct rill_rdma_connection *connection)
-{
-    int64_t beat_ns = rill_rdma_control_beat_ns(connection);
-    int64_t ms = (beat_ns + RILL_MILLISECOND - 1) / RILL_MILLISECOND;
-
-    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+    ms = (options->silence_ns / RILL_RDMA_BEATS + RILL_MILLISECOND - 1) / RILL_MILLISECOND;
+    if (ms < 1)
+        ms = 1;
+    return (ms < UINT32_MAX ? ms : UINT32_MAX) * RILL_MILLISECOND;
 }
 
 static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_kind kind)
@@ -125,7 +127,7 @@ static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_
         .received = connection->credit.received,
         .window = connection->credit.window,
         .eager_size = connection->hub->eager_size,
-        .beat_ms = beat_ms(connection),
+        .beat_ms = (uint32_t)(rill_rdma_control_beat_ns(connection) / RILL_MILLISECOND),
         .reason = connection->refused,
         .load_kib = load_kib < UINT32_MAX ? (uint32_t)load_kib : UINT32_MAX,
     });

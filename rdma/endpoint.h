@@ -81,7 +81,7 @@ struct rill_rdma_ep {
     /* private */
     uint64_t serial;      /* no other that this rdma ever opened has it: UCX uses handles anew */
     uint64_t bytes_told;  /* of those, the ones that the observer knows of */
-    ucp_ep_h ucp;         /* NULL from CUT or GONE on */
+    ucp_ep_h ucp;         /* NULL from CLOSING or CUT on */
     uint8_t state;        /* enum rill_rdma_ep_state */
     bool is_forced;       /* close without flushing */
     bool was_cancelled;   /* its closing was */
@@ -135,7 +135,7 @@ struct rill_future *rill_rdma_flush(struct rill_rdma *rdma, struct rill_rdma_op 
 struct rill_future *rill_rdma_ep_close(struct rill_rdma_ep *ep);
 
 /* The same at once: what did not go out is given up, and its sends end with -ESHUTDOWN
- * or with the bytes that they moved. The result is 0. */
+ * or with the bytes that they moved. The result is 0, or why the endpoint had failed. */
 struct rill_future *rill_rdma_ep_abort(struct rill_rdma_ep *ep);
 
 /* private: the endpoint that has this handle of UCX and is not about to be closed, or

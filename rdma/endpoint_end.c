@@ -108,6 +108,7 @@ static void close_in_ucx(struct rill_rdma_ep *ep, uint32_t flags)
     ucs_status_ptr_t status = ep->rdma->ucx->ep_close_nbx(ep->ucp, &param);
 
     ep->close_request = UCS_PTR_IS_PTR(status) ? status : NULL;
+    ep->ucp = NULL;
     rill_link_remove(&ep->all);
 }
 
@@ -158,7 +159,6 @@ static unsigned finish_end(struct rill_rdma_ep *ep)
         abandon(ep);
     }
     rill_rdma_unwatch(ep->rdma, &ep->watcher);
-    ep->ucp = NULL;
     ep->state = RILL_RDMA_EP_GONE;
     if (ep->closer)
         rill_task_wake(ep->closer);
@@ -248,6 +248,14 @@ static void begin_close(struct rill_rdma_ep *ep)
         flush_in_ucx(ep);
 }
 
+/* Who asked for force lost nothing by being cancelled. */
+static int result_of(const struct rill_rdma_ep *ep)
+{
+    if (ep->error != -ESHUTDOWN)
+        return ep->error;
+    return ep->was_cancelled && !ep->is_forced ? -ECANCELED : 0;
+}
+
 static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_rdma_ep *ep = rill_container_of(self, struct rill_rdma_ep, future);
@@ -282,7 +290,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     case RILL_RDMA_EP_CUT:
         break;
     case RILL_RDMA_EP_GONE:
-        ep->result = ep->error == -ESHUTDOWN ? (ep->was_cancelled ? -ECANCELED : 0) : ep->error;
+        ep->result = result_of(ep);
         ep->state = RILL_RDMA_EP_CLOSED;
         ep->is_open = false;
         ep->rdma->endpoints--;

@@ -22,14 +22,34 @@ int rill_rdma_ep_addresses(const struct rill_rdma_ep *ep, struct sockaddr_storag
     return 0;
 }
 
+static bool has_name(const char *list, const char *name, size_t name_size)
+{
+    while (*list) {
+        size_t size = strcspn(list, ",");
+
+        if (size == name_size && memcmp(list, name, size) == 0)
+            return true;
+        list += size;
+        list += strspn(list, ", ");
+    }
+    return false;
+}
+
 /* Adds a name to a list of them, unless it is there. */
 static void add_name(char *text, size_t size, const char *name, size_t name_size)
 {
     size_t used = strlen(text);
-    const char *found = memmem(text, used, name, name_size);
 
-    if (!found)
+    if (!has_name(text, name, name_size))
         snprintf(text + used, size - used, "%s%.*s", used > 0 ? ", " : "", (int)name_size, name);
+}
+
+/* Returns what stands behind the next c, or NULL. */
+static char *behind(char *text, int c)
+{
+    char *found = text ? strchr(text, c) : NULL;
+
+    return found ? found + 1 : NULL;
 }
 
 /* What UCX prints for each lane of an endpoint is a line such as
@@ -39,13 +59,11 @@ static void find_transports(char *printed, char *text, size_t size)
     char *rest;
 
     for (char *line = strtok_r(printed, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        char *lane = strstr(line, "lane[");
-        char *name = lane ? strpbrk(lane, "]") : NULL;
+        char *number = behind(strstr(line, "lane["), ':'); /* of the resource */
+        char *name = behind(number, ':');
 
-        name = name ? strchr(name + 2, ':') : NULL; /* behind the number of the resource */
         if (!name)
             continue;
-        name++;
 
         size_t name_size = strcspn(name, " ");
         const char *path = memrchr(name, '.', name_size);
@@ -62,6 +80,8 @@ int rill_rdma_ep_describe(const struct rill_rdma_ep *ep, char *text, size_t size
 
     if (!ep->ucp)
         return -ENOTCONN;
+    if (size == 0)
+        return 0;
     file = open_memstream(&printed, &printed_size);
     if (!file)
         return -ENOMEM;

@@ -217,6 +217,7 @@ static struct rill_future *prepare(struct rill_rdma_transfer *transfer,
     rill_check(!rill_link_is_linked(&transfer->queue), "%s: by a transfer that waits for credit",
                place->function);
     transfer->connection = connection;
+    transfer->op.rdma = connection->hub->rdma; /* its endpoint may not be open yet */
     transfer->length = 0;
     rill_future_init(&transfer->future, poll);
     transfer->future.place = place;
@@ -344,9 +345,9 @@ struct rill_future *rill_rdma_recv_masked(struct rill_rdma_connection *connectio
                                           struct rill_rdma_transfer *transfer, void *buffer,
                                           size_t size, uint32_t tag, uint32_t mask)
 {
-    rill_rdma_tag_recv(connection->hub->rdma, &transfer->op, buffer, size,
-                       rill_rdma_tag_make(0, RILL_RDMA_KIND_DATA, tag), rill_rdma_mask_make(mask));
-    transfer->op.ep = &connection->ep;
+    rill_rdma_tag_recv_from(&connection->ep, &transfer->op, buffer, size,
+                            rill_rdma_tag_make(0, RILL_RDMA_KIND_DATA, tag),
+                            rill_rdma_mask_make(mask));
     return prepare_recv(connection, transfer);
 }
 
@@ -366,7 +367,7 @@ struct rill_future *rill_rdma_recv_vectored(struct rill_rdma_connection *connect
                                             struct rill_rdma_transfer *transfer,
                                             const struct iovec *parts, size_t count, uint32_t tag)
 {
-    rill_rdma_tag_recv_vectored(connection->hub->rdma, &transfer->op, parts, count,
+    rill_rdma_tag_recv_vectored(connection->ep.rdma, &transfer->op, parts, count,
                                 rill_rdma_tag_make(0, RILL_RDMA_KIND_DATA, tag),
                                 rill_rdma_mask_make(mask_of(tag)));
     transfer->op.ep = &connection->ep;

@@ -53,6 +53,7 @@ struct rill_rdma_transfer {
  *   -ENOTCONN   not connected yet, or not now
  *   -ESHUTDOWN  either side has begun to disconnect
  *   -ECANCELED  it was cancelled before it was given to UCX: nothing was sent
+ *   -ENOMEM, -EIO ...  UCX did not take it (error.h): nothing was sent
  *   what ended the connection: -ECONNRESET, -ETIMEDOUT, ...
  * Cancelling one that UCX has waits until it went out. */
 struct rill_future *rill_rdma_send(struct rill_rdma_connection *connection,

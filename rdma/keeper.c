@@ -254,6 +254,7 @@ static void become_connected(struct rill_rdma_connection *connection, struct ril
 
     connection->metrics.connects++;
     connection->attempts = 0;
+    connection->lost = 0;
     rill_backoff_reset(&connection->backoff);
     connection->beat_due_ns = rill_time_after(now, connection->beat_ns);
     connection->check_ns = rill_rdma_control_beat_ns(connection);
@@ -288,7 +289,7 @@ static bool is_greeting_over(struct rill_rdma_connection *connection, struct ril
                end(connection, connection->refused);
     }
     if (connection->is_wanted_over)
-        return end(connection, -ESHUTDOWN);
+        return end(connection, connection->lost ? connection->lost : -ESHUTDOWN);
     if (connection->is_greeted)
         become_connected(connection, task);
     else if (is_late)
@@ -364,10 +365,27 @@ static void end_ops(struct rill_rdma_connection *connection, struct rill_task *t
     connection->to_say = 0;
 }
 
+/* Closes the endpoint within the time that closing may take, or by force as soon as whoever ends
+ * the connection waits no longer. */
+static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_rdma_connection *connection =
+        rill_container_of(self, struct rill_rdma_connection, attending);
+
+    enum rill_poll poll = connection->is_cut ? rill_poll_because(self->awaits, task, RILL_CANCELLED)
+                                             : self->awaits->poll(self->awaits, task);
+
+    if (poll == RILL_PENDING)
+        return RILL_PENDING;
+    self->awaits = NULL;
+    return rill_future_end(self, 0);
+}
+
 /* One that was never answered has nothing to be flushed, and might wait for ever. All that
  * was sent was taken otherwise, but the other side may have stopped since, and not take part. */
 static struct rill_future *close_ep(struct rill_rdma_connection *connection)
 {
+    static const struct rill_place place = {"close the endpoint of a connection", NULL, 0};
     bool is_forced = connection->is_cut || !connection->is_greeted;
 
     rill_rdma_unwatch(connection->hub->rdma, &connection->sweeper);
@@ -376,8 +394,11 @@ static struct rill_future *close_ep(struct rill_rdma_connection *connection)
                                                                            : RILL_RDMA_FAILED);
     if (is_forced)
         return rill_rdma_ep_abort(&connection->ep);
-    return rill_deadline(&connection->limit, connection->deadline_ns,
-                         rill_rdma_ep_close(&connection->ep));
+    rill_future_init(&connection->attending, close_poll);
+    connection->attending.place = &place;
+    connection->attending.awaits = rill_deadline(&connection->limit, connection->deadline_ns,
+                                                 rill_rdma_ep_close(&connection->ep));
+    return &connection->attending;
 }
 
 /* Ends early when the connection is not wanted any more. */
@@ -404,6 +425,8 @@ enum rill_poll rill_rdma_keeper_poll(struct rill_future *self, struct rill_task 
         }
         if (!tries_again(connection) || rill_task_is_cancelled(task))
             break;
+        if (!connection->lost)
+            connection->lost = connection->error;
         RILL_AWAIT(pause(connection));
         if (connection->is_wanted_over || rill_task_is_cancelled(task))
             break;

@@ -47,13 +47,19 @@ static void leave(struct rill_rdma_op *op)
     rill_task_wake(op->waiter);
 }
 
+/* Whether it ends because it was cancelled. All else that UCX calls cancelled has ended with its
+ * endpoint, for the same reason: a send too, which nobody can cancel once UCX has it. */
+static bool was_let_go(const struct rill_rdma_op *op)
+{
+    return op->state == RILL_RDMA_OP_CANCELLING && op->verb->is_receive;
+}
+
 void rill_rdma_op_complete(struct rill_rdma_op *op, void *request, ucs_status_t status,
                            int64_t result)
 {
     int error = rill_rdma_errno(status);
 
-    /* What ends with its endpoint ends for the same reason. */
-    if (error == -ECANCELED && op->state != RILL_RDMA_OP_CANCELLING && op->ep && op->ep->error)
+    if (error == -ECANCELED && op->ep && op->ep->error && !was_let_go(op))
         error = op->ep->error;
     op->result = error ? error : result;
     op->rdma->ucx->request_free(request);

@@ -3,6 +3,7 @@
 
 #include "rdma/error.h"
 #include "rdma/note.h"
+#include "runtime/executor.h"
 #include "runtime/panic.h"
 
 #include <dlfcn.h>
@@ -17,9 +18,13 @@
  * usual 8 MiB. */
 static const rlim_t locked_memory_want = 64 << 20;
 
+/* UCX does not count all that it does: it ends the flush of a worker, and calls back, within a
+ * call that returns 0 (ucp_worker_flush_progress). A task that is ready then tells of that. */
 static unsigned progress(struct rill_event_source *source)
 {
     struct rill_rdma *rdma = rill_container_of(source, struct rill_rdma, source);
+    const struct rill_executor *executor = rill_executor_here();
+    size_t ready_before = executor->ready_count;
     unsigned count = rdma->ucx->worker_progress(rdma->worker);
     struct rill_link *next;
 
@@ -29,7 +34,7 @@ static unsigned progress(struct rill_event_source *source)
         next = link->next;
         count += watcher->look(watcher);
     }
-    return count;
+    return count + (executor->ready_count > ready_before);
 }
 
 /* A transport that can not be armed, for whatever reason, has to be asked again and
@@ -208,6 +213,8 @@ void rill_rdma_close(struct rill_rdma *rdma)
     rill_check(rdma->listeners == 0, "rdma was closed with %zu listeners open", rdma->listeners);
     rill_check(rdma->ops_in_flight == 0, "rdma was closed with %zu operations in flight",
                rdma->ops_in_flight);
+    rill_check(rdma->source.pending == 0,
+               "rdma was closed while %zu tasks wait for what others send", rdma->source.pending);
     rill_event_source_remove(&rdma->source);
     rdma->ucx->worker_release_address(rdma->worker, rdma->address);
     rdma->ucx->worker_destroy(rdma->worker);

@@ -123,7 +123,8 @@ struct rill_rdma {
 int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *options);
 
 /* Closes it; rill_runtime_destroy does so by itself. Panics if an endpoint or a listener
- * is open or an operation in flight. Does nothing to one that is closed, or zeroed. */
+ * is open, an operation in flight, or a task waits for a message. Does nothing to one that is
+ * closed, or zeroed. */
 void rill_rdma_close(struct rill_rdma *rdma);
 
 /* The address of the worker, which a peer needs for rill_rdma_ep_open: bytes to be

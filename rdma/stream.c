@@ -36,7 +36,8 @@ struct rill_future *rill_rdma_stream_send(struct rill_rdma_ep *ep, struct rill_r
 /* ---- waiting for bytes ---- */
 
 /* UCX lists the endpoints for which bytes have arrived. One that is listed while nobody
- * waits is no loss: a receive looks for itself first. */
+ * waits is no loss: a receive looks for itself first. And there may be one that was closed,
+ * which UCX did not let go of in time: its user_data is gone by now. */
 static unsigned look(struct rill_rdma_watcher *watcher)
 {
     enum { AT_ONCE = 16 };
@@ -46,9 +47,9 @@ static unsigned look(struct rill_rdma_watcher *watcher)
     unsigned woken = count == AT_ONCE; /* there may be more */
 
     for (ssize_t i = 0; i < count; i++) {
-        const struct rill_rdma_ep *ep = ready[i].user_data;
+        const struct rill_rdma_ep *ep = rill_rdma_ep_find(rdma, ready[i].ep);
 
-        if (ep->stream_reader) {
+        if (ep && ep->stream_reader) {
             rill_task_wake(ep->stream_reader->waiter);
             woken++;
         }
@@ -62,6 +63,7 @@ static void begin_wait(struct rill_rdma_op *op)
 
     rill_check(!op->ep->stream_reader, "two tasks receive from the same stream");
     op->state = RILL_RDMA_OP_WAITING;
+    op->where = op->ep->serial;
     op->ep->stream_reader = op;
     rill_event_source_touch(&rdma->source);
     if (rdma->stream_readers++ == 0) {
@@ -74,7 +76,8 @@ static void end_wait(struct rill_rdma_op *op)
 {
     struct rill_rdma *rdma = op->rdma;
 
-    op->ep->stream_reader = NULL;
+    if (op->ep->stream_reader == op)
+        op->ep->stream_reader = NULL;
     if (--rdma->stream_readers == 0)
         rill_rdma_unwatch(rdma, &rdma->stream);
 }
@@ -128,6 +131,13 @@ static int move(struct rill_rdma_op *op)
     return error;
 }
 
+/* Whether the endpoint was opened anew while the receive waited: a connection may have been lost
+ * and made again. */
+static bool is_stale(const struct rill_rdma_op *op)
+{
+    return op->state == RILL_RDMA_OP_WAITING && op->where != op->ep->serial;
+}
+
 static bool is_exact(const struct rill_rdma_op *op)
 {
     return op->count > 0;
@@ -147,7 +157,10 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
         return RILL_PENDING;
 
     op->waiter = task;
-    error = rill_task_is_cancelled(task) ? -ECANCELED : move(op);
+    if (rill_task_is_cancelled(task))
+        error = -ECANCELED;
+    else
+        error = is_stale(op) ? -ENOTCONN : move(op);
     if (!error && (is_exact(op) ? op->length < op->size : op->length == 0 && op->size > 0)) {
         if (!is_waiting)
             begin_wait(op);

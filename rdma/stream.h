@@ -33,7 +33,7 @@ struct rill_future *rill_rdma_stream_send(struct rill_rdma_ep *ep, struct rill_r
 
 /* Receives what is there, up to size bytes, into buffer, which is borrowed; one receive
  * at a time. The result is their number, > 0 (or 0 if size is); or why the endpoint ended
- * (endpoint.h); or -ECANCELED. */
+ * (endpoint.h), -ENOTCONN where it was opened anew since; or -ECANCELED. */
 struct rill_future *rill_rdma_stream_recv(struct rill_rdma_ep *ep, struct rill_rdma_op *op,
                                           void *buffer, size_t size);
 

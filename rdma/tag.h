@@ -35,7 +35,7 @@ enum { RILL_RDMA_PARTS_MAX = 1024 };
 /* Sends a message of size bytes. It is over when the buffer can be used again, which
  * does not mean that the message has arrived. The result is size; or -errno: why the
  * endpoint failed (error.h), -ESHUTDOWN when it was closed meanwhile, -ECANCELED only if
- * it was cancelled before it started. */
+ * it was cancelled before it started; -ENOMEM, -EIO and others where UCX did not take it. */
 struct rill_future *rill_rdma_tag_send(struct rill_rdma_ep *ep, struct rill_rdma_op *op,
                                        const void *buffer, size_t size, uint64_t tag);
 

@@ -98,19 +98,20 @@ static inline struct rill_rdma_control rill_rdma_control_swap(struct rill_rdma_c
     return control;
 }
 
-/* Reads what came. Returns whether it is a message of this version, or a HELLO of any:
- * its sender is owed a REFUSE. */
+/* Reads what came. Returns whether it is a message of this version, or a HELLO of any: its
+ * sender is owed a REFUSE. Those of another one may be longer, and begin like this. */
 static inline bool rill_rdma_control_read(struct rill_rdma_control *control, const void *bytes,
                                           size_t size)
 {
-    if (size != sizeof *control)
+    if (size < sizeof *control)
         return false;
-    memcpy(control, bytes, size);
+    memcpy(control, bytes, sizeof *control);
     *control = rill_rdma_control_swap(*control);
     if (control->magic != RILL_RDMA_WIRE_MAGIC || control->from == 0)
         return false;
-    return control->version == RILL_RDMA_WIRE_VERSION || control->kind == RILL_RDMA_HELLO ||
-           control->kind == RILL_RDMA_REFUSE;
+    if (control->version == RILL_RDMA_WIRE_VERSION)
+        return size == sizeof *control;
+    return control->kind == RILL_RDMA_HELLO || control->kind == RILL_RDMA_REFUSE;
 }
 
 #ifdef __cplusplus

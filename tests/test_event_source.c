@@ -2,6 +2,7 @@
 /* test_event_source.c - an engine beside the ring loses no event and costs nothing while idle. */
 #include "io/event_source.h"
 
+#include "io/embedding.h"
 #include "runtime/notify.h"
 #include "tests/fixture.h"
 
@@ -216,6 +217,29 @@ START_TEST(an_idle_source_costs_nothing)
 }
 END_TEST
 
+/* What was pending may be given up while the source sleeps: nothing wakes it for that, and the
+ * end of that sleep is no reason to stay awake. */
+START_TEST(a_source_whose_last_operation_ended_while_it_slept_costs_nothing)
+{
+    size_t enters, calls;
+
+    open_with(SIMULATED, NULL);
+    background_start(&watching, seen(&watcher, &engine, 1));
+    await(rill_sleep(&nap, RILL_EVENT_SOURCE_SLEEP_MAX_NS / 2));
+    ck_assert(engine.source.asleep);
+    rill_task_cancel(&watching.task);
+    background_end(&watching);
+    ck_assert(engine.source.asleep);
+    ck_assert_uint_eq(engine.source.pending, 0);
+    enters = sim_enters(fixture.sim);
+    calls = engine.source.stats.progress_calls;
+    await(rill_sleep(&nap, 3600 * RILL_SECOND));
+    ck_assert_uint_le(sim_enters(fixture.sim) - enters, 12); /* one a level of the wheel */
+    ck_assert_uint_eq(engine.source.stats.progress_calls, calls);
+    finish();
+}
+END_TEST
+
 START_TEST(traffic_on_the_ring_does_not_wake_a_source)
 {
     size_t calls;
@@ -268,6 +292,22 @@ START_TEST(an_operation_that_is_posted_to_a_sleeping_source_is_seen_at_once)
     event(&engine);
     ck_assert_int_eq(await(seen(&watcher, &engine, 1)), 1);
     ck_assert_uint_eq(engine.source.stats.sleeps_bounded, 0);
+    finish();
+}
+END_TEST
+
+/* Whoever embeds the runtime may do so after its turn, and asks then for how long to wait. */
+START_TEST(an_operation_that_is_posted_between_turns_is_seen_at_once)
+{
+    open_with(SIMULATED, NULL);
+    settle();
+    ck_assert(engine.source.asleep);
+    ck_assert_int_eq(rill_turn_timeout(fixture.runtime), RILL_NEVER);
+    engine.is_mute = true;
+    event(&engine);
+    rill_event_source_touch(&engine.source);
+    ck_assert_int_eq(rill_turn_timeout(fixture.runtime), RILL_NO_WAIT);
+    ck_assert_uint_eq(engine.seen, 1);
     finish();
 }
 END_TEST
@@ -647,9 +687,11 @@ int main(void)
     const struct fixture_case cases[] = {
         {an_event_of_an_engine_wakes_a_task_as_one_of_the_kernel_does, IN_BOTH},
         {an_idle_source_costs_nothing, IN_SIMULATED},
+        {a_source_whose_last_operation_ended_while_it_slept_costs_nothing, IN_SIMULATED},
         {traffic_on_the_ring_does_not_wake_a_source, IN_BOTH},
         {what_comes_while_it_is_armed_is_found_by_progress_once_more, IN_SIMULATED},
         {an_operation_that_is_posted_to_a_sleeping_source_is_seen_at_once, IN_SIMULATED},
+        {an_operation_that_is_posted_between_turns_is_seen_at_once, IN_SIMULATED},
         {an_event_that_the_descriptor_never_tells_is_found_while_operations_are_pending,
          IN_SIMULATED},
         {such_an_event_is_found_while_the_ring_never_rests, IN_SIMULATED},

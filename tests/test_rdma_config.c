@@ -6,6 +6,8 @@
 #include "tests/fixture.h"
 #include "tests/rdma/fake_ucx.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,9 +120,51 @@ START_TEST(a_single_copy_is_for_those_who_ask_and_share_memory)
 }
 END_TEST
 
+/* The call of open_memstream that fails, from 1; 0: none. */
+static unsigned failing_call, calls;
+
+FILE *open_memstream(char **text, size_t *size)
+{
+    static FILE *(*real)(char **, size_t *);
+
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "open_memstream");
+    if (++calls == failing_call) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return real(text, size);
+}
+
+/* A default that was not set for want of memory would be missed by nobody. */
+START_TEST(opening_for_which_there_is_no_memory_fails)
+{
+    const struct rill_rdma_options options = {.ucx = &fake_ucx};
+    struct rill_rdma rdma;
+    unsigned needed;
+
+    fake_reset();
+    fixture_open(SIMULATED, NULL, NULL);
+    calls = 0;
+    expect_eq(rill_rdma_open(&rdma, &options), 0);
+    rill_rdma_close(&rdma);
+    needed = calls;
+    expect(needed > 1);
+    for (failing_call = 1; failing_call <= needed; failing_call++) {
+        calls = 0;
+        expect_eq(rill_rdma_open(&rdma, &options), -ENOMEM);
+        expect(strstr(rdma.why.text, "no memory") != NULL);
+        expect_eq(fake.contexts + fake.workers + fake.configs, 0);
+    }
+    failing_call = 0;
+    fixture_close();
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
+        {opening_for_which_there_is_no_memory_fails, IN_SIMULATED},
         {addresses_that_an_old_ucx_checks_wrongly_are_not_checked, IN_SIMULATED},
         {a_new_ucx_is_left_alone, IN_SIMULATED},
         {a_ucx_that_does_not_know_the_setting_is_left_alone, IN_SIMULATED},

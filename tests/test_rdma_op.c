@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_rdma_op.c - operations and endpoints over a UCX that answers late, in any order,
  * within the call, wrongly, or never. */
+#include "rdma/active_message.h"
+#include "rdma/endpoint_info.h"
 #include "rdma/listener.h"
 #include "rdma/memory.h"
+#include "rdma/stream.h"
 #include "rdma/tag.h"
 #include "runtime/timeout.h"
 #include "tests/fixture.h"
@@ -354,6 +357,28 @@ START_TEST(a_timeout_ends_a_receive_and_is_late_for_a_send)
 }
 END_TEST
 
+/* UCX 1.13 counts nothing when it ends the flush of a worker. */
+START_TEST(a_task_that_progress_has_woken_without_counting_it_goes_on_at_once)
+{
+    for (int is_late = 0; is_late < 2; is_late++) {
+        int64_t began_ns;
+
+        open_all();
+        fake.progress_counts_nothing = true;
+        background_start(&sending, rill_rdma_flush(&rdma, &send_op));
+        if (is_late)
+            settle();
+        else
+            fixture_turn();
+        began_ns = sim_now(fixture.sim);
+        fake_complete(fake_request(0), UCS_OK, 0);
+        expect_eq(background_end(&sending), 0);
+        ck_assert_int_le(elapsed_since(began_ns), RILL_MILLISECOND);
+        close_all();
+    }
+}
+END_TEST
+
 /* ---- the end of an endpoint ---- */
 
 START_TEST(a_failed_endpoint_ends_everything_on_it_and_nothing_else)
@@ -411,6 +436,25 @@ START_TEST(who_was_cancelled_is_told_so_though_the_endpoint_fails)
     fake_complete(fake_request(0), UCS_ERR_CANCELED, 0);
     expect_eq(background_end(&receiving), -ECANCELED);
     close_all();
+}
+END_TEST
+
+/* -ECANCELED would say that nothing was sent. */
+START_TEST(a_cancelled_send_that_UCX_had_is_told_of_the_end_of_its_endpoint)
+{
+    for (int is_lost = 0; is_lost < 2; is_lost++) {
+        open_all();
+        background_start(&sending, tag_send());
+        settle();
+        rill_task_cancel(&sending.task);
+        settle();
+        if (is_lost)
+            fake_fail_endpoint(0, UCS_ERR_CONNECTION_RESET);
+        else
+            await(rill_rdma_ep_abort(&ep));
+        expect_eq(background_end(&sending), is_lost ? -ECONNRESET : -ESHUTDOWN);
+        close_all();
+    }
 }
 END_TEST
 
@@ -560,6 +604,141 @@ START_TEST(aborting_does_not_wait_for_sends)
     expect_eq(background_end(&sending), -ESHUTDOWN);
     expect_eq(fake.forced, 1);
     close_rest();
+}
+END_TEST
+
+/* UCX may have given its endpoint back, or be about to. */
+START_TEST(an_endpoint_that_is_about_to_end_is_not_asked_anything)
+{
+    for (int is_forced = 0; is_forced < 2; is_forced++) {
+        char text[64];
+
+        open_all();
+        expect_eq(rill_rdma_ep_addresses(&ep, NULL, NULL), 0);
+        fake.close_is_mute = true;
+        background_start(&closing, is_forced ? rill_rdma_ep_abort(&ep) : rill_rdma_ep_close(&ep));
+        for (int i = 0; i < 5; i++)
+            fixture_turn();
+        expect(ep.state == (is_forced ? RILL_RDMA_EP_CUT : RILL_RDMA_EP_CLOSING));
+        expect_eq(rill_rdma_ep_addresses(&ep, NULL, NULL), -ENOTCONN);
+        expect_eq(rill_rdma_ep_describe(&ep, text, sizeof text), -ENOTCONN);
+        rill_task_cancel(&closing.task);
+        background_end(&closing);
+        close_rest();
+    }
+}
+END_TEST
+
+START_TEST(an_endpoint_names_each_of_its_transports_once)
+{
+    static const struct {
+        const char *lanes, *text;
+        size_t size;
+    } cases[] = {
+        {"", "", 64},
+        {"#  lane[0]:  1:tcp/eth10.0 md[1]\n#  lane[1]:  2:tcp/eth1.0 md[1]\n",
+         "tcp/eth10, tcp/eth1", 64},
+        {"#  lane[0]:  1:tcp/eth1.0 md[1]\n#  lane[1]:  2:tcp/eth10.0 md[1]\n",
+         "tcp/eth1, tcp/eth10", 64},
+        {"# lane[0]: 1:xrc_verbs/a:1.0 md\n# lane[1]: 2:rc_verbs/a:1.0 md\n",
+         "xrc_verbs/a:1, rc_verbs/a:1", 64},
+        {"# lane[0]: 1:tcp/a.0 md\n# lane[1]: 2:tcp/b.0 md\n# lane[2]: 1:tcp/a.0 md\n",
+         "tcp/a, tcp/b", 64},
+        {"# lane[0]: 1:tcp/a.0 md\n# lane[1]: 2:tcp/b.0 md\n", "tcp/a, ", 8},
+        {"# lane[0]: 1:tcp/a.0 md\n", "", 1},
+        {"# lane[0]", "", 64},
+        {"# lane[", "", 64},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = malloc(cases[i].size); /* of just that size: nothing is written behind it */
+
+        open_all();
+        fake.lanes = cases[i].lanes;
+        expect_eq(rill_rdma_ep_describe(&ep, text, cases[i].size), 0);
+        ck_assert_str_eq(text, cases[i].text);
+        free(text);
+        close_all();
+    }
+}
+END_TEST
+
+START_TEST(aborting_in_a_cancelled_task_is_aborting)
+{
+    open_all();
+    background_start(&closing, rill_rdma_ep_abort(&ep));
+    rill_task_cancel(&closing.task);
+    expect_eq(background_end(&closing), 0);
+    close_rest();
+}
+END_TEST
+
+/* Bytes of the stream may come for an endpoint that UCX was told to close, and did not let go of
+ * in time. UCX tells of it as long as it lives. */
+static ucp_stream_poll_ep_t closed_one;
+
+static ssize_t tell_of_closed_one(ucp_worker_h worker, ucp_stream_poll_ep_t *eps, size_t max,
+                                  unsigned flags)
+{
+    (void)worker;
+    (void)max;
+    (void)flags;
+    *eps = closed_one;
+    return closed_one.ep != NULL;
+}
+
+static ucs_status_ptr_t no_bytes(ucp_ep_h of, size_t *size)
+{
+    (void)of;
+    *size = 0;
+    return NULL;
+}
+
+START_TEST(nothing_is_told_to_an_endpoint_that_UCX_did_not_let_go_of)
+{
+    static struct rill_rdma_ep other;
+    struct rill_ucx table = fake_ucx;
+
+    open_all();
+    table.stream_worker_poll = tell_of_closed_one;
+    table.stream_recv_data_nb = no_bytes;
+    rdma.ucx = &table;
+    expect_eq(rill_rdma_ep_open(&other, &rdma, "address"), 0);
+    background_start(&receiving, rill_rdma_stream_recv(&ep, &recv_op, received, SIZE));
+    closed_one = (ucp_stream_poll_ep_t){.ep = other.ucp, .user_data = &other};
+    fake.close_is_mute = true;
+    await(rill_rdma_ep_abort(&other));
+    memset(&other, 0xff, sizeof other); /* nobody looks at it any more */
+    settle();
+    closed_one.ep = NULL;
+    rill_task_cancel(&receiving.task);
+    expect_eq(background_end(&receiving), -ECANCELED);
+    fake.close_is_mute = false;
+    await(rill_rdma_ep_abort(&ep));
+    rdma.ucx = &fake_ucx;
+    memset(&other, 0, sizeof other);
+    close_rest();
+}
+END_TEST
+
+/* It came together with the failure, and is there. */
+START_TEST(data_that_came_with_a_message_are_there_though_its_endpoint_has_failed)
+{
+    static struct rill_rdma_inbox inbox;
+    static struct rill_rdma_am message;
+
+    open_all();
+    expect_eq(rill_rdma_inbox_open(&inbox, &rdma, 3), 0);
+    pattern_fill(sent, 0, SIZE);
+    fake_bring(3, "header", 7, sent, SIZE, 0, false, NULL);
+    fake_fail_endpoint(0, UCS_ERR_CONNECTION_RESET);
+    expect_eq(await(rill_rdma_am_recv(&inbox, &message)), SIZE);
+    expect(message.ep == &ep && ep.error == -ECONNRESET);
+    expect_eq(await(rill_rdma_am_fetch(&message, &recv_op, received)), SIZE);
+    expect(pattern_is(received, 0, SIZE));
+    rill_rdma_am_release(&message);
+    rill_rdma_inbox_close(&inbox);
+    close_all();
 }
 END_TEST
 
@@ -845,6 +1024,20 @@ static void leave_it_in_flight(void)
     settle();
 }
 
+/* It would go on to ask a worker that is gone. */
+static void close_while_a_task_waits(void)
+{
+    static struct rill_rdma_inbox inbox;
+    static struct rill_rdma_am message;
+
+    open_all();
+    expect_eq(rill_rdma_inbox_open(&inbox, &rdma, 3), 0);
+    background_start(&receiving, rill_rdma_am_recv(&inbox, &message));
+    settle();
+    await(rill_rdma_ep_abort(&ep));
+    rill_rdma_close(&rdma);
+}
+
 static void adopt_too_late(void)
 {
     static struct rill_rdma_ep adopted;
@@ -859,6 +1052,7 @@ static void adopt_too_late(void)
 
 START_TEST(bad_use_is_a_panic)
 {
+    fixture_expect_panic(close_while_a_task_waits, "rdma was closed while 1 tasks wait");
     fixture_expect_panic(adopt_too_late, "whose listener was closed");
     fixture_expect_panic(use_twice, "(send a tagged message) is used while it is in flight");
     fixture_expect_panic(await_what_is_over, "was awaited that is over or was never prepared");
@@ -883,9 +1077,11 @@ int main(void)
         {a_receive_that_is_answered_and_cancelled_at_once_gives_its_message, IN_SIMULATED},
         {a_cancelled_send_waits_until_UCX_lets_go, IN_SIMULATED},
         {a_timeout_ends_a_receive_and_is_late_for_a_send, IN_SIMULATED},
+        {a_task_that_progress_has_woken_without_counting_it_goes_on_at_once, IN_SIMULATED},
         {a_failed_endpoint_ends_everything_on_it_and_nothing_else, IN_SIMULATED},
         {what_arrives_with_the_failure_or_right_after_it_is_still_delivered, IN_SIMULATED},
         {who_was_cancelled_is_told_so_though_the_endpoint_fails, IN_SIMULATED},
+        {a_cancelled_send_that_UCX_had_is_told_of_the_end_of_its_endpoint, IN_SIMULATED},
         {what_UCX_never_lets_go_of_is_over_after_a_second_and_kept_from_it, IN_SIMULATED},
         {closing_flushes_and_ends_receives, IN_SIMULATED},
         {closing_waits_for_sends_that_the_flush_did_not_wait_for, IN_SIMULATED},
@@ -893,6 +1089,11 @@ int main(void)
         {a_peer_that_dies_while_it_is_closed_is_told, IN_SIMULATED},
         {closing_that_is_cancelled_is_over_in_bounded_time_wherever_it_is, IN_SIMULATED},
         {aborting_does_not_wait_for_sends, IN_SIMULATED},
+        {nothing_is_told_to_an_endpoint_that_UCX_did_not_let_go_of, IN_SIMULATED},
+        {an_endpoint_names_each_of_its_transports_once, IN_SIMULATED},
+        {aborting_in_a_cancelled_task_is_aborting, IN_SIMULATED},
+        {data_that_came_with_a_message_are_there_though_its_endpoint_has_failed, IN_SIMULATED},
+        {an_endpoint_that_is_about_to_end_is_not_asked_anything, IN_SIMULATED},
         {what_begins_when_the_endpoint_was_closed_ends_with_the_reason, IN_SIMULATED},
         {every_call_of_opening_can_fail_and_leaves_nothing, IN_SIMULATED},
         {an_endpoint_that_could_not_be_opened_ends_its_operations_with_the_reason, IN_SIMULATED},

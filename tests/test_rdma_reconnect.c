@@ -3,6 +3,7 @@
  * that is made in its place. */
 #include "rdma/rpc_client.h"
 #include "rdma/rpc_server.h"
+#include "rdma/stream.h"
 #include "runtime/retry.h"
 #include "tests/rdma/linked.h"
 
@@ -102,6 +103,31 @@ START_TEST(what_waited_for_credit_of_the_lost_one_is_not_sent_over_the_new_one)
     expect_eq(await(rill_rdma_recv(&second, &received, buffer, sizeof buffer, RILL_RDMA_ANY_TAG)),
               1000);
     expect_eq(received.tag, 3);
+    close_all();
+}
+END_TEST
+
+/* UCX has one stream for each endpoint, and nothing of the old one is to be mixed with it. */
+START_TEST(a_receive_of_the_stream_of_the_lost_one_takes_nothing_of_the_new_one)
+{
+    static struct gated gated;
+    static struct rill_rdma_op stream_recv, stream_send;
+
+    if (!linked_open(_i, &persistent, NULL))
+        return;
+    rill_future_init(&gated.future, gated_poll);
+    gated.has_begun = false;
+    gated.child = rill_rdma_stream_recv(&linked.client.ep, &stream_recv, buffer, 10);
+    background_start(&receiving, &gated.future);
+    settle();
+    lose_and_connect();
+    expect_eq(await(rill_rdma_stream_send(&second.ep, &stream_send, "hello", 5)), 5);
+    settle();
+    gated.is_open = true;
+    rill_task_wake(&receiving.task);
+    expect_eq(background_end(&receiving), -ENOTCONN);
+    expect_eq(await(rill_rdma_stream_recv(&linked.client.ep, &stream_recv, buffer, 10)), 5);
+    expect_eq(duo.left.stream_readers, 0);
     close_all();
 }
 END_TEST
@@ -229,6 +255,7 @@ int main(void)
     const struct duo_case cases[] = {
         {a_message_of_the_lost_one_gives_no_credit_to_the_new_one, IN_TCP_AND_SHM},
         {what_waited_for_credit_of_the_lost_one_is_not_sent_over_the_new_one, IN_TCP_AND_SHM},
+        {a_receive_of_the_stream_of_the_lost_one_takes_nothing_of_the_new_one, IN_TCP_AND_SHM},
         {a_call_that_is_lost_with_its_connection_is_made_again_over_the_new_one, IN_TCP_AND_SHM},
         {a_receive_that_is_awaited_late_is_in_flight_of_no_connection_that_ended, IN_TCP_AND_SHM},
         {a_connection_is_not_made_anew_while_a_receive_is_not_over, IN_TCP},

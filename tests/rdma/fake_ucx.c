@@ -398,7 +398,7 @@ static unsigned worker_progress(ucp_worker_h w)
         }
     }
     state.is_progressing = false;
-    return count;
+    return fake.progress_counts_nothing ? 0 : count;
 }
 
 static ucs_status_t worker_arm(ucp_worker_h w)
@@ -604,6 +604,20 @@ static ucs_status_ptr_t ep_flush_nbx(ucp_ep_h ep, const ucp_request_param_t *par
     return request;
 }
 
+static ucs_status_t ep_query(ucp_ep_h ep, ucp_ep_attr_t *attr)
+{
+    expect(!((struct fake_ep *)(void *)ep)->is_closed);
+    memset(&attr->local_sockaddr, 0, sizeof attr->local_sockaddr);
+    memset(&attr->remote_sockaddr, 0, sizeof attr->remote_sockaddr);
+    return call("ep_query");
+}
+
+static void ep_print_info(ucp_ep_h ep, FILE *file)
+{
+    expect(!((struct fake_ep *)(void *)ep)->is_closed);
+    fputs(fake.lanes ? fake.lanes : "#  lane[0]:  1:tcp/eth0.0 md[1] -> md[1]\n", file);
+}
+
 static ucs_status_ptr_t tag_send_nbx(ucp_ep_h ep, const void *buffer, size_t count, ucp_tag_t tag,
                                      const ucp_request_param_t *param)
 {
@@ -720,6 +734,8 @@ const struct rill_ucx fake_ucx = {
     .ep_create = ep_create,
     .ep_close_nbx = ep_close_nbx,
     .ep_flush_nbx = ep_flush_nbx,
+    .ep_query = ep_query,
+    .ep_print_info = ep_print_info,
     .listener_create = listener_create,
     .listener_destroy = listener_destroy,
     .listener_reject = listener_reject,

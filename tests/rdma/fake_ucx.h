@@ -49,13 +49,15 @@ struct fake {
     bool close_is_mute;  /* closing never ends */
     bool flush_is_mute;  /* nor does flushing */
     bool arm_is_busy;
-    ucs_status_t flush_status; /* that a flush of an endpoint ends with */
+    bool progress_counts_nothing; /* it returns 0, whatever it has done */
+    ucs_status_t flush_status;    /* that a flush of an endpoint ends with */
     /* Called when an active message is sent, if it is not NULL. Returns whether it sees to
      * the end of am->request by itself, as that of one whose data are fetched (fake_bring). */
     bool (*on_am)(const struct fake_am *am);
     unsigned delay;             /* calls of progress before what is told from now on happens */
     unsigned minor_version;     /* of major version 1 */
     const char *transport_keys; /* that it knows besides its own, a line UCX_KEY=value each */
+    const char *lanes;          /* what is printed of an endpoint; NULL: one of TCP */
     void (*on_worker)(void);    /* called when a worker is made, if it is not NULL */
 
     unsigned posted, cancelled, forced, progressed;

@@ -77,6 +77,7 @@ static void arrived(const void *bytes, size_t size)
     memcpy(&number, bytes, sizeof number);
     expect(number < message_count);
     expect(!messages[number].has_arrived);
+    expect(messages[number].result != -ECANCELED); /* that says that it was not sent */
     messages[number].has_arrived = true;
 }
 
@@ -266,6 +267,8 @@ static enum rill_poll sender_poll(struct rill_future *self, struct rill_task *ta
         }
         RILL_AWAIT(begin_message(sender));
         messages[sender->number].result = sender->transfer.result;
+        if (sender->transfer.result == -ECANCELED)
+            expect(!messages[sender->number].has_arrived);
         memset(sender->bytes, 0xee, sizeof sender->bytes);
         if (sender->transfer.result >= 0)
             expect_eq(sender->transfer.result, messages[sender->number].size);
