@@ -23,9 +23,15 @@ struct rill_service {
     rill_poll_fn *poll;
 };
 
-/* The service whose connection is the member of that name of the struct type. */
+/* The service whose connection is the member of that name of the struct type. In C++ too the
+ * struct is a zeroed block: no constructor is run, and no destructor. */
+#ifndef __cplusplus
 #define RILL_SERVICE(type, member, poll_function)                                                  \
     ((struct rill_service){sizeof(type), offsetof(type, member), poll_function})
+#else
+#define RILL_SERVICE(type, member, poll_function)                                                  \
+    (rill_service{sizeof(type), offsetof(type, member), poll_function})
+#endif
 
 /* Zeroed; then the fields up to options may be set. */
 struct rill_server {
