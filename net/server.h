@@ -39,8 +39,8 @@ struct rill_server {
         int64_t result; /* why it ended: -ECANCELED, or the -errno of rill_serve */
         struct rill_future future;
     };
-    FILE *announce; /* where "listening on tcp://127.0.0.1:7000" is printed, or NULL; what is
-                     * wrong with the URL goes to stderr then */
+    FILE *announce; /* where "listening on tcp://127.0.0.1:7000" is printed, or NULL; why it can
+                     * not listen there goes to stderr then */
     struct rill_listen_options options;
     const char *why;               /* with -EINVAL: what is wrong with the URL */
     uint64_t accepted;             /* connections since it began */
