@@ -52,7 +52,9 @@ struct rill_future *rill_file_close(struct rill_file *file);
 struct rill_future *rill_file_read_at(struct rill_file *file, struct rill_op *op, void *buffer,
                                       size_t size, uint64_t offset);
 
-/* Writes up to size bytes at an offset (pwrite(2)). The result may be less. */
+/* Writes up to size bytes at an offset (pwrite(2)). The result may be less. As with
+ * write(2), writing to a pipe that nobody reads any more ends the process by SIGPIPE, or
+ * is -EPIPE where the program ignores or blocks that signal: rill does neither. */
 struct rill_future *rill_file_write_at(struct rill_file *file, struct rill_op *op,
                                        const void *buffer, size_t size, uint64_t offset);
 

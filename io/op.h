@@ -69,7 +69,7 @@ struct rill_op {
     uint8_t kind;             /* RILL_OP_EXACT ... */
     uint16_t generation;      /* counts submissions; a late cancel misses the next one */
     struct rill_task *waiter; /* woken by the last completion, or NULL */
-    struct rill_link backlog; /* reactor.backlog or buffers.starved */
+    struct rill_link backlog; /* reactor.backlog, .cancelling or .quiet, or buffers.starved */
     rill_op_complete_fn *complete;
 };
 

@@ -15,11 +15,16 @@ enum { GENERATION_SHIFT = 48 };
 /* The user_data of the reactor's own requests, below any op's address. They are no
  * operations of anybody's and are not counted; the ring ends them when it is torn down. */
 enum {
-    OWN_CANCEL,  /* means nothing: the target's completion is what is waited for */
-    OWN_BELL,    /* the poll that hears the remote's bell */
-    OWN_RECHECK, /* the timeout of rill_recheck */
+    OWN_CANCEL,       /* an error: the target's completion is what is waited for */
+    OWN_CANCEL_AGAIN, /* the pause before cancels that found nothing are repeated */
+    OWN_BELL,         /* the poll that hears the remote's bell */
+    OWN_RECHECK,      /* the timeout of rill_recheck */
     OWN_LAST = OWN_RECHECK,
 };
+
+/* The first pause before cancels are repeated, which doubles, and the longest. */
+static const int64_t cancel_pause_ns = 100 * RILL_MICROSECOND;
+static const int64_t cancel_pause_max_ns = 100 * RILL_MILLISECOND;
 
 static uint64_t name_of(const struct rill_op *op)
 {
@@ -108,7 +113,44 @@ static bool cancel_now(struct rill_reactor *reactor, struct rill_op *op)
     sqe->user_data = OWN_CANCEL;
     reactor->stats.submissions++;
     reactor->stats.cancels++;
+    rill_list_append(&reactor->cancelling, &op->backlog);
     return true;
+}
+
+/* A cancel may find nothing although its target is alive: one that the kernel is about to
+ * try again, as after a poll, is for a moment on none of the lists that a cancel searches
+ * (seen on 6.18.44, with sends on unix sockets). It would then go on for as long as it
+ * likes, so those that have not ended are cancelled once more after a pause. */
+static void look_after_cancels(struct rill_reactor *reactor)
+{
+    struct io_uring_sqe *sqe;
+
+    if (rill_list_is_empty(&reactor->cancelling)) { /* their ends came before */
+        reactor->missed_cancel = false;
+        reactor->cancel_pause.tv_nsec = cancel_pause_ns;
+        return;
+    }
+    sqe = get_entry(reactor);
+    if (!sqe) { /* try again in the next turn */
+        reactor->in_hurry = true;
+        return;
+    }
+    io_uring_prep_timeout(sqe, &reactor->cancel_pause, 0, 0);
+    sqe->user_data = OWN_CANCEL_AGAIN;
+    reactor->stats.submissions++;
+    reactor->missed_cancel = false;
+    reactor->pauses_cancels = true;
+}
+
+/* The pause is over. */
+static void cancel_again(struct rill_reactor *reactor)
+{
+    int64_t next_ns = 2 * reactor->cancel_pause.tv_nsec;
+
+    reactor->pauses_cancels = false;
+    reactor->cancel_pause.tv_nsec = next_ns < cancel_pause_max_ns ? next_ns : cancel_pause_max_ns;
+    while (!rill_list_is_empty(&reactor->cancelling))
+        rill_list_append(&reactor->backlog, rill_list_pop(&reactor->cancelling));
 }
 
 void rill_reactor_submit(struct rill_reactor *reactor, struct rill_op *op)
@@ -220,6 +262,10 @@ static void complete_own(struct rill_reactor *reactor, const struct io_uring_cqe
 {
     if (cqe->user_data == OWN_BELL) /* it has woken us, which is all */
         reactor->hears_bell = cqe->flags & IORING_CQE_F_MORE;
+    else if (cqe->user_data == OWN_CANCEL)
+        reactor->missed_cancel |= cqe->res == -ENOENT;
+    else if (cqe->user_data == OWN_CANCEL_AGAIN)
+        cancel_again(reactor);
     else if (cqe->user_data == OWN_RECHECK)
         rill_recheck_begin(&reactor->recheck);
 }
@@ -235,7 +281,7 @@ static void complete(struct rill_reactor *reactor, const struct io_uring_cqe *cq
     rill_check(cqe->user_data == name_of(op), "a completion came for an operation that is over");
     if (!(cqe->flags & IORING_CQE_F_MORE)) {
         reactor->ops_in_flight--;
-        /* A cancel that is not needed any more, or a quiet op that did not go well. */
+        /* One that was cancelled, or a quiet op that did not go well. */
         if (rill_link_is_linked(&op->backlog))
             rill_link_remove(&op->backlog);
     }
@@ -456,6 +502,8 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
     drain(reactor);
     if (!rill_list_is_empty(&reactor->quiet))
         settle(reactor, taken_over, has_overflowed);
+    if (__builtin_expect(reactor->missed_cancel && !reactor->pauses_cancels, 0))
+        look_after_cancels(reactor);
     if (__builtin_expect(rill_recheck_is_going_on(&reactor->recheck), 0))
         rill_recheck_go_on(reactor);
     if (reactor->remote)
@@ -517,6 +565,8 @@ int rill_reactor_init(struct rill_reactor *reactor, const struct rill_reactor_op
         .spin_ns = options->spin_ns,
     };
     rill_list_init(&reactor->backlog);
+    rill_list_init(&reactor->cancelling);
+    reactor->cancel_pause.tv_nsec = cancel_pause_ns;
     rill_list_init(&reactor->quiet);
     rill_recheck_init(&reactor->recheck);
     rill_list_init(&reactor->sources);

@@ -46,8 +46,9 @@ struct rill_reactor_stats {
 };
 
 /* Invariant: an op in backlog is QUEUED, or CANCELLING with its cancel still to
- * be submitted; every other op that is not over is in the kernel or starved. An op
- * in quiet is in the kernel or over without a completion having come. */
+ * be submitted; one in cancelling is CANCELLING and its cancel was; every other op that is not over
+ * is in the kernel or starved. An op in quiet is in the kernel or over without a completion having
+ * come. */
 struct rill_reactor {
     struct rill_driver driver;
     struct rill_kernel *kernel; /* borrowed */
@@ -57,7 +58,11 @@ struct rill_reactor {
 
     /* private */
     struct io_uring ring;
-    struct rill_link backlog;   /* of rill_op.backlog, first in first out */
+    struct rill_link backlog;              /* of rill_op.backlog, first in first out */
+    struct rill_link cancelling;           /* of rill_op.backlog: not ended yet */
+    struct __kernel_timespec cancel_pause; /* before those are cancelled again */
+    bool missed_cancel;                    /* a cancel has found nothing */
+    bool pauses_cancels;                   /* a timeout of cancel_pause is in the ring */
     struct rill_link quiet;     /* of rill_op.backlog: asked for no completion, as submitted */
     struct rill_link sources;   /* of rill_event_source.sources */
     bool in_hurry;              /* do not sleep in this turn */

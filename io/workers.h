@@ -68,10 +68,10 @@ struct rill_workers_options {
  *     static struct rill_workers names = RILL_WORKERS_STATIC(names, 8, 1000); */
 #define RILL_WORKERS_STATIC(self, most_threads, most_waiting)                                      \
     {                                                                                              \
-        .lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER,                       \
-        .ended = PTHREAD_COND_INITIALIZER, .waiting = {&(self).waiting, &(self).waiting},          \
-        .waiting_max = (most_waiting), .threads_max = (most_threads),                              \
-        .idle_ns = RILL_WORKERS_IDLE_NS, .is_static = true                                         \
+        PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER,             \
+            {&(self).waiting, &(self).waiting}, /* waiting_count: */ 0, (most_waiting),            \
+            /* threads, busy: */ 0, 0, (most_threads), RILL_WORKERS_IDLE_NS,                       \
+            /* is_static: */ true, false, false, 0                                                 \
     }
 
 /* The pool that the whole process shares, for work that takes milliseconds: files, a

@@ -5,6 +5,7 @@
 #include "runtime/panic.h"
 
 #include <errno.h>
+#include <string.h>
 
 static const int64_t memory_pause_ns = 10 * RILL_MILLISECOND;
 
@@ -52,8 +53,9 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
         return RILL_PENDING;
     server->result = server_listen(server);
     if (server->result < 0) {
-        if (server->announce && server->why)
-            fprintf(stderr, "%s: %s\n", server->text, server->why);
+        if (server->announce)
+            fprintf(stderr, "%s: %s\n", server->text,
+                    server->why ? server->why : strerror((int)-server->result));
         RILL_RETURN(server->result);
     }
 
@@ -85,5 +87,6 @@ struct rill_future *rill_serve(struct rill_server *server, const char *url,
     server->text = url;
     server->service = service;
     server->accepted = 0;
+    server->why = NULL;
     return rill_future_init(&server->future, serve_poll);
 }

@@ -23,9 +23,15 @@ struct rill_service {
     rill_poll_fn *poll;
 };
 
-/* The service whose connection is the member of that name of the struct type. */
+/* The service whose connection is the member of that name of the struct type. In C++ too the
+ * struct is a zeroed block: no constructor is run, and no destructor. */
+#ifndef __cplusplus
 #define RILL_SERVICE(type, member, poll_function)                                                  \
     ((struct rill_service){sizeof(type), offsetof(type, member), poll_function})
+#else
+#define RILL_SERVICE(type, member, poll_function)                                                  \
+    (rill_service{sizeof(type), offsetof(type, member), poll_function})
+#endif
 
 /* Zeroed; then the fields up to options may be set. */
 struct rill_server {
@@ -33,8 +39,8 @@ struct rill_server {
         int64_t result; /* why it ended: -ECANCELED, or the -errno of rill_serve */
         struct rill_future future;
     };
-    FILE *announce; /* where "listening on tcp://127.0.0.1:7000" is printed, or NULL; what is
-                     * wrong with the URL goes to stderr then */
+    FILE *announce; /* where "listening on tcp://127.0.0.1:7000" is printed, or NULL; why it can
+                     * not listen there goes to stderr then */
     struct rill_listen_options options;
     const char *why;               /* with -EINVAL: what is wrong with the URL */
     uint64_t accepted;             /* connections since it began */

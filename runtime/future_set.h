@@ -27,13 +27,29 @@ extern "C" {
  *                                                        rill_notify_wait(...))));
  */
 #define RILL_FUTURES(array, ...)                                                                   \
-    rill_futures_fill((array), sizeof(array) / sizeof(array)[0],                                   \
-                      (struct rill_future *const[]){__VA_ARGS__},                                  \
+    rill_futures_fill((array), sizeof(array) / sizeof(array)[0], RILL_FUTURES_LIST_(__VA_ARGS__),  \
                       RILL_FUTURES_COUNT_(__VA_ARGS__)),                                           \
         RILL_FUTURES_COUNT_(__VA_ARGS__)
 
+/* private: the futures as an array, and how many there are. C++ has no compound literals. */
+#ifndef __cplusplus
+#define RILL_FUTURES_LIST_(...) ((struct rill_future *const[]){__VA_ARGS__})
 #define RILL_FUTURES_COUNT_(...)                                                                   \
     ((uint32_t)(sizeof((struct rill_future *[]){__VA_ARGS__}) / sizeof(struct rill_future *)))
+#else
+extern "C++" {
+template <unsigned count> struct rill_futures_ {
+    rill_future *list[count];
+};
+template <typename... futures> rill_futures_<sizeof...(futures)> rill_futures_of_(futures... each)
+{
+    return {{each...}};
+}
+}
+#define RILL_FUTURES_LIST_(...) (rill_futures_of_(__VA_ARGS__).list)
+#define RILL_FUTURES_COUNT_(...)                                                                   \
+    (uint32_t(sizeof(rill_futures_of_(__VA_ARGS__)) / sizeof(rill_future *)))
+#endif
 
 /* private: of RILL_FUTURES. */
 struct rill_future **rill_futures_fill(struct rill_future **array, size_t size,

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # check_headers.sh - compiles each public header alone, as C11 and as C++17, so
-# that none counts on what another one includes, and as cc does without flags.
+# that none counts on what another one includes, and as cc does without flags; and a
+# program in C++ that uses their macros.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 shopt -s nullglob
@@ -25,6 +26,7 @@ for header in "${headers[@]}"; do
     check "${CC:-gcc}" "${flags[@]}" -U_GNU_SOURCE -x c - <<<"$include"
     check "${CXX:-g++}" -std=c++17 "${flags[@]}" -x c++ - <<<"$include"
 done
+check "${CXX:-g++}" -std=c++17 "${flags[@]}" -Wpedantic tests/in_cxx.cc
 
 echo "$((cases ? 100 * (cases - failures) / cases : 100))%:" \
     "Checks: $cases, Failures: $failures, Errors: 0"

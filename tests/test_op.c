@@ -113,6 +113,38 @@ START_TEST(a_cancel_after_the_completion_changes_nothing)
 }
 END_TEST
 
+static unsigned misses;
+
+/* As where the kernel is about to try the target again: a cancel does not see it then. */
+static void miss_target(struct io_uring_sqe *sqe)
+{
+    if (sqe->opcode == IORING_OP_ASYNC_CANCEL && misses > 0) {
+        misses--;
+        sqe->addr = 4; /* nobody's */
+    }
+}
+
+START_TEST(a_cancel_that_finds_nothing_is_repeated_until_its_target_has_ended)
+{
+    static struct rill_timeout timeout;
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    fixture_pair(&one, &other);
+    fixture_on_entry(miss_target);
+    for (int round = 0; round < 3; round++) {
+        misses = 5;
+        expect_eq(await(rill_timeout(&timeout, RILL_MILLISECOND,
+                                     rill_tcp_recv(&one, &op, buffer, sizeof buffer))),
+                  -ETIMEDOUT);
+        expect_eq(misses, 0);
+    }
+    send_bytes("abc");
+    expect_eq(await(rill_tcp_recv(&one, &op, buffer, sizeof buffer)), 3);
+    close_pair();
+}
+END_TEST
+
 /* Ten receives, of which a queue of four takes four while the kernel refuses. */
 START_TEST(an_operation_that_waits_for_a_place_is_withdrawn_without_the_kernel)
 {
@@ -409,6 +441,7 @@ int main(void)
         {a_cancel_before_the_first_poll_keeps_the_kernel_out_of_it, IN_SIMULATED},
         {a_cancel_in_flight_asks_once_and_waits_for_the_answer, IN_SIMULATED},
         {a_cancel_after_the_completion_changes_nothing, IN_SIMULATED},
+        {a_cancel_that_finds_nothing_is_repeated_until_its_target_has_ended, IN_BOTH},
         {an_operation_that_waits_for_a_place_is_withdrawn_without_the_kernel, IN_SIMULATED},
         {a_cancel_that_waits_for_a_place_is_dropped_when_its_target_ends, IN_SIMULATED},
         {an_operation_that_a_signal_interrupted_is_submitted_again, IN_SIMULATED},

@@ -182,6 +182,28 @@ START_TEST(a_port_that_is_taken_is_the_result)
 }
 END_TEST
 
+START_TEST(a_server_that_announces_says_why_it_can_not_listen)
+{
+    struct rill_server second = {.announce = stdout};
+    char url[40], want[120], *text = NULL;
+    FILE *before = stderr;
+    size_t size = 0;
+
+    if (!start_server(_i, NULL))
+        return;
+    snprintf(url, sizeof url, "tcp://127.0.0.1:%u", port);
+    snprintf(want, sizeof want, "%s: %s\n", url, strerror(EADDRINUSE));
+    stderr = open_memstream(&text, &size);
+    await(rill_serve(&second, url, RILL_SERVICE(struct echo, peer, echo_poll)));
+    fclose(stderr);
+    stderr = before;
+    ck_assert_str_eq(text, want);
+    free(text);
+    stop_server();
+    fixture_close();
+}
+END_TEST
+
 START_TEST(a_server_announces_the_address_at_which_it_really_listens)
 {
     char *text = NULL, want[80];
@@ -286,6 +308,7 @@ int main(void)
         {a_shutdown_cancels_the_connections_that_do_not_end, IN_BOTH},
         {a_URL_that_is_wrong_is_EINVAL_and_says_why, IN_BOTH},
         {a_port_that_is_taken_is_the_result, IN_BOTH},
+        {a_server_that_announces_says_why_it_can_not_listen, IN_BOTH},
         {a_server_announces_the_address_at_which_it_really_listens, IN_BOTH},
         {a_server_listens_at_IPv6_too, IN_BOTH},
         {a_server_without_descriptors_serves_on_when_there_are_some, IN_SIMULATED},
