@@ -16,6 +16,8 @@
 #include <errno.h>
 
 #ifdef __cplusplus
+#include <initializer_list>
+
 extern "C" {
 #endif
 
@@ -27,10 +29,16 @@ extern "C" {
  *                                                        rill_notify_wait(...))));
  */
 #define RILL_FUTURES(array, ...)                                                                   \
-    rill_futures_fill((array), sizeof(array) / sizeof(array)[0],                                   \
-                      (struct rill_future *const[]){__VA_ARGS__},                                  \
+    rill_futures_fill((array), sizeof(array) / sizeof(array)[0], RILL_FUTURES_LIST_(__VA_ARGS__),  \
                       RILL_FUTURES_COUNT_(__VA_ARGS__)),                                           \
         RILL_FUTURES_COUNT_(__VA_ARGS__)
+
+/* private: an array that lives as long as the call. C++ has no literals of arrays. */
+#ifdef __cplusplus
+#define RILL_FUTURES_LIST_(...) (std::initializer_list<struct rill_future *>{__VA_ARGS__}.begin())
+#else
+#define RILL_FUTURES_LIST_(...) ((struct rill_future *const[]){__VA_ARGS__})
+#endif
 
 #define RILL_FUTURES_COUNT_(...)                                                                   \
     ((uint32_t)(sizeof((struct rill_future *[]){__VA_ARGS__}) / sizeof(struct rill_future *)))

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # check_headers.sh - compiles each public header alone, as C11 and as C++17, so
-# that none counts on what another one includes, and as cc does without flags.
+# that none counts on what another one includes, and as cc does without flags; and
+# their macros, in use, as C++17.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 shopt -s nullglob
@@ -24,6 +25,10 @@ for header in "${headers[@]}"; do
     check "${CC:-gcc}" -std=c11 "${flags[@]}" -x c - <<<"$include"
     check "${CC:-gcc}" "${flags[@]}" -U_GNU_SOURCE -x c - <<<"$include"
     check "${CXX:-g++}" -std=c++17 "${flags[@]}" -x c++ - <<<"$include"
+done
+for cxx in "${CXX:-g++}" clang++; do
+    command -v "$cxx" >/dev/null || continue
+    check "$cxx" -std=c++17 "${flags[@]}" -Wno-missing-field-initializers tests/macros.cc
 done
 
 echo "$((cases ? 100 * (cases - failures) / cases : 100))%:" \
