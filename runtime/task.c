@@ -62,9 +62,13 @@ void rill_task_spawn(struct rill_task *task, rill_poll_fn *poll)
 
 void rill_task_detach(struct rill_task *task)
 {
+    const struct rill_executor *executor = rill_executor_of_thread;
+
     rill_check(task->state != RILL_TASK_NEW, "a task was detached before it was spawned");
     rill_check(!task->in_scope, "a task of a scope was detached");
     rill_check(!task->joiner, "a task was detached while another one joins it");
+    rill_check(executor && task->executor_id == executor->id,
+               "a task was detached by a thread that it does not belong to");
     if (task->state == RILL_TASK_OVER && task->pooled)
         give_back(task);
     else
