@@ -126,9 +126,7 @@ static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task
     rill_check(target->executor_id == task->executor_id,
                "a task was joined by a thread that it does not belong to");
     rill_check(!target->joiner || target->joiner == task, "two tasks join the same task");
-    bool is_cancelled = rill_task_is_cancelled(task);
-
-    if (target->state != RILL_TASK_OVER && !is_cancelled) {
+    if (target->state != RILL_TASK_OVER && !rill_task_is_cancelled(task)) {
         rill_check(target != task, "a task joins itself");
         target->joiner = task;
         return RILL_PENDING;
@@ -138,16 +136,15 @@ static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task
     if (!has_waited && !rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
     target->joiner = NULL;
+    if (target->state != RILL_TASK_OVER)
+        return rill_future_end(self, -ECANCELED);
+    join->result = target->future.result;
+    self->poll = rill_future_poll_ended;
     /* A task that was cancelled as well may have ended with just that. Who gets -ECANCELED from
      * a cancelled join goes on to own the task, and could not tell that it is gone. */
-    if (target->state != RILL_TASK_OVER || (is_cancelled && target->future.result == -ECANCELED))
-        return rill_future_end(self, -ECANCELED);
-
-    int64_t result = target->future.result;
-
-    if (target->pooled)
+    if (target->pooled && !(join->result == -ECANCELED && rill_task_is_cancelled(task)))
         give_back(target);
-    return rill_future_end(self, result);
+    return RILL_READY;
 }
 
 struct rill_future *rill_task_join(struct rill_join *join, struct rill_task *task)
