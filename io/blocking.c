@@ -30,8 +30,7 @@ static void finished(struct rill_post *post)
 static enum rill_poll over(struct rill_blocking *blocking, int64_t result)
 {
     blocking->task->ops--;
-    blocking->result = result;
-    return RILL_READY;
+    return rill_future_end(&blocking->future, result);
 }
 
 static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)
@@ -68,13 +67,14 @@ static int start(struct rill_blocking *blocking)
 static enum rill_poll start_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_blocking *blocking = rill_container_of(self, struct rill_blocking, future);
+    int error;
 
     if (!rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
     blocking->task = task;
-    blocking->result = rill_task_is_cancelled(task) ? -ECANCELED : start(blocking);
-    if (blocking->result < 0)
-        return RILL_READY;
+    error = rill_task_is_cancelled(task) ? -ECANCELED : start(blocking);
+    if (error)
+        return rill_future_end(self, error);
     task->ops++;
     self->poll = wait_poll;
     return RILL_PENDING;

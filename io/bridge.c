@@ -192,8 +192,7 @@ static enum rill_poll leave(struct rill_bridge_op *op, int result)
 {
     op->task->ops--;
     rill_remote_release(op->waiter.remote);
-    op->result = result;
-    return RILL_READY;
+    return rill_future_end(&op->future, result);
 }
 
 static bool withdraw(struct rill_bridge_op *op)
@@ -259,8 +258,7 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
         self->poll = wait_poll;
         return RILL_PENDING;
     }
-    op->result = result;
-    return RILL_READY;
+    return rill_future_end(self, result);
 }
 
 static struct rill_future *prepare(struct rill_bridge *bridge, struct rill_bridge_op *op,

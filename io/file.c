@@ -45,12 +45,22 @@ static enum rill_poll nothing_to_close(struct rill_future *self, struct rill_tas
     return rill_budget_spend(rill_executor_here(), task) ? RILL_READY : RILL_PENDING;
 }
 
+/* From its beginning on the descriptor is not the file's any more. */
+static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_file *file = rill_container_of(self, struct rill_file, control.future);
+
+    file->is_open = false;
+    return rill_op_poll(self, task);
+}
+
 struct rill_future *rill_file_close(struct rill_file *file)
 {
     if (!file->is_open)
         return rill_future_init(&file->control.future, nothing_to_close);
-    file->is_open = false;
-    return rill_op_close(&file->control, file->fd);
+    rill_op_close(&file->control, file->fd);
+    file->control.future.poll = close_poll;
+    return &file->control.future;
 }
 
 struct rill_future *rill_file_read_at(struct rill_file *file, struct rill_op *op, void *buffer,

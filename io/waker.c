@@ -25,8 +25,7 @@ int rill_waker_open(struct rill_waker *waker)
 static enum rill_poll over(struct rill_waker *waker, int64_t result)
 {
     waker->task = NULL;
-    waker->result = result;
-    return RILL_READY;
+    return rill_future_end(&waker->future, result);
 }
 
 static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)

@@ -247,8 +247,11 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     struct rill_listener *listener = rill_container_of(self, struct rill_listener, future);
 
     RILL_BEGIN();
-    if (!listener->is_open)
+    if (!listener->is_open) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
         RILL_RETURN(0);
+    }
     rill_check(rill_list_is_empty(&listener->waiters), "a listener is closed while a task accepts");
     RILL_AWAIT(withdraw(listener));
     while (listener->held.count > 0)

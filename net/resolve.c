@@ -117,8 +117,8 @@ static int errno_of(const struct rill_lookup *lookup)
         return -EAGAIN;
     case EAI_MEMORY:
         return -ENOMEM;
-    case EAI_SYSTEM:
-        return -lookup->sys_error;
+    case EAI_SYSTEM: /* errno may say nothing: then it was a module of nsswitch.conf(5) */
+        return lookup->sys_error > 0 ? -lookup->sys_error : -EIO;
     default:
         return -EIO;
     }

@@ -324,8 +324,11 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     struct rill_tcp *tcp = rill_container_of(self, struct rill_tcp, future);
 
     RILL_BEGIN();
-    if (!tcp->is_open)
+    if (!tcp->is_open) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
         RILL_RETURN(0);
+    }
     RILL_AWAIT(rill_sender_flush(&tcp->sender));
     RILL_AWAIT(rill_receiver_stop(&tcp->receiver));
     RILL_AWAIT(rill_op_close(&tcp->receiver.op, tcp->fd));

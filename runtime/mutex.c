@@ -49,16 +49,18 @@ static enum rill_poll lock_poll(struct rill_future *self, struct rill_task *task
     struct rill_mutex_lock *lock = rill_container_of(self, struct rill_mutex_lock, future);
     struct rill_mutex *mutex = lock->mutex;
 
-    if (!rill_budget_spend(rill_executor_here(), task)) /* it may end at once */
-        return RILL_PENDING;
-    if (rill_task_is_cancelled(task))
-        return end(lock, -ECANCELED);
-    rill_check(mutex->holder != task, "a task (%p) locks a mutex that it holds already",
-               (const void *)task);
-    if (mutex->holder || !rill_line_is_first(&mutex->line, &lock->place)) {
+    bool is_cancelled = rill_task_is_cancelled(task);
+
+    rill_check(is_cancelled || mutex->holder != task,
+               "a task (%p) locks a mutex that it holds already", (const void *)task);
+    if (!is_cancelled && (mutex->holder || !rill_line_is_first(&mutex->line, &lock->place))) {
         rill_line_join(&mutex->line, &lock->place, task);
         return RILL_PENDING;
     }
+    if (!rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    if (is_cancelled)
+        return end(lock, -ECANCELED);
     hold(mutex, task);
     return end(lock, 0);
 }

@@ -22,6 +22,9 @@ void rill_object_pool_finish(struct rill_object_pool *pool)
 {
     rill_check(pool->idle_count == 0, "a pool was finished with %zu idle objects: drain it first",
                pool->idle_count);
+    rill_check(!rill_link_is_linked(&pool->became_idle.waiters) ||
+                   rill_list_is_empty(&pool->became_idle.waiters),
+               "a pool was finished while a task tends it");
     rill_semaphore_finish(&pool->permits);
 }
 

@@ -48,16 +48,17 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
     struct rill_once_run *run = rill_container_of(self, struct rill_once_run, future);
     struct rill_once *once = run->once;
 
-    if (!rill_budget_spend(rill_executor_here(), task)) /* it may end at once */
-        return RILL_PENDING;
-    if (once->state == RILL_ONCE_DONE)
-        return end(run, 0);
-    if (rill_task_is_cancelled(task))
-        return end(run, -ECANCELED);
-    if (once->state == RILL_ONCE_RUNNING || !rill_line_is_first(&once->line, &run->place)) {
+    bool is_over = once->state == RILL_ONCE_DONE || rill_task_is_cancelled(task);
+
+    if (!is_over &&
+        (once->state == RILL_ONCE_RUNNING || !rill_line_is_first(&once->line, &run->place))) {
         rill_line_join(&once->line, &run->place, task);
         return RILL_PENDING;
     }
+    if (!rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    if (is_over)
+        return end(run, once->state == RILL_ONCE_DONE ? 0 : -ECANCELED);
     rill_line_leave(&run->place);
     once->state = RILL_ONCE_RUNNING;
     self->awaits = run->child;

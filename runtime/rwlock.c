@@ -80,14 +80,17 @@ static enum rill_poll lock_poll(struct rill_future *self, struct rill_task *task
     struct rill_rwlock_use *use = rill_container_of(self, struct rill_rwlock_use, future);
     struct rill_rwlock *lock = use->lock;
 
-    if (!rill_budget_spend(rill_executor_here(), task)) /* it may end at once */
-        return RILL_PENDING;
-    if (rill_task_is_cancelled(task))
-        return end(use, -ECANCELED);
-    if (!may_enter(lock, use->wanted) || !rill_line_is_first(&lock->line, &use->place)) {
+    bool is_cancelled = rill_task_is_cancelled(task);
+
+    if (!is_cancelled &&
+        (!may_enter(lock, use->wanted) || !rill_line_is_first(&lock->line, &use->place))) {
         rill_line_join(&lock->line, &use->place, task);
         return RILL_PENDING;
     }
+    if (!rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    if (is_cancelled)
+        return end(use, -ECANCELED);
     enter(lock, use, use->wanted);
     hold(use, task);
     return end(use, 0);

@@ -62,9 +62,13 @@ void rill_task_spawn(struct rill_task *task, rill_poll_fn *poll)
 
 void rill_task_detach(struct rill_task *task)
 {
+    const struct rill_executor *executor = rill_executor_of_thread;
+
     rill_check(task->state != RILL_TASK_NEW, "a task was detached before it was spawned");
     rill_check(!task->in_scope, "a task of a scope was detached");
     rill_check(!task->joiner, "a task was detached while another one joins it");
+    rill_check(executor && task->executor_id == executor->id,
+               "a task was detached by a thread that it does not belong to");
     if (task->state == RILL_TASK_OVER && task->pooled)
         give_back(task);
     else
@@ -132,12 +136,13 @@ static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task
     if (!has_waited && !rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
     target->joiner = NULL;
-    if (target->state != RILL_TASK_OVER) {
-        join->result = -ECANCELED;
-        return RILL_READY;
-    }
+    if (target->state != RILL_TASK_OVER)
+        return rill_future_end(self, -ECANCELED);
     join->result = target->future.result;
-    if (target->pooled)
+    self->poll = rill_future_poll_ended;
+    /* A task that was cancelled as well may have ended with just that. Who gets -ECANCELED from
+     * a cancelled join goes on to own the task, and could not tell that it is gone. */
+    if (target->pooled && !(join->result == -ECANCELED && rill_task_is_cancelled(task)))
         give_back(target);
     return RILL_READY;
 }

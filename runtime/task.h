@@ -143,7 +143,8 @@ struct rill_join {
 
 /* Waits until task is over; join.result is then its result, and a block of
  * rill_task_alloc is given back. One joiner a task. Cancelling it leaves the
- * task running, to be joined again or detached. */
+ * task as it is, running or over by a cancel as well: with -ECANCELED it is
+ * still to be joined or detached. Any other result has won, as ever. */
 struct rill_future *rill_task_join(struct rill_join *join, struct rill_task *task);
 
 /* Prints the task's state and the chain of futures that it waits for, a line

@@ -26,7 +26,10 @@ for header in "${headers[@]}"; do
     check "${CC:-gcc}" "${flags[@]}" -U_GNU_SOURCE -x c - <<<"$include"
     check "${CXX:-g++}" -std=c++17 "${flags[@]}" -x c++ - <<<"$include"
 done
-check "${CXX:-g++}" -std=c++17 "${flags[@]}" -Wpedantic tests/in_cxx.cc
+for cxx in "${CXX:-g++}" clang++; do
+    command -v "$cxx" >/dev/null || continue
+    check "$cxx" -std=c++17 "${flags[@]}" -Wpedantic tests/in_cxx.cc
+done
 
 echo "$((cases ? 100 * (cases - failures) / cases : 100))%:" \
     "Checks: $cases, Failures: $failures, Errors: 0"

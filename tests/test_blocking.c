@@ -295,6 +295,23 @@ START_TEST(no_call_of_many_runtimes_is_lost_doubled_or_cancelled_in_vain)
 }
 END_TEST
 
+static void await_again(void)
+{
+    (void)await(&one.future);
+}
+
+START_TEST(one_that_is_over_and_is_awaited_again_panics)
+{
+    int64_t value = 42;
+
+    if (!open_pool(1, 0))
+        return;
+    ck_assert_int_eq(await(rill_blocking(&one, &pool, answer, &value)), 42);
+    fixture_expect_panic(await_again, "was awaited again after it had ended");
+    close_pool();
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
@@ -307,6 +324,7 @@ int main(void)
         {a_full_line_is_EAGAIN_and_calls_nothing, IN_REAL},
         {a_pool_that_is_stuck_keeps_no_other_waiting, IN_REAL},
         {a_timeout_ends_one_that_waits_and_waits_for_one_that_runs, IN_REAL},
+        {one_that_is_over_and_is_awaited_again_panics, IN_REAL},
         {no_call_of_many_runtimes_is_lost_doubled_or_cancelled_in_vain, IN_REAL},
     };
 

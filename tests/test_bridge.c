@@ -421,14 +421,24 @@ START_TEST(finishing_one_that_was_only_zeroed_does_nothing)
 }
 END_TEST
 
+static void await_sent_again(void)
+{
+    (void)await(&op.future);
+}
+
 START_TEST(misuse_panics)
 {
+    const char value = 'a';
     char got;
 
     if (!open_bridge())
         return;
     fixture_expect_panic(block_within_a_task, "a task blocks its own thread at a bridge");
     fixture_expect_panic(bridge_without_places, "a bridge without a place for a value");
+    ck_assert_int_eq(await(letters_send(&bridge, &op, &value)), 0);
+    fixture_expect_panic(await_sent_again, "was awaited again after it had ended");
+    ck_assert_int_eq(await(letters_recv(&bridge, &op, &got)), 1);
+    fixture_expect_panic(await_sent_again, "was awaited again after it had ended");
     background_start(&first, letters_recv(&bridge, &op, &got));
     fixture_turn();
     fixture_expect_panic(finish_awaited, "a bridge was finished while somebody waits at it");

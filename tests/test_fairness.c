@@ -27,6 +27,7 @@
 #include "tests/rig.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* ---- what is looped over ---- */
 
@@ -435,11 +436,109 @@ START_TEST(more_futures_of_one_task_than_its_share_end_in_more_than_one_turn_and
 }
 END_TEST
 
+/* Whoever waits for what somebody else has, and what comes behind them in one task. */
+static union {
+    struct rill_mutex_lock lock;
+    struct rill_rwlock_use use;
+    struct rill_once_run run;
+    struct rill_acquire acquire;
+} waiting[CROWD];
+static struct rill_future *waiting_futures[CROWD + 1];
+
+static struct {
+    struct rill_task task;
+    struct rill_mutex_lock lock;
+} owner;
+
+static enum rill_poll owner_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(rill_mutex_lock(&mutex, &owner.lock));
+    RILL_AWAIT(latch_wait(&latch));
+    rill_mutex_unlock(&mutex);
+    RILL_END();
+}
+
+static struct rill_future *wait_for_mutex(int i)
+{
+    return rill_mutex_lock(&mutex, &waiting[i].lock);
+}
+
+static struct rill_future *wait_to_read(int i)
+{
+    return rill_rwlock_read(&rwlock, &waiting[i].use);
+}
+
+static struct rill_future *wait_to_write(int i)
+{
+    return rill_rwlock_write(&rwlock, &waiting[i].use);
+}
+
+static struct rill_future *wait_for_once(int i)
+{
+    return rill_once_run(&once, &waiting[i].run, NULL);
+}
+
+static struct rill_future *wait_for_permit(int i)
+{
+    return rill_semaphore_acquire(&semaphore, &waiting[i].acquire, 1);
+}
+
+START_TEST(a_crowd_that_waits_keeps_nobody_behind_it_waiting)
+{
+    static struct rill_future *(*const wait_for[])(int i) = {
+        wait_for_mutex, wait_to_read, wait_to_write, wait_for_once, wait_for_permit,
+    };
+
+    for (size_t kind = 0; kind < RIG_COUNT(wait_for); kind++) {
+        struct rill_rwlock_use writing = {0};
+        struct latch once_latch = {0};
+        struct rill_once_run running;
+
+        memset(waiting, 0, sizeof waiting);
+        memset(&owner, 0, sizeof owner);
+        rill_mutex_init(&mutex);
+        rill_rwlock_init(&rwlock);
+        rill_once_init(&once);
+        rill_semaphore_init(&semaphore, 1);
+        rill_channel_init(&channel);
+        rill_task_spawn(&owner.task, owner_poll);
+        ck_assert(rill_rwlock_try_write(&rwlock, &writing));
+        runner_start(&target, rill_once_run(&once, &running, latch_wait(&once_latch)), NULL);
+        ck_assert(rill_semaphore_try_acquire(&semaphore, 1));
+        rig_settle();
+
+        for (int i = 0; i < CROWD; i++)
+            waiting_futures[i] = wait_for[kind](i);
+        waiting_futures[CROWD] = send();
+        runner_start(&crowd_runner, rill_join_all(&crowd_join, waiting_futures, CROWD + 1), NULL);
+        for (int i = 0; i < 10; i++)
+            rig_turn();
+        ck_assert_msg(channel.channel.count == 1, "kind %zu: what is behind waits", kind);
+        ck_assert_msg(crowd_runner.task.state == RILL_TASK_PARKED, "kind %zu: it spins", kind);
+
+        rill_task_cancel(&crowd_runner.task);
+        ck_assert_int_eq(rig_finish(&crowd_runner.task), -ECANCELED);
+        latch_open(&latch, 0);
+        latch_open(&once_latch, 0);
+        rill_rwlock_unlock(&rwlock, &writing);
+        rill_semaphore_release(&semaphore, 1);
+        rig_settle();
+        rill_mutex_finish(&mutex);
+        rill_rwlock_finish(&rwlock);
+        rill_once_finish(&once);
+        rill_semaphore_finish(&semaphore);
+        rill_channel_finish(&channel);
+    }
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
         a_loop_over_what_is_ready_at_once_lets_others_run_whatever_it_is_ready_with,
         more_futures_of_one_task_than_its_share_end_in_more_than_one_turn_and_alike,
+        a_crowd_that_waits_keeps_nobody_behind_it_waiting,
     };
 
     return rig_main("fairness", tests, RIG_COUNT(tests));

@@ -13,7 +13,7 @@
 #include <errno.h>
 
 static struct rill_tcp one, other, third;
-static struct rill_listener listener;
+static struct rill_listener listener, closed;
 static struct rill_waker waker;
 static struct rill_file file;
 static struct rill_read_to_end read_to_end;
@@ -135,6 +135,16 @@ static struct rill_future *close_no_file(void)
     return rill_file_close(&file);
 }
 
+static struct rill_future *close_no_connection(void)
+{
+    return rill_tcp_close(&third);
+}
+
+static struct rill_future *close_no_listener(void)
+{
+    return rill_listener_close(&closed);
+}
+
 static struct rill_future *read_file_to_end(void)
 {
     return rill_file_read_to_end(&file, &read_to_end, 1);
@@ -175,6 +185,8 @@ static const struct fairness_loop loops[] = {
     {"a cancelled look-up", resolve_name, -ECANCELED, NULL, NULL},
     {"a server at no address", serve_nowhere, -EINVAL, NULL, NULL},
     {"a close of no file", close_no_file, 0, NULL, NULL},
+    {"a close of no connection", close_no_connection, 0, NULL, NULL},
+    {"a close of no listener", close_no_listener, 0, NULL, NULL},
     {"a cancelled read to the end", read_file_to_end, -ECANCELED, NULL, NULL},
 };
 

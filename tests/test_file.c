@@ -2,9 +2,11 @@
 /* test_file.c - files are opened, read, written and closed alike on both kernels. */
 #include "io/file.h"
 
+#include "runtime/timeout.h"
 #include "tests/fixture.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -344,6 +346,21 @@ START_TEST(a_file_that_was_never_opened_closes)
 }
 END_TEST
 
+START_TEST(preparing_a_close_closes_nothing)
+{
+    struct rill_timeout timeout;
+
+    if (!open_world(_i, NULL))
+        return;
+    open_file(O_CREAT | O_WRONLY);
+    ck_assert_int_eq(await(rill_timeout(&timeout, -1, rill_file_close(&file))), -EINVAL);
+    ck_assert(file.is_open);
+    ck_assert_int_eq(await(rill_file_write(&file, &op, bytes, 10)), 10);
+    close_file();
+    close_world();
+}
+END_TEST
+
 /* ---- descriptors of others ---- */
 
 START_TEST(the_ends_of_a_pipe_are_adopted_and_released)
@@ -419,6 +436,23 @@ START_TEST(a_read_of_an_empty_pipe_can_be_cancelled)
 }
 END_TEST
 
+START_TEST(a_pipe_that_nobody_reads_is_EPIPE_where_SIGPIPE_is_ignored)
+{
+    struct rill_file out;
+    int ends[2];
+
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+    ck_assert_int_eq(pipe(ends), 0);
+    rill_file_adopt(&out, ends[1]);
+    close(ends[0]);
+    ck_assert_int_eq(await(rill_file_write(&out, &op, "abc", 3)), -EPIPE);
+    ck_assert_int_eq(await(rill_file_close(&out)), 0);
+    close_world();
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
@@ -436,9 +470,11 @@ int main(void)
         {what_can_not_be_opened_says_why_and_may_be_closed_all_the_same, IN_BOTH},
         {a_file_without_descriptors_left_is_EMFILE, IN_SIMULATED},
         {a_file_that_was_never_opened_closes, IN_BOTH},
+        {preparing_a_close_closes_nothing, IN_BOTH},
         {the_ends_of_a_pipe_are_adopted_and_released, IN_REAL},
         {reading_a_pipe_to_its_end, IN_REAL},
         {a_read_of_an_empty_pipe_can_be_cancelled, IN_REAL},
+        {a_pipe_that_nobody_reads_is_EPIPE_where_SIGPIPE_is_ignored, IN_REAL},
     };
 
     return fixture_main("file", cases, sizeof cases / sizeof *cases);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_join.c - one task waits for another one's end, and gets its result once. */
+#include "runtime/select.h"
 #include "runtime/task.h"
 #include "tests/latch.h"
 #include "tests/rig.h"
@@ -133,6 +134,55 @@ START_TEST(the_end_of_a_task_wins_against_the_cancel_of_its_join)
     rill_task_cancel(&joiner.task);
     rig_settle();
     ck_assert_int_eq(joiner.task.future.result, 44);
+    ck_assert_uint_eq(rig.executor.pool.in_use, 0);
+}
+END_TEST
+
+/* As when a runtime shuts down, which cancels all tasks. Both results are -ECANCELED, and who
+ * gets that from a cancelled join goes on to own the task. */
+START_TEST(a_cancelled_join_leaves_a_task_that_has_ended_with_ecanceled)
+{
+    for (int detach = 0; detach < 2; detach++) {
+        struct runner *pooled = pooled_target();
+
+        runner_start(&joiner, rill_task_join(&join, &pooled->task), NULL);
+        rig_settle();
+        rill_executor_cancel_all(&rig.executor, RILL_SHUTTING_DOWN);
+        rig_turn();
+        ck_assert(rill_task_is_over(&joiner.task));
+        ck_assert_int_eq(join.result, -ECANCELED);
+        ck_assert_uint_eq(rig.executor.pool.in_use, 1);
+        ck_assert(rill_task_is_over(&pooled->task));
+        if (detach) {
+            rill_task_detach(&pooled->task);
+        } else {
+            runner_start(&joiner, rill_task_join(&join, &pooled->task), NULL);
+            ck_assert_int_eq(rig_finish(&joiner.task), -ECANCELED);
+        }
+        ck_assert_uint_eq(rig.executor.pool.in_use, 0);
+    }
+}
+END_TEST
+
+START_TEST(the_loser_of_a_select_has_not_joined_a_task_that_was_cancelled)
+{
+    struct runner *pooled = pooled_target();
+    struct rill_select select;
+    struct rill_future *choices[2];
+    struct latch other_latch = {0};
+
+    runner_start(&joiner,
+                 rill_select(&select, RILL_FUTURES(choices, latch_wait(&other_latch),
+                                                   rill_task_join(&join, &pooled->task))),
+                 NULL);
+    rig_settle();
+    rill_task_cancel(&pooled->task);
+    latch_open(&other_latch, 0);
+    rig_settle();
+    ck_assert_int_eq(select.result, 0);
+    ck_assert_int_eq(join.result, -ECANCELED);
+    ck_assert(rill_task_is_over(&pooled->task));
+    rill_task_detach(&pooled->task);
     ck_assert_uint_eq(rig.executor.pool.in_use, 0);
 }
 END_TEST
@@ -341,6 +391,8 @@ int main(void)
         a_cancelled_join_leaves_the_task_alive_and_joinable_again,
         a_task_whose_join_was_cancelled_can_be_detached,
         the_end_of_a_task_wins_against_the_cancel_of_its_join,
+        a_cancelled_join_leaves_a_task_that_has_ended_with_ecanceled,
+        the_loser_of_a_select_has_not_joined_a_task_that_was_cancelled,
         cancelling_a_task_ends_it_and_then_its_joiner,
         a_chain_of_joins_ends_from_its_far_end_on,
         a_hundred_thousand_tasks_are_spawned_and_joined,

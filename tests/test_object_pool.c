@@ -497,6 +497,16 @@ static void finish_with_idle_ones(void)
     rill_object_pool_finish(&pool);
 }
 
+static void finish_while_tended(void)
+{
+    static struct rill_object_pool_care tend;
+
+    make_pool();
+    runner_start(&carer, rill_object_pool_tend(&pool, &tend), NULL);
+    rig_settle();
+    rill_object_pool_finish(&pool);
+}
+
 static enum rill_poll make_nothing_poll(struct rill_future *self, struct rill_task *task)
 {
     RILL_BEGIN();
@@ -521,6 +531,7 @@ START_TEST(wrong_use_panics)
     rig_expect_text(rig_abort_message(discard_what_nobody_has), "of which 0 are held");
     rig_expect_text(rig_abort_message(finish_while_in_use), "while 1 of its 3 permits are held");
     rig_expect_text(rig_abort_message(finish_with_idle_ones), "with 1 idle objects");
+    rig_expect_text(rig_abort_message(finish_while_tended), "while a task tends it");
     rig_expect_text(rig_abort_message(make_nothing), "ended well and made none");
 }
 END_TEST

@@ -543,6 +543,12 @@ static void *wake_from_here(void *task)
     return NULL;
 }
 
+static void *detach_from_here(void *task)
+{
+    rill_task_detach(task);
+    return NULL;
+}
+
 static void *withdraw_from_here(void *post)
 {
     rill_post_withdraw(remote, post);
@@ -598,6 +604,8 @@ START_TEST(what_belongs_to_the_runtimes_thread_panics_on_another)
                  "a task was woken by a thread that it does not belong to");
     expect_panic(join_from_here, &parked.task,
                  "a task was joined by a thread that it does not belong to");
+    expect_panic(detach_from_here, &parked.task,
+                 "a task was detached by a thread that it does not belong to");
     expect_panic(withdraw_from_here, &note.post,
                  "the posts of a runtime were taken by a thread that it does not belong to");
     expect_panic(destroy_from_here, fixture.runtime, "a runtime was ended by another thread");

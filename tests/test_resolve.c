@@ -5,6 +5,7 @@
 #include "net/resolve.h"
 
 #include "io/blocking.h"
+#include "net/connect.h"
 #include "tests/fixture.h"
 #include "tests/threads.h"
 
@@ -17,7 +18,7 @@
 static struct gate gate;
 static int looking_up, freed; /* atomic */
 
-/* Every name but "none" has the address 127.0.0.1, once the gate is open. */
+/* Every name but "none" and "broken" has the address 127.0.0.1, once the gate is open. */
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
                 struct addrinfo **found)
 {
@@ -32,6 +33,10 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
     gate_pass(&gate);
     if (strcmp(name, "none") == 0)
         return EAI_NONAME;
+    if (strcmp(name, "broken") == 0) { /* as glibc does where a module of its own fails */
+        errno = 0;
+        return EAI_SYSTEM;
+    }
     answer = calloc(1, sizeof *answer);
     if (!answer)
         return EAI_MEMORY;
@@ -198,6 +203,22 @@ START_TEST(names_that_are_stuck_keep_no_file_waiting)
 }
 END_TEST
 
+START_TEST(an_error_of_the_system_that_says_nothing_is_an_error)
+{
+    static struct rill_connect connect;
+    static struct rill_tcp peer;
+
+    if (!open_runtime())
+        return;
+    gate_open(&gate);
+    ck_assert_int_eq(await(rill_resolve(&resolves[0], "broken", 80)), -EIO);
+    ck_assert_int_eq(await(rill_tcp_connect(&peer, &connect, "broken", 80)), -EIO);
+    ck_assert(!peer.is_open);
+    fixture.keeps_fds = true;
+    fixture_close();
+}
+END_TEST
+
 START_TEST(a_number_needs_no_thread)
 {
     if (!open_runtime())
@@ -218,6 +239,7 @@ int main(void)
         {an_answer_that_crosses_a_cancel_is_freed_once, IN_REAL},
         {more_look_ups_than_threads_wait_in_line_and_can_leave_it, IN_REAL},
         {names_that_are_stuck_keep_no_file_waiting, IN_REAL},
+        {an_error_of_the_system_that_says_nothing_is_an_error, IN_REAL},
         {a_number_needs_no_thread, IN_REAL},
     };
 
