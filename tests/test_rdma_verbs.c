@@ -123,7 +123,8 @@ static void have_echoed(size_t size)
     expect(pattern_is(echoed, size, size));
 }
 
-/* Makes the peer and exchanges a message with it. */
+/* Makes the peer and exchanges messages with it. Without a long one its endpoint may not have
+ * answered yet, and UCX would never notice its death (docs/guide/rdma_verbs.md). */
 static bool meet_a_peer(pid_t *child)
 {
     static char address[ADDRESS_MAX];
@@ -141,6 +142,7 @@ static bool meet_a_peer(pid_t *child)
     exchange_addresses(ends[0], &duo.left, address);
     expect_eq(rill_rdma_ep_open(&duo.to_right, &duo.left, address), 0);
     have_echoed(1);
+    have_echoed(100000);
     return true;
 }
 
