@@ -69,7 +69,8 @@ struct rill_op {
     uint8_t kind;             /* RILL_OP_EXACT ... */
     uint16_t generation;      /* counts submissions; a late cancel misses the next one */
     struct rill_task *waiter; /* woken by the last completion, or NULL */
-    struct rill_link backlog; /* reactor.backlog, .cancelling or .quiet, or buffers.starved */
+    /* reactor.backlog or .quiet, buffers.starved, recheck.heard, or recancel.cancelling */
+    struct rill_link backlog;
     rill_op_complete_fn *complete;
 };
 

@@ -15,16 +15,12 @@ enum { GENERATION_SHIFT = 48 };
 /* The user_data of the reactor's own requests, below any op's address. They are no
  * operations of anybody's and are not counted; the ring ends them when it is torn down. */
 enum {
-    OWN_CANCEL,       /* an error: the target's completion is what is waited for */
-    OWN_CANCEL_AGAIN, /* the pause before cancels that found nothing are repeated */
-    OWN_BELL,         /* the poll that hears the remote's bell */
-    OWN_RECHECK,      /* the timeout of rill_recheck */
+    OWN_CANCEL,   /* an error: the target's completion is what is waited for */
+    OWN_BELL,     /* the poll that hears the remote's bell */
+    OWN_RECANCEL, /* the timeout of rill_recancel */
+    OWN_RECHECK,  /* the timeout of rill_recheck */
     OWN_LAST = OWN_RECHECK,
 };
-
-/* The first pause before cancels are repeated, which doubles, and the longest. */
-static const int64_t cancel_pause_ns = 100 * RILL_MICROSECOND;
-static const int64_t cancel_pause_max_ns = 100 * RILL_MILLISECOND;
 
 static uint64_t name_of(const struct rill_op *op)
 {
@@ -113,44 +109,8 @@ static bool cancel_now(struct rill_reactor *reactor, struct rill_op *op)
     sqe->user_data = OWN_CANCEL;
     reactor->stats.submissions++;
     reactor->stats.cancels++;
-    rill_list_append(&reactor->cancelling, &op->backlog);
+    rill_recancel_note(&reactor->recancel, op);
     return true;
-}
-
-/* A cancel may find nothing although its target is alive: one that the kernel is about to
- * try again, as after a poll, is for a moment on none of the lists that a cancel searches
- * (seen on 6.18.44, with sends on unix sockets). It would then go on for as long as it
- * likes, so those that have not ended are cancelled once more after a pause. */
-static void look_after_cancels(struct rill_reactor *reactor)
-{
-    struct io_uring_sqe *sqe;
-
-    if (rill_list_is_empty(&reactor->cancelling)) { /* their ends came before */
-        reactor->missed_cancel = false;
-        reactor->cancel_pause.tv_nsec = cancel_pause_ns;
-        return;
-    }
-    sqe = get_entry(reactor);
-    if (!sqe) { /* try again in the next turn */
-        reactor->in_hurry = true;
-        return;
-    }
-    io_uring_prep_timeout(sqe, &reactor->cancel_pause, 0, 0);
-    sqe->user_data = OWN_CANCEL_AGAIN;
-    reactor->stats.submissions++;
-    reactor->missed_cancel = false;
-    reactor->pauses_cancels = true;
-}
-
-/* The pause is over. */
-static void cancel_again(struct rill_reactor *reactor)
-{
-    int64_t next_ns = 2 * reactor->cancel_pause.tv_nsec;
-
-    reactor->pauses_cancels = false;
-    reactor->cancel_pause.tv_nsec = next_ns < cancel_pause_max_ns ? next_ns : cancel_pause_max_ns;
-    while (!rill_list_is_empty(&reactor->cancelling))
-        rill_list_append(&reactor->backlog, rill_list_pop(&reactor->cancelling));
 }
 
 void rill_reactor_submit(struct rill_reactor *reactor, struct rill_op *op)
@@ -222,8 +182,9 @@ static void listen_to_bell(struct rill_reactor *reactor)
     reactor->hears_bell = true;
 }
 
-/* Keeps a timeout in the kernel while something is to be looked at again. */
-static void time_recheck(struct rill_reactor *reactor)
+/* Has a timeout in the kernel, which is told of by that name. */
+static void time_own(struct rill_reactor *reactor, uint64_t name, struct __kernel_timespec *timeout,
+                     bool *is_timed)
 {
     struct io_uring_sqe *sqe = get_entry(reactor);
 
@@ -231,10 +192,10 @@ static void time_recheck(struct rill_reactor *reactor)
         reactor->in_hurry = true;
         return;
     }
-    io_uring_prep_timeout(sqe, &reactor->recheck.timeout, 0, 0);
-    sqe->user_data = OWN_RECHECK;
+    io_uring_prep_timeout(sqe, timeout, 0, 0);
+    sqe->user_data = name;
     reactor->stats.submissions++;
-    reactor->recheck.is_timed = true;
+    *is_timed = true;
 }
 
 /* Lets as many starved receives go on as there are buffers, the longest waiting
@@ -263,9 +224,9 @@ static void complete_own(struct rill_reactor *reactor, const struct io_uring_cqe
     if (cqe->user_data == OWN_BELL) /* it has woken us, which is all */
         reactor->hears_bell = cqe->flags & IORING_CQE_F_MORE;
     else if (cqe->user_data == OWN_CANCEL)
-        reactor->missed_cancel |= cqe->res == -ENOENT;
-    else if (cqe->user_data == OWN_CANCEL_AGAIN)
-        cancel_again(reactor);
+        rill_recancel_hear(&reactor->recancel, cqe->res);
+    else if (cqe->user_data == OWN_RECANCEL)
+        rill_recancel_begin(&reactor->recancel, &reactor->backlog);
     else if (cqe->user_data == OWN_RECHECK)
         rill_recheck_begin(&reactor->recheck);
 }
@@ -481,7 +442,7 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
     if (until_ns != RILL_NO_WAIT)
         listen_to_bell(reactor);
     if (__builtin_expect(rill_recheck_wants_timeout(&reactor->recheck), 0))
-        time_recheck(reactor);
+        time_own(reactor, OWN_RECHECK, &reactor->recheck.timeout, &reactor->recheck.is_timed);
 
     if (has_sources(reactor) && rill_event_sources_progress(reactor))
         until_ns = RILL_NO_WAIT; /* it may have woken tasks */
@@ -502,10 +463,10 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
     drain(reactor);
     if (!rill_list_is_empty(&reactor->quiet))
         settle(reactor, taken_over, has_overflowed);
-    if (__builtin_expect(reactor->missed_cancel && !reactor->pauses_cancels, 0))
-        look_after_cancels(reactor);
     if (__builtin_expect(rill_recheck_is_going_on(&reactor->recheck), 0))
         rill_recheck_go_on(reactor);
+    if (__builtin_expect(rill_recancel_wants_timeout(&reactor->recancel), 0))
+        time_own(reactor, OWN_RECANCEL, &reactor->recancel.timeout, &reactor->recancel.is_timed);
     if (reactor->remote)
         rill_remote_run(reactor->remote);
     return error;
@@ -565,10 +526,9 @@ int rill_reactor_init(struct rill_reactor *reactor, const struct rill_reactor_op
         .spin_ns = options->spin_ns,
     };
     rill_list_init(&reactor->backlog);
-    rill_list_init(&reactor->cancelling);
-    reactor->cancel_pause.tv_nsec = cancel_pause_ns;
     rill_list_init(&reactor->quiet);
     rill_recheck_init(&reactor->recheck);
+    rill_recancel_init(&reactor->recancel);
     rill_list_init(&reactor->sources);
     error = rill_fd_table_init(&reactor->fds);
     if (error)

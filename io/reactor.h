@@ -12,6 +12,7 @@
 #include "io/fd_queue.h"
 #include "io/kernel.h"
 #include "io/op.h"
+#include "io/recancel.h"
 #include "io/recheck.h"
 #include "io/remote.h"
 #include "runtime/executor.h"
@@ -46,9 +47,8 @@ struct rill_reactor_stats {
 };
 
 /* Invariant: an op in backlog is QUEUED, or CANCELLING with its cancel still to
- * be submitted; one in cancelling is CANCELLING and its cancel was; every other op that is not over
- * is in the kernel or starved. An op in quiet is in the kernel or over without a completion having
- * come. */
+ * be submitted; every other op that is not over is in the kernel or starved. An op
+ * in quiet is in the kernel or over without a completion having come. */
 struct rill_reactor {
     struct rill_driver driver;
     struct rill_kernel *kernel; /* borrowed */
@@ -58,17 +58,14 @@ struct rill_reactor {
 
     /* private */
     struct io_uring ring;
-    struct rill_link backlog;              /* of rill_op.backlog, first in first out */
-    struct rill_link cancelling;           /* of rill_op.backlog: not ended yet */
-    struct __kernel_timespec cancel_pause; /* before those are cancelled again */
-    bool missed_cancel;                    /* a cancel has found nothing */
-    bool pauses_cancels;                   /* a timeout of cancel_pause is in the ring */
+    struct rill_link backlog;   /* of rill_op.backlog, first in first out */
     struct rill_link quiet;     /* of rill_op.backlog: asked for no completion, as submitted */
     struct rill_link sources;   /* of rill_event_source.sources */
     bool in_hurry;              /* do not sleep in this turn */
     struct rill_remote *remote; /* held; what other threads post to, or NULL: nobody does */
     bool hears_bell;            /* a poll of remote.bell_fd is submitted */
     struct rill_recheck recheck;
+    struct rill_recancel recancel;
     struct rill_buffers buffers;
     struct rill_fd_table fds;
     enum rill_wait_policy wait_policy;
