@@ -428,8 +428,10 @@ enum rill_poll rill_rdma_keeper_poll(struct rill_future *self, struct rill_task 
         if (!connection->lost)
             connection->lost = connection->error;
         RILL_AWAIT(pause(connection));
-        if (connection->is_wanted_over || rill_task_is_cancelled(task))
+        if (connection->is_wanted_over || rill_task_is_cancelled(task)) {
+            connection->error = connection->lost; /* and not why an attempt failed */
             break;
+        }
         rill_rdma_keeper_bury(connection);
     }
     rill_rdma_connection_set_state(connection, connection->error == -ESHUTDOWN ? RILL_RDMA_CLOSED

@@ -155,19 +155,21 @@ END_TEST
 START_TEST(disconnecting_one_that_is_made_anew_tells_of_the_loss)
 {
     static const struct rill_rdma_connection_options persistent = {
-        .reconnects = 3,
-        .reconnect_first_ns = RILL_MILLISECOND,
-        .reconnect_max_ns = RILL_MILLISECOND,
+        .handshake_ns = RILL_SECOND,
+        .reconnects = 10,
+        .reconnect_first_ns = 100 * RILL_MILLISECOND,
+        .reconnect_max_ns = 100 * RILL_MILLISECOND,
     };
 
-    for (int is_attempt = 0; is_attempt < 2; is_attempt++) {
+    for (int round = 0; round < 4; round++) {
+        bool is_open = round & 1, is_second = round & 2;
         struct rill_sleep pause;
 
         open_sides();
         connect_sides(&persistent);
         rill_rdma_ep_fail(&left.connection.ep, -ECONNRESET);
         while (left.connection.state != RILL_RDMA_CONNECTING ||
-               left.connection.ep.is_open != is_attempt)
+               left.connection.ep.is_open != is_open || left.connection.attempts < 2u * is_second)
             await(rill_sleep(&pause, 100 * RILL_MICROSECOND));
         expect_eq(await(rill_rdma_disconnect(&left.connection)), -ECONNRESET);
         await(rill_rdma_cut(&right.connection));
@@ -205,7 +207,7 @@ START_TEST(what_uses_the_endpoint_of_one_that_can_not_be_made_anew_ends_with_an_
     expect_eq(await(rill_rdma_am_send(&left.connection.ep, &op, 1, NULL, 0, message, 10, 0)),
               -EHOSTUNREACH);
     expect_eq(await(rill_rdma_stream_recv(&left.connection.ep, &op, buffer, 10)), -EHOSTUNREACH);
-    expect_eq(await(rill_rdma_disconnect(&left.connection)), -EHOSTUNREACH);
+    expect_eq(await(rill_rdma_disconnect(&left.connection)), -ECONNRESET);
     await(rill_rdma_cut(&right.connection));
     close_sides();
 }
