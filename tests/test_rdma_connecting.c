@@ -98,7 +98,7 @@ START_TEST(a_peer_that_dies_before_the_first_byte_is_a_loss_like_others)
     background_start(&receiving,
                      rill_rdma_tag_recv_from(&server, &recv_op, buffer, sizeof buffer, 1, ~0));
     expect(duo_is_loss(background_end(&receiving)));
-    expect(connects >= before + 2);
+    expect(connects > before); /* and once more, where it is the first write that fails */
     await(rill_rdma_ep_abort(&server));
     await(rill_rdma_ep_abort(&client));
     rill_rdma_listener_close(&listener);

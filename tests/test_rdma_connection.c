@@ -409,7 +409,8 @@ static void expect_all_sizes_arrive(int which)
 
 START_TEST(a_refusal_that_can_not_be_told_ends_in_time)
 {
-    const struct rill_rdma_connection_options options = {.handshake_ns = 50 * RILL_MILLISECOND};
+    const struct rill_rdma_connection_options options = {.handshake_ns = 50 * RILL_MILLISECOND *
+                                                                         network()->slowness};
     const struct rill_rdma_control answer = {
         .version = RILL_RDMA_WIRE_VERSION + 1, .kind = RILL_RDMA_ACK, .from = 1};
 
