@@ -12,9 +12,15 @@ struct cat {
     struct rill_file file, output;
     struct rill_op read, write;
     char **paths;
-    int64_t error; /* the last one */
+    bool has_failed;
     char buffer[64 * 1024];
 };
+
+static void complain(struct cat *cat, const char *name, int64_t error)
+{
+    fprintf(stderr, "cat: %s: %s\n", name, strerror((int)-error));
+    cat->has_failed = true;
+}
 
 static enum rill_poll cat_poll(struct rill_future *self, struct rill_task *task)
 {
@@ -25,25 +31,22 @@ static enum rill_poll cat_poll(struct rill_future *self, struct rill_task *task)
     for (; *cat->paths; cat->paths++) {
         RILL_AWAIT(rill_file_open(&cat->file, *cat->paths, O_RDONLY, 0));
         if (cat->file.result < 0) {
-            fprintf(stderr, "cat: %s: %s\n", *cat->paths, strerror((int)-cat->file.result));
-            cat->error = cat->file.result;
+            complain(cat, *cat->paths, cat->file.result);
             continue;
         }
-        for (;;) {
+        do {
             RILL_AWAIT(rill_file_read(&cat->file, &cat->read, cat->buffer, sizeof cat->buffer));
-            if (cat->read.result <= 0)
-                break;
-            RILL_AWAIT(rill_file_write_all(&cat->output, &cat->write, cat->buffer,
-                                           (size_t)cat->read.result));
-            if (cat->write.result < 0)
-                break;
-        }
-        if (cat->read.result < 0 || cat->write.result < 0)
-            cat->error = cat->read.result < 0 ? cat->read.result : cat->write.result;
+            if (cat->read.result > 0)
+                RILL_AWAIT(rill_file_write_all(&cat->output, &cat->write, cat->buffer,
+                                               (size_t)cat->read.result));
+        } while (cat->read.result > 0 && cat->write.result >= 0);
+        if (cat->read.result < 0)
+            complain(cat, *cat->paths, cat->read.result);
+        else if (cat->read.result > 0)
+            complain(cat, "standard output", cat->write.result);
         RILL_AWAIT(rill_file_close(&cat->file));
     }
     rill_file_release(&cat->output);
-    RILL_RETURN(cat->error);
     RILL_END();
 }
 
@@ -53,5 +56,5 @@ int main(int argc, char **argv)
 
     (void)argc;
     cat.paths = argv + 1;
-    return rill_main(rill_future_init(&cat.future, cat_poll));
+    return rill_main(rill_future_init(&cat.future, cat_poll)) || cat.has_failed;
 }
