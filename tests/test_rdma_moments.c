@@ -1,35 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_rdma_moments.c - connections that are waited for, used, or given up at moments at which
  * that is seldom done. */
-#include "rdma/connection.h"
 #include "rdma/control.h"
-#include "rdma/exchange.h"
 #include "rdma/stream.h"
 #include "tests/fixture.h"
+#include "tests/rdma/side.h"
 #include "tests/rdma/sim_ucx.h"
 
 #include <errno.h>
 #include <string.h>
 
-static struct side {
-    struct rill_rdma rdma;
-    struct rill_rdma_hub hub;
-    struct rill_rdma_connection connection;
-    struct rill_rdma_transfer send, recv;
-    struct rill_rdma_state_wait wait;
-} left, right;
+static struct side left, right;
 static struct background connecting, sending, waiting, ending;
 static struct rill_ucx table;
 static char message[64], buffer[64];
-
-static void open_side(struct side *side, const struct rill_ucx *ucx)
-{
-    const struct rill_rdma_options options = {.ucx = ucx};
-
-    *side = (struct side){.rdma = {.is_open = false}};
-    expect_eq(rill_rdma_open(&side->rdma, &options), 0);
-    expect_eq(rill_rdma_hub_open(&side->hub, &side->rdma, 0), 0);
-}
 
 static void open_sides(void)
 {
@@ -38,16 +22,14 @@ static void open_sides(void)
 
     fixture_open(SIMULATED, NULL, NULL);
     table = *sim_ucx_begin(&options, NULL);
-    open_side(&left, &table);
-    open_side(&right, &table);
+    side_open(&left, &table);
+    side_open(&right, &table);
 }
 
 static void close_sides(void)
 {
-    rill_rdma_hub_close(&left.hub);
-    rill_rdma_hub_close(&right.hub);
-    rill_rdma_close(&left.rdma);
-    rill_rdma_close(&right.rdma);
+    side_close(&left);
+    side_close(&right);
     sim_ucx_end();
     fixture_close();
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_rdma_silence.c - silence between two sides of a connection, and what it is taken for
  * while long messages are on their way. */
-#include "rdma/connection.h"
-#include "rdma/exchange.h"
 #include "tests/fixture.h"
+#include "tests/rdma/side.h"
 #include "tests/rdma/sim_ucx.h"
 
 #include <errno.h>
@@ -13,24 +12,9 @@ enum { LONG = 8 << 20, RATE = 1000000 }; /* bytes, in a second: 8.4 s */
 static const struct rill_rdma_connection_options slow = {.silence_ns = 3 * RILL_SECOND,
                                                          .bytes_per_second = RATE};
 
-static struct side {
-    struct rill_rdma rdma;
-    struct rill_rdma_hub hub;
-    struct rill_rdma_connection connection;
-    struct rill_rdma_transfer send, recv;
-    struct rill_rdma_state_wait wait;
-} left, right;
+static struct side left, right;
 static struct background connecting, sending, ending;
 static char message[LONG], buffer[LONG];
-
-static void open_side(struct side *side, const struct rill_ucx *ucx)
-{
-    const struct rill_rdma_options options = {.ucx = ucx};
-
-    *side = (struct side){.rdma = {.is_open = false}};
-    expect_eq(rill_rdma_open(&side->rdma, &options), 0);
-    expect_eq(rill_rdma_hub_open(&side->hub, &side->rdma, 0), 0);
-}
 
 static void open_connection(void)
 {
@@ -41,8 +25,8 @@ static void open_connection(void)
 
     fixture_open(SIMULATED, NULL, NULL);
     ucx = sim_ucx_begin(&options, NULL);
-    open_side(&left, ucx);
-    open_side(&right, ucx);
+    side_open(&left, ucx);
+    side_open(&right, ucx);
     background_start(&connecting,
                      rill_rdma_connect_worker(&left.connection, &left.hub,
                                               rill_rdma_address(&right.rdma, &size), &slow));
@@ -57,10 +41,8 @@ static void close_connection(void)
     background_start(&ending, rill_rdma_disconnect(&left.connection));
     await(rill_rdma_disconnect(&right.connection));
     background_end(&ending);
-    rill_rdma_hub_close(&left.hub);
-    rill_rdma_hub_close(&right.hub);
-    rill_rdma_close(&left.rdma);
-    rill_rdma_close(&right.rdma);
+    side_close(&left);
+    side_close(&right);
     sim_ucx_end();
     fixture_close();
 }
