@@ -145,17 +145,16 @@ void rill_runtime_shutdown(struct rill_runtime *runtime, int64_t grace_ns)
     int64_t deadline_ns = grace_ns < RILL_NEVER - now_ns ? now_ns + grace_ns : RILL_NEVER;
 
     rill_check(!executor->running, "a task shuts down the runtime that runs it");
-    for (;;) {
+    while (executor->tasks_alive > 0 || has_late_posts(runtime)) {
         bool patient = rill_now() < deadline_ns;
 
-        if (!patient) /* each time: those that were spawned meanwhile have to end too */
+        /* Before each wait: those that were spawned since the last one have to end too. */
+        if (!patient)
             rill_executor_cancel_all(executor, RILL_SHUTTING_DOWN);
-        rill_executor_run(executor);
-        if (executor->tasks_alive == 0 && !has_late_posts(runtime))
-            break;
 
         int error = rill_executor_wait(executor, patient ? deadline_ns : RILL_NEVER);
 
         rill_check(!error, "the driver failed: error %d", -error);
+        rill_executor_run(executor);
     }
 }
