@@ -19,9 +19,11 @@ int rill_executor_init(struct rill_executor *executor, struct rill_driver *drive
     executor->turns = 0;
     executor->polls = 0;
     rill_list_init(&executor->ready);
+    rill_list_init(&executor->yielded);
     rill_list_init(&executor->parked);
     rill_list_init(&executor->scopes);
     executor->ready_count = 0;
+    executor->polls_soon = RILL_TURN_POLLS_SOON;
     executor->running = NULL;
     executor->budget_left = 0;
     executor->id = (uint16_t)atomic_fetch_add(&last_id, 1);
@@ -70,10 +72,12 @@ int64_t rill_now_of_beginning(void)
     return now(executor);
 }
 
-static void make_ready(struct rill_executor *executor, struct rill_task *task)
+/* Puts it into list, which is ready or yielded. */
+static void make_ready(struct rill_executor *executor, struct rill_link *list,
+                       struct rill_task *task)
 {
     task->state = RILL_TASK_QUEUED;
-    rill_list_append(&executor->ready, &task->queue);
+    rill_list_append(list, &task->queue);
     executor->ready_count++;
 }
 
@@ -86,7 +90,7 @@ void rill_task_wake(struct rill_task *task)
     switch ((enum rill_task_state)task->state) {
     case RILL_TASK_PARKED:
         rill_link_remove(&task->queue);
-        make_ready(executor, task);
+        make_ready(executor, &executor->ready, task);
         break;
     case RILL_TASK_RUNNING:
         task->state = RILL_TASK_WOKEN;
@@ -126,25 +130,31 @@ static void run_task(struct rill_executor *executor, struct rill_task *task)
         executor->tasks_alive--;
         rill_task_finish(task);
     } else if (task->state == RILL_TASK_WOKEN) {
-        make_ready(executor, task);
+        make_ready(executor, &executor->yielded, task);
     } else {
         park(executor, task);
     }
 }
 
-/* Runs the tasks that are ready now; those that become ready meanwhile wait for
- * the next turn, so that events are looked at between the two. */
+/* Runs the tasks that are ready now, and, as long as these are few, those that they spawn and
+ * wake: a look at the driver costs as much as several polls, and may be a system call. A
+ * chain of tasks that wake one another, or one that yields, does not keep events waiting. */
 static void run_ready(struct rill_executor *executor)
 {
-    size_t polls = executor->ready_count;
+    size_t polls = 0, polls_max = executor->ready_count;
 
-    if (polls > RILL_TURN_POLLS_MAX)
-        polls = RILL_TURN_POLLS_MAX;
+    if (polls_max < executor->polls_soon)
+        polls_max = executor->polls_soon;
+    else if (polls_max > RILL_TURN_POLLS_MAX)
+        polls_max = RILL_TURN_POLLS_MAX;
+    for (; polls < polls_max && !rill_list_is_empty(&executor->ready); polls++) {
+        struct rill_link *link = rill_list_pop(&executor->ready);
+
+        executor->ready_count--;
+        run_task(executor, rill_container_of(link, struct rill_task, queue));
+    }
     executor->polls += polls;
-    executor->ready_count -= polls;
-    for (; polls > 0; polls--)
-        run_task(executor,
-                 rill_container_of(rill_list_pop(&executor->ready), struct rill_task, queue));
+    rill_list_append_all(&executor->ready, &executor->yielded);
 }
 
 /* After so many waits that a timer bounded, the clock is read in any case: the coarse one may
@@ -247,6 +257,7 @@ static void each_task(const struct rill_executor *executor,
                       void (*visit)(struct rill_task *task, void *argument), void *argument)
 {
     each_task_of(&executor->ready, visit, argument);
+    each_task_of(&executor->yielded, visit, argument);
     each_task_of(&executor->parked, visit, argument);
     for (struct rill_link *link = executor->scopes.next; link != &executor->scopes;
          link = link->next)

@@ -24,21 +24,26 @@ extern "C" {
 enum {
     /* Polls in one turn before the driver is looked at again. */
     RILL_TURN_POLLS_MAX = 1024,
+    /* Polls up to which a turn goes on with tasks that became ready in it. */
+    RILL_TURN_POLLS_SOON = 64,
     /* Awaits that were ready at once, in one poll of a task, before it yields. */
     RILL_TASK_BUDGET = 128,
 };
 
-/* Invariant: a task that is spawned and not over is in ready, or parked (here, or in
- * its scope), or running; ready_count is the length of ready. */
+/* Invariant: a task that is spawned and not over is in ready or yielded, or parked (here,
+ * or in its scope), or running; ready_count is the length of ready and yielded; between two
+ * turns nobody is in yielded. */
 struct rill_executor {
     struct rill_driver *driver; /* borrowed */
     size_t tasks_alive;         /* spawned and not over */
     uint64_t turns, polls;      /* counted since the beginning */
 
     /* private */
-    struct rill_link ready;  /* of rill_task.queue, first in first out */
-    struct rill_link parked; /* of rill_task.queue */
+    struct rill_link ready;   /* of rill_task.queue, first in first out */
+    struct rill_link yielded; /* of rill_task.queue: woken while they ran, for the next turn */
+    struct rill_link parked;  /* of rill_task.queue */
     size_t ready_count;
+    size_t polls_soon;         /* RILL_TURN_POLLS_SOON, or as a test wants it */
     struct rill_task *running; /* whose poll function is being run, or NULL */
     unsigned budget_left;      /* of the running task */
     uint16_t id;               /* what its tasks carry in executor_id */
@@ -67,8 +72,10 @@ static inline struct rill_executor *rill_executor_here(void)
     return rill_executor_of_thread;
 }
 
-/* The first half of a turn: wakes the tasks whose time has come, then polls the
- * tasks that were ready when it began. */
+/* The first half of a turn: wakes the tasks whose time has come, then polls the tasks that
+ * are ready, RILL_TURN_POLLS_MAX of them at the most. What a task spawns or wakes is polled
+ * in the same turn if that is a short one (RILL_TURN_POLLS_SOON); a task that was woken while
+ * it ran, as one that yields, waits for the next, so that the driver is looked at before. */
 void rill_executor_run(struct rill_executor *executor);
 
 /* The second half: lets the driver pass operations down and results up, and wait:

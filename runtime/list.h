@@ -94,17 +94,23 @@ static inline struct rill_link *rill_list_pop_last(struct rill_link *list)
     return last;
 }
 
+/* Moves all of from's elements, in order, to the end of to. */
+static inline void rill_list_append_all(struct rill_link *to, struct rill_link *from)
+{
+    if (rill_list_is_empty(from))
+        return;
+    from->next->prev = to->prev;
+    to->prev->next = from->next;
+    from->prev->next = to;
+    to->prev = from->prev;
+    rill_list_init(from);
+}
+
 /* Moves all of from's elements, in order, into the fresh list to. */
 static inline void rill_list_take(struct rill_link *to, struct rill_link *from)
 {
     rill_list_init(to);
-    if (rill_list_is_empty(from))
-        return;
-    to->next = from->next;
-    to->prev = from->prev;
-    to->next->prev = to;
-    to->prev->next = to;
-    rill_list_init(from);
+    rill_list_append_all(to, from);
 }
 
 #ifdef __cplusplus

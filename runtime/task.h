@@ -28,7 +28,7 @@ extern "C" {
 
 enum rill_task_state {
     RILL_TASK_NEW,     /* not spawned; a zeroed task. Spawning makes it QUEUED. */
-    RILL_TASK_QUEUED,  /* in executor.ready. Its turn makes it RUNNING. */
+    RILL_TASK_QUEUED,  /* in executor.ready or .yielded. Its turn makes it RUNNING. */
     RILL_TASK_RUNNING, /* in its poll function. Becomes PARKED, OVER, or WOKEN by a wake. */
     RILL_TASK_WOKEN,   /* woken while in its poll function. Becomes QUEUED, or OVER. */
     RILL_TASK_PARKED,  /* in executor.parked or its scope's. A wake makes it QUEUED. */
@@ -74,8 +74,9 @@ void *rill_task_alloc(size_t size);
 /* Gives back a block of rill_task_alloc whose task was never spawned. */
 void rill_task_free(void *block);
 
-/* Starts a task: it is polled with poll from the next turn on. Borrows the task
- * until it is over. The task must be zeroed, or over. It can not fail. */
+/* Starts a task: the executor polls it with poll, in the order of spawning, never within
+ * this call. Borrows the task until it is over. The task must be zeroed, or over. It can not
+ * fail. */
 void rill_task_spawn(struct rill_task *task, rill_poll_fn *poll);
 
 /* Says that nobody will join the task. At its end a block of rill_task_alloc is

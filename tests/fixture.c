@@ -151,6 +151,8 @@ bool fixture_open(int which, const struct sim_options *options,
         return false;
     }
     expect_eq(error, 0);
+    if (fixture.sim) /* so that a case can step between a wake and what it wakes */
+        fixture.runtime->executor.polls_soon = 0;
     return true;
 }
 
@@ -211,6 +213,8 @@ static void disturb(void)
     }
     if (dice(2))
         shuffle(&executor->ready);
+    if (dice(8) == 0)
+        executor->polls_soon = dice(2) ? dice(RILL_TURN_POLLS_SOON) : 0;
     if (dice(1000) == 0)
         sim_jump(fixture.sim, (int64_t)dice(10 * RILL_SECOND));
 }

@@ -86,8 +86,9 @@ void fixture_on_entry(void (*fn)(struct io_uring_sqe *sqe));
 /* Lets the next count enters end with that -errno before the kernel takes anything. */
 void fixture_fail_enters(int error, unsigned count);
 
-/* From now on, between the turns: wakes tasks that wait, for no reason; lets those that
- * are ready run in another order; lets the clock jump. All as the seed says. A run that
+/* From now on, between the turns: wakes tasks that wait, for no reason; lets those that are
+ * ready run in another order; changes how long a turn goes on with what becomes ready in it;
+ * lets the clock jump. All as the seed says. A run that
  * takes more than turns_max turns is taken to turn in circles. */
 void fixture_disturb(uint64_t turns_max);
 

@@ -22,6 +22,7 @@ void rig_start(void)
     rig.seed = 0;
     manual_driver_init(&rig.driver);
     ck_assert_int_eq(rill_executor_init(&rig.executor, &rig.driver.driver), 0);
+    rig.executor.polls_soon = 0;
 }
 
 void rig_end(void)
@@ -161,6 +162,7 @@ void rig_disturb(uint64_t *random)
             rill_list_prepend(&shuffled, first);
     }
     rill_list_take(ready, &shuffled);
+    rig.executor.polls_soon = rig_random(random, 2) ? rig_random(random, RILL_TURN_POLLS_SOON) : 0;
 }
 
 enum rill_poll runner_poll(struct rill_future *self, struct rill_task *task)

@@ -34,7 +34,8 @@ unsigned rig_scaled(unsigned count);
 /* The second half of a turn, which must not fail. */
 void rig_wait(int64_t until_ns);
 
-/* One turn of the executor that does not wait. */
+/* One turn of the executor that does not wait. What becomes ready in it runs in the next,
+ * so that a case can step in between; unless it sets rig.executor.polls_soon. */
 void rig_turn(void);
 
 /* Turns until no task is ready, without waiting. */
@@ -56,8 +57,8 @@ void rig_expect_text(const char *text, const char *part);
 /* A pseudo-random number below bound, from a state that a test seeds. */
 uint64_t rig_random(uint64_t *state, uint64_t bound);
 
-/* What no task may mind: wakes some that wait, for no reason, and lets those that are
- * ready run in another order. */
+/* What no task may mind: wakes some that wait, for no reason, lets those that are ready
+ * run in another order, and changes how long a turn goes on with what becomes ready in it. */
 void rig_disturb(uint64_t *random);
 
 /* A task that awaits one future, and then another one if there is one. Its result

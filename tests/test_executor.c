@@ -66,20 +66,83 @@ START_TEST(ready_tasks_are_polled_in_the_order_in_which_they_became_ready)
 }
 END_TEST
 
-START_TEST(a_turn_polls_only_the_tasks_that_were_ready_when_it_began)
+START_TEST(what_a_task_wakes_is_polled_in_the_same_turn_if_it_is_a_short_one)
 {
     struct spinner spinner = {.wakes = &runner.task};
 
+    rig.executor.polls_soon = RILL_TURN_POLLS_SOON;
     runner_start(&runner, latch_wait(&latch), NULL);
     rig_settle();
     rill_task_spawn(&spinner.task, spinner_poll);
     rig_turn();
-    ck_assert_uint_eq(runner.polls, 1);
-    rig_turn();
+    ck_assert_uint_eq(spinner.polls, 1);
     ck_assert_uint_eq(runner.polls, 2);
+    rig_turn();
+    ck_assert_uint_eq(spinner.polls, 2);
+    ck_assert_uint_eq(runner.polls, 3);
     stop(&spinner, 1);
     latch_open(&latch, 0);
     rig_settle();
+}
+END_TEST
+
+START_TEST(a_long_turn_polls_only_the_tasks_that_were_ready_when_it_began)
+{
+    struct spinner spinners[RILL_TURN_POLLS_SOON] = {{.wakes = &runner.task}};
+
+    rig.executor.polls_soon = RILL_TURN_POLLS_SOON;
+    runner_start(&runner, latch_wait(&latch), NULL);
+    rig_settle();
+    for (size_t i = 0; i < RIG_COUNT(spinners); i++)
+        rill_task_spawn(&spinners[i].task, spinner_poll);
+    rig_turn();
+    ck_assert_uint_eq(runner.polls, 1);
+    rig_turn();
+    ck_assert_uint_eq(runner.polls, 2);
+    stop(spinners, RIG_COUNT(spinners));
+    latch_open(&latch, 0);
+    rig_settle();
+}
+END_TEST
+
+/* Two of them wake one another for ever. */
+struct player {
+    struct rill_task task;
+    struct player *other;
+    unsigned polls;
+    bool stopped;
+};
+
+static enum rill_poll player_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct player *player = rill_container_of(self, struct player, task.future);
+
+    (void)task;
+    player->polls++;
+    rill_task_wake(&player->other->task);
+    return player->stopped ? RILL_READY : RILL_PENDING;
+}
+
+START_TEST(tasks_that_wake_one_another_for_ever_starve_neither_others_nor_the_driver)
+{
+    struct player players[2] = {{.other = &players[1]}, {.other = &players[0]}};
+    struct spinner spinner = {.polls = 0};
+
+    rig.executor.polls_soon = RILL_TURN_POLLS_SOON;
+    rill_task_spawn(&players[0].task, player_poll);
+    rill_task_spawn(&players[1].task, player_poll);
+    rill_task_spawn(&spinner.task, spinner_poll);
+    for (unsigned turn = 1; turn <= 10; turn++) {
+        rig_turn();
+        ck_assert_uint_eq(rig.driver.turns, turn);
+        ck_assert_int_eq(rig.driver.until_ns, RILL_NO_WAIT);
+        ck_assert_uint_eq(spinner.polls, turn);
+        ck_assert_uint_eq(players[0].polls + players[1].polls + turn, turn * RILL_TURN_POLLS_SOON);
+    }
+    players[0].stopped = true;
+    players[1].stopped = true;
+    stop(&spinner, 1);
+    ck_assert(rill_task_is_over(&players[0].task) && rill_task_is_over(&players[1].task));
 }
 END_TEST
 
@@ -564,7 +627,9 @@ int main(void)
 {
     const TTest *const tests[] = {
         ready_tasks_are_polled_in_the_order_in_which_they_became_ready,
-        a_turn_polls_only_the_tasks_that_were_ready_when_it_began,
+        what_a_task_wakes_is_polled_in_the_same_turn_if_it_is_a_short_one,
+        a_long_turn_polls_only_the_tasks_that_were_ready_when_it_began,
+        tasks_that_wake_one_another_for_ever_starve_neither_others_nor_the_driver,
         a_turn_polls_no_more_than_its_bound,
         a_task_that_yields_for_ever_starves_neither_timers_nor_the_driver,
         a_task_whose_futures_are_always_ready_yields_after_its_budget,
