@@ -82,9 +82,10 @@ static bool has_to_wake(struct rill_reactor *reactor, struct rill_event_source *
 
 /* Gives a source that is awake its calls of this turn. A task that was woken goes first:
  * its answer does not wait for a call that finds nothing, which over TCP is a system call. */
-static bool progress_in_turn(struct rill_event_source *source)
+static bool progress_in_turn(struct rill_event_source *source, bool rests_next)
 {
     const struct rill_executor *executor = rill_executor_here();
+    bool slept = source->was_woken || source->has_overslept;
     bool happened = false;
 
     for (int i = 0; i < RILL_EVENT_SOURCE_CALLS_MAX && progress(source) > 0; i++) {
@@ -93,10 +94,20 @@ static bool progress_in_turn(struct rill_event_source *source)
         if (executor->ready_count > 0)
             break;
     }
+    if (rests_next && !slept)
+        source->quiet_count = happened ? 0 : source->quiet_count + 1;
     return happened;
 }
 
-bool rill_event_sources_progress(struct rill_reactor *reactor)
+/* Arming is followed by progress, so that the call before it is in vain where it never finds
+ * anything. One that was woken has something to do. */
+static bool expects_nothing(const struct rill_event_source *source)
+{
+    return source->quiet_count >= RILL_EVENT_SOURCE_QUIET_AFTER && !source->was_woken &&
+           !source->has_overslept;
+}
+
+bool rill_event_sources_progress(struct rill_reactor *reactor, bool rests_next)
 {
     bool happened = false;
 
@@ -107,7 +118,8 @@ bool rill_event_sources_progress(struct rill_reactor *reactor)
         if (source->asleep && !has_to_wake(reactor, source))
             continue;
         source->asleep = false;
-        happened |= progress_in_turn(source);
+        if (!rests_next || !expects_nothing(source))
+            happened |= progress_in_turn(source, rests_next);
     }
     return happened;
 }
@@ -154,7 +166,11 @@ static int64_t fall_asleep(struct rill_reactor *reactor, struct rill_event_sourc
         return back_off(reactor, source);
     source->stats.arms++;
     source->busy_count = 0;
-    if (progress(source) > 0 || source->touched)
+    if (progress(source) > 0) {
+        source->quiet_count = 0;
+        return RILL_NO_WAIT;
+    }
+    if (source->touched)
         return RILL_NO_WAIT;
 
     watch(reactor, source);

@@ -8,7 +8,8 @@
  *  - awake: each turn makes progress, until a call does nothing or has woken a task;
  *    with the adaptive policy also while the reactor looks out. When nothing is ready to
  *    run, it is armed. If that finds events (-EBUSY), or if progress once more does
- *    something, it stays awake, else it falls
+ *    something, it stays awake, else it falls (one that never has anything to do just
+ *    before it is armed is not asked then, but only after that)
  *  - asleep: it is armed and its descriptor watched by one poll in the ring. It costs
  *    nothing, whatever else the runtime does, until the descriptor is readable or an
  *    operation is posted (rill_event_source_touch).
@@ -46,6 +47,9 @@ enum {
     /* How often in a row arming may find events and progress nothing to do, before the
      * reactor sleeps for RILL_EVENT_SOURCE_BACK_OFF_NS instead of trying again. */
     RILL_EVENT_SOURCE_BUSY_MAX = 4,
+    /* Sleeps in a row before which progress had nothing to do, until it is called only
+     * after arming: over TCP each of its calls is a system call. */
+    RILL_EVENT_SOURCE_QUIET_AFTER = 16,
 };
 
 #define RILL_EVENT_SOURCE_BACK_OFF_NS (50 * RILL_MICROSECOND)
@@ -97,6 +101,7 @@ struct rill_event_source {
     struct rill_op watch;     /* the poll of fd */
     int64_t awake_ns;         /* the latest end of being asleep */
     unsigned busy_count;      /* times in a row that arming found events */
+    unsigned quiet_count;     /* sleeps in a row before which there was nothing to do */
     bool asleep;
     bool touched;       /* since it was armed */
     bool was_woken;     /* and progress was not called since */
@@ -123,8 +128,10 @@ static inline void rill_event_source_touch(struct rill_event_source *source)
 void rill_event_sources_close(struct rill_reactor *reactor);
 
 /* private, for the reactor: gives every source that is awake, or has to be, its
- * progress of this turn. Returns whether anything happened. */
-bool rill_event_sources_progress(struct rill_reactor *reactor);
+ * progress of this turn. Where rests_next says that rill_event_sources_rest is next unless
+ * something happens, one that is expected to have nothing to do is left to that. Returns
+ * whether anything happened. */
+bool rill_event_sources_progress(struct rill_reactor *reactor, bool rests_next);
 
 /* private: calls progress once for each that is awake, until one did something. */
 bool rill_event_sources_glance(struct rill_reactor *reactor);

@@ -444,10 +444,16 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
     if (__builtin_expect(rill_recheck_wants_timeout(&reactor->recheck), 0))
         time_own(reactor, OWN_RECHECK, &reactor->recheck.timeout, &reactor->recheck.is_timed);
 
-    if (has_sources(reactor) && rill_event_sources_progress(reactor))
-        until_ns = RILL_NO_WAIT; /* it may have woken tasks */
     if (may_not_sleep(reactor))
         until_ns = RILL_NO_WAIT;
+    if (has_sources(reactor)) {
+        bool rests_next = until_ns != RILL_NO_WAIT && !has_completions(reactor) &&
+                          reactor->wait_policy == RILL_WAIT_SLEEP;
+
+        /* It may have woken tasks, or had something submitted. */
+        if (rill_event_sources_progress(reactor, rests_next) || may_not_sleep(reactor))
+            until_ns = RILL_NO_WAIT;
+    }
     reactor->in_hurry = false;
 
     if (until_ns != RILL_NO_WAIT && !has_completions(reactor))

@@ -437,6 +437,41 @@ START_TEST(tasks_that_are_always_ready_leave_a_source_its_turn)
 }
 END_TEST
 
+/* ---- no more calls than needed ---- */
+
+/* Has an event come while the source is asleep. Returns the calls of progress from then
+ * until it is asleep again. */
+static uint64_t calls_of_an_event(void)
+{
+    uint64_t calls;
+
+    background_start(&watching, seen(&watcher, &engine, engine.seen + 1));
+    settle();
+    ck_assert(engine.source.asleep);
+    calls = engine.source.stats.progress_calls;
+    event(&engine);
+    ck_assert_int_eq(background_end(&watching), engine.seen);
+    settle();
+    ck_assert(engine.source.asleep);
+    return engine.source.stats.progress_calls - calls;
+}
+
+START_TEST(one_that_has_nothing_to_do_before_it_is_armed_is_asked_only_after_that)
+{
+    uint64_t calls;
+
+    open_with(SIMULATED, NULL);
+    calls = calls_of_an_event();
+    for (int i = 0; i < RILL_EVENT_SOURCE_QUIET_AFTER; i++)
+        calls_of_an_event();
+    ck_assert_uint_eq(calls_of_an_event(), calls - 1);
+    engine.on_arm = slip_in;
+    ck_assert_int_eq(await(seen(&watcher, &engine, engine.seen + 1)), engine.seen);
+    ck_assert_uint_eq(calls_of_an_event(), calls);
+    finish();
+}
+END_TEST
+
 /* ---- looking out ---- */
 
 START_TEST(looking_out_finds_an_event_without_a_system_call)
@@ -616,6 +651,9 @@ START_TEST(no_event_is_lost_whatever_the_kernel_does)
                                                     .cq_entries = 2});
         engine_open(&engine);
         for (int i = 0; i < 30; i++) {
+            if (sim_random(fixture.sim, 2))
+                engine.source.quiet_count = RILL_EVENT_SOURCE_QUIET_AFTER;
+
             unsigned more = 1 + (unsigned)sim_random(fixture.sim, 3);
 
             engine.is_mute = sim_random(fixture.sim, 4) == 0;
@@ -699,6 +737,7 @@ int main(void)
         {a_source_that_always_has_something_to_do_leaves_the_ring_its_turn, IN_SIMULATED},
         {a_task_that_was_woken_goes_on_before_progress_is_called_again, IN_SIMULATED},
         {tasks_that_are_always_ready_leave_a_source_its_turn, IN_SIMULATED},
+        {one_that_has_nothing_to_do_before_it_is_armed_is_asked_only_after_that, IN_SIMULATED},
         {looking_out_finds_an_event_without_a_system_call, IN_SIMULATED},
         {an_event_that_comes_while_looking_out_needs_no_arming, IN_SIMULATED},
         {there_is_one_watch_for_any_number_of_sleeps, IN_BOTH},
