@@ -252,7 +252,7 @@ START_TEST(and_so_it_is_on_the_real_ring)
     const struct cancel_operation *operation = &operations[_i];
     uint64_t first, count;
 
-    if (!(operation->worlds & IN_REAL) || (operation->needs_threads && !fixture_has_threads()))
+    if (!(operation->worlds & IN_REAL))
         return;
     fixture_seeds(3, &first, &count);
     expect(mkdtemp(cancel_directory) != NULL);

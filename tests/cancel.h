@@ -26,8 +26,7 @@ struct cancel_operation {
     void (*start)(void);
     struct rill_future *(*prepare)(void);
     void (*after)(int64_t result);
-    bool endless;       /* it ends by being cancelled */
-    bool needs_threads; /* of rill's own, which the real kernel runs beside this one */
+    bool endless; /* it ends by being cancelled */
 };
 
 /* Sweeps over count operations, in the worlds of each, and runs one more test unless it is

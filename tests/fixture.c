@@ -2,6 +2,7 @@
 #include "tests/fixture.h"
 
 #include "runtime/scope.h"
+#include "tests/polite_kernel.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,12 +15,9 @@
 
 struct fixture fixture = {.step = -1};
 
-bool fixture_has_threads(void)
+struct rill_kernel *fixture_kernel(void)
 {
-    if (!getenv("TEST_UNDER_VALGRIND"))
-        return true;
-    printf("skipped: no thread runs under valgrind while another waits in io_uring_enter\n");
-    return false;
+    return getenv("TEST_UNDER_VALGRIND") ? polite_kernel() : NULL;
 }
 
 /* ---- failures ---- */
@@ -143,7 +141,7 @@ bool fixture_open(int which, const struct sim_options *options,
     if (runtime_options)
         full = *runtime_options;
     fixture.sim = which == SIMULATED ? sim_create(options ? options : &no_faults) : NULL;
-    full.kernel = fixture.sim ? sim_kernel(fixture.sim) : NULL;
+    full.kernel = fixture.sim ? sim_kernel(fixture.sim) : fixture_kernel();
     fixture.fds_at_open = fixture.sim ? 0 : count_fds();
     error = rill_runtime_create(&fixture.runtime, &full);
     if (error == -EPERM || error == -ENOSYS) {

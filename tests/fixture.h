@@ -57,10 +57,9 @@ extern struct fixture fixture;
 bool fixture_open(int which, const struct sim_options *options,
                   const struct rill_runtime_options *runtime_options);
 
-/* Whether other threads run while this one waits in io_uring_enter. Valgrind 3.19
- * holds its one lock there, so a look-up's thread would never come to run: says so
- * and returns false. */
-bool fixture_has_threads(void);
+/* The real kernel for the runtimes of this program: NULL, which is the usual one, or the
+ * polite one under valgrind. */
+struct rill_kernel *fixture_kernel(void);
 
 /* Ends it, and checks that nothing is left: tasks, operations, timers, shared
  * buffers, descriptors; in the simulator also that no closed one was used. */

@@ -36,7 +36,7 @@ static bool open_pool(unsigned threads_max, size_t waiting_max)
     const struct rill_workers_options options = {.threads_max = threads_max,
                                                  .waiting_max = waiting_max};
 
-    if (!fixture_has_threads() || !fixture_open(REAL, NULL, NULL))
+    if (!fixture_open(REAL, NULL, NULL))
         return false;
     here = pthread_self();
     gate_init(&gate);
@@ -258,10 +258,11 @@ static enum rill_poll caller_poll(struct rill_future *self, struct rill_task *ta
 
 static void *call_many(void *unused)
 {
+    const struct rill_runtime_options options = {.kernel = fixture_kernel()};
     struct rill_runtime *runtime;
 
     (void)unused;
-    expect_eq(rill_runtime_create(&runtime, NULL), 0);
+    expect_eq(rill_runtime_create(&runtime, &options), 0);
     for (unsigned round = 0; round < rounds; round++) {
         struct caller callers[TASKS] = {0};
 

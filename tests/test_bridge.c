@@ -21,7 +21,7 @@ static struct background first, second, third;
 
 static bool open_bridge(void)
 {
-    if (!fixture_has_threads() || !fixture_open(REAL, NULL, NULL))
+    if (!fixture_open(REAL, NULL, NULL))
         return false;
     letters_init(&bridge, places, PLACES);
     return true;
@@ -540,9 +540,10 @@ static void *runtime_main(void *argument)
     uint32_t number = (uint32_t)(party - parties);
     struct sending sendings[PARTIES] = {0};
     struct receiving receiving = {.party = party};
+    const struct rill_runtime_options options = {.kernel = fixture_kernel()};
     struct rill_runtime *runtime;
 
-    expect_eq(rill_runtime_create(&runtime, NULL), 0);
+    expect_eq(rill_runtime_create(&runtime, &options), 0);
     for (uint32_t i = 0; i < PARTIES; i++) {
         sendings[i].message.sender = number;
         sendings[i].to = &parties[i];
@@ -575,7 +576,7 @@ START_TEST(four_runtimes_and_two_threads_get_each_message_once_and_in_order)
 {
     pthread_t threads[PARTIES];
 
-    if (!fixture_has_threads() || !fixture_open(REAL, NULL, NULL)) /* is there io_uring? */
+    if (!fixture_open(REAL, NULL, NULL)) /* is there io_uring? */
         return;
     messages_each = threads_scaled(10000);
     for (int i = 0; i < PARTIES; i++)

@@ -215,13 +215,13 @@ static void reset(void)
 }
 
 static const struct cancel_operation operations[] = {
-    {"accept", IN_BOTH, start_listener_and_clients, accept_one, after_accept, false, false},
+    {"accept", IN_BOTH, start_listener_and_clients, accept_one, after_accept, false},
     {"listener_close", IN_BOTH, start_backlogged_listener, close_listener, after_close_listener,
-     false, false},
-    {"connect", IN_BOTH, start_listener, connect_to_listener, after_connect, false, false},
-    {"resolve a number", IN_BOTH, start_nothing, resolve_number, after_resolve, false, false},
-    {"resolve a name", IN_REAL, start_nothing, resolve_name, after_resolve, false, true},
-    {"serve", IN_BOTH, start_server_clients, serve, after_serve, true, false},
+     false},
+    {"connect", IN_BOTH, start_listener, connect_to_listener, after_connect, false},
+    {"resolve a number", IN_BOTH, start_nothing, resolve_number, after_resolve, false},
+    {"resolve a name", IN_REAL, start_nothing, resolve_name, after_resolve, false},
+    {"serve", IN_BOTH, start_server_clients, serve, after_serve, true},
 };
 
 int main(void)

@@ -203,20 +203,18 @@ static void after_file_read_to_end(int64_t result)
 }
 
 static const struct cancel_operation operations[] = {
-    {"file_open", IN_BOTH, start_closed_file, file_open, after_file_open, false, false},
-    {"file_close", IN_BOTH, start_full_file, file_close, after_file_close, false, false},
-    {"file_read", IN_BOTH, start_full_file, file_read, after_file_read, false, false},
-    {"file_read_at", IN_BOTH, start_full_file, file_read_at, after_file_read_at, false, false},
-    {"file_write", IN_BOTH, start_empty_file, file_write, after_file_write, false, false},
-    {"file_write_all", IN_BOTH, start_empty_file, file_write_all, after_file_write_all, false,
-     false},
+    {"file_open", IN_BOTH, start_closed_file, file_open, after_file_open, false},
+    {"file_close", IN_BOTH, start_full_file, file_close, after_file_close, false},
+    {"file_read", IN_BOTH, start_full_file, file_read, after_file_read, false},
+    {"file_read_at", IN_BOTH, start_full_file, file_read_at, after_file_read_at, false},
+    {"file_write", IN_BOTH, start_empty_file, file_write, after_file_write, false},
+    {"file_write_all", IN_BOTH, start_empty_file, file_write_all, after_file_write_all, false},
     {"file_write_all_at", IN_BOTH, start_empty_file, file_write_all_at, after_file_write_all_at,
-     false, false},
-    {"file_sync", IN_BOTH, start_full_file, file_sync, after_file_sync, false, false},
-    {"file_stat", IN_BOTH, start_full_file, file_stat, after_stat, false, false},
-    {"path_stat", IN_BOTH, start_full_file, path_stat, after_stat, false, false},
-    {"read_to_end", IN_BOTH, start_full_file, file_read_to_end, after_file_read_to_end, false,
      false},
+    {"file_sync", IN_BOTH, start_full_file, file_sync, after_file_sync, false},
+    {"file_stat", IN_BOTH, start_full_file, file_stat, after_stat, false},
+    {"path_stat", IN_BOTH, start_full_file, path_stat, after_stat, false},
+    {"read_to_end", IN_BOTH, start_full_file, file_read_to_end, after_file_read_to_end, false},
 };
 
 int main(void)

@@ -112,17 +112,16 @@ static void after_select_borrowed(int64_t result)
 }
 
 static const struct cancel_operation operations[] = {
-    {"recv", IN_BOTH, start_feeder, recv_some, after_recv, false, false},
-    {"recv_exactly", IN_BOTH, start_feeder, recv_exactly, after_recv_exactly, false, false},
-    {"recv_borrowed", IN_BOTH, start_feeder, recv_borrowed, after_recv_borrowed, false, false},
-    {"recv after recv_borrowed", IN_BOTH, start_feeder_and_borrow, recv_some, after_recv, false,
-     false},
+    {"recv", IN_BOTH, start_feeder, recv_some, after_recv, false},
+    {"recv_exactly", IN_BOTH, start_feeder, recv_exactly, after_recv_exactly, false},
+    {"recv_borrowed", IN_BOTH, start_feeder, recv_borrowed, after_recv_borrowed, false},
+    {"recv after recv_borrowed", IN_BOTH, start_feeder_and_borrow, recv_some, after_recv, false},
     {"recv_exactly after recv_borrowed", IN_BOTH, start_feeder_and_borrow, recv_exactly_the_rest,
-     after_recv_exactly_the_rest, false, false},
-    {"timeout", IN_BOTH, start_feeder, recv_with_timeout, after_recv_with_timeout, false, false},
-    {"select of recv", IN_BOTH, start_feeder, select_recv, after_select_recv, false, false},
+     after_recv_exactly_the_rest, false},
+    {"timeout", IN_BOTH, start_feeder, recv_with_timeout, after_recv_with_timeout, false},
+    {"select of recv", IN_BOTH, start_feeder, select_recv, after_select_recv, false},
     {"select of recv_borrowed", IN_BOTH, start_feeder, select_borrowed, after_select_borrowed,
-     false, false},
+     false},
 };
 
 /* ---- two futures at one moment: both orders of an event and a cancel ---- */

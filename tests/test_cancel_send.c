@@ -154,13 +154,13 @@ static void after_flush(int64_t result)
 }
 
 static const struct cancel_operation operations[] = {
-    {"send", IN_BOTH, start_drainer, send_some, after_send, false, false},
-    {"send_all", IN_BOTH, start_drainer, send_all, after_send_all, false, false},
-    {"send_vectored", IN_BOTH, start_drainer, send_vectored, after_send_vectored, false, false},
-    {"send_borrowed", IN_BOTH, start_relay, send_borrowed, after_send_borrowed, false, false},
-    {"flush", IN_BOTH, start_relay_in_line, flush, after_flush, false, false},
-    {"finish_sending", IN_BOTH, start_drainer, finish_sending, after_finish_sending, false, false},
-    {"tcp_close", IN_BOTH, start_quiet_pair, close_tcp, after_close_tcp, false, false},
+    {"send", IN_BOTH, start_drainer, send_some, after_send, false},
+    {"send_all", IN_BOTH, start_drainer, send_all, after_send_all, false},
+    {"send_vectored", IN_BOTH, start_drainer, send_vectored, after_send_vectored, false},
+    {"send_borrowed", IN_BOTH, start_relay, send_borrowed, after_send_borrowed, false},
+    {"flush", IN_BOTH, start_relay_in_line, flush, after_flush, false},
+    {"finish_sending", IN_BOTH, start_drainer, finish_sending, after_finish_sending, false},
+    {"tcp_close", IN_BOTH, start_quiet_pair, close_tcp, after_close_tcp, false},
 };
 
 int main(void)

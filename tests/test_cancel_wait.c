@@ -124,11 +124,11 @@ static void reset(void)
 }
 
 static const struct cancel_operation operations[] = {
-    {"sleep", IN_BOTH, start_nothing, sleep_a_while, after_sleep, false, false},
-    {"join", IN_BOTH, start_sleeper, join_sleeper, after_join, false, false},
-    {"notify", IN_BOTH, start_sleeper, wait_for_notification, after_notification, false, false},
-    {"fd_wait", IN_BOTH, start_adder, wait_for_fd, after_fd_wait, false, false},
-    {"signals_next", IN_REAL, start_signal, next_signal, after_signal, false, false},
+    {"sleep", IN_BOTH, start_nothing, sleep_a_while, after_sleep, false},
+    {"join", IN_BOTH, start_sleeper, join_sleeper, after_join, false},
+    {"notify", IN_BOTH, start_sleeper, wait_for_notification, after_notification, false},
+    {"fd_wait", IN_BOTH, start_adder, wait_for_fd, after_fd_wait, false},
+    {"signals_next", IN_REAL, start_signal, next_signal, after_signal, false},
 };
 
 int main(void)

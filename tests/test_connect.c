@@ -224,7 +224,7 @@ START_TEST(a_name_that_does_not_exist_is_ENOENT)
 {
     int64_t result;
 
-    if (!fixture_has_threads() || !fixture_open(_i, NULL, NULL))
+    if (!fixture_open(_i, NULL, NULL))
         return;
     fixture.keeps_fds = true;
     result = await(connect_to("no.such.name.invalid", 80));
@@ -242,7 +242,7 @@ START_TEST(localhost_is_looked_up_beside_the_loop)
     struct rill_sleep sleep;
     int64_t count;
 
-    if (!fixture_has_threads() || !open_listener(_i, NULL))
+    if (!open_listener(_i, NULL))
         return;
     fixture.keeps_fds = true;
     background_start(&task, rill_resolve(&resolve, "localhost", port));
@@ -263,7 +263,7 @@ START_TEST(more_look_ups_than_there_may_be_at_once_wait_for_their_turn)
     static struct rill_resolve resolves[LOOKUPS];
     static struct background tasks[LOOKUPS];
 
-    if (!fixture_has_threads() || !fixture_open(_i, NULL, NULL))
+    if (!fixture_open(_i, NULL, NULL))
         return;
     fixture.keeps_fds = true;
     for (int i = 0; i < LOOKUPS; i++)
@@ -278,7 +278,7 @@ START_TEST(a_cancelled_look_up_ends_at_once)
 {
     struct background task;
 
-    if (!fixture_has_threads() || !fixture_open(_i, NULL, NULL))
+    if (!fixture_open(_i, NULL, NULL))
         return;
     fixture.keeps_fds = true;
     background_start(&task, rill_resolve(&resolve, "no.such.name.invalid", 1));

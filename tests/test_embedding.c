@@ -174,7 +174,7 @@ static void *wake(void *unused)
 
 START_TEST(a_post_of_another_thread_makes_it_readable)
 {
-    if (!fixture_has_threads() || !open_embedded())
+    if (!open_embedded())
         return;
     ck_assert_int_eq(rill_waker_open(&waker), 0);
     rest();
@@ -255,7 +255,7 @@ START_TEST(a_turn_may_wait_itself)
     int64_t begun_ns;
     pthread_t thread;
 
-    if (!fixture_has_threads() || !open_embedded())
+    if (!open_embedded())
         return;
     begun_ns = rill_now();
     ck_assert_int_eq(rill_turn(fixture.runtime, 2 * RILL_MILLISECOND), 0);
@@ -353,8 +353,7 @@ START_TEST(misuse_panics)
     if (!open_embedded())
         return;
     fixture_expect_panic(turn_within_a_task, "a task takes a turn of the runtime that runs it");
-    if (fixture_has_threads())
-        fixture_expect_panic(turn_on_another_thread, "a runtime was entered by another thread");
+    fixture_expect_panic(turn_on_another_thread, "a runtime was entered by another thread");
     fixture_close();
 }
 END_TEST
@@ -405,7 +404,7 @@ START_TEST(no_value_of_another_thread_is_missed)
     pthread_t thread;
 
     values_sent = threads_scaled(20000);
-    if (!fixture_has_threads() || !open_embedded())
+    if (!open_embedded())
         return;
     numbers_init(&bridge, places, 8);
     background_start(&driven, rill_future_init(&taking.future, taking_poll));

@@ -46,7 +46,7 @@ static struct note make_note(int number)
 
 static bool open_remote(const struct rill_runtime_options *options)
 {
-    if (!fixture_has_threads() || !fixture_open(REAL, NULL, options))
+    if (!fixture_open(REAL, NULL, options))
         return false;
     runner = pthread_self();
     rill_notify_init(&noted);
@@ -569,10 +569,11 @@ static void *shut_down_from_here(void *runtime)
 
 static void *join_from_here(void *task)
 {
+    const struct rill_runtime_options options = {.kernel = fixture_kernel()};
     struct rill_runtime *runtime;
     struct rill_join join;
 
-    if (rill_runtime_create(&runtime, NULL) == 0)
+    if (rill_runtime_create(&runtime, &options) == 0)
         rill_block_on(runtime, rill_task_join(&join, task));
     return NULL;
 }

@@ -12,7 +12,7 @@ static struct background waiting;
 
 static bool open_waker(void)
 {
-    if (!fixture_has_threads() || !fixture_open(REAL, NULL, NULL))
+    if (!fixture_open(REAL, NULL, NULL))
         return false;
     ck_assert_int_eq(rill_waker_open(&waker), 0);
     return true;
