@@ -108,23 +108,12 @@ struct rill_future *rill_file_sync(struct rill_file *file, struct rill_op *op, b
     return &op->future;
 }
 
-static struct rill_future *prepare_stat(struct rill_op *op, int fd, const char *path, int flags,
-                                        struct statx *status)
-{
-    rill_op_prepare(op, &name_stat, IORING_OP_STATX, fd, path, STATX_BASIC_STATS,
-                    (uint64_t)(uintptr_t)status);
-    op->op_flags = (uint32_t)flags;
-    return &op->future;
-}
-
 struct rill_future *rill_file_stat(struct rill_file *file, struct rill_op *op, struct statx *status)
 {
-    return prepare_stat(op, file->fd, "", AT_EMPTY_PATH, status);
-}
-
-struct rill_future *rill_path_stat(struct rill_op *op, const char *path, struct statx *status)
-{
-    return prepare_stat(op, AT_FDCWD, path, 0, status);
+    rill_op_prepare(op, &name_stat, IORING_OP_STATX, file->fd, "", STATX_BASIC_STATS,
+                    (uint64_t)(uintptr_t)status);
+    op->op_flags = AT_EMPTY_PATH;
+    return &op->future;
 }
 
 /* Makes room for at least one more byte than there are, and for the zero byte.

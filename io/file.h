@@ -82,7 +82,6 @@ struct rill_future *rill_file_sync(struct rill_file *file, struct rill_op *op, b
 struct statx;
 struct rill_future *rill_file_stat(struct rill_file *file, struct rill_op *op,
                                    struct statx *status);
-struct rill_future *rill_path_stat(struct rill_op *op, const char *path, struct statx *status);
 
 /* The contents of a file from where it stands to its end. */
 struct rill_read_to_end {

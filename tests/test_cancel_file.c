@@ -176,11 +176,6 @@ static struct rill_future *file_stat(void)
     return rill_file_stat(&my.file, &my.op, &my.status);
 }
 
-static struct rill_future *path_stat(void)
-{
-    return rill_path_stat(&my.op, my.path, &my.status);
-}
-
 static void after_stat(int64_t result)
 {
     expect(result == 0 || result == -ECANCELED);
@@ -214,7 +209,6 @@ static const struct cancel_operation operations[] = {
      false, false},
     {"file_sync", IN_BOTH, start_full_file, file_sync, after_file_sync, false, false},
     {"file_stat", IN_BOTH, start_full_file, file_stat, after_stat, false, false},
-    {"path_stat", IN_BOTH, start_full_file, path_stat, after_stat, false, false},
     {"read_to_end", IN_BOTH, start_full_file, file_read_to_end, after_file_read_to_end, false,
      false},
 };

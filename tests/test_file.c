@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_file.c - files are opened, read, written and closed alike on both kernels. */
 #include "io/file.h"
+#include "io/path.h"
 
 #include "runtime/timeout.h"
 #include "tests/fixture.h"

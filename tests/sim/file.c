@@ -136,7 +136,11 @@ int sim_attempt_write(struct sim_op *op)
 
 int sim_attempt_fsync(struct sim_op *op)
 {
-    return op->object->kind == SIM_REGULAR ? fault(op) : -EINVAL;
+    int result = op->object->kind == SIM_REGULAR ? fault(op) : -EINVAL;
+
+    if (result == 0)
+        sim_node_sync(sim_of(op), op->object->node);
+    return result;
 }
 
 /* ---- names ---- */
@@ -160,20 +164,13 @@ static int find_base(struct sim_op *op, int fd, const char *path, struct sim_nod
     return 0;
 }
 
-struct place {
-    struct sim_node *parent, *node;
-    const char *last;
-};
-
-static int find(struct sim_op *op, int fd, const char *path, struct place *place)
+static int find(struct sim_op *op, int fd, const char *path, bool follow, struct sim_place *place)
 {
     struct sim_node *base;
     int result = find_base(op, fd, path, &base);
 
-    place->parent = place->node = NULL;
-    return result < 0
-               ? result
-               : sim_disk_find(sim_of(op), base, path, &place->parent, &place->node, &place->last);
+    *place = (struct sim_place){.last = ""};
+    return result < 0 ? result : sim_disk_find(sim_of(op), base, path, follow, place);
 }
 
 static int open_existing(struct sim_op *op, struct sim_node *node)
@@ -187,6 +184,8 @@ static int open_existing(struct sim_op *op, struct sim_node *node)
         return -EISDIR;
     if (!S_ISDIR(node->mode) && ((flags & O_DIRECTORY) || op->path[strlen(op->path) - 1] == '/'))
         return -ENOTDIR;
+    if (S_ISLNK(node->mode))
+        return -ELOOP;
     if (S_ISSOCK(node->mode))
         return -ENXIO;
     return (flags & O_TRUNC) && writes ? sim_node_resize(sim_of(op), node, 0) : 0;
@@ -194,8 +193,10 @@ static int open_existing(struct sim_op *op, struct sim_node *node)
 
 int sim_attempt_openat(struct sim_op *op)
 {
+    int flags = (int)op->sqe.open_flags;
+    bool follow = !(flags & O_NOFOLLOW) && !((flags & O_CREAT) && (flags & O_EXCL));
     struct sim_object *object;
-    struct place place;
+    struct sim_place place;
     int result = fault(op);
 
     if (result < 0)
@@ -204,8 +205,8 @@ int sim_attempt_openat(struct sim_op *op)
         return -EMFILE;
     if (op->sqe.file_index)
         return -EINVAL;
-    result = find(op, op->sqe.fd, op->path, &place);
-    if (result == -ENOENT && place.parent && (op->sqe.open_flags & O_CREAT)) {
+    result = find(op, op->sqe.fd, op->path, follow, &place);
+    if (result == -ENOENT && place.parent && (flags & O_CREAT)) {
         if (strchr(place.last, '/'))
             return -EISDIR;
         place.node =
@@ -220,7 +221,7 @@ int sim_attempt_openat(struct sim_op *op)
     object = sim_object_create(sim_of(op), SIM_REGULAR);
     object->node = place.node;
     object->node->refs++;
-    object->open_flags = (int)op->sqe.open_flags;
+    object->open_flags = flags;
     result = sim_fd_open(sim_of(op), object);
     sim_trace(sim_of(op), "#%llu is fd %d, %.64s", (unsigned long long)op->id, result, op->path);
     return result;
@@ -231,7 +232,7 @@ static void describe(const struct sim_node *node, struct statx *stat)
     memset(stat, 0, sizeof *stat);
     stat->stx_mask = STATX_BASIC_STATS;
     stat->stx_mode = (uint16_t)node->mode;
-    stat->stx_nlink = node->parent ? 1 : 0;
+    stat->stx_nlink = node->links;
     stat->stx_size = node->size;
     stat->stx_blksize = 4096;
     stat->stx_blocks = (node->size + 511) / 512;
@@ -244,7 +245,7 @@ static void describe(const struct sim_node *node, struct statx *stat)
 int sim_attempt_statx(struct sim_op *op)
 {
     struct statx *stat = (struct statx *)(uintptr_t)op->sqe.addr2;
-    struct place place = {0};
+    struct sim_place place = {0};
     int result = fault(op);
 
     if (result < 0)
@@ -258,7 +259,8 @@ int sim_attempt_statx(struct sim_op *op)
         }
         place.node = object->node;
     } else {
-        result = find(op, op->sqe.fd, op->path, &place);
+        result =
+            find(op, op->sqe.fd, op->path, !(op->sqe.statx_flags & AT_SYMLINK_NOFOLLOW), &place);
     }
     if (result < 0)
         return result;
@@ -270,24 +272,24 @@ int sim_attempt_statx(struct sim_op *op)
 
 int sim_attempt_unlinkat(struct sim_op *op)
 {
-    struct place place;
+    struct sim_place place;
     int result = fault(op);
 
     if (result == 0)
-        result = find(op, op->sqe.fd, op->path, &place);
+        result = find(op, op->sqe.fd, op->path, false, &place);
     if (result < 0)
         return result;
-    if (place.node == sim_of(op)->root)
+    if (!place.entry)
         return -EBUSY;
     if (op->sqe.unlink_flags & AT_REMOVEDIR) {
         if (!S_ISDIR(place.node->mode))
             return -ENOTDIR;
-        if (!sim_list_empty(&place.node->children))
+        if (!sim_list_empty(&place.node->entries))
             return -ENOTEMPTY;
     } else if (S_ISDIR(place.node->mode)) {
         return -EISDIR;
     }
-    sim_node_unlink(sim_of(op), place.node);
+    sim_entry_remove(sim_of(op), place.entry);
     return 0;
 }
 
@@ -298,59 +300,142 @@ static int check_target(const struct sim_node *node, const struct sim_node *ther
         return -EISDIR;
     if (!S_ISDIR(there->mode) && S_ISDIR(node->mode))
         return -ENOTDIR;
-    return sim_list_empty(&there->children) ? 0 : -ENOTEMPTY;
+    return sim_list_empty(&there->entries) ? 0 : -ENOTEMPTY;
+}
+
+static bool is_within(const struct sim_node *at, const struct sim_node *node)
+{
+    for (; at; at = at->parent)
+        if (at == node)
+            return true;
+    return false;
+}
+
+/* Lets a name stand for another node. */
+static void put(struct sim *sim, struct sim_place *place, struct sim_node *node)
+{
+    char *name = strdup(place->entry ? place->entry->name : place->last);
+
+    if (place->entry)
+        sim_entry_remove(sim, place->entry);
+    sim_node_name(node, place->parent, name);
+    free(name);
+}
+
+static void exchange(struct sim *sim, struct sim_place *one, struct sim_place *other)
+{
+    struct sim_node *node = one->node;
+
+    node->refs++; /* it is without a name for a moment */
+    put(sim, one, other->node);
+    put(sim, other, node);
+    if (S_ISDIR(one->node->mode))
+        one->node->parent = other->parent;
+    if (S_ISDIR(other->node->mode))
+        other->node->parent = one->parent;
+    sim_node_release(sim, node);
 }
 
 int sim_attempt_renameat(struct sim_op *op)
 {
-    struct place from, to;
-    char *name;
+    unsigned flags = op->sqe.rename_flags;
+    struct sim_place from, to;
     int result = fault(op);
 
-    if (op->sqe.rename_flags & ~RENAME_NOREPLACE)
+    if (flags != 0 && flags != RENAME_NOREPLACE && flags != RENAME_EXCHANGE)
         return -EINVAL;
     if (result == 0)
-        result = find(op, op->sqe.fd, op->path, &from);
+        result = find(op, op->sqe.fd, op->path, false, &from);
     if (result < 0)
         return result;
-    result = find(op, (int)op->sqe.len, op->path_to, &to);
-    if (result < 0 && !(result == -ENOENT && to.parent))
+    result = find(op, (int)op->sqe.len, op->path_to, false, &to);
+    if (result < 0 && !(result == -ENOENT && to.parent && flags != RENAME_EXCHANGE))
         return result;
-    if (from.node == sim_of(op)->root || to.node == sim_of(op)->root)
+    if (!from.entry || (to.node && !to.entry))
         return -EBUSY;
-    for (const struct sim_node *at = to.parent; at; at = at->parent)
-        if (at == from.node)
-            return -EINVAL; /* a directory cannot move into itself */
+    if (is_within(to.parent, from.node)) /* a directory cannot move into itself */
+        return -EINVAL;
+    if (to.node && flags == RENAME_NOREPLACE)
+        return -EEXIST;
+    if (to.node && is_within(from.parent, to.node))
+        return flags == RENAME_EXCHANGE ? -EINVAL : -ENOTEMPTY;
     if (to.node == from.node)
-        return op->sqe.rename_flags ? -EEXIST : 0;
-    if (!to.node) {
-        sim_node_move(sim_of(op), from.node, to.parent, to.last);
+        return 0;
+    if (flags == RENAME_EXCHANGE) {
+        exchange(sim_of(op), &from, &to);
         return 0;
     }
-    if (op->sqe.rename_flags)
-        return -EEXIST;
-    result = check_target(from.node, to.node);
-    if (result < 0)
-        return result;
-    name = strdup(to.node->name);
-    sim_node_unlink(sim_of(op), to.node);
-    sim_node_move(sim_of(op), from.node, to.parent, name);
-    free(name);
+    if (to.node) {
+        result = check_target(from.node, to.node);
+        if (result < 0)
+            return result;
+    }
+    put(sim_of(op), &to, from.node);
+    sim_entry_remove(sim_of(op), from.entry);
+    if (S_ISDIR(from.node->mode))
+        from.node->parent = to.parent;
     return 0;
+}
+
+/* Finds the place of a name that is not there yet. */
+static int find_free(struct sim_op *op, int fd, const char *path, struct sim_place *place)
+{
+    int result = find(op, fd, path, false, place);
+
+    if (place->node)
+        return -EEXIST;
+    return result == -ENOENT && place->parent ? 0 : result;
 }
 
 int sim_attempt_mkdirat(struct sim_op *op)
 {
-    struct place place;
+    struct sim_place place;
     int result = fault(op);
 
+    if (result == 0)
+        result = find_free(op, op->sqe.fd, op->path, &place);
     if (result < 0)
         return result;
-    result = find(op, op->sqe.fd, op->path, &place);
-    if (result == 0)
-        return -EEXIST;
-    if (result != -ENOENT || !place.parent)
-        return result;
     sim_node_create(sim_of(op), place.parent, place.last, S_IFDIR | (op->sqe.len & 07755));
+    return 0;
+}
+
+int sim_attempt_symlinkat(struct sim_op *op)
+{
+    struct sim_node *node;
+    struct sim_place place;
+    int result = fault(op);
+
+    if (result == 0 && !*op->path)
+        result = -ENOENT;
+    if (result == 0)
+        result = find_free(op, op->sqe.fd, op->path_to, &place);
+    if (result < 0)
+        return result;
+    if (strchr(place.last, '/'))
+        return -ENOENT;
+    node = sim_node_create(sim_of(op), place.parent, place.last, S_IFLNK | 0777);
+    node->bytes = strdup(op->path);
+    return 0;
+}
+
+int sim_attempt_linkat(struct sim_op *op)
+{
+    struct sim_place from = {.last = ""}, to = from;
+    int result = fault(op);
+
+    if (op->sqe.hardlink_flags)
+        return -EINVAL; /* following and empty paths are not simulated */
+    if (result == 0)
+        result = find(op, op->sqe.fd, op->path, false, &from);
+    if (result == 0)
+        result = find_free(op, (int)op->sqe.len, op->path_to, &to);
+    if (result < 0)
+        return result;
+    if (S_ISDIR(from.node->mode))
+        return -EPERM;
+    if (strchr(to.last, '/'))
+        return -ENOENT;
+    sim_node_name(from.node, to.parent, to.last);
     return 0;
 }
