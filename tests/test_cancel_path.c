@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_cancel_path.c - what changes names does it or, cancelled, leaves all as it was. */
 #include "io/path.h"
+#include "io/replace.h"
 #include "tests/cancel.h"
 
 #include <errno.h>
@@ -132,6 +133,35 @@ static void after_stat(int64_t result)
     expect_names(true, true, false);
 }
 
+static struct rill_replace replace;
+static char contents[TOTAL];
+
+static struct rill_future *replace_path(void)
+{
+    memset(&replace, 0, sizeof replace);
+    pattern_fill(contents, 0, TOTAL);
+    return rill_path_replace(&replace, one, contents, TOTAL, 0600);
+}
+
+/* That nothing else is left in the directory is seen when it is removed. */
+static void after_replace(int64_t result)
+{
+    static struct rill_file file;
+    static char bytes[TOTAL + 1];
+    size_t at = 0;
+    int64_t more;
+
+    expect_eq(replace.is_replaced, is_done(result));
+    memset(bytes, 0, sizeof bytes);
+    expect_eq(await(rill_file_open(&file, one, O_RDONLY, 0)), 0);
+    while ((more = await(rill_file_read(&file, &op, bytes + at, sizeof bytes - at))) > 0)
+        at += (size_t)more;
+    expect_eq(more, 0);
+    expect_eq(await(rill_file_close(&file)), 0);
+    expect(is_done(result) ? pattern_is(bytes, 0, TOTAL) : strcmp(bytes, "abc") == 0);
+    expect_names(true, true, false);
+}
+
 static const struct cancel_operation operations[] = {
     {"unlink", IN_BOTH, start, unlink_path, after_unlink, false, false},
     {"rmdir", IN_BOTH, start, remove_directory, after_remove_directory, false, false},
@@ -140,6 +170,7 @@ static const struct cancel_operation operations[] = {
     {"mkdir", IN_BOTH, start, make_directory, after_make, false, false},
     {"link", IN_BOTH, start, make_link, after_make, false, false},
     {"symlink", IN_BOTH, start, make_symbolic_link, after_make, false, false},
+    {"replace", IN_BOTH, start, replace_path, after_replace, false, false},
     {"path_stat", IN_BOTH, start, stat_path, after_stat, false, false},
 };
 
