@@ -13,6 +13,7 @@ static const struct rill_place name_open = {"open a file", NULL, 0};
 static const struct rill_place name_read = {"read a file", NULL, 0};
 static const struct rill_place name_write = {"write a file", NULL, 0};
 static const struct rill_place name_sync = {"sync a file", NULL, 0};
+static const struct rill_place name_allocate = {"allocate room for a file", NULL, 0};
 static const struct rill_place name_stat = {"stat a file", NULL, 0};
 
 static void open_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
@@ -105,6 +106,17 @@ struct rill_future *rill_file_sync(struct rill_file *file, struct rill_op *op, b
 {
     rill_op_prepare(op, &name_sync, IORING_OP_FSYNC, file->fd, NULL, 0, 0);
     op->op_flags = data_only ? IORING_FSYNC_DATASYNC : 0;
+    return &op->future;
+}
+
+struct rill_future *rill_file_allocate(struct rill_file *file, struct rill_op *op, int mode,
+                                       uint64_t offset, uint64_t size)
+{
+    /* The entry has the mode where others have the length, and the length for an address. */
+    rill_op_prepare(op, &name_allocate, IORING_OP_FALLOCATE, file->fd, NULL, (uint32_t)mode,
+                    offset);
+    op->address = size;
+    op->kind = RILL_OP_LITERAL;
     return &op->future;
 }
 

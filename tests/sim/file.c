@@ -143,6 +143,33 @@ int sim_attempt_fsync(struct sim_op *op)
     return result;
 }
 
+/* Mode 0 alone, and as no room is kept, FALLOC_FL_KEEP_SIZE. */
+int sim_attempt_fallocate(struct sim_op *op)
+{
+    uint64_t offset = op->sqe.off, size = op->sqe.addr;
+    struct sim_node *node = op->object->node;
+    int result;
+
+    if (op->object->kind != SIM_REGULAR)
+        return -ESPIPE;
+    if (size == 0 || size > INT64_MAX || offset > INT64_MAX)
+        return -EINVAL;
+    if (op->sqe.len & ~(unsigned)FALLOC_FL_KEEP_SIZE)
+        return -EOPNOTSUPP;
+    if ((op->object->open_flags & O_ACCMODE) == O_RDONLY)
+        return -EBADF;
+    if (size > INT64_MAX - offset)
+        return -EFBIG;
+    result = fault(op);
+    if (result < 0)
+        return sim_random(sim_of(op), 2) ? -ENOSPC : result;
+    if (op->sqe.len || offset + size <= node->size)
+        return 0;
+    if (offset + size > sim_of(op)->options.disk_size_max)
+        return -ENOSPC;
+    return sim_node_resize(sim_of(op), node, (size_t)(offset + size));
+}
+
 /* ---- names ---- */
 
 /* What a directory descriptor stands for; NULL is the root. */

@@ -230,6 +230,7 @@ int sim_attempt_read(struct sim_op *op);
 int sim_attempt_write(struct sim_op *op);
 int sim_attempt_openat(struct sim_op *op);
 int sim_attempt_fsync(struct sim_op *op);
+int sim_attempt_fallocate(struct sim_op *op);
 int sim_attempt_statx(struct sim_op *op);
 int sim_attempt_unlinkat(struct sim_op *op);
 int sim_attempt_renameat(struct sim_op *op);

@@ -47,6 +47,7 @@ static const struct opcode opcodes[IORING_OP_LAST] = {
     [IORING_OP_READV] = {"readv", true, false, sim_prepare_vector, sim_attempt_read},
     [IORING_OP_WRITEV] = {"writev", true, false, sim_prepare_vector, sim_attempt_write},
     [IORING_OP_FSYNC] = {"fsync", true, false, NULL, sim_attempt_fsync},
+    [IORING_OP_FALLOCATE] = {"fallocate", true, false, NULL, sim_attempt_fallocate},
     [IORING_OP_OPENAT] = {"openat", false, false, sim_prepare_path, sim_attempt_openat},
     [IORING_OP_STATX] = {"statx", false, false, sim_prepare_path, sim_attempt_statx},
     [IORING_OP_UNLINKAT] = {"unlinkat", false, false, sim_prepare_path, sim_attempt_unlinkat},
