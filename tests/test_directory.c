@@ -39,7 +39,7 @@ static bool open_world(unsigned names)
         ck_assert_ptr_nonnull(file);
         fclose(file);
     }
-    fixture.keeps_fds = true; /* the thread that waits for more work has one */
+    fixture.keeps_fds = true; /* the remote's, until the pool's thread lets go of it */
     return true;
 }
 

@@ -18,7 +18,7 @@ static bool open_world(void)
 {
     if (!fixture_has_threads() || !fixture_open(REAL, NULL, NULL))
         return false;
-    fixture.keeps_fds = true; /* the thread that waits for more work has one */
+    fixture.keeps_fds = true; /* the remote's, until the pool's thread lets go of it */
     rill_file_adopt(&file, mkstemp(path));
     ck_assert_int_ge(file.fd, 0);
     ck_assert_int_eq(await(rill_file_write_all(&file, &op, "0123456789", 10)), 10);
