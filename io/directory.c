@@ -3,6 +3,7 @@
 
 #include "runtime/executor.h"
 #include "runtime/panic.h"
+#include "runtime/task.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -60,6 +61,8 @@ static enum rill_poll read_poll(struct rill_future *self, struct rill_task *task
     RILL_BEGIN();
     if (!rill_budget_spend(rill_executor_here(), task)) /* the name may be there */
         return RILL_PENDING;
+    if (rill_task_is_cancelled(task))
+        RILL_RETURN(-ECANCELED);
     while (!take_name(directory)) {
         RILL_AWAIT(rill_blocking(&directory->blocking, NULL, read_batch, directory));
         if (directory->blocking.result <= 0)

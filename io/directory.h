@@ -41,8 +41,7 @@ struct rill_directory {
     /* What was read, valid until the next read or the close. */
     const char *name;
     uint64_t inode;
-    uint8_t
-        type; /* DT_REG, DT_DIR, DT_LNK, ... (readdir(3)); DT_UNKNOWN: ask rill_path_stat_link */
+    uint8_t type; /* DT_REG, DT_DIR, ... (readdir(3)); or DT_UNKNOWN: ask rill_path_stat_link */
 
     /* private */
     struct rill_blocking blocking;
@@ -65,8 +64,8 @@ struct rill_future *rill_directory_open(struct rill_directory *directory, const 
  *
  * What is added or removed while a directory is read may be there or not; all else is
  * read once. To remove what was read does not disturb. Most reads find their name there,
- * and do not wait; one that has to cannot be stopped once a thread has begun, and
- * cancelling it waits for its result. */
+ * and do not wait. One that a thread has begun can not be stopped: cancelling waits for its
+ * end, and gives its result. */
 struct rill_future *rill_directory_read(struct rill_directory *directory);
 
 /* Closes it. It can not be cancelled. One whose opening failed may be closed too: it does

@@ -31,7 +31,7 @@ static void start(void)
 /* Whether path is there, removing it. */
 static bool took_away(const char *path)
 {
-    struct statx status;
+    struct statx status = {0};
     int64_t result = await(rill_path_stat_link(&op, path, &status));
 
     expect(result == 0 || result == -ENOENT);
@@ -95,7 +95,7 @@ static struct rill_future *exchange_paths(void)
 
 static void after_exchange(int64_t result)
 {
-    struct statx status;
+    struct statx status = {0};
 
     expect_eq(await(rill_path_stat(&op, one, &status)), 0);
     expect_eq(S_ISDIR(status.stx_mode), is_done(result));

@@ -232,10 +232,10 @@ START_TEST(one_that_is_cancelled_before_it_starts_reads_nothing)
     if (!open_world(10))
         return;
     open_directory();
-    background_start(&task, rill_directory_read(&directory));
-    rill_task_cancel(&task.task);
-    ck_assert_int_eq(background_end(&task), -ECANCELED);
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 10; i++) { /* the first has to wait, the others need not */
+        background_start(&task, rill_directory_read(&directory));
+        rill_task_cancel(&task.task);
+        ck_assert_int_eq(background_end(&task), -ECANCELED);
         ck_assert_int_eq(read_name(), 1);
         note_name();
     }

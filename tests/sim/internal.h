@@ -365,6 +365,10 @@ void sim_node_release(struct sim *sim, struct sim_node *node);
 int sim_node_resize(struct sim *sim, struct sim_node *node, size_t size);
 void sim_node_sync(struct sim *sim, struct sim_node *node);
 
+/* ---- file.c ---- */
+
+int sim_file_fault(struct sim_op *op); /* 0, or -EIO as often as the options say */
+
 /* ---- peer.c ---- */
 
 void sim_peer_wake(struct sim_peer *peer);
