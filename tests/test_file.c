@@ -241,6 +241,21 @@ START_TEST(room_that_there_is_not_is_ENOSPC_before_it_is_written_to)
 }
 END_TEST
 
+START_TEST(a_file_that_is_removed_gives_back_its_room)
+{
+    const struct sim_options options = {.disk_size_max = 1000};
+
+    open_world(SIMULATED, &options);
+    sim_file_put(fixture.sim, path, bytes, 1000);
+    open_file(O_RDONLY);
+    ck_assert_int_eq(await(rill_path_unlink(&op, path)), 0);
+    close_file(); /* the last to have it */
+    open_file(O_CREAT | O_WRONLY);
+    ck_assert_int_eq(await(rill_file_write_all(&file, &op, bytes, 1000)), 1000);
+    close_world();
+}
+END_TEST
+
 /* ---- read_to_end ---- */
 
 static struct rill_read_to_end all;
@@ -500,6 +515,7 @@ int main(void)
         {write_all_tells_how_much_was_written_before_the_disk_was_full, IN_SIMULATED},
         {room_that_was_allocated_reads_as_zeros, IN_BOTH},
         {room_that_there_is_not_is_ENOSPC_before_it_is_written_to, IN_SIMULATED},
+        {a_file_that_is_removed_gives_back_its_room, IN_SIMULATED},
         {read_to_end_reads_files_of_all_sizes_up_to_its_limit, IN_BOTH},
         {read_to_end_begins_where_the_file_stands, IN_BOTH},
         {read_to_end_that_fails_leaves_no_memory_behind, IN_BOTH},

@@ -13,28 +13,37 @@ enum {
 
 /* ---- names ---- */
 
+static void release_synced(struct sim *sim, struct sim_node *node);
+
 static void add_entry(struct sim_link *entries, struct sim_node *node, const char *name)
 {
     struct sim_entry *entry = sim_allocate(sizeof *entry);
 
     entry->node = node;
     entry->name = strndup(name, strcspn(name, "/"));
-    node->refs++;
     sim_list_append(entries, &entry->link);
 }
 
-static void drop_entry(struct sim *sim, struct sim_entry *entry)
+/* Returns the node that the entry stood for. */
+static struct sim_node *take_entry(struct sim_entry *entry)
 {
+    struct sim_node *node = entry->node;
+
     sim_list_remove(&entry->link);
-    sim_node_release(sim, entry->node);
     free(entry->name);
     free(entry);
+    return node;
 }
 
-static void drop_entries(struct sim *sim, struct sim_link *entries)
+static struct sim_entry *first_entry(const struct sim_link *entries)
 {
-    while (!sim_list_empty(entries))
-        drop_entry(sim, sim_container_of(entries->next, struct sim_entry, link));
+    return sim_container_of(entries->next, struct sim_entry, link);
+}
+
+static void forget_synced_entries(struct sim *sim, struct sim_node *node)
+{
+    while (!sim_list_empty(&node->synced_entries))
+        release_synced(sim, take_entry(first_entry(&node->synced_entries)));
 }
 
 static struct sim_entry *find_entry(const struct sim_link *entries, const char *name, size_t size)
@@ -51,6 +60,7 @@ static struct sim_entry *find_entry(const struct sim_link *entries, const char *
 void sim_node_name(struct sim_node *node, struct sim_node *parent, const char *name)
 {
     add_entry(&parent->entries, node, name);
+    node->refs++;
     node->links++;
     if (S_ISDIR(node->mode))
         node->parent = parent;
@@ -58,10 +68,12 @@ void sim_node_name(struct sim_node *node, struct sim_node *parent, const char *n
 
 void sim_entry_remove(struct sim *sim, struct sim_entry *entry)
 {
-    entry->node->links--;
-    if (S_ISDIR(entry->node->mode))
-        entry->node->parent = NULL;
-    drop_entry(sim, entry);
+    struct sim_node *node = take_entry(entry);
+
+    node->links--;
+    if (S_ISDIR(node->mode))
+        node->parent = NULL;
+    sim_node_release(sim, node);
 }
 
 /* ---- nodes ---- */
@@ -88,17 +100,35 @@ struct sim_node *sim_node_create(struct sim *sim, struct sim_node *parent, const
     return node;
 }
 
+static void free_if_unused(struct sim *sim, struct sim_node *node)
+{
+    if (node->refs || node->synced_refs)
+        return;
+    forget_synced_entries(sim, node);
+    sim_list_remove(&node->link);
+    free(node->synced);
+    free(node);
+}
+
+static void release_synced(struct sim *sim, struct sim_node *node)
+{
+    node->synced_refs--;
+    free_if_unused(sim, node);
+}
+
+/* What has no name and is not open takes no room any more, though a loss of power may
+ * still bring back what was synced. */
 void sim_node_release(struct sim *sim, struct sim_node *node)
 {
     if (--node->refs)
         return;
-    drop_entries(sim, &node->entries);
-    drop_entries(sim, &node->synced_entries);
-    sim_list_remove(&node->link);
+    while (!sim_list_empty(&node->entries))
+        sim_entry_remove(sim, first_entry(&node->entries));
     sim->disk_size -= node->size;
     free(node->bytes);
-    free(node->synced);
-    free(node);
+    node->bytes = NULL;
+    node->size = node->capacity = 0;
+    free_if_unused(sim, node);
 }
 
 int sim_node_resize(struct sim *sim, struct sim_node *node, size_t size)
@@ -123,11 +153,12 @@ void sim_node_sync(struct sim *sim, struct sim_node *node)
     if (node->size)
         memcpy(node->synced, node->bytes, node->size);
     node->synced_size = node->size;
-    drop_entries(sim, &node->synced_entries);
+    forget_synced_entries(sim, node);
     for (struct sim_link *link = node->entries.next; link != &node->entries; link = link->next) {
         struct sim_entry *entry = sim_container_of(link, struct sim_entry, link);
 
         add_entry(&node->synced_entries, entry->node, entry->name);
+        entry->node->synced_refs++;
     }
 }
 
@@ -145,7 +176,7 @@ void sim_disk_finish(struct sim *sim)
     for (struct sim_link *link = sim->nodes.next; link != &sim->nodes; link = link->next)
         sim_container_of(link, struct sim_node, link)->refs++;
     for (struct sim_link *link = sim->nodes.next; link != &sim->nodes; link = link->next)
-        drop_entries(sim, &sim_container_of(link, struct sim_node, link)->synced_entries);
+        forget_synced_entries(sim, sim_container_of(link, struct sim_node, link));
     for (struct sim_link *link = sim->nodes.next, *next; link != &sim->nodes; link = next) {
         next = link->next;
         sim_node_release(sim, sim_container_of(link, struct sim_node, link));
@@ -284,7 +315,7 @@ ssize_t sim_file_survives(struct sim *sim, const char *path, const void **bytes)
         at = entry->node;
         path += size;
     }
-    if (sim_random(sim, 2) || !S_ISREG(at->mode))
+    if (!S_ISREG(at->mode) || (at->refs && sim_random(sim, 2)))
         return lend(at, bytes);
     *bytes = at->synced;
     return (ssize_t)at->synced_size;

@@ -323,7 +323,7 @@ void sim_datagram_release(struct sim_object *object);
 /* A name in a directory. */
 struct sim_entry {
     struct sim_link link;  /* sim_node.entries or synced_entries of the directory */
-    struct sim_node *node; /* kept */
+    struct sim_node *node; /* kept, by its refs or synced_refs */
     char *name;
 };
 
@@ -333,7 +333,8 @@ struct sim_node {
     struct sim_link synced_entries; /* ... those that a loss of power leaves */
     struct sim_node *parent;        /* of a directory; NULL: the root, or removed */
     unsigned refs;                  /* entries, and open descriptions */
-    unsigned links;                 /* entries that are not just synced ones */
+    unsigned links;                 /* entries alone */
+    unsigned synced_refs;           /* synced entries */
     unsigned number;
     mode_t mode; /* S_IFREG, S_IFDIR, S_IFLNK or S_IFSOCK, and permissions */
     int64_t modified_ns;
