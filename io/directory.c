@@ -47,7 +47,6 @@ static bool take_name(struct rill_directory *directory)
         if (is_itself_or_above(entry->d_name))
             continue;
         directory->name = entry->d_name;
-        directory->inode = entry->d_ino;
         directory->type = entry->d_type;
         return true;
     }

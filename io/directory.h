@@ -40,7 +40,6 @@ struct rill_directory {
 
     /* What was read, valid until the next read or the close. */
     const char *name;
-    uint64_t inode;
     uint8_t type; /* DT_REG, DT_DIR, ... (readdir(3)); or DT_UNKNOWN: ask rill_path_stat_link */
 
     /* private */
@@ -55,7 +54,7 @@ struct rill_future *rill_directory_open(struct rill_directory *directory, const 
 
 /* Reads the next name: in no order, and without "." and "..". The result is
  *
- *   1           name, inode and type are set
+ *   1           name and type are set
  *   0           there are no more
  *   -ECANCELED  nothing was read, and nothing is lost
  *   -EAGAIN     too many wait for a thread, or the system permits none: try again later

@@ -105,7 +105,7 @@ START_TEST(every_name_is_read_once_however_many_there_are)
 }
 END_TEST
 
-START_TEST(a_name_comes_with_its_type_and_inode)
+START_TEST(a_name_comes_with_its_type_where_that_is_known)
 {
     struct statx status = {0};
     unsigned types = 0;
@@ -118,7 +118,6 @@ START_TEST(a_name_comes_with_its_type_and_inode)
     open_directory();
     while (read_name() == 1) {
         ck_assert_int_eq(await(rill_path_stat_link(&op, directory.name, &status)), 0);
-        ck_assert_uint_eq(directory.inode, status.stx_ino);
         ck_assert(directory.type == DT_UNKNOWN || directory.type == IFTODT(status.stx_mode));
         types += S_ISREG(status.stx_mode) ? 1 : S_ISDIR(status.stx_mode) ? 10 : 100;
     }
@@ -334,7 +333,7 @@ int main(void)
 {
     const struct fixture_case cases[] = {
         {every_name_is_read_once_however_many_there_are, IN_REAL},
-        {a_name_comes_with_its_type_and_inode, IN_REAL},
+        {a_name_comes_with_its_type_where_that_is_known, IN_REAL},
         {names_may_be_as_long_as_names_can_be, IN_REAL},
         {what_was_read_may_be_removed_at_once, IN_REAL},
         {a_directory_that_is_removed_has_no_names, IN_REAL},
