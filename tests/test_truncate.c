@@ -128,7 +128,7 @@ START_TEST(one_that_is_cancelled_is_done_or_not)
         background_start(&task, rill_file_truncate(&file, &truncating, 20 + size));
         for (uint64_t turn = 0; turn < round % 5; turn++)
             fixture_turn();
-        if (!rill_task_is_over(&task.task))
+        if (round % 5 < 4 && !rill_task_is_over(&task.task)) /* the others are left to end */
             rill_task_cancel(&task.task);
         result = background_end(&task);
         expect(result == 0 || result == -ECANCELED);
