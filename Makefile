@@ -197,7 +197,7 @@ tests    := $(test_sources:tests/%.c=$(output)/tests/%)
 
 # Those in which more than one thread runs.
 thread_tests := $(filter $(patsubst %,tests/test_%.c,remote waker workers blocking bridge \
-                           embedding libuv resolve connect),$(test_sources))
+                           directory truncate embedding libuv resolve connect),$(test_sources))
 
 # What is loaded with UCX is a library of its own: UCX takes over signals before main begins,
 # which a program that does without rdma has not asked for.

@@ -13,6 +13,7 @@ static const struct rill_place name_open = {"open a file", NULL, 0};
 static const struct rill_place name_read = {"read a file", NULL, 0};
 static const struct rill_place name_write = {"write a file", NULL, 0};
 static const struct rill_place name_sync = {"sync a file", NULL, 0};
+static const struct rill_place name_allocate = {"allocate room for a file", NULL, 0};
 static const struct rill_place name_stat = {"stat a file", NULL, 0};
 
 static void open_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
@@ -108,23 +109,23 @@ struct rill_future *rill_file_sync(struct rill_file *file, struct rill_op *op, b
     return &op->future;
 }
 
-static struct rill_future *prepare_stat(struct rill_op *op, int fd, const char *path, int flags,
-                                        struct statx *status)
+struct rill_future *rill_file_allocate(struct rill_file *file, struct rill_op *op, int mode,
+                                       uint64_t offset, uint64_t size)
 {
-    rill_op_prepare(op, &name_stat, IORING_OP_STATX, fd, path, STATX_BASIC_STATS,
-                    (uint64_t)(uintptr_t)status);
-    op->op_flags = (uint32_t)flags;
+    /* The entry has the mode where others have the length, and the length for an address. */
+    rill_op_prepare(op, &name_allocate, IORING_OP_FALLOCATE, file->fd, NULL, (uint32_t)mode,
+                    offset);
+    op->address = size;
+    op->kind = RILL_OP_LITERAL;
     return &op->future;
 }
 
 struct rill_future *rill_file_stat(struct rill_file *file, struct rill_op *op, struct statx *status)
 {
-    return prepare_stat(op, file->fd, "", AT_EMPTY_PATH, status);
-}
-
-struct rill_future *rill_path_stat(struct rill_op *op, const char *path, struct statx *status)
-{
-    return prepare_stat(op, AT_FDCWD, path, 0, status);
+    rill_op_prepare(op, &name_stat, IORING_OP_STATX, file->fd, "", STATX_BASIC_STATS,
+                    (uint64_t)(uintptr_t)status);
+    op->op_flags = AT_EMPTY_PATH;
+    return &op->future;
 }
 
 /* Makes room for at least one more byte than there are, and for the zero byte.

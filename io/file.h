@@ -77,12 +77,19 @@ struct rill_future *rill_file_write_all(struct rill_file *file, struct rill_op *
  * times (fdatasync(2)). */
 struct rill_future *rill_file_sync(struct rill_file *file, struct rill_op *op, bool data_only);
 
+/* Makes sure of room on the disk for size bytes from an offset on (fallocate(2)), so that
+ * writing them does not end with -ENOSPC. With mode 0 the file becomes that long, if it was
+ * shorter, and what was not there reads as zeros; FALLOC_FL_KEEP_SIZE and the other modes
+ * are in <fcntl.h> where _GNU_SOURCE is defined. -EOPNOTSUPP: the file system can not.
+ * See io/truncate.h for the way back. */
+struct rill_future *rill_file_allocate(struct rill_file *file, struct rill_op *op, int mode,
+                                       uint64_t offset, uint64_t size);
+
 /* Fills *status (statx(2), STATX_BASIC_STATS), which is borrowed. <sys/stat.h> has
  * the struct only where _GNU_SOURCE is defined. */
 struct statx;
 struct rill_future *rill_file_stat(struct rill_file *file, struct rill_op *op,
                                    struct statx *status);
-struct rill_future *rill_path_stat(struct rill_op *op, const char *path, struct statx *status);
 
 /* The contents of a file from where it stands to its end. */
 struct rill_read_to_end {

@@ -45,6 +45,7 @@ enum {
     RILL_OP_EXACT = 1,     /* go on until all bytes are moved, the stream ends or an error */
     RILL_OP_AT_OFFSET = 2, /* what follows goes to the bytes that follow in the file */
     RILL_OP_SHIELDED = 4,  /* can not be cancelled: closing */
+    RILL_OP_LITERAL = 8,   /* remaining is no number of bytes: it goes to the kernel as it is */
 };
 
 struct rill_op {

@@ -68,6 +68,14 @@ static struct io_uring_sqe *get_entry(struct rill_reactor *reactor)
     return sqe;
 }
 
+/* What an entry has for its length. */
+static uint32_t length_of(const struct rill_op *op)
+{
+    if (__builtin_expect(op->remaining < RILL_OP_CHUNK_MAX, 1))
+        return (uint32_t)op->remaining;
+    return op->kind & RILL_OP_LITERAL ? (uint32_t)op->remaining : (uint32_t)RILL_OP_CHUNK_MAX;
+}
+
 static bool submit_now(struct rill_reactor *reactor, struct rill_op *op)
 {
     struct io_uring_sqe *sqe = get_entry(reactor);
@@ -82,7 +90,7 @@ static bool submit_now(struct rill_reactor *reactor, struct rill_op *op)
     sqe->fd = op->fd;
     sqe->off = op->offset;
     sqe->addr = op->address;
-    sqe->len = (uint32_t)(op->remaining < RILL_OP_CHUNK_MAX ? op->remaining : RILL_OP_CHUNK_MAX);
+    sqe->len = length_of(op);
     sqe->rw_flags = (int)op->op_flags;
     sqe->user_data = name_of(op);
     sqe->buf_group = RILL_BUFFERS_GROUP;

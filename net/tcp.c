@@ -2,6 +2,7 @@
 #include "net/tcp.h"
 
 #include "io/reactor.h"
+#include "io/vectored.h"
 #include "runtime/executor.h"
 #include "runtime/panic.h"
 #include "runtime/task.h"
@@ -246,20 +247,6 @@ struct rill_future *rill_tcp_send_all(struct rill_tcp *tcp, struct rill_op *op, 
     return &op->future;
 }
 
-/* Takes the first sent bytes off the parts. */
-static void skip_sent(struct msghdr *message, size_t sent)
-{
-    while (message->msg_iovlen > 0 && sent >= message->msg_iov->iov_len) {
-        sent -= message->msg_iov->iov_len;
-        message->msg_iov++;
-        message->msg_iovlen--;
-    }
-    if (message->msg_iovlen > 0) {
-        message->msg_iov->iov_base = (char *)message->msg_iov->iov_base + sent;
-        message->msg_iov->iov_len -= sent;
-    }
-}
-
 static enum rill_poll vectored_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_send_vectored *send = rill_container_of(self, struct rill_send_vectored, op.future);
@@ -270,7 +257,7 @@ static enum rill_poll vectored_poll(struct rill_future *self, struct rill_task *
         if (send->result < 0)
             return RILL_READY;
         send->op.transferred += (uint64_t)send->result;
-        skip_sent(&send->message, (size_t)send->result);
+        rill_parts_skip(&send->message.msg_iov, &send->message.msg_iovlen, (size_t)send->result);
         if (send->message.msg_iovlen == 0)
             break;
         rill_op_refill(&send->op, &send->message, 1);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_cancel_file.c - cancelled file operations say how far they came, and lose no descriptor. */
+#include "io/vectored.h"
 #include "tests/cancel.h"
 
 #include <errno.h>
@@ -160,6 +161,62 @@ static void after_file_write_all_at(int64_t result)
     expect_contents();
 }
 
+static struct rill_write_vectored vectored;
+static struct iovec parts[3];
+
+/* Of so many bytes of my.bytes from `at` on. */
+static struct iovec *three_parts(size_t at, size_t size)
+{
+    parts[0] = (struct iovec){my.bytes + at, 10};
+    parts[1] = (struct iovec){my.bytes + at + 10, 700};
+    parts[2] = (struct iovec){my.bytes + at + 710, size - 710};
+    return parts;
+}
+
+static struct rill_future *file_read_vectored_at(void)
+{
+    memset(my.bytes, 0, sizeof my.bytes);
+    return rill_file_read_vectored_at(&my.file, &my.op, three_parts(0, 1000), 3, 500);
+}
+
+static struct rill_future *file_write_all_vectored(void)
+{
+    memset(&vectored, 0, sizeof vectored);
+    return rill_file_write_all_vectored(&my.file, &vectored, three_parts(0, TOTAL), 3);
+}
+
+static void after_file_write_all_vectored(int64_t result)
+{
+    expect(result == TOTAL || result == -ECANCELED);
+    after_file_write(vectored.op.transferred > 0 ? (int64_t)vectored.op.transferred : -ECANCELED);
+}
+
+static struct rill_future *file_write_all_vectored_at(void)
+{
+    memset(&vectored, 0, sizeof vectored);
+    return rill_file_write_all_vectored_at(&my.file, &vectored, three_parts(100, TOTAL - 100), 3,
+                                           100);
+}
+
+static void after_file_write_all_vectored_at(int64_t result)
+{
+    my.op.transferred = vectored.op.transferred;
+    after_file_write_all_at(result);
+}
+
+static struct rill_future *file_allocate(void)
+{
+    return rill_file_allocate(&my.file, &my.op, 0, 1000, TOTAL);
+}
+
+static void after_file_allocate(int64_t result)
+{
+    expect(result == 0 || result == -ECANCELED);
+    expect_eq(await(rill_file_stat(&my.file, &my.rest_op, &my.status)), 0);
+    expect_eq(my.status.stx_size, result == 0 ? 1000 + TOTAL : TOTAL);
+    close_file();
+}
+
 static struct rill_future *file_sync(void)
 {
     return rill_file_sync(&my.file, &my.op, true);
@@ -174,11 +231,6 @@ static void after_file_sync(int64_t result)
 static struct rill_future *file_stat(void)
 {
     return rill_file_stat(&my.file, &my.op, &my.status);
-}
-
-static struct rill_future *path_stat(void)
-{
-    return rill_path_stat(&my.op, my.path, &my.status);
 }
 
 static void after_stat(int64_t result)
@@ -210,6 +262,20 @@ static const struct cancel_operation operations[] = {
     {"file_write", IN_BOTH, start_empty_file, file_write, after_file_write, false},
     {"file_write_all", IN_BOTH, start_empty_file, file_write_all, after_file_write_all, false},
     {"file_write_all_at", IN_BOTH, start_empty_file, file_write_all_at, after_file_write_all_at,
+<<<<<<< HEAD
+=======
+     false, false},
+    {"file_read_vectored_at", IN_BOTH, start_full_file, file_read_vectored_at, after_file_read_at,
+     false},
+    {"file_write_all_vectored", IN_BOTH, start_empty_file, file_write_all_vectored,
+     after_file_write_all_vectored, false},
+    {"file_write_all_vectored_at", IN_BOTH, start_empty_file, file_write_all_vectored_at,
+     after_file_write_all_vectored_at, false},
+    {"file_allocate", IN_BOTH, start_full_file, file_allocate, after_file_allocate, false},
+    {"file_sync", IN_BOTH, start_full_file, file_sync, after_file_sync, false},
+    {"file_stat", IN_BOTH, start_full_file, file_stat, after_stat, false},
+    {"read_to_end", IN_BOTH, start_full_file, file_read_to_end, after_file_read_to_end, false,
+>>>>>>> fs
      false},
     {"file_sync", IN_BOTH, start_full_file, file_sync, after_file_sync, false},
     {"file_stat", IN_BOTH, start_full_file, file_stat, after_stat, false},

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_cancel_send.c - what a cancelled send says to have been sent was sent, and no more. */
+#include "net/send_file.h"
 #include "tests/cancel.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 /* ---- sending: what was said to be sent was sent, and no more ---- */
 
@@ -55,6 +58,30 @@ static void after_send_vectored(int64_t result)
 {
     expect(result == TOTAL || result == -ECANCELED);
     send_the_rest(my.vectored.op.transferred);
+}
+
+static struct rill_send_file sending_file;
+
+static void start_with_file(void)
+{
+    start_drainer();
+    memset(&sending_file, 0, sizeof sending_file);
+    snprintf(my.path, sizeof my.path, "%s/file", fixture.sim ? "" : cancel_directory);
+    expect_eq(await(rill_file_open(&my.file, my.path, O_CREAT | O_RDWR, 0600)), 0);
+    expect_eq(await(rill_file_write_all_at(&my.file, &my.rest_op, my.bytes, TOTAL, 0)), TOTAL);
+}
+
+static struct rill_future *send_file(void)
+{
+    pattern_fill(feeder.bytes, 0, TOTAL);
+    return rill_tcp_send_file(&my.one, &sending_file, &my.file, 0, TOTAL);
+}
+
+static void after_send_file(int64_t result)
+{
+    expect(result == TOTAL || result == -ECANCELED);
+    expect_eq(await(rill_file_close(&my.file)), 0);
+    send_the_rest(sending_file.transferred);
 }
 
 static struct rill_future *finish_sending(void)
@@ -157,6 +184,7 @@ static const struct cancel_operation operations[] = {
     {"send", IN_BOTH, start_drainer, send_some, after_send, false},
     {"send_all", IN_BOTH, start_drainer, send_all, after_send_all, false},
     {"send_vectored", IN_BOTH, start_drainer, send_vectored, after_send_vectored, false},
+    {"send_file", IN_BOTH, start_with_file, send_file, after_send_file, false},
     {"send_borrowed", IN_BOTH, start_relay, send_borrowed, after_send_borrowed, false},
     {"flush", IN_BOTH, start_relay_in_line, flush, after_flush, false},
     {"finish_sending", IN_BOTH, start_drainer, finish_sending, after_finish_sending, false},

@@ -5,6 +5,7 @@
  * the notes differ, one of the two is wrong: the simulator, on which most other
  * tests rely, or what rill makes of the real kernel. */
 #include "io/file.h"
+#include "io/path.h"
 #include "io/readiness.h"
 #include "net/socket_options.h"
 #include "runtime/select.h"
@@ -220,8 +221,21 @@ static void files(void)
     note("size", (int64_t)status.stx_size);
     note("mode", status.stx_mode);
     NOTE(rill_file_sync(&file, &op, true));
+    NOTE(rill_file_allocate(&file, &op, 0, 10, 0));
+    NOTE(rill_file_allocate(&file, &op, 0, UINT64_MAX, 10));
+    NOTE(rill_file_allocate(&file, &op, 0, 10, UINT64_MAX));
+    NOTE(rill_file_allocate(&file, &op, 0, INT64_MAX, 10));
+    NOTE(rill_file_allocate(&file, &op, 1 << 20, 10, 10));
+    NOTE(rill_file_allocate(&file, &op, FALLOC_FL_KEEP_SIZE, 10, 1000));
+    NOTE(rill_file_stat(&file, &op, &status));
+    note("size", (int64_t)status.stx_size);
+    NOTE(rill_file_allocate(&file, &op, 0, 10, 1000));
+    NOTE(rill_file_allocate(&file, &op, 0, 10, 10));
+    NOTE(rill_file_stat(&file, &op, &status));
+    note("size", (int64_t)status.stx_size);
     NOTE(rill_file_close(&file));
     NOTE(rill_file_open(&file, path, O_RDONLY, 0));
+    NOTE(rill_file_allocate(&file, &op, 0, 10, 10));
     NOTE(rill_file_write(&file, &op, "x", 1));
     NOTE(rill_file_close(&file));
     NOTE(rill_file_open(&file, path, O_WRONLY | O_TRUNC, 0));
@@ -238,6 +252,76 @@ static void files(void)
         unlink(path);
         rmdir(directory);
     }
+}
+
+static void names(void)
+{
+    struct rill_file file = {.fd = -1};
+    struct statx status = {0};
+    char paths[6][100];
+    const char *file_path = paths[0], *free_path = paths[1], *folder = paths[2], *inner = paths[3];
+    const char *slash = paths[4], *link = paths[5];
+
+    if (fixture.sim) {
+        snprintf(paths[0], sizeof paths[0], "%s/other", directory);
+        sim_file_put(fixture.sim, paths[0], "", 0);
+        expect_eq(await(rill_path_unlink(&op, paths[0])), 0);
+    } else {
+        expect(mkdtemp(directory) != NULL);
+    }
+    snprintf(paths[0], sizeof paths[0], "%s/one", directory);
+    snprintf(paths[1], sizeof paths[1], "%s/other", directory);
+    snprintf(paths[2], sizeof paths[2], "%s/folder", directory);
+    snprintf(paths[3], sizeof paths[3], "%s/folder/inner", directory);
+    snprintf(paths[4], sizeof paths[4], "%s/one/", directory);
+    snprintf(paths[5], sizeof paths[5], "%s/link", directory);
+    NOTE(rill_path_mkdir(&op, "", 0700));
+    NOTE(rill_path_mkdir(&op, inner, 0700));
+    NOTE(rill_path_mkdir(&op, folder, 0700));
+    NOTE(rill_path_mkdir(&op, "/", 0700));
+    NOTE(rill_file_open(&file, file_path, O_CREAT | O_WRONLY, 0600));
+    NOTE(rill_file_close(&file));
+    NOTE(rill_path_unlink(&op, ""));
+    NOTE(rill_path_unlink(&op, folder));
+    NOTE(rill_path_unlink(&op, slash));
+    NOTE(rill_path_rmdir(&op, file_path));
+    NOTE(rill_path_mkdir(&op, slash, 0700));
+    NOTE(rill_path_rename(&op, file_path, file_path, 0));
+    NOTE(rill_path_rename(&op, file_path, file_path, RENAME_NOREPLACE));
+    NOTE(rill_path_rename(&op, file_path, file_path, RENAME_EXCHANGE));
+    NOTE(rill_path_rename(&op, file_path, free_path, RENAME_EXCHANGE));
+    NOTE(rill_path_rename(&op, file_path, free_path, RENAME_EXCHANGE | RENAME_NOREPLACE));
+    NOTE(rill_path_rename(&op, file_path, free_path, 1u << 20));
+    NOTE(rill_path_rename(&op, file_path, folder, 0));
+    NOTE(rill_path_rename(&op, folder, file_path, 0));
+    NOTE(rill_path_rename(&op, folder, inner, 0));
+    NOTE(rill_path_rename(&op, file_path, inner, 0));
+    NOTE(rill_path_rename(&op, inner, folder, 0));
+    NOTE(rill_path_rename(&op, inner, folder, RENAME_EXCHANGE));
+    NOTE(rill_path_rename(&op, folder, inner, RENAME_EXCHANGE));
+    NOTE(rill_path_rmdir(&op, folder));
+    NOTE(rill_path_rename(&op, inner, file_path, RENAME_NOREPLACE));
+    NOTE(rill_path_symlink(&op, "one", link));
+    NOTE(rill_path_symlink(&op, "", free_path));
+    NOTE(rill_path_symlink(&op, "one", link));
+    NOTE(rill_path_link(&op, link, free_path));
+    NOTE(rill_path_stat_link(&op, free_path, &status));
+    note("mode", status.stx_mode);
+    note("links", status.stx_nlink);
+    NOTE(rill_path_stat(&op, free_path, &status));
+    note("mode", status.stx_mode);
+    NOTE(rill_path_rename(&op, link, free_path, 0));
+    NOTE(rill_path_unlink(&op, free_path));
+    NOTE(rill_path_stat_link(&op, link, &status));
+    NOTE(rill_file_open(&file, link, O_RDONLY | O_NOFOLLOW, 0));
+    NOTE(rill_file_open(&file, link, O_RDWR | O_CREAT | O_EXCL, 0600));
+    NOTE(rill_path_unlink(&op, file_path));
+    NOTE(rill_file_open(&file, link, O_RDONLY, 0));
+    NOTE(rill_path_mkdir(&op, link, 0700));
+    NOTE(rill_path_unlink(&op, link));
+    NOTE(rill_path_rmdir(&op, folder));
+    NOTE(rill_path_rmdir(&op, directory));
+    NOTE(rill_path_rmdir(&op, directory));
 }
 
 static void bad_descriptors(void)
@@ -339,6 +423,7 @@ static const struct script {
     {"refused", refused},
     {"options", options},
     {"files", files},
+    {"names", names},
     {"bad descriptors", bad_descriptors},
     {"readiness", readiness},
     {"unix sockets", unix_sockets},

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_fairness_net.c - the same as test_fairness.c says, of files and connections. */
+#include "io/directory.h"
 #include "io/file.h"
+#include "io/replace.h"
 #include "io/waker.h"
 #include "net/connect.h"
 #include "net/listener.h"
@@ -10,12 +12,15 @@
 #include "tests/fairness.h"
 #include "tests/fixture.h"
 
+#include <dirent.h>
 #include <errno.h>
 
 static struct rill_tcp one, other, third;
 static struct rill_listener listener, closed;
 static struct rill_waker waker;
 static struct rill_file file;
+static struct rill_directory directory;
+static struct rill_replace replace;
 static struct rill_read_to_end read_to_end;
 static struct rill_accept accepting;
 static struct rill_connect connecting;
@@ -145,6 +150,24 @@ static struct rill_future *close_no_listener(void)
     return rill_listener_close(&closed);
 }
 
+/* Of which a name was read before. */
+static struct rill_future *read_directory(void)
+{
+    struct dirent64 *entry = (void *)directory.batch;
+
+    entry->d_reclen = sizeof *entry;
+    strcpy(entry->d_name, "name");
+    directory.file.is_open = true;
+    directory.begin = 0;
+    directory.end = sizeof *entry;
+    return rill_directory_read(&directory);
+}
+
+static struct rill_future *replace_nothing(void)
+{
+    return rill_path_replace(&replace, "", "", 0, 0600);
+}
+
 static struct rill_future *read_file_to_end(void)
 {
     return rill_file_read_to_end(&file, &read_to_end, 1);
@@ -185,6 +208,8 @@ static const struct fairness_loop loops[] = {
     {"a cancelled look-up", resolve_name, -ECANCELED, NULL, NULL},
     {"a server at no address", serve_nowhere, -EINVAL, NULL, NULL},
     {"a close of no file", close_no_file, 0, NULL, NULL},
+    {"a name that was read before", read_directory, 1, NULL, NULL},
+    {"a replacement at no path", replace_nothing, -ENOENT, NULL, NULL},
     {"a close of no connection", close_no_connection, 0, NULL, NULL},
     {"a close of no listener", close_no_listener, 0, NULL, NULL},
     {"a cancelled read to the end", read_file_to_end, -ECANCELED, NULL, NULL},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_file.c - files are opened, read, written and closed alike on both kernels. */
 #include "io/file.h"
+#include "io/path.h"
 
 #include "runtime/timeout.h"
 #include "tests/fixture.h"
@@ -203,6 +204,55 @@ START_TEST(write_all_tells_how_much_was_written_before_the_disk_was_full)
         close_world();
     }
     ck_assert_uint_gt(written, 0);
+}
+END_TEST
+
+START_TEST(room_that_was_allocated_reads_as_zeros)
+{
+    struct statx status = {0};
+
+    if (!open_world(_i, NULL))
+        return;
+    open_file(O_CREAT | O_RDWR);
+    ck_assert_int_eq(await(rill_file_write_all(&file, &op, bytes, 10)), 10);
+    ck_assert_int_eq(await(rill_file_allocate(&file, &op, 0, 5, 100)), 0);
+    memset(buffer, 'x', 200);
+    ck_assert_int_eq(await(rill_file_read_at(&file, &op, buffer, 200, 0)), 105);
+    ck_assert(pattern_is(buffer, 0, 10));
+    for (int i = 10; i < 105; i++)
+        ck_assert_int_eq(buffer[i], 0);
+    ck_assert_int_eq(await(rill_file_allocate(&file, &op, FALLOC_FL_KEEP_SIZE, 0, 1000)), 0);
+    ck_assert_int_eq(await(rill_file_stat(&file, &op, &status)), 0);
+    ck_assert_uint_eq(status.stx_size, 105);
+    close_world();
+}
+END_TEST
+
+START_TEST(room_that_there_is_not_is_ENOSPC_before_it_is_written_to)
+{
+    const struct sim_options options = {.disk_size_max = 1000};
+
+    open_world(SIMULATED, &options);
+    open_file(O_CREAT | O_WRONLY);
+    ck_assert_int_eq(await(rill_file_allocate(&file, &op, 0, 0, 1001)), -ENOSPC);
+    ck_assert_int_eq(await(rill_file_allocate(&file, &op, 0, 0, 1000)), 0);
+    ck_assert_int_eq(await(rill_file_write_all(&file, &op, bytes, 1000)), 1000);
+    close_world();
+}
+END_TEST
+
+START_TEST(a_file_that_is_removed_gives_back_its_room)
+{
+    const struct sim_options options = {.disk_size_max = 1000};
+
+    open_world(SIMULATED, &options);
+    sim_file_put(fixture.sim, path, bytes, 1000);
+    open_file(O_RDONLY);
+    ck_assert_int_eq(await(rill_path_unlink(&op, path)), 0);
+    close_file(); /* the last to have it */
+    open_file(O_CREAT | O_WRONLY);
+    ck_assert_int_eq(await(rill_file_write_all(&file, &op, bytes, 1000)), 1000);
+    close_world();
 }
 END_TEST
 
@@ -463,6 +513,9 @@ int main(void)
         {many_operations_at_offsets_run_at_the_same_time, IN_BOTH},
         {write_all_goes_on_after_short_writes, IN_SIMULATED},
         {write_all_tells_how_much_was_written_before_the_disk_was_full, IN_SIMULATED},
+        {room_that_was_allocated_reads_as_zeros, IN_BOTH},
+        {room_that_there_is_not_is_ENOSPC_before_it_is_written_to, IN_SIMULATED},
+        {a_file_that_is_removed_gives_back_its_room, IN_SIMULATED},
         {read_to_end_reads_files_of_all_sizes_up_to_its_limit, IN_BOTH},
         {read_to_end_begins_where_the_file_stands, IN_BOTH},
         {read_to_end_that_fails_leaves_no_memory_behind, IN_BOTH},

@@ -78,11 +78,10 @@ void sim_connect_init(struct sim_object *object)
 
 static int connect_local(struct sim_object *object, const struct sim_address *to)
 {
-    struct sim_node *parent, *node;
-    const char *last;
-    int result = sim_disk_find(object->sim, NULL, sim_address_path(to), &parent, &node, &last);
+    struct sim_place place;
+    int result = sim_disk_find(object->sim, NULL, sim_address_path(to), true, &place);
 
-    return result < 0 ? result : S_ISSOCK(node->mode) ? 0 : -ECONNREFUSED;
+    return result < 0 ? result : S_ISSOCK(place.node->mode) ? 0 : -ECONNREFUSED;
 }
 
 int sim_connect_start(struct sim_object *object, const struct sim_address *to)

@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* file.c - the operations on files and directories. */
+/* file.c - the operations on files that are open. */
 #include "tests/sim/internal.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-static struct sim *sim_of(const struct sim_op *op)
+int sim_file_fault(struct sim_op *op)
 {
-    return op->ring->sim;
+    return sim_op_chance(op, op->ring->sim->options.file_per_mille) ? -EIO : 0;
 }
-
-static int fault(struct sim_op *op)
-{
-    return sim_op_chance(op, sim_of(op)->options.file_per_mille) ? -EIO : 0;
-}
-
-/* ---- bytes ---- */
 
 static bool at_position(const struct sim_op *op)
 {
@@ -33,7 +25,7 @@ static int check(struct sim_op *op, int forbidden, uint64_t *offset)
         return -EISDIR;
     if ((op->sqe.flags & IOSQE_BUFFER_SELECT) || *offset > INT64_MAX)
         return -EINVAL;
-    return fault(op);
+    return sim_file_fault(op);
 }
 
 static int read_file(struct sim_op *op)
@@ -51,7 +43,7 @@ static int read_file(struct sim_op *op)
         return 0;
     if (size > node->size - offset)
         size = node->size - (size_t)offset;
-    size = sim_shorten(sim_of(op), size);
+    size = sim_shorten(op->ring->sim, size);
     sim_op_scatter(op, node->bytes + offset, size);
     if (at_position(op))
         op->object->position = offset + size;
@@ -62,17 +54,17 @@ static int write_file(struct sim_op *op)
 {
     struct sim_node *node = op->object->node;
     uint64_t offset;
-    size_t moved = 0, size = sim_shorten(sim_of(op), op->total);
+    size_t moved = 0, size = sim_shorten(op->ring->sim, op->total);
     int result = check(op, O_RDONLY, &offset);
 
     if (result < 0)
-        return result == -EIO && sim_random(sim_of(op), 2) ? -ENOSPC : result;
+        return result == -EIO && sim_random(op->ring->sim, 2) ? -ENOSPC : result;
     if (op->object->open_flags & O_APPEND)
         offset = node->size;
     if (size && offset + size > node->size) {
-        if (offset + size > sim_of(op)->options.disk_size_max)
+        if (offset + size > op->ring->sim->options.disk_size_max)
             return -ENOSPC;
-        result = sim_node_resize(sim_of(op), node, (size_t)offset + size);
+        result = sim_node_resize(op->ring->sim, node, (size_t)offset + size);
         if (result < 0)
             return result;
     }
@@ -83,7 +75,7 @@ static int write_file(struct sim_op *op)
         memcpy(node->bytes + offset + moved, piece, step);
         moved += step;
     }
-    node->modified_ns = sim_of(op)->now;
+    node->modified_ns = op->ring->sim->now;
     if (at_position(op))
         op->object->position = offset + size;
     return (int)size;
@@ -136,221 +128,36 @@ int sim_attempt_write(struct sim_op *op)
 
 int sim_attempt_fsync(struct sim_op *op)
 {
-    return op->object->kind == SIM_REGULAR ? fault(op) : -EINVAL;
-}
+    int result = op->object->kind == SIM_REGULAR ? sim_file_fault(op) : -EINVAL;
 
-/* ---- names ---- */
-
-/* What a directory descriptor stands for; NULL is the root. */
-static int find_base(struct sim_op *op, int fd, const char *path, struct sim_node **base)
-{
-    struct sim_object *object = NULL;
-
-    *base = NULL;
-    if (fd == AT_FDCWD || *path == '/')
-        return 0;
-    object = sim_fd_object(sim_of(op), fd);
-    if (!object) {
-        sim_of(op)->bad_fds++;
-        return -EBADF;
-    }
-    if (object->kind != SIM_REGULAR || !S_ISDIR(object->node->mode))
-        return -ENOTDIR;
-    *base = object->node;
-    return 0;
-}
-
-struct place {
-    struct sim_node *parent, *node;
-    const char *last;
-};
-
-static int find(struct sim_op *op, int fd, const char *path, struct place *place)
-{
-    struct sim_node *base;
-    int result = find_base(op, fd, path, &base);
-
-    place->parent = place->node = NULL;
-    return result < 0
-               ? result
-               : sim_disk_find(sim_of(op), base, path, &place->parent, &place->node, &place->last);
-}
-
-static int open_existing(struct sim_op *op, struct sim_node *node)
-{
-    int flags = (int)op->sqe.open_flags;
-    bool writes = (flags & O_ACCMODE) != O_RDONLY;
-
-    if ((flags & O_CREAT) && (flags & O_EXCL))
-        return -EEXIST;
-    if (S_ISDIR(node->mode) && (writes || (flags & O_CREAT)))
-        return -EISDIR;
-    if (!S_ISDIR(node->mode) && ((flags & O_DIRECTORY) || op->path[strlen(op->path) - 1] == '/'))
-        return -ENOTDIR;
-    if (S_ISSOCK(node->mode))
-        return -ENXIO;
-    return (flags & O_TRUNC) && writes ? sim_node_resize(sim_of(op), node, 0) : 0;
-}
-
-int sim_attempt_openat(struct sim_op *op)
-{
-    struct sim_object *object;
-    struct place place;
-    int result = fault(op);
-
-    if (result < 0)
-        return result;
-    if (!sim_fd_left(sim_of(op)))
-        return -EMFILE;
-    if (op->sqe.file_index)
-        return -EINVAL;
-    result = find(op, op->sqe.fd, op->path, &place);
-    if (result == -ENOENT && place.parent && (op->sqe.open_flags & O_CREAT)) {
-        if (strchr(place.last, '/'))
-            return -EISDIR;
-        place.node =
-            sim_node_create(sim_of(op), place.parent, place.last, S_IFREG | (op->sqe.len & 07755));
-    } else if (result < 0) {
-        return result;
-    } else {
-        result = open_existing(op, place.node);
-        if (result < 0)
-            return result;
-    }
-    object = sim_object_create(sim_of(op), SIM_REGULAR);
-    object->node = place.node;
-    object->node->refs++;
-    object->open_flags = (int)op->sqe.open_flags;
-    result = sim_fd_open(sim_of(op), object);
-    sim_trace(sim_of(op), "#%llu is fd %d, %.64s", (unsigned long long)op->id, result, op->path);
+    if (result == 0)
+        sim_node_sync(op->ring->sim, op->object->node);
     return result;
 }
 
-static void describe(const struct sim_node *node, struct statx *stat)
+/* Mode 0 alone, and as no room is kept, FALLOC_FL_KEEP_SIZE. */
+int sim_attempt_fallocate(struct sim_op *op)
 {
-    memset(stat, 0, sizeof *stat);
-    stat->stx_mask = STATX_BASIC_STATS;
-    stat->stx_mode = (uint16_t)node->mode;
-    stat->stx_nlink = node->parent ? 1 : 0;
-    stat->stx_size = node->size;
-    stat->stx_blksize = 4096;
-    stat->stx_blocks = (node->size + 511) / 512;
-    stat->stx_ino = node->number;
-    stat->stx_mtime.tv_sec = node->modified_ns / 1000000000;
-    stat->stx_mtime.tv_nsec = (uint32_t)(node->modified_ns % 1000000000);
-    stat->stx_atime = stat->stx_ctime = stat->stx_mtime;
-}
+    uint64_t offset = op->sqe.off, size = op->sqe.addr;
+    struct sim_node *node = op->object->node;
+    int result;
 
-int sim_attempt_statx(struct sim_op *op)
-{
-    struct statx *stat = (struct statx *)(uintptr_t)op->sqe.addr2;
-    struct place place = {0};
-    int result = fault(op);
-
-    if (result < 0)
-        return result;
-    if (!*op->path && (op->sqe.statx_flags & AT_EMPTY_PATH)) {
-        struct sim_object *object = sim_fd_object(sim_of(op), op->sqe.fd);
-
-        if (!object) {
-            sim_of(op)->bad_fds++;
-            return -EBADF;
-        }
-        place.node = object->node;
-    } else {
-        result = find(op, op->sqe.fd, op->path, &place);
-    }
-    if (result < 0)
-        return result;
-    if (!place.node)
-        return -EOPNOTSUPP; /* sockets are not described */
-    describe(place.node, stat);
-    return 0;
-}
-
-int sim_attempt_unlinkat(struct sim_op *op)
-{
-    struct place place;
-    int result = fault(op);
-
-    if (result == 0)
-        result = find(op, op->sqe.fd, op->path, &place);
-    if (result < 0)
-        return result;
-    if (place.node == sim_of(op)->root)
-        return -EBUSY;
-    if (op->sqe.unlink_flags & AT_REMOVEDIR) {
-        if (!S_ISDIR(place.node->mode))
-            return -ENOTDIR;
-        if (!sim_list_empty(&place.node->children))
-            return -ENOTEMPTY;
-    } else if (S_ISDIR(place.node->mode)) {
-        return -EISDIR;
-    }
-    sim_node_unlink(sim_of(op), place.node);
-    return 0;
-}
-
-/* May what is there be replaced by node? */
-static int check_target(const struct sim_node *node, const struct sim_node *there)
-{
-    if (S_ISDIR(there->mode) && !S_ISDIR(node->mode))
-        return -EISDIR;
-    if (!S_ISDIR(there->mode) && S_ISDIR(node->mode))
-        return -ENOTDIR;
-    return sim_list_empty(&there->children) ? 0 : -ENOTEMPTY;
-}
-
-int sim_attempt_renameat(struct sim_op *op)
-{
-    struct place from, to;
-    char *name;
-    int result = fault(op);
-
-    if (op->sqe.rename_flags & ~RENAME_NOREPLACE)
+    if (op->object->kind != SIM_REGULAR)
+        return -ESPIPE;
+    if (size == 0 || size > INT64_MAX || offset > INT64_MAX)
         return -EINVAL;
-    if (result == 0)
-        result = find(op, op->sqe.fd, op->path, &from);
+    if (op->sqe.len & ~(unsigned)FALLOC_FL_KEEP_SIZE)
+        return -EOPNOTSUPP;
+    if ((op->object->open_flags & O_ACCMODE) == O_RDONLY)
+        return -EBADF;
+    if (size > INT64_MAX - offset)
+        return -EFBIG;
+    result = sim_file_fault(op);
     if (result < 0)
-        return result;
-    result = find(op, (int)op->sqe.len, op->path_to, &to);
-    if (result < 0 && !(result == -ENOENT && to.parent))
-        return result;
-    if (from.node == sim_of(op)->root || to.node == sim_of(op)->root)
-        return -EBUSY;
-    for (const struct sim_node *at = to.parent; at; at = at->parent)
-        if (at == from.node)
-            return -EINVAL; /* a directory cannot move into itself */
-    if (to.node == from.node)
-        return op->sqe.rename_flags ? -EEXIST : 0;
-    if (!to.node) {
-        sim_node_move(sim_of(op), from.node, to.parent, to.last);
+        return sim_random(op->ring->sim, 2) ? -ENOSPC : result;
+    if (op->sqe.len || offset + size <= node->size)
         return 0;
-    }
-    if (op->sqe.rename_flags)
-        return -EEXIST;
-    result = check_target(from.node, to.node);
-    if (result < 0)
-        return result;
-    name = strdup(to.node->name);
-    sim_node_unlink(sim_of(op), to.node);
-    sim_node_move(sim_of(op), from.node, to.parent, name);
-    free(name);
-    return 0;
-}
-
-int sim_attempt_mkdirat(struct sim_op *op)
-{
-    struct place place;
-    int result = fault(op);
-
-    if (result < 0)
-        return result;
-    result = find(op, op->sqe.fd, op->path, &place);
-    if (result == 0)
-        return -EEXIST;
-    if (result != -ENOENT || !place.parent)
-        return result;
-    sim_node_create(sim_of(op), place.parent, place.last, S_IFDIR | (op->sqe.len & 07755));
-    return 0;
+    if (offset + size > op->ring->sim->options.disk_size_max)
+        return -ENOSPC;
+    return sim_node_resize(op->ring->sim, node, (size_t)(offset + size));
 }

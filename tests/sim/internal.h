@@ -230,10 +230,13 @@ int sim_attempt_read(struct sim_op *op);
 int sim_attempt_write(struct sim_op *op);
 int sim_attempt_openat(struct sim_op *op);
 int sim_attempt_fsync(struct sim_op *op);
+int sim_attempt_fallocate(struct sim_op *op);
 int sim_attempt_statx(struct sim_op *op);
 int sim_attempt_unlinkat(struct sim_op *op);
 int sim_attempt_renameat(struct sim_op *op);
 int sim_attempt_mkdirat(struct sim_op *op);
+int sim_attempt_symlinkat(struct sim_op *op);
+int sim_attempt_linkat(struct sim_op *op);
 int sim_attempt_poll(struct sim_op *op);
 int sim_attempt_cancel(struct sim_op *op);
 
@@ -317,32 +320,55 @@ void sim_datagram_release(struct sim_object *object);
 
 /* ---- disk.c: a tree of files ---- */
 
+/* A name in a directory. */
+struct sim_entry {
+    struct sim_link link;  /* sim_node.entries or synced_entries of the directory */
+    struct sim_node *node; /* kept, by its refs or synced_refs */
+    char *name;
+};
+
 struct sim_node {
-    struct sim_link siblings; /* sim_node.children of the parent */
-    struct sim_link children;
-    struct sim_node *parent; /* NULL: the root, or unlinked */
-    unsigned refs;           /* its name, and open descriptions */
+    struct sim_link link;           /* sim.nodes */
+    struct sim_link entries;        /* of a directory: sim_entry.link */
+    struct sim_link synced_entries; /* ... those that a loss of power leaves */
+    struct sim_node *parent;        /* of a directory; NULL: the root, or removed */
+    unsigned refs;                  /* entries, and open descriptions */
+    unsigned links;                 /* entries alone */
+    unsigned synced_refs;           /* synced entries */
     unsigned number;
-    mode_t mode; /* S_IFREG, S_IFDIR or S_IFSOCK, and permissions */
+    mode_t mode; /* S_IFREG, S_IFDIR, S_IFLNK or S_IFSOCK, and permissions */
     int64_t modified_ns;
     size_t size, capacity;
-    char *bytes;
-    char *name;
+    char *bytes;  /* of a symbolic link: where it leads, with a zero behind */
+    char *synced; /* what a loss of power leaves */
+    size_t synced_size;
+};
+
+/* What a path leads to. */
+struct sim_place {
+    struct sim_node *parent, *node;
+    struct sim_entry *entry; /* NULL: nothing, or the root, ".", ".." */
+    const char *last;        /* the name that is missing */
 };
 
 void sim_disk_init(struct sim *sim);
 void sim_disk_finish(struct sim *sim);
 /* Finds what a path names, from base (NULL: the root). Returns 0 or -errno;
- * -ENOENT with *parent set means that only the last name is missing. */
-int sim_disk_find(struct sim *sim, struct sim_node *base, const char *path,
-                  struct sim_node **parent, struct sim_node **node, const char **last);
+ * -ENOENT with place->parent set means that only the last name is missing, -ENOTDIR
+ * with place->node set that only a slash behind it is wrong. */
+int sim_disk_find(struct sim *sim, struct sim_node *base, const char *path, bool follow,
+                  struct sim_place *place);
 struct sim_node *sim_node_create(struct sim *sim, struct sim_node *parent, const char *name,
                                  mode_t mode);
+void sim_node_name(struct sim_node *node, struct sim_node *parent, const char *name);
+void sim_entry_remove(struct sim *sim, struct sim_entry *entry);
 void sim_node_release(struct sim *sim, struct sim_node *node);
-void sim_node_unlink(struct sim *sim, struct sim_node *node);
-void sim_node_move(struct sim *sim, struct sim_node *node, struct sim_node *parent,
-                   const char *name);
 int sim_node_resize(struct sim *sim, struct sim_node *node, size_t size);
+void sim_node_sync(struct sim *sim, struct sim_node *node);
+
+/* ---- file.c ---- */
+
+int sim_file_fault(struct sim_op *op); /* 0, or -EIO as often as the options say */
 
 /* ---- peer.c ---- */
 
@@ -403,6 +429,7 @@ struct sim {
     uint16_t port_next;
 
     struct sim_node *root;
+    struct sim_link nodes; /* all, of sim_node.link */
     size_t disk_size;
     unsigned node_numbers;
 

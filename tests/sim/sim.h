@@ -125,6 +125,14 @@ uint64_t sim_trace_hash(const struct sim *sim);
 void sim_file_put(struct sim *sim, const char *path, const void *bytes, size_t size);
 ssize_t sim_file_get(struct sim *sim, const char *path, const void **bytes);
 
+/* The same as it might be found if the power were lost now: what was changed in a file or
+ * in a directory since it was synced is there, or is not, as the seed says, each for itself.
+ * What is put there is synced. */
+ssize_t sim_file_survives(struct sim *sim, const char *path, const void **bytes);
+
+/* Returns how many names there are in a directory, 0 where there is none. */
+size_t sim_directory_count(struct sim *sim, const char *path);
+
 /* A descriptor like an eventfd, the stand-in for the event fd of another engine:
  * POLL_ADD and READ on it wait until something was added. Returns the fd or
  * -EMFILE; closed like any other. */

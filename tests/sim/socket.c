@@ -92,18 +92,18 @@ static int choose_port(struct sim_object *object, struct sim_address *address)
 /* A local socket's name is a file, which stays when the socket is closed. */
 static int bind_path(struct sim_object *object, const struct sim_address *address)
 {
-    const char *last, *path = sim_address_path(address);
-    struct sim_node *parent, *node;
+    const char *path = sim_address_path(address);
+    struct sim_place place;
     int result;
 
     if (!*path)
         return -EINVAL;
-    result = sim_disk_find(object->sim, NULL, path, &parent, &node, &last);
+    result = sim_disk_find(object->sim, NULL, path, false, &place);
     if (result == 0)
         return -EADDRINUSE;
-    if (!parent)
+    if (!place.parent)
         return result;
-    sim_node_create(object->sim, parent, last, S_IFSOCK | 0755);
+    sim_node_create(object->sim, place.parent, place.last, S_IFSOCK | 0755);
     return 0;
 }
 
