@@ -4,6 +4,7 @@
 #include "io/reactor.h"
 #include "net/socket_options.h"
 #include "runtime/executor.h"
+#include "runtime/panic.h"
 #include "runtime/task.h"
 
 #include <errno.h>
@@ -81,7 +82,12 @@ int rill_udp_open(struct rill_udp *udp, const struct rill_address *address,
         return error;
     }
     reactor->fds_open++;
-    *udp = (struct rill_udp){.fd = fd, .is_open = true, .address = *address};
+    *udp = (struct rill_udp){
+        .fd = fd,
+        .is_open = true,
+        .address = *address,
+        .receiver = {.has_datagrams = true},
+    };
     return 0;
 }
 
@@ -160,6 +166,8 @@ struct rill_future *rill_udp_recv_vectored(struct rill_udp *udp, struct rill_dat
 {
     static const struct rill_place name = {"receive a datagram", NULL, 0};
 
+    rill_check(!rill_receiver_is_active(&udp->receiver),
+               "a socket that lends its datagrams is received from in another way, too");
     rill_op_prepare(&datagram->op, &name, IORING_OP_RECVMSG, udp->fd, &datagram->message, 1, 0);
     datagram->op.op_flags = MSG_TRUNC;
     datagram->op.future.poll = recv_poll;
@@ -179,6 +187,59 @@ struct rill_future *rill_udp_recv(struct rill_udp *udp, struct rill_datagram *da
 {
     datagram->part = (struct iovec){buffer, size};
     return rill_udp_recv_vectored(udp, datagram, &datagram->part, 1);
+}
+
+/* Reads what the kernel has put before the datagram: how long it is and who has sent it. */
+static void unpack(struct rill_udp_borrow *borrow)
+{
+    struct rill_buffers *buffers = &rill_reactor_here()->buffers;
+    char *head = rill_buffers_data(buffers, borrow->buffer);
+    struct io_uring_recvmsg_out out;
+
+    memcpy(&out, head, sizeof out);
+    borrow->size = out.payloadlen;
+    borrow->peer.any.sa_family = AF_UNIX;
+    borrow->peer.size = out.namelen;
+    memcpy(&borrow->peer.any, head + sizeof out, out.namelen);
+    if (out.flags & MSG_TRUNC) {
+        rill_buffers_give_back(buffers, borrow->buffer);
+        borrow->result = -EMSGSIZE;
+    } else {
+        borrow->data = head + RILL_RECEIVER_HEAD;
+        borrow->result = (int64_t)borrow->size;
+    }
+}
+
+static enum rill_poll borrow_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_udp_borrow *borrow = rill_container_of(self, struct rill_udp_borrow, future);
+    struct rill_udp *udp = borrow->udp;
+
+    if (rill_receiver_take(&udp->receiver, udp->fd, task, &borrow->result, &borrow->buffer) ==
+        RILL_PENDING)
+        return RILL_PENDING;
+    if (borrow->result > 0)
+        unpack(borrow);
+    return rill_future_end(self, borrow->result);
+}
+
+struct rill_future *rill_udp_recv_borrowed(struct rill_udp *udp, struct rill_udp_borrow *borrow)
+{
+    static const struct rill_place name = {"receive a datagram into a shared buffer", NULL, 0};
+
+    rill_check(!borrow->data, "a receive would lose the buffer that is borrowed: give it back");
+    rill_future_init(&borrow->future, borrow_poll);
+    borrow->future.place = &name;
+    borrow->udp = udp;
+    return &borrow->future;
+}
+
+void rill_udp_give_back(struct rill_udp_borrow *borrow)
+{
+    if (!borrow->data)
+        return;
+    borrow->data = NULL;
+    rill_buffers_give_back(&rill_reactor_here()->buffers, borrow->buffer);
 }
 
 /* ---- sending ---- */
@@ -222,10 +283,10 @@ static struct rill_future *remove_file(struct rill_udp *udp)
 {
     static const struct rill_place name = {"remove the file of a unix socket", NULL, 0};
 
-    rill_op_prepare(&udp->closing, &name, IORING_OP_UNLINKAT, AT_FDCWD, udp->address.local.sun_path,
-                    0, 0);
-    udp->closing.kind = RILL_OP_SHIELDED;
-    return &udp->closing.future;
+    rill_op_prepare(&udp->receiver.op, &name, IORING_OP_UNLINKAT, AT_FDCWD,
+                    udp->address.local.sun_path, 0, 0);
+    udp->receiver.op.kind = RILL_OP_SHIELDED;
+    return &udp->receiver.op.future;
 }
 
 static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
@@ -238,11 +299,12 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
             return RILL_PENDING;
         RILL_RETURN(0);
     }
+    RILL_AWAIT(rill_receiver_stop(&udp->receiver));
     if (udp->address.any.sa_family == AF_UNIX)
         RILL_AWAIT(remove_file(udp));
-    RILL_AWAIT(rill_op_close(&udp->closing, udp->fd));
+    RILL_AWAIT(rill_op_close(&udp->receiver.op, udp->fd));
     udp->is_open = false;
-    RILL_RETURN(udp->closing.result);
+    RILL_RETURN(udp->receiver.op.result);
     RILL_END();
 }
 

@@ -18,6 +18,7 @@
 #define RILL_NET_UDP_H
 
 #include "io/op.h"
+#include "io/receiver.h"
 #include "net/address.h"
 
 #include <stdbool.h>
@@ -47,7 +48,7 @@ struct rill_udp {
 
     /* private */
     struct rill_address address; /* as it was opened: a path is removed at the end */
-    struct rill_op closing;
+    struct rill_receiver receiver;
 };
 
 /* A zeroed field means the system's default. */
@@ -123,6 +124,37 @@ struct rill_future *rill_udp_recv(struct rill_udp *udp, struct rill_datagram *da
 struct rill_future *rill_udp_recv_vectored(struct rill_udp *udp, struct rill_datagram *datagram,
                                            const struct iovec *parts, size_t count);
 
+/* A datagram that arrived, in a buffer of the runtime's: see rill_udp_recv_borrowed. */
+struct rill_udp_borrow {
+    union {
+        int64_t result; /* its size, 0 for an empty one, or -errno */
+        struct rill_future future;
+    };
+    void *data;               /* NULL while nothing is borrowed */
+    size_t size;              /* as it was sent, also that of one that was too long */
+    struct rill_address peer; /* who has sent it; of size 0: a unix socket without a path */
+
+    /* private */
+    struct rill_udp *udp;
+    unsigned buffer;
+};
+
+/* Receives a datagram into a buffer that all sockets of the runtime share: for high rates,
+ * as one receive stays in the kernel and brings one datagram after the other, and for many
+ * sockets, as none that is silent holds a buffer. When it ends with a result >= 0, the buffer
+ * is the caller's to read and change until rill_udp_give_back; give it back soon, for all
+ * receives wait while none is left. Datagrams that come while nobody waits are kept, up to
+ * RILL_RECEIVER_DATAGRAMS and what is then on its way; more wait in the socket. Errors are
+ * those of rill_udp_recv, and nothing is borrowed then: -EMSGSIZE for one of more than the
+ * runtime's buffer_size less RILL_RECEIVER_HEAD bytes (16,256, unless chosen otherwise), which is
+ * lost; -EINVAL where buffers are smaller than that head, and -ENOMEM where they could not be made.
+ * Cancelling leaves what has come for the next receive. One task at a time, and all receives
+ * of the socket in this way. */
+struct rill_future *rill_udp_recv_borrowed(struct rill_udp *udp, struct rill_udp_borrow *borrow);
+
+/* Gives the buffer back. Does nothing if nothing is borrowed. */
+void rill_udp_give_back(struct rill_udp_borrow *borrow);
+
 /* Sends one datagram to an address, which is copied and may be datagram->peer itself,
  * or, where that is NULL, to whom the socket is connected to. data is borrowed until it is
  * ready, which means that it was handed to the network: if the socket's buffer is full
@@ -145,9 +177,9 @@ struct rill_future *rill_udp_send_vectored(struct rill_udp *udp, struct rill_dat
                                            const struct iovec *parts, size_t count,
                                            const struct rill_address *to);
 
-/* Removes a unix socket's file and closes the socket; datagrams that nobody received are
- * dropped. Nothing may be in flight on it. It can not be cancelled; one that is closed
- * already, or was never open, is closed with 0. */
+/* Withdraws a borrowed receive that is armed, removes a unix socket's file, and closes the
+ * socket; datagrams that nobody received are dropped. Nothing else may be in flight on it. It can
+ * not be cancelled; one that is closed already, or was never open, is closed with 0. */
 struct rill_future *rill_udp_close(struct rill_udp *udp);
 
 #ifdef __cplusplus
