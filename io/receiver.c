@@ -106,8 +106,6 @@ static void datagram_complete(struct rill_op *op, int32_t answer, uint32_t cqe_f
     struct rill_reactor *reactor = rill_reactor_here();
     bool withdrawn = op->state == RILL_OP_CANCELLING;
 
-    if (answer > (int64_t)reactor->buffers.size)
-        answer = (int32_t)reactor->buffers.size; /* one that did not fit: its head tells */
     take_in(receiver, &reactor->buffers, answer, cqe_flags, RILL_RECEIVER_DATAGRAMS);
     if (!(cqe_flags & IORING_CQE_F_MORE)) {
         op->state = RILL_OP_IDLE;

@@ -396,7 +396,7 @@ int sim_datagram_recv(struct sim_op *op)
         if (socket->domain == AF_UNIX)
             wake_local_senders(op->ring->sim);
     }
-    return (int)(overhead + told);
+    return (int)(overhead ? overhead + size : told);
 }
 
 void sim_datagram_release(struct sim_object *object)
