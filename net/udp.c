@@ -13,32 +13,20 @@
 
 /* ---- opening ---- */
 
-static int set(int fd, int level, int name, const void *value, size_t size)
-{
-    struct rill_kernel *kernel = rill_reactor_here()->kernel;
-
-    return kernel->ops->setsockopt(kernel, fd, level, name, value, (socklen_t)size);
-}
-
-static int set_int(int fd, int level, int name, int value)
-{
-    return set(fd, level, name, &value, sizeof value);
-}
-
 static int set_multicast_interface(int fd, int family, unsigned interface)
 {
     struct ip_mreqn request = {.imr_ifindex = (int)interface};
 
     if (family == AF_INET6)
-        return set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, (int)interface);
-    return set(fd, IPPROTO_IP, IP_MULTICAST_IF, &request, sizeof request);
+        return rill_socket_set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, (int)interface);
+    return rill_socket_set_option(fd, IPPROTO_IP, IP_MULTICAST_IF, &request, sizeof request);
 }
 
 static int set_multicast_hops(int fd, int family, int hops)
 {
     if (family == AF_INET6)
-        return set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, hops);
-    return set_int(fd, IPPROTO_IP, IP_MULTICAST_TTL, hops);
+        return rill_socket_set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, hops);
+    return rill_socket_set_int(fd, IPPROTO_IP, IP_MULTICAST_TTL, hops);
 }
 
 static int configure(int fd, int family, const struct rill_udp_options *options)
@@ -48,13 +36,13 @@ static int configure(int fd, int family, const struct rill_udp_options *options)
     if (family == AF_UNIX)
         return error;
     if (!error && family == AF_INET6)
-        error = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->ip6_only);
+        error = rill_socket_set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->ip6_only);
     if (!error && options->reuseport)
         error = rill_socket_set_reuseport(fd, true);
     if (!error && options->reuseaddr)
-        error = set_int(fd, SOL_SOCKET, SO_REUSEADDR, true);
+        error = rill_socket_set_int(fd, SOL_SOCKET, SO_REUSEADDR, true);
     if (!error && options->broadcast)
-        error = set_int(fd, SOL_SOCKET, SO_BROADCAST, true);
+        error = rill_socket_set_int(fd, SOL_SOCKET, SO_BROADCAST, true);
     if (!error && options->multicast_interface)
         error = set_multicast_interface(fd, family, options->multicast_interface);
     if (!error && options->multicast_hops)
@@ -123,7 +111,7 @@ static int change_membership(const struct rill_udp *udp, int ip4_name, int ip6_n
             .ipv6mr_interface = interface,
         };
 
-        return set(udp->fd, IPPROTO_IPV6, ip6_name, &request, sizeof request);
+        return rill_socket_set_option(udp->fd, IPPROTO_IPV6, ip6_name, &request, sizeof request);
     }
 
     struct ip_mreqn request = {
@@ -131,7 +119,7 @@ static int change_membership(const struct rill_udp *udp, int ip4_name, int ip6_n
         .imr_ifindex = (int)interface,
     };
 
-    return set(udp->fd, IPPROTO_IP, ip4_name, &request, sizeof request);
+    return rill_socket_set_option(udp->fd, IPPROTO_IP, ip4_name, &request, sizeof request);
 }
 
 int rill_udp_join(struct rill_udp *udp, const struct rill_address *group, unsigned interface)

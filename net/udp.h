@@ -60,10 +60,9 @@ struct rill_udp_options {
                      * datagrams come is not said */
     bool ip6_only;  /* an IPv6 socket does not take IPv4 datagrams */
     bool broadcast; /* may send to broadcast addresses, which else is -EACCES */
-    int send_size, receive_size; /* of the kernel's buffers in bytes: rill_socket_set_buffers */
-    unsigned
-        multicast_interface; /* that multicast is sent over, by its index (if_nametoindex(3)) */
-    int multicast_hops;      /* how many routers multicast may pass, plus one [1] */
+    int send_size, receive_size;  /* of the kernel's buffers in bytes: rill_socket_set_buffers */
+    int multicast_hops;           /* routers that multicast may pass, plus one [1] */
+    unsigned multicast_interface; /* that it leaves by: an index (if_nametoindex(3)) */
     /* A unix socket has the sizes only: the others are passed over. */
 };
 
@@ -78,9 +77,9 @@ struct rill_udp_options {
 int rill_udp_open(struct rill_udp *udp, const struct rill_address *address,
                   const struct rill_udp_options *options);
 
-/* Chooses the only peer: sends without an address go to it, and from now on nothing is
- * received from others. NULL: nobody any more. Nothing is sent, and it does not wait.
- * Where the peer's host says that nobody is there, this is told to one later receive or
+/* Chooses the only peer: sends without an address go to it, and nothing more comes
+ * from others, but for what has come already. NULL: nobody any more. Nothing is sent, and it does
+ * not wait. Where the peer's host says that nobody is there, this is told to one later receive or
  * send, with -ECONNREFUSED. Returns 0 or -errno: -ENETUNREACH, -EAFNOSUPPORT; for a path
  * -ENOENT and -ECONNREFUSED. */
 int rill_udp_connect(struct rill_udp *udp, const struct rill_address *peer);

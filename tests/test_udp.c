@@ -3,10 +3,12 @@
 #include "net/udp.h"
 
 #include "io/readiness.h"
+#include "net/socket_options.h"
 #include "tests/fixture.h"
 
 #include <errno.h>
 #include <net/if.h>
+#include <netinet/ip.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -322,6 +324,8 @@ START_TEST(all_options_are_taken_and_ip6_works_alike)
         return;
     at_one = loopback(0);
     open_at(&one, &at_one, &options);
+    ck_assert_int_eq(rill_socket_set_int(one.fd, IPPROTO_IP, IP_TOS, IPTOS_LOWDELAY), 0);
+    ck_assert_int_eq(rill_socket_set_int(one.fd, IPPROTO_IP, 9999, 1), -ENOPROTOOPT);
     close_udp(&one);
     ck_assert_int_eq(rill_address_parse(&at_one, "::1", 0), 0);
     at_other = at_one;
