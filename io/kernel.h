@@ -55,6 +55,8 @@ struct rill_kernel_ops {
      * says, but with -errno as their result. */
     int (*socket)(struct rill_kernel *kernel, int domain, int type, int protocol);
     int (*bind)(struct rill_kernel *kernel, int fd, const struct sockaddr *address, socklen_t size);
+    int (*connect)(struct rill_kernel *kernel, int fd, const struct sockaddr *address,
+                   socklen_t size); /* of datagrams */
     int (*listen)(struct rill_kernel *kernel, int fd, int backlog);
     int (*setsockopt)(struct rill_kernel *kernel, int fd, int level, int name, const void *value,
                       socklen_t size);

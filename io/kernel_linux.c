@@ -27,7 +27,7 @@ static const int needed_opcodes[] = {
     IORING_OP_OPENAT,   IORING_OP_FSYNC,     IORING_OP_STATX,   IORING_OP_ASYNC_CANCEL,
     IORING_OP_POLL_ADD, IORING_OP_UNLINKAT,  IORING_OP_TIMEOUT, IORING_OP_RENAMEAT,
     IORING_OP_MKDIRAT,  IORING_OP_SYMLINKAT, IORING_OP_LINKAT,  IORING_OP_READV,
-    IORING_OP_WRITEV,   IORING_OP_FALLOCATE,
+    IORING_OP_WRITEV,   IORING_OP_FALLOCATE, IORING_OP_RECVMSG,
 };
 
 static int probe(struct io_uring *ring)
@@ -165,6 +165,13 @@ static int linux_bind(struct rill_kernel *kernel, int fd, const struct sockaddr 
     return result_of(bind(fd, address, size));
 }
 
+static int linux_connect(struct rill_kernel *kernel, int fd, const struct sockaddr *address,
+                         socklen_t size)
+{
+    (void)kernel;
+    return result_of(connect(fd, address, size));
+}
+
 static int linux_listen(struct rill_kernel *kernel, int fd, int backlog)
 {
     (void)kernel;
@@ -229,6 +236,7 @@ struct rill_kernel *rill_kernel_linux(void)
         .now_coarse = linux_now_coarse,
         .socket = linux_socket,
         .bind = linux_bind,
+        .connect = linux_connect,
         .listen = linux_listen,
         .setsockopt = linux_setsockopt,
         .getsockopt = linux_getsockopt,

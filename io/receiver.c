@@ -22,10 +22,10 @@ static void wake_reader(struct rill_receiver *receiver)
         rill_task_wake(reader);
 }
 
-static void chain(struct rill_receiver *receiver, struct rill_buffers *buffers, unsigned id,
-                  uint32_t length)
+static inline void chain(struct rill_receiver *receiver, struct rill_buffers *buffers, unsigned id,
+                         uint32_t length, unsigned share)
 {
-    bool is_more_than_its_share = receiver->held >= RILL_BUFFERS_SHARE;
+    bool is_more_than_its_share = receiver->held >= share;
 
     rill_buffers_filled(buffers, id, length);
     if (is_more_than_its_share || (rill_buffers_are_scarce(buffers) && !receiver->op.waiter))
@@ -40,28 +40,42 @@ static void chain(struct rill_receiver *receiver, struct rill_buffers *buffers, 
 
 /* Whether so much has come that the rest should wait in the socket: more than the
  * share, or anything at all that is not read at once while others go short. */
-static bool is_ahead(const struct rill_receiver *receiver, const struct rill_buffers *buffers)
+static bool is_ahead(const struct rill_receiver *receiver, const struct rill_buffers *buffers,
+                     unsigned share)
 {
-    return receiver->held >= RILL_BUFFERS_SHARE ||
-           (receiver->held > 1 && rill_buffers_are_scarce(buffers));
+    return receiver->held >= share || (receiver->held > 1 && rill_buffers_are_scarce(buffers));
 }
 
-static void receive_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
+/* Chains the buffer that came with a completion, if there is one. */
+static inline void take_in(struct rill_receiver *receiver, struct rill_buffers *buffers,
+                           int32_t answer, uint32_t cqe_flags, unsigned share)
+{
+    unsigned id = cqe_flags >> IORING_CQE_BUFFER_SHIFT;
+
+    if (!(cqe_flags & IORING_CQE_F_BUFFER))
+        return;
+    if (answer > 0) {
+        chain(receiver, buffers, id, (uint32_t)answer, share);
+    } else { /* a buffer was picked and then nothing put into it */
+        rill_buffers_filled(buffers, id, 0);
+        rill_buffers_give_back(buffers, id);
+    }
+}
+
+/* Whether it is an error, and not what happens to a receive that is withdrawn, interrupted
+ * by a signal, or finds no buffer. */
+static bool is_error(int32_t answer)
+{
+    return answer < 0 && answer != -ECANCELED && answer != -EINTR && answer != -ENOBUFS;
+}
+
+static void stream_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
 {
     struct rill_receiver *receiver = receiver_of(op);
     struct rill_reactor *reactor = rill_reactor_here();
     bool withdrawn = op->state == RILL_OP_CANCELLING;
 
-    if (cqe_flags & IORING_CQE_F_BUFFER) {
-        unsigned id = cqe_flags >> IORING_CQE_BUFFER_SHIFT;
-
-        if (answer > 0) {
-            chain(receiver, &reactor->buffers, id, (uint32_t)answer);
-        } else { /* a buffer was picked and then nothing put into it */
-            rill_buffers_filled(&reactor->buffers, id, 0);
-            rill_buffers_give_back(&reactor->buffers, id);
-        }
-    }
+    take_in(receiver, &reactor->buffers, answer, cqe_flags, RILL_BUFFERS_SHARE);
     if (!(cqe_flags & IORING_CQE_F_MORE)) {
         op->state = RILL_OP_IDLE;
         if (!op->ioprio && answer < (int64_t)reactor->buffers.size)
@@ -72,12 +86,11 @@ static void receive_complete(struct rill_op *op, int32_t answer, uint32_t cqe_fl
         }
         /* After a cancel, a signal or too many bytes at once there may be more to
          * come: the next one who waits arms it again. */
-        if (answer == 0 ||
-            (answer < 0 && answer != -ECANCELED && answer != -EINTR && answer != -ENOBUFS)) {
+        if (answer == 0 || is_error(answer)) {
             receiver->ended = true;
             receiver->end = (int16_t)answer;
         }
-    } else if (!withdrawn && is_ahead(receiver, &reactor->buffers)) {
+    } else if (!withdrawn && is_ahead(receiver, &reactor->buffers, RILL_BUFFERS_SHARE)) {
         receiver->singly = true;
         rill_reactor_cancel(reactor, op);
     } else if (!withdrawn) {
@@ -86,19 +99,63 @@ static void receive_complete(struct rill_op *op, int32_t answer, uint32_t cqe_fl
     wake_reader(receiver);
 }
 
-static int arm(struct rill_receiver *receiver, int fd)
+/* An empty datagram ends the receive as the end of a stream does, with its buffer. */
+static void datagram_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
+{
+    struct rill_receiver *receiver = receiver_of(op);
+    struct rill_reactor *reactor = rill_reactor_here();
+    bool withdrawn = op->state == RILL_OP_CANCELLING;
+
+    take_in(receiver, &reactor->buffers, answer, cqe_flags, RILL_RECEIVER_DATAGRAMS);
+    if (!(cqe_flags & IORING_CQE_F_MORE)) {
+        op->state = RILL_OP_IDLE;
+        if (answer == -ENOBUFS && op->waiter && !withdrawn) {
+            rill_reactor_starve(reactor, op);
+            return;
+        }
+        if (is_error(answer)) {
+            receiver->ended = true;
+            receiver->end = (int16_t)answer;
+        }
+    } else if (!withdrawn && is_ahead(receiver, &reactor->buffers, RILL_RECEIVER_DATAGRAMS)) {
+        rill_reactor_cancel(reactor, op);
+    }
+    wake_reader(receiver);
+}
+
+static void prepare(struct rill_receiver *receiver, int fd)
 {
     static const struct rill_place name = {"receive into shared buffers", NULL, 0};
+    /* All that the kernel wants to know is how large an address may be, and it writes nothing
+     * into it. */
+    static const struct msghdr shape = {
+        .msg_namelen = RILL_RECEIVER_HEAD - sizeof(struct io_uring_recvmsg_out),
+    };
+    struct rill_op *op = &receiver->op;
+
+    if (receiver->has_datagrams) {
+        rill_op_prepare(op, &name, IORING_OP_RECVMSG, fd, &shape, 1, 0);
+        op->op_flags = MSG_TRUNC;
+        op->complete = datagram_complete;
+    } else {
+        rill_op_prepare(op, &name, IORING_OP_RECV, fd, NULL, 0, 0);
+        op->complete = stream_complete;
+    }
+    op->ioprio = receiver->singly ? 0 : IORING_RECV_MULTISHOT;
+    op->sqe_flags = IOSQE_BUFFER_SELECT;
+}
+
+static int arm(struct rill_receiver *receiver, int fd)
+{
     struct rill_reactor *reactor = rill_reactor_here();
     struct rill_op *op = &receiver->op;
     int error = rill_buffers_ready(&reactor->buffers);
 
+    if (!error && receiver->has_datagrams && reactor->buffers.size < RILL_RECEIVER_HEAD)
+        error = -EINVAL;
     if (error)
         return error;
-    rill_op_prepare(op, &name, IORING_OP_RECV, fd, NULL, 0, 0);
-    op->ioprio = receiver->singly ? 0 : IORING_RECV_MULTISHOT;
-    op->sqe_flags = IOSQE_BUFFER_SELECT;
-    op->complete = receive_complete;
+    prepare(receiver, fd);
     if (rill_list_is_empty(&reactor->buffers.starved))
         rill_reactor_submit(reactor, op);
     else
@@ -132,6 +189,7 @@ enum rill_poll rill_receiver_take(struct rill_receiver *receiver, int fd, struct
         if (!rill_budget_spend(executor, task))
             return RILL_PENDING;
         *length = receiver->end;
+        receiver->ended = !receiver->has_datagrams;
         return RILL_READY;
     }
     rill_check(!receiver->op.waiter || receiver->op.waiter == task,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* receiver.h - what arrives on one stream, in buffers shared by all.
+/* receiver.h - what arrives on one socket, a stream or datagrams, in buffers shared by all.
  *
  * One multishot receive (io_uring_prep_recv_multishot(3)) stays in the kernel for
  * as long as the stream is read, and brings a shared buffer each time that bytes
@@ -10,6 +10,11 @@
  * (RILL_BUFFERS_SHARE): the receive is then withdrawn, the bytes stay in the socket,
  * and TCP slows the peer down. What was on its way is moved into private memory.
  * Such a stream then gets a buffer at a time, until it was seen empty.
+ *
+ * Datagrams come in the same way (io_uring_prep_recvmsg_multishot(3)), one in each buffer.
+ * They are small, so RILL_RECEIVER_DATAGRAMS may be held; what comes while the receive is
+ * withdrawn waits in the socket, and is dropped by the kernel where that is full. An error is
+ * told once, and ends nothing.
  *
  * Invariant: first..last are chained while held > 0; op is in the kernel or
  * starved while the receive is armed. */
@@ -24,6 +29,13 @@
 extern "C" {
 #endif
 
+enum {
+    RILL_RECEIVER_DATAGRAMS = 64, /* that one socket may hold, for which nobody has come yet */
+    /* What is before the bytes of a datagram in its buffer: a struct io_uring_recvmsg_out, and
+     * room for the largest address. */
+    RILL_RECEIVER_HEAD = 128,
+};
+
 /* A zeroed receiver is one that has not received yet. */
 struct rill_receiver {
     /* private */
@@ -32,14 +44,15 @@ struct rill_receiver {
     uint16_t held;        /* how many */
     int16_t end;          /* once ended: 0 at the end of the stream, or -errno */
     bool ended;
-    bool singly; /* a buffer at a time */
-    bool heard;  /* something has come since rill_recheck visited it */
+    bool singly;        /* a buffer at a time */
+    bool heard;         /* something has come since rill_recheck visited it */
+    bool has_datagrams; /* and not a stream; set by whoever has it */
 };
 
 /* Takes the oldest buffer that has arrived on fd: answers RILL_READY with its
  * length (> 0) in *length and its number in *buffer, or with 0 or -errno in
- * *length at the end of the stream. Answers RILL_PENDING after seeing to it that
- * task is woken when there is one. When the task is cancelled, *length is
+ * *length at the end of the stream, or with a -errno for one datagram. Answers RILL_PENDING after
+ * seeing to it that task is woken when there is one. When the task is cancelled, *length is
  * -ECANCELED and nothing is taken. */
 enum rill_poll rill_receiver_take(struct rill_receiver *receiver, int fd, struct rill_task *task,
                                   int64_t *length, unsigned *buffer);

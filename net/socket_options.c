@@ -7,21 +7,21 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-static int set(int fd, int level, int name, const void *value, size_t size)
+int rill_socket_set_option(int fd, int level, int name, const void *value, size_t size)
 {
     struct rill_kernel *kernel = rill_reactor_here()->kernel;
 
     return kernel->ops->setsockopt(kernel, fd, level, name, value, (socklen_t)size);
 }
 
-static int set_int(int fd, int level, int name, int value)
+int rill_socket_set_int(int fd, int level, int name, int value)
 {
-    return set(fd, level, name, &value, sizeof value);
+    return rill_socket_set_option(fd, level, name, &value, sizeof value);
 }
 
 int rill_socket_set_nodelay(int fd, bool on)
 {
-    return set_int(fd, IPPROTO_TCP, TCP_NODELAY, on);
+    return rill_socket_set_int(fd, IPPROTO_TCP, TCP_NODELAY, on);
 }
 
 int rill_socket_set_keepalive(int fd, int idle_s, int interval_s, int count)
@@ -29,13 +29,13 @@ int rill_socket_set_keepalive(int fd, int idle_s, int interval_s, int count)
     int error = 0;
 
     if (idle_s > 0) {
-        error = set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
+        error = rill_socket_set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
         if (!error)
-            error = set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s);
+            error = rill_socket_set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s);
         if (!error)
-            error = set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, count);
+            error = rill_socket_set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, count);
     }
-    return error ? error : set_int(fd, SOL_SOCKET, SO_KEEPALIVE, idle_s > 0);
+    return error ? error : rill_socket_set_int(fd, SOL_SOCKET, SO_KEEPALIVE, idle_s > 0);
 }
 
 int rill_socket_set_buffers(int fd, int send_size, int receive_size)
@@ -43,25 +43,25 @@ int rill_socket_set_buffers(int fd, int send_size, int receive_size)
     int error = 0;
 
     if (send_size)
-        error = set_int(fd, SOL_SOCKET, SO_SNDBUF, send_size);
+        error = rill_socket_set_int(fd, SOL_SOCKET, SO_SNDBUF, send_size);
     if (!error && receive_size)
-        error = set_int(fd, SOL_SOCKET, SO_RCVBUF, receive_size);
+        error = rill_socket_set_int(fd, SOL_SOCKET, SO_RCVBUF, receive_size);
     return error;
 }
 
 int rill_socket_set_reuseport(int fd, bool on)
 {
-    return set_int(fd, SOL_SOCKET, SO_REUSEPORT, on);
+    return rill_socket_set_int(fd, SOL_SOCKET, SO_REUSEPORT, on);
 }
 
 int rill_socket_set_congestion(int fd, const char *name)
 {
-    return set(fd, IPPROTO_TCP, TCP_CONGESTION, name, strlen(name));
+    return rill_socket_set_option(fd, IPPROTO_TCP, TCP_CONGESTION, name, strlen(name));
 }
 
 int rill_socket_set_reset_on_close(int fd, bool on)
 {
     struct linger linger = {.l_onoff = on, .l_linger = 0};
 
-    return set(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    return rill_socket_set_option(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }

@@ -2,13 +2,14 @@
 /* socket_options.h - the usual options of a socket.
  *
  * Each works on the descriptor of a connection (tcp->fd) and on that of a listener
- * (listener->fd), whose connections inherit it. Each returns 0 or the -errno of
- * setsockopt(2): -EBADF, -ENOTSOCK, -ENOPROTOOPT, -EINVAL for a value that the
- * kernel does not accept. None waits. */
+ * (listener->fd), whose connections inherit it, or of a socket for datagrams (udp->fd). Each
+ * returns 0 or the -errno of setsockopt(2): -EBADF, -ENOTSOCK, -ENOPROTOOPT, -EINVAL for a value
+ * that the kernel does not accept. None waits. */
 #ifndef RILL_NET_SOCKET_OPTIONS_H
 #define RILL_NET_SOCKET_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -35,6 +36,10 @@ int rill_socket_set_congestion(int fd, const char *name);
 
 /* Lets closing discard what was not sent and reset the connection (SO_LINGER 0). */
 int rill_socket_set_reset_on_close(int fd, bool on);
+
+/* Sets any other option, as setsockopt(2) does. */
+int rill_socket_set_option(int fd, int level, int name, const void *value, size_t size);
+int rill_socket_set_int(int fd, int level, int name, int value);
 
 #ifdef __cplusplus
 }

@@ -262,9 +262,7 @@ static const struct cancel_operation operations[] = {
     {"file_write", IN_BOTH, start_empty_file, file_write, after_file_write, false},
     {"file_write_all", IN_BOTH, start_empty_file, file_write_all, after_file_write_all, false},
     {"file_write_all_at", IN_BOTH, start_empty_file, file_write_all_at, after_file_write_all_at,
-<<<<<<< HEAD
-=======
-     false, false},
+     false},
     {"file_read_vectored_at", IN_BOTH, start_full_file, file_read_vectored_at, after_file_read_at,
      false},
     {"file_write_all_vectored", IN_BOTH, start_empty_file, file_write_all_vectored,
@@ -274,12 +272,6 @@ static const struct cancel_operation operations[] = {
     {"file_allocate", IN_BOTH, start_full_file, file_allocate, after_file_allocate, false},
     {"file_sync", IN_BOTH, start_full_file, file_sync, after_file_sync, false},
     {"file_stat", IN_BOTH, start_full_file, file_stat, after_stat, false},
-    {"read_to_end", IN_BOTH, start_full_file, file_read_to_end, after_file_read_to_end, false,
->>>>>>> fs
-     false},
-    {"file_sync", IN_BOTH, start_full_file, file_sync, after_file_sync, false},
-    {"file_stat", IN_BOTH, start_full_file, file_stat, after_stat, false},
-    {"path_stat", IN_BOTH, start_full_file, path_stat, after_stat, false},
     {"read_to_end", IN_BOTH, start_full_file, file_read_to_end, after_file_read_to_end, false},
 };
 

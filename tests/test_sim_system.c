@@ -277,6 +277,64 @@ START_TEST(datagrams_keep_their_borders_and_know_their_sender)
 }
 END_TEST
 
+/* Sends so many bytes to the address, and takes the completion of that. */
+static void send_datagram(int fd, struct sockaddr_in *to, size_t size)
+{
+    static char bytes[400] = "hello";
+    struct iovec part = {.iov_base = bytes, .iov_len = size};
+    struct msghdr message = {
+        .msg_name = to, .msg_namelen = sizeof *to, .msg_iov = &part, .msg_iovlen = 1};
+
+    io_uring_prep_sendmsg(world_sqe(&world, 1), fd, &message, 0);
+    ck_assert_int_eq(world_result(&world, 1), (int)size);
+}
+
+START_TEST(a_multishot_recvmsg_puts_a_head_an_address_and_the_bytes_into_each_buffer)
+{
+    enum { NAME = 32, HEAD = sizeof(struct io_uring_recvmsg_out) + NAME, BUFFER = 256 };
+    const unsigned flags = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
+    struct msghdr shape = {.msg_namelen = NAME};
+    struct sockaddr_in name = world_address(0), from, got;
+    struct io_uring_recvmsg_out out;
+    struct io_uring_sqe *sqe;
+    socklen_t size = sizeof name;
+    int one, other;
+
+    if (!world_open_or_skip(&world, _i, NULL, 64))
+        return;
+    world_buffers(&world, 4, 4, BUFFER);
+    one = ops()->socket(world.kernel, AF_INET, SOCK_DGRAM, 0);
+    other = ops()->socket(world.kernel, AF_INET, SOCK_DGRAM, 0);
+    ck_assert_int_eq(ops()->bind(world.kernel, one, (struct sockaddr *)&name, sizeof name), 0);
+    ck_assert_int_eq(ops()->bind(world.kernel, other, (struct sockaddr *)&name, sizeof name), 0);
+    ops()->getsockname(world.kernel, one, (struct sockaddr *)&name, &size);
+    ops()->getsockname(world.kernel, other, (struct sockaddr *)&from, &size);
+    send_datagram(other, &name, 5);
+    send_datagram(other, &name, 400);
+    send_datagram(other, &name, 0);
+
+    sqe = world_sqe(&world, 2);
+    io_uring_prep_recvmsg_multishot(sqe, one, &shape, MSG_TRUNC);
+    sqe->flags = IOSQE_BUFFER_SELECT;
+    sqe->buf_group = WORLD_GROUP;
+    world_expect(&world, 2, HEAD + 5, flags, flags);
+    memcpy(&out, world_buffer(&world, 0), sizeof out);
+    ck_assert_uint_eq(out.namelen, sizeof from);
+    ck_assert_uint_eq(out.payloadlen, 5);
+    ck_assert_uint_eq(out.flags, 0);
+    memcpy(&got, world_buffer(&world, 0) + sizeof out, sizeof got);
+    ck_assert_uint_eq(got.sin_port, from.sin_port);
+    ck_assert_mem_eq(world_buffer(&world, 0) + HEAD, "hello", 5);
+    world_expect(&world, 2, BUFFER, flags, flags);
+    memcpy(&out, world_buffer(&world, 1), sizeof out);
+    ck_assert_uint_eq(out.payloadlen, 400);
+    ck_assert_uint_eq(out.flags, MSG_TRUNC);
+    world_expect(&world, 2, HEAD, IORING_CQE_F_BUFFER, flags); /* an empty one ends it */
+    world_close_both(&world, one, other);
+    world_close(&world);
+}
+END_TEST
+
 START_TEST(a_local_socket_is_a_file_to_connect_to)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
@@ -382,6 +440,7 @@ int main(void)
         socket_options_are_kept_and_unknown_ones_refused,
         a_poll_says_what_a_socket_is_ready_for,
         datagrams_keep_their_borders_and_know_their_sender,
+        a_multishot_recvmsg_puts_a_head_an_address_and_the_bytes_into_each_buffer,
         a_local_socket_is_a_file_to_connect_to,
         what_does_not_fit_into_the_completion_queue_comes_later_and_in_order,
         a_skipped_success_has_no_completion_and_a_failure_has,

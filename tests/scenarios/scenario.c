@@ -9,7 +9,8 @@
 enum { TURNS_MAX = 1000000 }; /* a thousand times what a run takes */
 
 const struct scenario *const scenarios[] = {
-    &scenario_echo, &scenario_proxy, &scenario_pool, &scenario_scopes, &scenario_chat,
+    &scenario_echo, &scenario_proxy,     &scenario_pool, &scenario_scopes,
+    &scenario_chat, &scenario_datagrams,
 #if RILL_HAVE_UCX
     &scenario_rdma,
 #endif

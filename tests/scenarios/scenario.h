@@ -14,8 +14,8 @@ struct scenario {
     void (*run)(void); /* within an open fixture */
 };
 
-extern const struct scenario scenario_chat, scenario_echo, scenario_pool, scenario_proxy,
-    scenario_rdma, scenario_scopes;
+extern const struct scenario scenario_chat, scenario_datagrams, scenario_echo, scenario_pool,
+    scenario_proxy, scenario_rdma, scenario_scopes;
 
 /* All of them, ending with NULL. */
 extern const struct scenario *const scenarios[];

@@ -128,11 +128,8 @@ int sim_attempt_connect(struct sim_op *op)
     struct sim_object *object = op->object;
     struct sim_options *options = &op->ring->sim->options;
 
-    if (object->kind == SIM_DATAGRAM) {
-        sim_socket_name(object);
-        object->socket.remote = op->address;
-        return 0;
-    }
+    if (object->kind == SIM_DATAGRAM)
+        return sim_datagram_connect(object, &op->address.any, op->address.size);
     if (object->kind != SIM_STREAM)
         return -ENOTSOCK;
     if (!op->tried) {

@@ -92,8 +92,9 @@ struct sim_pipe {
 };
 
 struct sim_datagram {
-    struct sim_link link; /* sim_socket.datagrams */
+    struct sim_link link; /* sim.datagrams, then sim_socket.datagrams */
     struct sim_event event;
+    struct sim_object *sender; /* while it is under way; NULL: released */
     struct sim_address from;
     struct sim_address to;
     size_t size;
@@ -107,6 +108,7 @@ struct sim_socket_option {
 };
 
 #define SIM_SOCKET_OPTIONS 24
+#define SIM_GROUPS 20 /* igmp_max_memberships */
 
 struct sim_socket {
     enum sim_socket_state state;
@@ -135,6 +137,9 @@ struct sim_socket {
 
     struct sim_link datagrams;
     size_t datagram_count;
+    size_t sending; /* bytes under way, which fill the send buffer */
+    struct sim_address groups[SIM_GROUPS];
+    unsigned group_count;
 };
 
 struct sim_object {
@@ -297,6 +302,8 @@ extern const struct rill_kernel_ops sim_kernel_ops; /* in ring.c */
 int sim_call_socket(struct rill_kernel *kernel, int domain, int type, int protocol);
 int sim_call_bind(struct rill_kernel *kernel, int fd, const struct sockaddr *address,
                   socklen_t size);
+int sim_call_connect(struct rill_kernel *kernel, int fd, const struct sockaddr *address,
+                     socklen_t size);
 int sim_call_listen(struct rill_kernel *kernel, int fd, int backlog);
 int sim_call_setsockopt(struct rill_kernel *kernel, int fd, int level, int name, const void *value,
                         socklen_t size);
@@ -312,9 +319,13 @@ int sim_call_close(struct rill_kernel *kernel, int fd);
 
 /* ---- datagram.c ---- */
 
-int sim_datagram_send(struct sim_op *op);
+int sim_datagram_connect(struct sim_object *object, const struct sockaddr *to, socklen_t size);
+int sim_datagram_group(struct sim_object *object, const void *group, size_t size, bool joins);
+int sim_datagram_send(struct sim_op *op);          /* SIM_WAIT: the send buffer is full */
 int sim_datagram_ready(struct sim_object *object); /* 1, SIM_WAIT or -errno */
+bool sim_datagram_has_room(struct sim_object *object);
 int sim_datagram_recv(struct sim_op *op);
+size_t sim_datagram_overhead(const struct sim_op *op); /* before the payload, in a shared buffer */
 void sim_datagrams_drop(struct sim *sim, struct sim_link *list);
 void sim_datagram_release(struct sim_object *object);
 
@@ -426,6 +437,7 @@ struct sim {
     struct sim_object *foreign;
     struct sim_link bound;     /* of sim_socket.bound */
     struct sim_link datagrams; /* under way: of sim_datagram.link */
+    size_t datagrams_lost, datagrams_doubled;
     uint16_t port_next;
 
     struct sim_node *root;

@@ -52,8 +52,10 @@ int sim_prepare_vector(struct sim_op *op)
 int sim_prepare_message(struct sim_op *op)
 {
     op->message = pointer_of(op->sqe.addr);
-    if (op->sqe.flags & IOSQE_BUFFER_SELECT)
-        return -EINVAL; /* multishot recvmsg is not simulated */
+    if (op->sqe.flags & IOSQE_BUFFER_SELECT) /* any other than this is not simulated */
+        return op->sqe.opcode == IORING_OP_RECVMSG && op->sqe.ioprio & IORING_RECV_MULTISHOT
+                   ? 0
+                   : -EINVAL;
     if (op->sqe.opcode == IORING_OP_SENDMSG && op->message->msg_name) {
         int result = sim_address_set(&op->address, op->message->msg_name, op->message->msg_namelen);
 

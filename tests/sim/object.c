@@ -66,9 +66,11 @@ void sim_object_wake(struct sim_object *object, unsigned mask)
         sim_peer_wake(object->peer);
 }
 
-static unsigned datagram_ready(const struct sim_object *object)
+static unsigned datagram_ready(struct sim_object *object)
 {
-    return (object->socket.datagram_count ? POLLIN | POLLRDNORM : 0) | POLLOUT | POLLWRNORM;
+    return (object->socket.datagram_count ? POLLIN | POLLRDNORM : 0) |
+           (object->socket.error ? POLLIN | POLLERR : 0) |
+           (sim_datagram_has_room(object) ? POLLOUT | POLLWRNORM : 0);
 }
 
 unsigned sim_object_ready(struct sim_object *object)

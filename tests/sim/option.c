@@ -35,6 +35,10 @@ static bool is_known(int level, int name)
         {IPPROTO_TCP, TCP_FASTOPEN},
         {IPPROTO_TCP, TCP_NOTSENT_LOWAT},
         {IPPROTO_IPV6, IPV6_V6ONLY},
+        {IPPROTO_IPV6, IPV6_MULTICAST_IF},
+        {IPPROTO_IPV6, IPV6_MULTICAST_HOPS},
+        {IPPROTO_IP, IP_MULTICAST_IF},
+        {IPPROTO_IP, IP_MULTICAST_TTL},
         {IPPROTO_IP, IP_TOS},
         {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
     };
@@ -87,15 +91,26 @@ void sim_socket_linger_not(struct sim_object *object)
     memcpy(option->value, &linger, sizeof linger);
 }
 
+/* Joining and leaving groups; the interface is not looked at. */
+static bool is_membership(int level, int name, bool *joins)
+{
+    *joins = level == IPPROTO_IP ? name == IP_ADD_MEMBERSHIP : name == IPV6_JOIN_GROUP;
+    return *joins || (level == IPPROTO_IP && name == IP_DROP_MEMBERSHIP) ||
+           (level == IPPROTO_IPV6 && name == IPV6_LEAVE_GROUP);
+}
+
 int sim_call_setsockopt(struct rill_kernel *kernel, int fd, int level, int name, const void *value,
                         socklen_t size)
 {
     struct sim_object *object;
     struct sim_socket_option *option;
     int result = sim_socket_find(kernel, fd, &object);
+    bool joins;
 
     if (result < 0)
         return result;
+    if ((level == IPPROTO_IP || level == IPPROTO_IPV6) && is_membership(level, name, &joins))
+        return sim_datagram_group(object, value, size, joins);
     if (!is_known(level, name) || (level == IPPROTO_TCP && object->socket.domain == AF_UNIX))
         return level == IPPROTO_TCP && object->socket.domain == AF_UNIX ? -EOPNOTSUPP
                                                                         : -ENOPROTOOPT;

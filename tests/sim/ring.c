@@ -327,6 +327,7 @@ const struct rill_kernel_ops sim_kernel_ops = {
     .now_coarse = now_coarse,
     .socket = sim_call_socket,
     .bind = sim_call_bind,
+    .connect = sim_call_connect,
     .listen = sim_call_listen,
     .setsockopt = sim_call_setsockopt,
     .getsockopt = sim_call_getsockopt,

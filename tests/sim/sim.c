@@ -123,6 +123,7 @@ struct sim_options sim_options_hostile(uint64_t seed)
 
     options.latency_min_ns = times[spread(&state) % 5] / 10;
     options.latency_max_ns = options.latency_min_ns + times[spread(&state) % 5];
+    options.doubled_per_mille = strength(&state, 100);
     return options;
 }
 
@@ -216,6 +217,16 @@ size_t sim_fds_open(const struct sim *sim)
 size_t sim_bad_fds(const struct sim *sim)
 {
     return sim->bad_fds;
+}
+
+size_t sim_datagrams_lost(const struct sim *sim)
+{
+    return sim->datagrams_lost;
+}
+
+size_t sim_datagrams_doubled(const struct sim *sim)
+{
+    return sim->datagrams_doubled;
 }
 
 size_t sim_enters(const struct sim *sim)

@@ -59,6 +59,7 @@ struct sim_options {
     unsigned reset_per_mille;         /* a transfer finds its connection reset */
     unsigned reset_untold_per_mille;  /* a multishot that has received does not hear of a reset */
     unsigned datagram_per_mille;      /* a datagram is lost */
+    unsigned doubled_per_mille;       /* a datagram arrives a second time */
     unsigned file_per_mille;          /* an operation on a file ends with -EIO or -ENOSPC */
     unsigned enomem_per_mille;        /* an operation ends with -ENOMEM, not a close or cancel */
     unsigned cancel_lost_per_mille;   /* a cancel comes too late: -EALREADY */
@@ -100,6 +101,8 @@ size_t sim_bad_fds(const struct sim *sim);              /* uses of closed descri
 size_t sim_enters(const struct sim *sim);               /* calls of enter so far */
 size_t sim_overflows(const struct sim *sim);            /* completions that found the queue full */
 size_t sim_buffers_missing(struct sim *sim, int group); /* given out and not yet back */
+size_t sim_datagrams_lost(const struct sim *sim);       /* by the network, or a full socket */
+size_t sim_datagrams_doubled(const struct sim *sim);    /* by the network */
 int64_t sim_now(const struct sim *sim);                 /* the clock, without the step of now() */
 
 /* Lets the clock jump: what was due meanwhile is late. */

@@ -158,6 +158,20 @@ int sim_call_bind(struct rill_kernel *kernel, int fd, const struct sockaddr *add
     return result;
 }
 
+/* A stream's connect may wait, so it is for the ring. */
+int sim_call_connect(struct rill_kernel *kernel, int fd, const struct sockaddr *address,
+                     socklen_t size)
+{
+    struct sim_object *object;
+    int result = sim_socket_find(kernel, fd, &object);
+
+    if (result == 0)
+        result = object->kind == SIM_DATAGRAM ? sim_datagram_connect(object, address, size)
+                                              : -EOPNOTSUPP;
+    sim_trace(sim_of(kernel), "connect fd %d -> %d", fd, result);
+    return result;
+}
+
 int sim_socket_listen(struct sim_object *object, int backlog)
 {
     struct sim_socket *socket = &object->socket;

@@ -76,8 +76,11 @@ int sim_attempt_send(struct sim_op *op)
 {
     if (op->sqe.ioprio & ~IORING_RECVSEND_POLL_FIRST)
         return -EINVAL;
-    if (op->object->kind == SIM_DATAGRAM)
-        return sim_datagram_send(op);
+    if (op->object->kind == SIM_DATAGRAM) {
+        int result = sim_datagram_send(op);
+
+        return result == SIM_WAIT ? partial(op, SIM_WAIT, POLLOUT | POLLWRNORM) : result;
+    }
     return op->object->kind == SIM_STREAM ? send_stream(op) : -ENOTSOCK;
 }
 
@@ -86,7 +89,7 @@ int sim_attempt_send(struct sim_op *op)
 /* A buffer that was taken in an earlier part of a MSG_WAITALL stays. */
 static int look_for_buffer(struct sim_op *op)
 {
-    size_t limit = op->sqe.len ? op->sqe.len : INT_MAX;
+    size_t limit = op->sqe.len && !op->message ? op->sqe.len : INT_MAX;
     int result;
 
     if (!(op->sqe.flags & IOSQE_BUFFER_SELECT) || op->done)
@@ -165,6 +168,8 @@ static int recv_one(struct sim_op *op)
     if (result < 0)
         return result;
     if (op->object->kind == SIM_DATAGRAM) {
+        if (op->total < sim_datagram_overhead(op))
+            return -EFAULT;
         result = sim_datagram_ready(op->object);
         if (result < 0)
             return partial(op, result, POLLIN | POLLRDNORM);
@@ -198,7 +203,14 @@ static bool is_valid(const struct sim_op *op)
     if (!(op->sqe.ioprio & IORING_RECV_MULTISHOT))
         return true;
     return (op->sqe.flags & IOSQE_BUFFER_SELECT) && !(op->sqe.msg_flags & MSG_WAITALL) &&
-           !(op->sqe.len && options_of(op)->linux_6_1);
+           !(op->sqe.len && !op->message && options_of(op)->linux_6_1);
+}
+
+/* The kernel takes an empty datagram for the end of a stream. */
+static bool is_last(const struct sim_op *op, int result)
+{
+    return result <= 0 || !(op->sqe.ioprio & IORING_RECV_MULTISHOT) ||
+           (op->message && (size_t)result == sim_datagram_overhead(op));
 }
 
 int sim_attempt_recv(struct sim_op *op)
@@ -213,7 +225,7 @@ int sim_attempt_recv(struct sim_op *op)
         int result = recv_one(op);
 
         leave_buffer(op);
-        if (result <= 0 || !(op->sqe.ioprio & IORING_RECV_MULTISHOT) || !sim_op_more(op, result))
+        if (is_last(op, result) || !sim_op_more(op, result))
             return result;
         op->done = 0;
         op->tried = true;

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/udp.h"
+
+#include "io/reactor.h"
+#include "net/socket_options.h"
+#include "runtime/executor.h"
+#include "runtime/panic.h"
+#include "runtime/task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+/* ---- opening ---- */
+
+static int set_multicast_interface(int fd, int family, unsigned interface)
+{
+    struct ip_mreqn request = {.imr_ifindex = (int)interface};
+
+    if (family == AF_INET6)
+        return rill_socket_set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, (int)interface);
+    return rill_socket_set_option(fd, IPPROTO_IP, IP_MULTICAST_IF, &request, sizeof request);
+}
+
+static int set_multicast_hops(int fd, int family, int hops)
+{
+    if (family == AF_INET6)
+        return rill_socket_set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, hops);
+    return rill_socket_set_int(fd, IPPROTO_IP, IP_MULTICAST_TTL, hops);
+}
+
+static int configure(int fd, int family, const struct rill_udp_options *options)
+{
+    int error = rill_socket_set_buffers(fd, options->send_size, options->receive_size);
+
+    if (family == AF_UNIX)
+        return error;
+    if (!error && family == AF_INET6)
+        error = rill_socket_set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->ip6_only);
+    if (!error && options->reuseport)
+        error = rill_socket_set_reuseport(fd, true);
+    if (!error && options->reuseaddr)
+        error = rill_socket_set_int(fd, SOL_SOCKET, SO_REUSEADDR, true);
+    if (!error && options->broadcast)
+        error = rill_socket_set_int(fd, SOL_SOCKET, SO_BROADCAST, true);
+    if (!error && options->multicast_interface)
+        error = set_multicast_interface(fd, family, options->multicast_interface);
+    if (!error && options->multicast_hops)
+        error = set_multicast_hops(fd, family, options->multicast_hops);
+    return error;
+}
+
+int rill_udp_open(struct rill_udp *udp, const struct rill_address *address,
+                  const struct rill_udp_options *options)
+{
+    static const struct rill_udp_options defaults;
+    struct rill_reactor *reactor = rill_reactor_here();
+    struct rill_kernel *kernel = reactor->kernel;
+    int family = address->any.sa_family;
+    int fd = kernel->ops->socket(kernel, family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int error;
+
+    if (fd < 0)
+        return fd;
+    error = configure(fd, family, options ? options : &defaults);
+    if (!error)
+        error = kernel->ops->bind(kernel, fd, &address->any, address->size);
+    if (error) {
+        kernel->ops->close(kernel, fd);
+        return error;
+    }
+    reactor->fds_open++;
+    *udp = (struct rill_udp){
+        .fd = fd,
+        .is_open = true,
+        .address = *address,
+        .receiver = {.has_datagrams = true},
+    };
+    return 0;
+}
+
+int rill_udp_connect(struct rill_udp *udp, const struct rill_address *peer)
+{
+    static const struct rill_address nobody = {
+        .any = {.sa_family = AF_UNSPEC},
+        .size = sizeof nobody.any,
+    };
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+
+    if (!peer)
+        peer = &nobody;
+    return kernel->ops->connect(kernel, udp->fd, &peer->any, peer->size);
+}
+
+int rill_udp_local_address(const struct rill_udp *udp, struct rill_address *address)
+{
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+
+    address->size = sizeof address->local; /* the largest */
+    return kernel->ops->getsockname(kernel, udp->fd, &address->any, &address->size);
+}
+
+/* ---- multicast ---- */
+
+static int change_membership(const struct rill_udp *udp, int ip4_name, int ip6_name,
+                             const struct rill_address *group, unsigned interface)
+{
+    if (group->any.sa_family == AF_INET6) {
+        struct ipv6_mreq request = {
+            .ipv6mr_multiaddr = group->ip6.sin6_addr,
+            .ipv6mr_interface = interface,
+        };
+
+        return rill_socket_set_option(udp->fd, IPPROTO_IPV6, ip6_name, &request, sizeof request);
+    }
+
+    struct ip_mreqn request = {
+        .imr_multiaddr = group->ip4.sin_addr,
+        .imr_ifindex = (int)interface,
+    };
+
+    return rill_socket_set_option(udp->fd, IPPROTO_IP, ip4_name, &request, sizeof request);
+}
+
+int rill_udp_join(struct rill_udp *udp, const struct rill_address *group, unsigned interface)
+{
+    return change_membership(udp, IP_ADD_MEMBERSHIP, IPV6_JOIN_GROUP, group, interface);
+}
+
+int rill_udp_leave(struct rill_udp *udp, const struct rill_address *group, unsigned interface)
+{
+    return change_membership(udp, IP_DROP_MEMBERSHIP, IPV6_LEAVE_GROUP, group, interface);
+}
+
+/* ---- receiving ---- */
+
+static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_datagram *datagram = rill_container_of(self, struct rill_datagram, op.future);
+
+    if (rill_op_poll(self, task) == RILL_PENDING)
+        return RILL_PENDING;
+    if (datagram->result < 0)
+        return RILL_READY;
+    datagram->peer.size = datagram->message.msg_namelen;
+    datagram->op.transferred = (uint64_t)datagram->result; /* MSG_TRUNC: also what did not fit */
+    if (datagram->message.msg_flags & MSG_TRUNC)
+        datagram->result = -EMSGSIZE;
+    return RILL_READY;
+}
+
+struct rill_future *rill_udp_recv_vectored(struct rill_udp *udp, struct rill_datagram *datagram,
+                                           const struct iovec *parts, size_t count)
+{
+    static const struct rill_place name = {"receive a datagram", NULL, 0};
+
+    rill_check(!rill_receiver_is_active(&udp->receiver),
+               "a socket that lends its datagrams is received from in another way, too");
+    rill_op_prepare(&datagram->op, &name, IORING_OP_RECVMSG, udp->fd, &datagram->message, 1, 0);
+    datagram->op.op_flags = MSG_TRUNC;
+    datagram->op.future.poll = recv_poll;
+    /* The kernel writes no address where the sender has none, as unix sockets may. */
+    datagram->peer = (struct rill_address){.any = {.sa_family = AF_UNIX}};
+    datagram->message = (struct msghdr){
+        .msg_name = &datagram->peer.any,
+        .msg_namelen = sizeof datagram->peer.local, /* the largest */
+        .msg_iov = (struct iovec *)(uintptr_t)parts,
+        .msg_iovlen = count,
+    };
+    return &datagram->op.future;
+}
+
+struct rill_future *rill_udp_recv(struct rill_udp *udp, struct rill_datagram *datagram,
+                                  void *buffer, size_t size)
+{
+    datagram->part = (struct iovec){buffer, size};
+    return rill_udp_recv_vectored(udp, datagram, &datagram->part, 1);
+}
+
+/* Reads what the kernel has put before the datagram: how long it is and who has sent it. */
+static void unpack(struct rill_udp_borrow *borrow)
+{
+    struct rill_buffers *buffers = &rill_reactor_here()->buffers;
+    char *head = rill_buffers_data(buffers, borrow->buffer);
+    struct io_uring_recvmsg_out out;
+
+    memcpy(&out, head, sizeof out);
+    borrow->size = out.payloadlen;
+    borrow->peer.any.sa_family = AF_UNIX;
+    borrow->peer.size = out.namelen;
+    memcpy(&borrow->peer.any, head + sizeof out, out.namelen);
+    if (out.flags & MSG_TRUNC) {
+        rill_buffers_give_back(buffers, borrow->buffer);
+        borrow->result = -EMSGSIZE;
+    } else {
+        borrow->data = head + RILL_RECEIVER_HEAD;
+        borrow->result = (int64_t)borrow->size;
+    }
+}
+
+static enum rill_poll borrow_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_udp_borrow *borrow = rill_container_of(self, struct rill_udp_borrow, future);
+    struct rill_udp *udp = borrow->udp;
+
+    if (rill_receiver_take(&udp->receiver, udp->fd, task, &borrow->result, &borrow->buffer) ==
+        RILL_PENDING)
+        return RILL_PENDING;
+    if (borrow->result > 0)
+        unpack(borrow);
+    return rill_future_end(self, borrow->result);
+}
+
+struct rill_future *rill_udp_recv_borrowed(struct rill_udp *udp, struct rill_udp_borrow *borrow)
+{
+    static const struct rill_place name = {"receive a datagram into a shared buffer", NULL, 0};
+
+    rill_check(!borrow->data, "a receive would lose the buffer that is borrowed: give it back");
+    rill_future_init(&borrow->future, borrow_poll);
+    borrow->future.place = &name;
+    borrow->udp = udp;
+    return &borrow->future;
+}
+
+void rill_udp_give_back(struct rill_udp_borrow *borrow)
+{
+    if (!borrow->data)
+        return;
+    borrow->data = NULL;
+    rill_buffers_give_back(&rill_reactor_here()->buffers, borrow->buffer);
+}
+
+/* ---- sending ---- */
+
+struct rill_future *rill_udp_send_vectored(struct rill_udp *udp, struct rill_datagram *datagram,
+                                           const struct iovec *parts, size_t count,
+                                           const struct rill_address *to)
+{
+    static const struct rill_place name = {"send a datagram", NULL, 0};
+
+    rill_op_prepare(&datagram->op, &name, IORING_OP_SENDMSG, udp->fd, &datagram->message, 1, 0);
+    datagram->op.op_flags = MSG_NOSIGNAL;
+    /* Linux 6.18 takes the bytes of a datagram before it sees that a unix socket is full; a
+     * send that then waits goes on without them, and sends an empty one. */
+    if (udp->address.any.sa_family == AF_UNIX)
+        datagram->op.op_flags |= MSG_DONTWAIT;
+    if (!to)
+        datagram->peer.size = 0;
+    else if (to != &datagram->peer)
+        datagram->peer = *to;
+    datagram->message = (struct msghdr){
+        .msg_name = to ? &datagram->peer.any : NULL,
+        .msg_namelen = datagram->peer.size,
+        .msg_iov = (struct iovec *)(uintptr_t)parts,
+        .msg_iovlen = count,
+    };
+    return &datagram->op.future;
+}
+
+struct rill_future *rill_udp_send(struct rill_udp *udp, struct rill_datagram *datagram,
+                                  const void *data, size_t size, const struct rill_address *to)
+{
+    datagram->part = (struct iovec){(void *)(uintptr_t)data, size};
+    return rill_udp_send_vectored(udp, datagram, &datagram->part, 1, to);
+}
+
+/* ---- the end ---- */
+
+/* Others find a unix socket by its file, so that goes before the socket does. */
+static struct rill_future *remove_file(struct rill_udp *udp)
+{
+    static const struct rill_place name = {"remove the file of a unix socket", NULL, 0};
+
+    rill_op_prepare(&udp->receiver.op, &name, IORING_OP_UNLINKAT, AT_FDCWD,
+                    udp->address.local.sun_path, 0, 0);
+    udp->receiver.op.kind = RILL_OP_SHIELDED;
+    return &udp->receiver.op.future;
+}
+
+static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_udp *udp = rill_container_of(self, struct rill_udp, future);
+
+    RILL_BEGIN();
+    if (!udp->is_open) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
+        RILL_RETURN(0);
+    }
+    RILL_AWAIT(rill_receiver_stop(&udp->receiver));
+    if (udp->address.any.sa_family == AF_UNIX)
+        RILL_AWAIT(remove_file(udp));
+    RILL_AWAIT(rill_op_close(&udp->receiver.op, udp->fd));
+    udp->is_open = false;
+    RILL_RETURN(udp->receiver.op.result);
+    RILL_END();
+}
+
+struct rill_future *rill_udp_close(struct rill_udp *udp)
+{
+    return rill_future_init(&udp->future, close_poll);
+}
