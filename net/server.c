@@ -2,12 +2,8 @@
 #include "net/server.h"
 
 #include "runtime/executor.h"
-#include "runtime/panic.h"
 
-#include <errno.h>
 #include <string.h>
-
-static const int64_t memory_pause_ns = 10 * RILL_MILLISECOND;
 
 static int server_listen(struct rill_server *server)
 {
@@ -33,13 +29,10 @@ static int server_listen(struct rill_server *server)
 
 static void start_connection(struct rill_server *server)
 {
-    struct rill_task *task = server->connection;
-    struct rill_tcp *tcp = (void *)((char *)server->connection + server->service.tcp_offset);
+    void *block = server->connection.block;
 
-    rill_tcp_adopt(tcp, (int)server->accept.result);
-    rill_task_spawn(task, server->service.poll);
-    rill_task_detach(task);
-    server->connection = NULL;
+    rill_tcp_adopt(rill_service_peer(&server->service, block), (int)server->accept.result);
+    rill_service_start(&server->service, block);
     server->accepted++;
 }
 
@@ -63,13 +56,7 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
         RILL_AWAIT(rill_tcp_accept(&server->listener, &server->accept));
         if (server->accept.result < 0)
             break;
-        while (!(server->connection = rill_task_alloc(server->service.size))) {
-            /* Cancelled or not, a connection that was accepted is served: once
-             * there is memory for it, which others give back as they end. */
-            RILL_AWAIT(rill_sleep(&server->pause, memory_pause_ns));
-            if (server->pause.result < 0)
-                RILL_YIELD();
-        }
+        RILL_AWAIT(rill_service_alloc(&server->connection, &server->service));
         start_connection(server);
     }
     RILL_AWAIT(rill_listener_close(&server->listener));
@@ -80,10 +67,7 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
 struct rill_future *rill_serve(struct rill_server *server, const char *url,
                                struct rill_service service)
 {
-    rill_check(service.size <= RILL_POOL_BLOCK_MAX,
-               "a connection's struct has %zu bytes; a task from the runtime's free lists has %d "
-               "at the most",
-               service.size, RILL_POOL_BLOCK_MAX);
+    rill_service_check(&service, sizeof(struct rill_tcp));
     server->text = url;
     server->service = service;
     server->accepted = 0;

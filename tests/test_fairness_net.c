@@ -120,7 +120,7 @@ static struct rill_future *resolve_name(void)
 
 static struct rill_future *serve_nowhere(void)
 {
-    static const struct rill_service service = {.size = sizeof(struct rill_task)};
+    static const struct rill_service service = {.peer_size = sizeof(struct rill_tcp)};
 
     return rill_serve(&server, "gopher://localhost", service);
 }

@@ -285,13 +285,77 @@ START_TEST(a_server_that_was_cancelled_before_it_began_leaves_no_socket)
 }
 END_TEST
 
+/* ---- what the connections share ---- */
+
+struct turn {
+    struct rill_task task;
+    struct rill_tcp peer;
+    struct rill_op send;
+    unsigned *turns;
+};
+
+static enum rill_poll turn_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct turn *turn = rill_container_of(self, struct turn, task.future);
+
+    RILL_BEGIN();
+    ++*turn->turns;
+    RILL_AWAIT(rill_tcp_send_all(&turn->peer, &turn->send, turn->turns, sizeof *turn->turns));
+    RILL_AWAIT(rill_tcp_close(&turn->peer));
+    RILL_END();
+}
+
+START_TEST(the_connections_of_a_service_share_what_it_was_given)
+{
+    static struct rill_connect connect;
+    static struct rill_op op;
+    struct rill_address address;
+    unsigned turns = 0, answer;
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    background_start(&serving,
+                     rill_serve(&server, "tcp://127.0.0.1:0",
+                                RILL_SERVICE_WITH(struct turn, peer, turn_poll, turns, &turns)));
+    fixture_turn();
+    ck_assert_int_eq(rill_listener_address(&server.listener, &address), 0);
+    for (unsigned i = 1; i <= 3; i++) {
+        struct rill_tcp client = {.fd = 0};
+
+        answer = 0;
+        expect_eq(await(rill_tcp_connect_address(&client, &connect, &address)), 0);
+        expect_eq(await(rill_tcp_recv_exactly(&client, &op, &answer, sizeof answer)),
+                  sizeof answer);
+        expect_eq(answer, i);
+        expect_eq(await(rill_tcp_close(&client)), 0);
+    }
+    expect_eq(turns, 3);
+    stop_server();
+    fixture_close();
+}
+END_TEST
+
+static void serve_another_kind(void)
+{
+    static struct rill_server other;
+
+    fixture_open(SIMULATED, NULL, NULL);
+    rill_serve(&other, "tcp://127.0.0.1:0", RILL_SERVICE(struct turn, send, turn_poll));
+}
+
+START_TEST(a_service_with_another_kind_of_connection_is_a_panic)
+{
+    fixture_expect_panic(serve_another_kind, "it is another one's service");
+}
+END_TEST
+
 static void serve_giants(void)
 {
     static struct rill_server big;
 
     fixture_open(SIMULATED, NULL, NULL);
     rill_serve(&big, "tcp://127.0.0.1:0",
-               (struct rill_service){RILL_POOL_BLOCK_MAX + 1, 64, echo_poll});
+               (struct rill_service){.size = RILL_POOL_BLOCK_MAX + 1, .poll = echo_poll});
 }
 
 START_TEST(a_connection_struct_that_is_too_large_is_a_panic)
@@ -313,7 +377,9 @@ int main(void)
         {a_server_listens_at_IPv6_too, IN_BOTH},
         {a_server_without_descriptors_serves_on_when_there_are_some, IN_SIMULATED},
         {a_server_that_was_cancelled_before_it_began_leaves_no_socket, IN_BOTH},
+        {the_connections_of_a_service_share_what_it_was_given, IN_BOTH},
         {a_connection_struct_that_is_too_large_is_a_panic, IN_SIMULATED},
+        {a_service_with_another_kind_of_connection_is_a_panic, IN_SIMULATED},
     };
 
     return fixture_main("server", cases, sizeof cases / sizeof *cases);
