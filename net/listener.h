@@ -68,6 +68,10 @@ struct rill_listener {
 int rill_listener_open(struct rill_listener *listener, const struct rill_address *address,
                        const struct rill_listen_options *options);
 
+/* A sentence, or part of one, about an error that rill_listener_open returned for that address;
+ * it may be strerror's, which the next call of that changes. */
+const char *rill_listener_explain(int error, const struct rill_address *address);
+
 /* Reads the address it listens at. Returns 0 or -errno. */
 int rill_listener_address(const struct rill_listener *listener, struct rill_address *address);
 

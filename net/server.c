@@ -17,8 +17,10 @@ static int server_listen(struct rill_server *server)
     if (error)
         return error;
     error = rill_listener_open(&server->listener, &address, &server->options);
-    if (error)
+    if (error) {
+        server->why = rill_listener_explain(error, &address);
         return error;
+    }
     if (server->announce && rill_listener_address(&server->listener, &address) == 0) {
         fprintf(server->announce, "listening on %s://%s\n", server->url.scheme,
                 rill_address_format(&address, text));
@@ -32,7 +34,7 @@ static void start_connection(struct rill_server *server)
     void *block = server->connection.block;
 
     rill_tcp_adopt(rill_service_peer(&server->service, block), (int)server->accept.result);
-    rill_service_start(&server->service, block);
+    rill_service_start(&server->service, block, server->scope);
     server->accepted++;
 }
 
@@ -47,8 +49,7 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
     server->result = server_listen(server);
     if (server->result < 0) {
         if (server->announce)
-            fprintf(stderr, "%s: %s\n", server->text,
-                    server->why ? server->why : strerror((int)-server->result));
+            fprintf(stderr, "%s: %s\n", server->text, server->why);
         RILL_RETURN(server->result);
     }
 

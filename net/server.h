@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-/* Zeroed; then the fields up to options may be set. */
+/* Zeroed; then the fields up to scope may be set. */
 struct rill_server {
     union {
         int64_t result; /* why it ended: -ECANCELED, or the -errno of rill_serve */
@@ -23,7 +23,8 @@ struct rill_server {
     FILE *announce; /* where "listening on tcp://127.0.0.1:7000" is printed, or NULL; why it can
                      * not listen there goes to stderr then */
     struct rill_listen_options options;
-    const char *why;               /* with -EINVAL: what is wrong with the URL */
+    struct rill_scope *scope;      /* into which the tasks are spawned; NULL: they are detached */
+    const char *why;               /* it can not listen: a sentence, or part of one */
     uint64_t accepted;             /* connections since it began */
     struct rill_listener listener; /* open while it serves: rill_listener_address tells where */
 
@@ -36,11 +37,11 @@ struct rill_server {
 };
 
 /* Listens at url, "tcp://host:port" with a numeric host or "unix:///path", and for each connection
- * spawns a detached task of the service, whose connection is a struct rill_tcp: a zeroed block
+ * spawns a task of the service, whose connection is a struct rill_tcp: a zeroed block
  * with the connection adopted. The task closes the connection and then ends. Serves until it is
  * cancelled, then closes the listener; the connections go on. Borrows the url. Errors: -EINVAL
- * (see server->why), or those of rill_listener_open. When memory is short the connection waits
- * and nothing is lost. */
+ * where the URL is wrong, or those of rill_listener_open; see server->why. When memory is short the
+ * connection waits and nothing is lost. */
 struct rill_future *rill_serve(struct rill_server *server, const char *url,
                                struct rill_service service);
 

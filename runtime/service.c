@@ -49,10 +49,14 @@ struct rill_future *rill_service_alloc(struct rill_service_alloc *alloc,
     return rill_future_init(&alloc->future, alloc_poll);
 }
 
-void rill_service_start(const struct rill_service *service, void *block)
+void rill_service_start(const struct rill_service *service, void *block, struct rill_scope *scope)
 {
     struct rill_task *task = block;
 
-    rill_task_spawn(task, service->poll);
-    rill_task_detach(task);
+    if (scope) {
+        rill_scope_spawn(scope, task, service->poll);
+    } else {
+        rill_task_spawn(task, service->poll);
+        rill_task_detach(task);
+    }
 }

@@ -15,6 +15,7 @@
 #ifndef RILL_RUNTIME_SERVICE_H
 #define RILL_RUNTIME_SERVICE_H
 
+#include "runtime/scope.h"
 #include "runtime/sleep.h"
 #include "runtime/task.h"
 
@@ -85,8 +86,8 @@ static inline void *rill_service_peer(const struct rill_service *service, void *
     return (char *)block + service->peer_offset;
 }
 
-/* Spawns the task of a block, which it takes over, and detaches it. */
-void rill_service_start(const struct rill_service *service, void *block);
+/* Spawns the task of a block, which it takes over, into a scope, or detached where that is NULL. */
+void rill_service_start(const struct rill_service *service, void *block, struct rill_scope *scope);
 
 #ifdef __cplusplus
 }

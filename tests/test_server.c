@@ -192,7 +192,8 @@ START_TEST(a_server_that_announces_says_why_it_can_not_listen)
     if (!start_server(_i, NULL))
         return;
     snprintf(url, sizeof url, "tcp://127.0.0.1:%u", port);
-    snprintf(want, sizeof want, "%s: %s\n", url, strerror(EADDRINUSE));
+    snprintf(want, sizeof want,
+             "%s: the port is taken by another program (port 0 picks a free one)\n", url);
     stderr = open_memstream(&text, &size);
     await(rill_serve(&second, url, RILL_SERVICE(struct echo, peer, echo_poll)));
     fclose(stderr);
@@ -335,6 +336,31 @@ START_TEST(the_connections_of_a_service_share_what_it_was_given)
 }
 END_TEST
 
+START_TEST(connections_that_are_spawned_into_a_scope_are_cancelled_with_it)
+{
+    static struct rill_scope scope;
+    struct rill_tcp client = {.fd = 0};
+    static struct rill_op op;
+    char byte = 0;
+
+    rill_scope_init(&scope, RILL_SCOPE_INDEPENDENT);
+    server.scope = &scope;
+    if (!start_server(_i, NULL))
+        return;
+    connect_client(&client);
+    expect_echo(&client);
+    stop_server();
+    expect_echo(&client);
+    expect_eq(scope.alive, 1);
+    rill_scope_cancel(&scope, RILL_SHUTTING_DOWN);
+    expect_eq(await(rill_scope_join(&scope)), 0);
+    expect_eq(echoes_over, 1);
+    expect_eq(await(rill_tcp_recv(&client, &op, &byte, 1)), 0);
+    fixture_hang_up(&client);
+    fixture_close();
+}
+END_TEST
+
 static void serve_another_kind(void)
 {
     static struct rill_server other;
@@ -378,6 +404,7 @@ int main(void)
         {a_server_without_descriptors_serves_on_when_there_are_some, IN_SIMULATED},
         {a_server_that_was_cancelled_before_it_began_leaves_no_socket, IN_BOTH},
         {the_connections_of_a_service_share_what_it_was_given, IN_BOTH},
+        {connections_that_are_spawned_into_a_scope_are_cancelled_with_it, IN_BOTH},
         {a_connection_struct_that_is_too_large_is_a_panic, IN_SIMULATED},
         {a_service_with_another_kind_of_connection_is_a_panic, IN_SIMULATED},
     };
