@@ -76,6 +76,8 @@ const char *rill_listener_explain(int error, const struct rill_address *address)
     switch (error) {
     case -EADDRINUSE:
     case -EBUSY:
+        if (rill_address_is_abstract(address))
+            return "a server has that name";
         return is_unix ? "there is a file of that name: a server has it, or one that was killed "
                          "left it behind and it may be removed"
                        : "the port is taken by another program (port 0 picks a free one)";
@@ -254,6 +256,12 @@ static struct rill_future *withdraw(struct rill_listener *listener)
     return &listener->op.future;
 }
 
+static bool has_file(const struct rill_listener *listener)
+{
+    return listener->address.any.sa_family == AF_UNIX &&
+           !rill_address_is_abstract(&listener->address);
+}
+
 /* Clients find a unix socket by its file, so that goes before the socket does. */
 static struct rill_future *remove_file(struct rill_listener *listener)
 {
@@ -280,7 +288,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     while (listener->held.count > 0)
         RILL_AWAIT(rill_op_close(&listener->op,
                                  rill_fd_queue_pop(&rill_reactor_here()->fds, &listener->held)));
-    if (listener->address.any.sa_family == AF_UNIX)
+    if (has_file(listener))
         RILL_AWAIT(remove_file(listener));
     RILL_AWAIT(rill_op_close(&listener->op, listener->fd));
     listener->is_open = false;

@@ -60,11 +60,11 @@ struct rill_listener {
 
 /* Opens a socket that listens at address; port 0 picks a free one (see
  * rill_listener_address). A unix socket makes a file at its path, which closing
- * removes; what is there already is left alone. options may be NULL. It does not
- * wait. Returns 0 or -errno: -EADDRINUSE when the port is taken or the file exists,
- * -ENOENT for a path in no directory, -EACCES for a port that needs
- * privilege, -EADDRNOTAVAIL for an address that is not this machine's, -EMFILE,
- * -ENOENT for a congestion control that the kernel does not have. */
+ * removes; what is there already is left alone; an abstract name has no file. options may be NULL.
+ * It does not wait. Returns 0 or -errno: -EADDRINUSE when the port or name is taken or the file
+ * exists, -ENOENT for a path in no directory, -EACCES for a port that needs privilege,
+ * -EADDRNOTAVAIL for an address that is not this machine's, -EMFILE, -ENOENT for a congestion
+ * control that the kernel does not have. */
 int rill_listener_open(struct rill_listener *listener, const struct rill_address *address,
                        const struct rill_listen_options *options);
 

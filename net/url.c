@@ -63,6 +63,8 @@ static int parse_path(struct rill_url *url, const char *path, const char **why)
 
     if (length == 0)
         return fail(why, "the path is missing; want unix:///path/of/the/socket");
+    if (strcmp(path, "@") == 0)
+        return fail(why, "the name behind @ is missing; want unix://@name");
     if (length >= sizeof url->path)
         return fail(why, "the path is longer than 107 characters, which is all that a unix socket "
                          "may have");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* url.h - where to listen or connect: "tcp://host:port" or "unix:///path". */
+/* url.h - where to listen or connect: "tcp://host:port", "unix:///path" or "unix://@name". */
 #ifndef RILL_NET_URL_H
 #define RILL_NET_URL_H
 
@@ -26,7 +26,8 @@ struct rill_url {
 
 /* Reads "scheme://host:port", where an IPv6 address stands in brackets, or
  * "unix://path", whose path is relative to the working directory unless it begins
- * with a slash ("unix:///run/echo.sock"). Returns 0, or -EINVAL with a sentence in
+ * with a slash ("unix:///run/echo.sock"), and an abstract name if it begins with @
+ * ("unix://@echo", rill_address_set_path). Returns 0, or -EINVAL with a sentence in
  * *why that says what is wrong and what would be right. */
 int rill_url_parse(struct rill_url *url, const char *text, const char **why);
 

@@ -80,8 +80,11 @@ static int connect_local(struct sim_object *object, const struct sim_address *to
 {
     struct sim_node *parent, *node;
     const char *last;
-    int result = sim_disk_find(object->sim, NULL, sim_address_path(to), &parent, &node, &last);
+    int result;
 
+    if (sim_address_is_abstract(to))
+        return 0;
+    result = sim_disk_find(object->sim, NULL, sim_address_path(to), &parent, &node, &last);
     return result < 0 ? result : S_ISSOCK(node->mode) ? 0 : -ECONNREFUSED;
 }
 

@@ -46,6 +46,7 @@ uint16_t sim_address_port(const struct sim_address *address);
 void sim_address_set_port(struct sim_address *address, uint16_t port);
 bool sim_address_serves(const struct sim_address *bound, const struct sim_address *wanted);
 bool sim_address_clash(const struct sim_address *one, const struct sim_address *other);
+bool sim_address_is_abstract(const struct sim_address *address);
 const char *sim_address_path(const struct sim_address *address);
 
 /* ---- object.c: what a descriptor refers to ---- */
