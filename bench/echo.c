@@ -179,6 +179,8 @@ static const char *read_url(struct program *program, unsigned number)
 
     if (rill_url_parse(&url, program->urls[number], &why) < 0)
         return why;
+    if (strcmp(url.scheme, "fd") == 0)
+        return NULL; /* the server will find out */
     if (strcmp(url.scheme, "rdma") != 0) {
         (void)rill_url_address(&url, &address, &why);
         return why;

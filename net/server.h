@@ -36,12 +36,13 @@ struct rill_server {
     struct rill_service_alloc connection; /* of what was accepted, until its task is spawned */
 };
 
-/* Listens at url, "tcp://host:port" with a numeric host or "unix:///path", and for each connection
- * spawns a task of the service, whose connection is a struct rill_tcp: a zeroed block
+/* Listens at url, "tcp://host:port" with a numeric host, "unix:///path" or "unix://@name", or with
+ * the socket of "fd://name" that the program was started with (net/inherited.h). For each
+ * connection it spawns a task of the service, whose connection is a struct rill_tcp: a zeroed block
  * with the connection adopted. The task closes the connection and then ends. Serves until it is
  * cancelled, then closes the listener; the connections go on. Borrows the url. Errors: -EINVAL
- * where the URL is wrong, or those of rill_listener_open; see server->why. When memory is short the
- * connection waits and nothing is lost. */
+ * where the URL is wrong, or those of rill_listener_open or rill_listener_adopt; see server->why.
+ * When memory is short the connection waits and nothing is lost. */
 struct rill_future *rill_serve(struct rill_server *server, const char *url,
                                struct rill_service service);
 

@@ -150,6 +150,7 @@ START_TEST(URLs_are_taken_apart)
         {"ucx2://h:00080", "ucx2", "h", 80},
         {"abcdefghijklmno://h:1", "abcdefghijklmno", "h", 1},
         {"unix:///run/echo:1.sock", "unix", "", 0},
+        {"fd://echo@1.socket", "fd", "", 0},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -278,6 +279,8 @@ START_TEST(each_mistake_in_a_URL_has_its_sentence)
         {"t c p://h:1", "scheme"},
         {"abcdefghijklmnop://h:1", "scheme"},
         {"unix://", "path is missing"},
+        {"fd://", "descriptor is missing"},
+        {"fd://a\nb", "control character"},
         {"unix://@", "name behind @ is missing"},
         {"unix:///a\nb", "control character"},
         {"tcp://", "port is missing"},

@@ -158,6 +158,23 @@ START_TEST(a_path_without_a_server_and_a_path_in_no_directory_are_errors)
 }
 END_TEST
 
+START_TEST(the_file_of_a_socket_that_was_adopted_is_left_to_those_who_made_it)
+{
+    struct rill_listener adopted = {.fd = 0};
+
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(listen_at(path), 0);
+    ck_assert_int_eq(rill_listener_adopt(&adopted, dup(listener.fd), NULL), 0);
+    ck_assert_int_eq(await(rill_listener_close(&adopted)), 0);
+    ck_assert_int_eq(look(), -ENXIO);
+    ck_assert_int_eq(await(rill_tcp_connect_url(&client, &connecting, &url)), 0);
+    fixture_hang_up(&client);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    close_world(_i);
+}
+END_TEST
+
 /* A name belongs to the machine, and other runs of this test may be on it. */
 static void use_abstract_name(void)
 {
@@ -334,6 +351,7 @@ int main(void)
         {a_file_that_is_there_is_EADDRINUSE_and_stays, IN_BOTH},
         {a_file_that_somebody_removed_does_not_keep_the_listener_from_closing, IN_REAL},
         {a_path_without_a_server_and_a_path_in_no_directory_are_errors, IN_BOTH},
+        {the_file_of_a_socket_that_was_adopted_is_left_to_those_who_made_it, IN_REAL},
         {an_abstract_name_is_listened_at_connected_to_and_free_again, IN_BOTH},
         {abstract_names_are_told_apart, IN_BOTH},
         {the_options_of_TCP_are_passed_over, IN_BOTH},
