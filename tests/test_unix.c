@@ -227,7 +227,7 @@ START_TEST(abstract_names_are_told_apart)
         return;
     use_abstract_name();
     ck_assert_int_eq(listen_at(path), 0);
-    strcat(path, "b");
+    snprintf(path, sizeof path, "@rill-test-unix-%db", (int)getpid());
     ck_assert_int_eq(rill_address_set_path(&address, path), 0);
     ck_assert_int_eq(rill_listener_open(&others[0], &address, NULL), 0);
     address.local.sun_path[address.size++ - offsetof(struct sockaddr_un, sun_path)] = '\0';
