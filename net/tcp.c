@@ -283,6 +283,10 @@ static enum rill_poll vectored_poll(struct rill_future *self, struct rill_task *
         skip_sent(&send->message, (size_t)send->result);
         if (send->message.msg_iovlen == 0)
             break;
+        /* What goes with the first byte (net/descriptors.h) has gone. */
+        send->message.msg_control = NULL;
+        send->message.msg_controllen = 0;
+        send->op.op_flags |= MSG_WAITALL;
         rill_op_refill(&send->op, &send->message, 1);
     }
     send->result = (int64_t)send->op.transferred;
