@@ -3,6 +3,7 @@
 #include "io/file.h"
 #include "io/waker.h"
 #include "net/connect.h"
+#include "net/descriptors.h"
 #include "net/listener.h"
 #include "net/resolve.h"
 #include "net/server.h"
@@ -22,6 +23,8 @@ static struct rill_connect connecting;
 static struct rill_resolve resolving;
 static struct rill_server server;
 static struct rill_borrow borrow, lasting;
+static struct rill_send_descriptors descriptors;
+static struct rill_recv_descriptors no_descriptors;
 static struct rill_op op;
 static char buffer[16];
 
@@ -75,6 +78,17 @@ static struct rill_future *send_lasting_too_much(void)
 static struct rill_future *flush(void)
 {
     return rill_tcp_flush(&one);
+}
+
+/* Over TCP, which carries none. */
+static struct rill_future *send_descriptors(void)
+{
+    return rill_tcp_send_descriptors(&one, &descriptors, "abc", 3, &one.fd, 1);
+}
+
+static struct rill_future *close_no_descriptors(void)
+{
+    return rill_descriptors_close(&no_descriptors);
 }
 
 static struct rill_future *finish_sending(void)
@@ -176,6 +190,8 @@ static const struct fairness_loop loops[] = {
     {"a send of no lasting bytes", send_lasting_nothing, 0, NULL, NULL},
     {"a send of too many lasting bytes", send_lasting_too_much, -EINVAL, NULL, NULL},
     {"a flush of nothing", flush, 0, NULL, NULL},
+    {"descriptors that TCP does not carry", send_descriptors, -EAFNOSUPPORT, NULL, NULL},
+    {"a close of no descriptors", close_no_descriptors, 0, NULL, NULL},
     {"finishing to send", finish_sending, 0, NULL, NULL},
     {"a cancelled accept", accept_one, -ECANCELED, NULL, NULL},
     {"an accept of a broken listener", accept_one, -EBADF, break_listener, NULL},

@@ -361,6 +361,78 @@ START_TEST(connections_that_are_spawned_into_a_scope_are_cancelled_with_it)
 }
 END_TEST
 
+/* ---- want of memory ---- */
+
+/* Without the sanitizers, which have an aligned_alloc of their own, slabs of the runtime's free
+ * lists come from here. */
+static bool memory_is_short;
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+void *__libc_memalign(size_t alignment, size_t size);
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    return memory_is_short ? NULL : __libc_memalign(alignment, size);
+}
+#endif
+
+static bool memory_can_be_short(void)
+{
+    void *volatile memory;
+
+    memory_is_short = true;
+    memory = aligned_alloc(64, 64);
+    memory_is_short = false;
+    free(memory);
+    return !memory;
+}
+
+static void serve_without_memory(int which, bool is_cancelled)
+{
+    struct rill_service service = RILL_SERVICE(struct echo, peer, echo_poll);
+    struct rill_tcp client = {.fd = 0};
+    struct rill_address address;
+
+    if (!memory_can_be_short() || !fixture_open(which, NULL, NULL))
+        return;
+    service.size = 200000; /* no block of that size is left over from others */
+    background_start(&serving, rill_serve(&server, "tcp://127.0.0.1:0", service));
+    fixture_turn();
+    ck_assert_int_eq(rill_listener_address(&server.listener, &address), 0);
+    port = rill_address_port(&address);
+    memory_is_short = true;
+    connect_client(&client);
+    settle();
+    expect_eq(server.accepted, 0);
+    if (is_cancelled) {
+        rill_task_cancel(&serving.task);
+        fixture_turn();
+        expect(!rill_task_is_over(&serving.task));
+    }
+    memory_is_short = false;
+    expect_echo(&client);
+    expect_eq(server.accepted, 1);
+    if (is_cancelled)
+        expect_eq(background_end(&serving), -ECANCELED);
+    else
+        stop_server();
+    fixture_hang_up(&client);
+    rill_runtime_shutdown(fixture.runtime, RILL_SECOND);
+    fixture_close();
+}
+
+START_TEST(a_client_waits_until_there_is_memory_for_it)
+{
+    serve_without_memory(_i, false);
+}
+END_TEST
+
+START_TEST(a_client_that_was_accepted_is_served_though_the_server_is_cancelled)
+{
+    serve_without_memory(_i, true);
+}
+END_TEST
+
 static void serve_another_kind(void)
 {
     static struct rill_server other;
@@ -405,6 +477,8 @@ int main(void)
         {a_server_that_was_cancelled_before_it_began_leaves_no_socket, IN_BOTH},
         {the_connections_of_a_service_share_what_it_was_given, IN_BOTH},
         {connections_that_are_spawned_into_a_scope_are_cancelled_with_it, IN_BOTH},
+        {a_client_waits_until_there_is_memory_for_it, IN_BOTH},
+        {a_client_that_was_accepted_is_served_though_the_server_is_cancelled, IN_BOTH},
         {a_connection_struct_that_is_too_large_is_a_panic, IN_SIMULATED},
         {a_service_with_another_kind_of_connection_is_a_panic, IN_SIMULATED},
     };
