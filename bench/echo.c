@@ -115,7 +115,7 @@ static struct rill_future *serve(struct program *program, unsigned number)
 }
 
 /* Serves until a signal comes or a server fails, and accepts no more then. The
- * result is whether one has failed, which it has said why. */
+ * result is whether a server has failed; it has said why. */
 static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
 {
     struct program *program = rill_container_of(self, struct program, future);

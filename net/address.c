@@ -86,9 +86,11 @@ int rill_address_set_path(struct rill_address *address, const char *path)
 
 static size_t path_size(const struct rill_address *address)
 {
-    size_t before = offsetof(struct sockaddr_un, sun_path);
+    const size_t before = offsetof(struct sockaddr_un, sun_path);
+    const size_t max = sizeof address->local.sun_path;
+    size_t size = address->size > before ? address->size - before : 0;
 
-    return address->size > before ? address->size - before : 0;
+    return size < max ? size : max; /* the kernel counts a zero that there is no room for */
 }
 
 bool rill_address_is_abstract(const struct rill_address *address)

@@ -242,6 +242,8 @@ START_TEST(an_abstract_name_has_no_zero_behind_it)
     address.local.sun_path[0] = address.local.sun_path[2] = '\0';
     path[2] = '@';
     ck_assert_str_eq(rill_address_format(&address, text), path);
+    address.size++;
+    ck_assert_str_eq(rill_address_format(&address, text), path);
     address.size = before;
     ck_assert(!rill_address_is_abstract(&address));
     ck_assert_str_eq(rill_address_format(&address, text), "");
