@@ -20,7 +20,7 @@ static void set(const char *name, const char *value)
 
     snprintf(pid, sizeof pid, "%d", (int)getpid());
     if (value)
-        ck_assert_int_eq(setenv(name, strcmp(value, "me") == 0 ? pid : value, 1), 0);
+        expect_eq(setenv(name, strcmp(value, "me") == 0 ? pid : value, 1), 0);
     else
         unsetenv(name);
 }
@@ -32,13 +32,37 @@ static void tell(const char *pid, const char *count, const char *names)
     set("LISTEN_FDNAMES", names);
 }
 
-/* Makes descriptors 3 to 5 what they are not closed on exec. */
-static void open_three(void)
-{
-    int fd = eventfd(0, 0);
+static int before[3]; /* what was there, out of the way */
 
-    for (int i = 0; i < 3; i++)
-        ck_assert_int_ge(dup2(fd, RILL_INHERITED_FIRST + i), 0);
+/* Has descriptors 3 to 5 be these until put_back. They may be Check's own, to which its assertions
+ * write: in between there is only `expect`. */
+static void put(const int *fds)
+{
+    for (int i = 0; i < 3; i++) {
+        before[i] = fcntl(RILL_INHERITED_FIRST + i, F_DUPFD_CLOEXEC, 50);
+        expect(dup2(fds[i], RILL_INHERITED_FIRST + i) >= 0);
+    }
+}
+
+static void put_back(void)
+{
+    for (int i = 0; i < 3; i++) {
+        close(RILL_INHERITED_FIRST + i);
+        if (before[i] >= 0) {
+            dup2(before[i], RILL_INHERITED_FIRST + i);
+            close(before[i]);
+        }
+    }
+}
+
+/* Makes them what is not closed on exec. */
+static void put_three(void)
+{
+    int low = eventfd(0, EFD_CLOEXEC), fd = fcntl(low, F_DUPFD_CLOEXEC, 60);
+
+    close(low);
+    put((const int[]){fd, fd, fd});
+    close(fd);
 }
 
 START_TEST(the_environment_says_how_many_there_are_and_for_whom)
@@ -63,86 +87,87 @@ END_TEST
 
 START_TEST(a_name_is_that_of_the_first_that_has_it)
 {
-    open_three();
+    put_three();
     tell("me", "3", "http:control:http");
-    ck_assert_int_eq(rill_inherited_find("http"), 3);
-    ck_assert_int_eq(rill_inherited_find("control"), 4);
-    ck_assert_int_eq(rill_inherited_find("htt"), -ENOENT);
-    ck_assert_int_eq(rill_inherited_find("https"), -ENOENT);
-    ck_assert_int_eq(rill_inherited_find(""), -ENOENT);
-    ck_assert_int_eq(rill_inherited_find("http:control"), -ENOENT);
+    expect_eq(rill_inherited_find("http"), 3);
+    expect_eq(rill_inherited_find("control"), 4);
+    expect_eq(rill_inherited_find("htt"), -ENOENT);
+    expect_eq(rill_inherited_find("https"), -ENOENT);
+    expect_eq(rill_inherited_find(""), -ENOENT);
+    expect_eq(rill_inherited_find("http:control"), -ENOENT);
     tell("me", "3", ":control:");
-    ck_assert_int_eq(rill_inherited_find("control"), 4);
-    ck_assert_int_eq(rill_inherited_find(""), 3);
+    expect_eq(rill_inherited_find("control"), 4);
+    expect_eq(rill_inherited_find(""), 3);
     tell("me", "1", "http:control"); /* more names than descriptors, and fewer */
-    ck_assert_int_eq(rill_inherited_find("control"), -ENOENT);
+    expect_eq(rill_inherited_find("control"), -ENOENT);
     tell("me", "3", "http");
-    ck_assert_int_eq(rill_inherited_find("http"), 3);
-    ck_assert_int_eq(rill_inherited_find("control"), -ENOENT);
+    expect_eq(rill_inherited_find("http"), 3);
+    expect_eq(rill_inherited_find("control"), -ENOENT);
     tell("me", "3", NULL);
-    ck_assert_int_eq(rill_inherited_find("http"), -ENOENT);
+    expect_eq(rill_inherited_find("http"), -ENOENT);
     tell("1", "3", "http");
-    ck_assert_int_eq(rill_inherited_find("http"), -ENOENT);
+    expect_eq(rill_inherited_find("http"), -ENOENT);
+    put_back();
 }
 END_TEST
 
 START_TEST(a_number_needs_no_environment)
 {
-    open_three();
+    put_three();
     tell(NULL, NULL, NULL);
-    ck_assert_int_eq(rill_inherited_find("5"), 5);
+    expect_eq(rill_inherited_find("5"), 5);
     close(5);
-    ck_assert_int_eq(rill_inherited_find("5"), -EBADF);
-    ck_assert_int_eq(rill_inherited_find("3x"), -ENOENT);
-    ck_assert_int_eq(rill_inherited_find("-3"), -ENOENT);
-    ck_assert_int_eq(rill_inherited_find("99999999999"), -ENOENT);
+    expect_eq(rill_inherited_find("5"), -EBADF);
+    expect_eq(rill_inherited_find("3x"), -ENOENT);
+    expect_eq(rill_inherited_find("-3"), -ENOENT);
+    expect_eq(rill_inherited_find("99999999999"), -ENOENT);
+    put_back();
 }
 END_TEST
 
 START_TEST(what_was_found_is_closed_on_exec)
 {
-    open_three();
+    put_three();
     tell("me", "3", "a:b:c");
-    ck_assert_int_eq(fcntl(4, F_GETFD), 0);
-    ck_assert_int_eq(rill_inherited_find("b"), 4);
-    ck_assert_int_eq(fcntl(4, F_GETFD), FD_CLOEXEC);
-    ck_assert_int_eq(fcntl(3, F_GETFD), 0);
+    expect_eq(fcntl(4, F_GETFD), 0);
+    expect_eq(rill_inherited_find("b"), 4);
+    expect_eq(fcntl(4, F_GETFD), FD_CLOEXEC);
+    expect_eq(fcntl(3, F_GETFD), 0);
+    put_back();
 }
 END_TEST
 
+static void expect_refusal(const char *url, int64_t result, const char *why)
+{
+    struct rill_server server = {.announce = NULL};
+    const struct rill_service nothing = {.peer_size = sizeof(struct rill_tcp)};
+
+    fixture.what = url;
+    expect_eq(await(rill_serve(&server, url, nothing)), result);
+    expect(server.why && strstr(server.why, why));
+    expect(!server.listener.is_open);
+}
+
+static void expect_refusal_of(int fd, int64_t result, const char *why)
+{
+    char url[20];
+
+    snprintf(url, sizeof url, "fd://%d", fd);
+    expect_refusal(url, result, why);
+    close(fd);
+}
+
 START_TEST(a_server_that_can_not_adopt_says_why)
 {
-    static const struct {
-        const char *url, *says;
-        int64_t result;
-    } cases[] = {
-        {"fd://", "descriptor is missing", -EINVAL},
-        {"fd://http", "no descriptor of that name", -ENOENT},
-        {"fd://500", "Bad file descriptor", -EBADF},
-        {"fd://eventfd", "Socket operation on non-socket", -ENOTSOCK},
-        {"fd://idle", "does not listen", -EINVAL},
-        {"fd://datagrams", "Protocol wrong type", -EPROTOTYPE},
-    };
-    struct rill_server server = {.announce = NULL};
-    int three[] = {eventfd(0, EFD_CLOEXEC), socket(AF_INET, SOCK_STREAM, 0),
-                   socket(AF_INET, SOCK_DGRAM, 0)};
-
-    for (int i = 0; i < 3; i++) /* out of the way first */
-        three[i] = fcntl(three[i], F_DUPFD, 10);
-    for (int i = 0; i < 3; i++)
-        ck_assert_int_ge(dup2(three[i], RILL_INHERITED_FIRST + i), 0);
-    tell("me", "3", "eventfd:idle:datagrams");
     if (!fixture_open(REAL, NULL, NULL))
         return;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int64_t result = await(rill_serve(
-            &server, cases[i].url, (struct rill_service){.peer_size = sizeof(struct rill_tcp)}));
-
-        expect_eq(result, cases[i].result);
-        if (!strstr(server.why, cases[i].says))
-            ck_abort_msg("%s: %s", cases[i].url, server.why);
-        expect(!server.listener.is_open);
-    }
+    tell("me", "1", "echo");
+    expect_refusal("fd://", -EINVAL, "descriptor is missing");
+    expect_refusal("fd://http", -ENOENT, "no descriptor of that name");
+    expect_refusal("fd://500", -EBADF, "Bad file descriptor");
+    expect_refusal_of(eventfd(0, EFD_CLOEXEC), -ENOTSOCK, "Socket operation on non-socket");
+    expect_refusal_of(socket(AF_INET, SOCK_STREAM, 0), -EINVAL, "does not listen");
+    expect_refusal_of(socket(AF_INET, SOCK_DGRAM, 0), -EPROTOTYPE, "Protocol wrong type");
     fixture_close();
 }
 END_TEST
