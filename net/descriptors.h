@@ -11,9 +11,9 @@
  *
  * The other side gets descriptors of its own, for the same files and sockets, which stay open
  * until both have closed theirs. They come with the first of the bytes that they were sent with:
- * whoever receives those bytes in another way loses them, and the kernel closes them. A receive
- * ends before the bytes of a later send that has descriptors, or has descriptors of one send
- * only; which bytes belong together is for the bytes to tell. */
+ * whoever receives those bytes in another way loses them, and the kernel closes them. One receive
+ * brings the descriptors of one send at the most, maybe behind bytes of sends before; which bytes
+ * they belong to is for the bytes to tell. */
 #ifndef RILL_NET_DESCRIPTORS_H
 #define RILL_NET_DESCRIPTORS_H
 
