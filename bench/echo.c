@@ -97,10 +97,8 @@ struct program {
     struct rill_server servers[LISTENERS_MAX];
     struct rill_signals signals;
     struct rill_any any;
-    struct rill_future *futures[LISTENERS_MAX + 1];   /* the servers, then the signals */
-    const struct rill_future *serving[LISTENERS_MAX]; /* the servers, to the end */
+    struct rill_future *futures[LISTENERS_MAX + 1]; /* the servers, then the signals */
     const char *urls[LISTENERS_MAX];
-    struct rill_address addresses[LISTENERS_MAX];
     bool is_rdma[LISTENERS_MAX];
     unsigned count, rdma_count;
     struct rdma_echo_options rdma_options;
@@ -112,12 +110,12 @@ static struct rill_future *serve(struct program *program, unsigned number)
 {
     const char *url = program->urls[number];
 
-    return program->is_rdma[number] ? rdma_echo_serve(number, url, &program->addresses[number])
+    return program->is_rdma[number] ? rdma_echo_serve(number, url)
                                     : rill_serve(&program->servers[number], url, program->service);
 }
 
 /* Serves until a signal comes or a server fails, and accepts no more then. The
- * result is 0, or the number of the server that failed, counted from 1. */
+ * result is whether a server has failed; it has said why. */
 static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
 {
     struct program *program = rill_container_of(self, struct program, future);
@@ -125,37 +123,13 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     RILL_BEGIN();
     rill_any_init(&program->any, program->futures, program->count + 1);
     for (unsigned i = 0; i < program->count; i++)
-        program->serving[i] = program->futures[i] = serve(program, i);
+        program->futures[i] = serve(program, i);
     program->futures[program->count] = rill_signals_next(&program->signals);
     RILL_AWAIT(rill_any_next(&program->any));
     program->first = program->any.result;
     RILL_AWAIT(rill_any_drain(&program->any, RILL_SHUTTING_DOWN));
-    RILL_RETURN(program->first < program->count ? program->first + 1 : 0);
+    RILL_RETURN(program->first < program->count);
     RILL_END();
-}
-
-/* What a server's error means to the one who typed the URL, which may be of a unix socket. */
-static const char *reason(int64_t error, bool is_unix)
-{
-    switch (error) {
-    case -EADDRINUSE:
-    case -EBUSY:
-        return is_unix ? "there is a file of that name: a server has it, or one that was killed "
-                         "left it behind and it may be removed"
-                       : "the port is taken by another program (port 0 picks a free one)";
-    case -EACCES:
-        return is_unix ? "no permission to make a file there"
-                       : "the port needs privilege (those from 1024 on do not)";
-    case -EADDRNOTAVAIL:
-        return "the address is none of this machine's";
-    case -ENOENT:
-        return is_unix ? "there is no directory of that name"
-                       : "the kernel does not have this congestion control";
-    case -EIO:
-        return "UCX can not listen there, as it has said above";
-    default:
-        return strerror((int)-error);
-    }
 }
 
 static void print_statistics(const struct rill_runtime *runtime)
@@ -199,19 +173,21 @@ static void print_statistics(const struct rill_runtime *runtime)
 /* Reads one URL. Returns a sentence about what is wrong with it, or NULL. */
 static const char *read_url(struct program *program, unsigned number)
 {
-    struct rill_address *address = &program->addresses[number];
+    struct rill_address address;
     struct rill_url url;
     const char *why = NULL;
 
     if (rill_url_parse(&url, program->urls[number], &why) < 0)
         return why;
+    if (strcmp(url.scheme, "fd") == 0)
+        return NULL; /* the server will find out */
     if (strcmp(url.scheme, "rdma") != 0) {
-        (void)rill_url_address(&url, address, &why);
+        (void)rill_url_address(&url, &address, &why);
         return why;
     }
     if (rdma_absent)
         return rdma_absent;
-    if (rill_address_parse(address, url.host, url.port) < 0)
+    if (rill_address_parse(&address, url.host, url.port) < 0)
         return "the host is not a numeric address; want rdma://192.0.2.1:7000, or "
                "rdma://0.0.0.0:7000 for all of this machine's";
     program->is_rdma[number] = true;
@@ -233,7 +209,7 @@ static void read_urls(const struct cli *cli, struct program *program)
 /* Runs the servers to their end. Returns the exit status. */
 static int run(struct rill_runtime *runtime, struct program *program, int64_t grace_ns, bool json)
 {
-    int64_t failed;
+    bool failed;
     int error = rill_signals_open(&program->signals, (const int[]){SIGINT, SIGTERM}, 2);
 
     if (error) {
@@ -243,18 +219,14 @@ static int run(struct rill_runtime *runtime, struct program *program, int64_t gr
     /* The thread that UCX starts leaves the signals alone that are blocked already. */
     if (program->rdma_count > 0 && rdma_echo_open(&program->rdma_options, &total) < 0)
         return 1;
-    failed = rill_block_on(runtime, rill_future_init(&program->future, program_poll));
+    failed = rill_block_on(runtime, rill_future_init(&program->future, program_poll)) != 0;
     rill_signals_close(&program->signals); /* a second signal ends it at once */
     /* The connections end when their peers do, up to the deadline, and are cancelled
      * and drained then. */
     rill_runtime_shutdown(runtime, failed ? 0 : grace_ns);
     rdma_echo_close();
-    if (failed) {
-        fprintf(stderr, "rill-echo: %s: %s\n", program->urls[failed - 1],
-                reason(program->serving[failed - 1]->result,
-                       program->addresses[failed - 1].any.sa_family == AF_UNIX));
+    if (failed)
         return 1;
-    }
     if (json)
         print_statistics(runtime);
     return 0;

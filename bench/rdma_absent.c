@@ -15,12 +15,10 @@ int rdma_echo_open(const struct rdma_echo_options *options, struct echo_counts *
     rill_panic("%s", rdma_absent);
 }
 
-struct rill_future *rdma_echo_serve(unsigned number, const char *url,
-                                    const struct rill_address *address)
+struct rill_future *rdma_echo_serve(unsigned number, const char *url)
 {
     (void)number;
     (void)url;
-    (void)address;
     rill_panic("%s", rdma_absent);
 }
 

@@ -2,10 +2,9 @@
 #include "bench/rdma_echo.h"
 
 #include "bench/rdma_report.h"
-#include "rdma/connection.h"
 #include "rdma/endpoint_info.h"
 #include "rdma/exchange.h"
-#include "runtime/task.h"
+#include "rdma/server.h"
 #include "runtime/timeout.h"
 
 #include <errno.h>
@@ -61,15 +60,30 @@ static void count_end(const struct echo *echo)
         shared.counts->errors++;
 }
 
+/* UCX does not tell of every transport who is there. Where there is no memory for messages the
+ * connection ends before the first one. */
+static int64_t echo_begin(struct echo *echo)
+{
+    struct rill_address address;
+
+    if (rill_rdma_peer_address(&echo->peer, &address) == 0)
+        rill_address_format(&address, echo->name);
+    echo->buffer = malloc(RDMA_MESSAGE_MAX);
+    return echo->buffer ? 0 : -ENOMEM;
+}
+
 static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task)
 {
     struct echo *echo = rill_container_of(self, struct echo, task.future);
 
     RILL_BEGIN();
     shared.counts->connections++;
-    RILL_AWAIT(rill_rdma_wait_for_connection(&echo->peer, &echo->wait));
-    echo->recv.result = echo->wait.result;
-    if (echo->wait.result == 0)
+    echo->recv.result = echo_begin(echo);
+    if (echo->recv.result == 0) {
+        RILL_AWAIT(rill_rdma_wait_for_connection(&echo->peer, &echo->wait));
+        echo->recv.result = echo->wait.result;
+    }
+    if (echo->recv.result == 0)
         rill_rdma_ep_describe(&echo->peer.ep, echo->transports, sizeof echo->transports);
     while (echo->recv.result >= 0) {
         RILL_AWAIT(next_message(echo));
@@ -91,93 +105,16 @@ static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task
 
 /* ---- a server ---- */
 
-struct server {
-    struct rill_future future;
-    const char *url;
-    struct rill_address address;
-    struct rill_rdma_listener listener;
-    struct rill_rdma_accept accept;
-};
+static struct rill_rdma_server servers[RDMA_ECHO_SERVERS_MAX];
 
-static struct server servers[RDMA_ECHO_SERVERS_MAX];
-
-static int server_open(struct server *server)
+struct rill_future *rdma_echo_serve(unsigned number, const char *url)
 {
-    struct sockaddr_storage bound;
-    struct rill_address address = server->address;
-    char text[RILL_ADDRESS_TEXT_MAX];
-    int error = rill_rdma_listen(&server->listener, &shared.rdma, &server->address.any,
-                                 server->address.size);
+    struct rill_rdma_server *server = &servers[number];
 
-    if (!error && rill_rdma_listener_address(&server->listener, &bound) == 0) {
-        memcpy(&address.any, &bound, address.size);
-        printf("listening on rdma://%s\n", rill_address_format(&address, text));
-        fflush(stdout);
-    }
-    return error;
-}
-
-/* UCX does not tell of every transport who is there. */
-static void name_peer(struct echo *echo, const struct sockaddr_storage *peer)
-{
-    struct rill_address address = {.size = sizeof(struct sockaddr_in)};
-
-    if (peer->ss_family == AF_INET6)
-        address.size = sizeof(struct sockaddr_in6);
-    else if (peer->ss_family != AF_INET)
-        return;
-    memcpy(&address.any, peer, address.size);
-    rill_address_format(&address, echo->name);
-}
-
-/* Gives the client a task of its own, or turns it away. */
-static void server_start_echo(struct server *server)
-{
-    struct echo *echo = rill_task_alloc(sizeof *echo);
-    char *buffer = malloc(RDMA_MESSAGE_MAX);
-
-    if (!echo || !buffer) {
-        shared.counts->errors++;
-        rill_rdma_reject(&server->accept);
-    } else if (rill_rdma_adopt(&echo->peer, &shared.hub, &server->accept, &shared.connection) < 0) {
-        shared.counts->errors++;
-    } else {
-        echo->url = server->url;
-        name_peer(echo, &server->accept.peer);
-        echo->buffer = buffer;
-        rill_task_spawn(&echo->task, echo_poll);
-        rill_task_detach(&echo->task);
-        return;
-    }
-    if (echo)
-        rill_task_free(echo);
-    free(buffer);
-}
-
-static enum rill_poll server_poll(struct rill_future *self, struct rill_task *task)
-{
-    struct server *server = rill_container_of(self, struct server, future);
-
-    RILL_BEGIN();
-    server->accept.result = server_open(server);
-    while (server->accept.result == 0) {
-        RILL_AWAIT(rill_rdma_accept(&server->listener, &server->accept));
-        if (server->accept.result == 0)
-            server_start_echo(server);
-    }
-    rill_rdma_listener_close(&server->listener);
-    RILL_RETURN(server->accept.result);
-    RILL_END();
-}
-
-struct rill_future *rdma_echo_serve(unsigned number, const char *url,
-                                    const struct rill_address *address)
-{
-    struct server *server = &servers[number];
-
-    server->url = url;
-    server->address = *address;
-    return rill_future_init(&server->future, server_poll);
+    server->announce = stdout;
+    server->options = shared.connection;
+    return rill_rdma_serve(server, &shared.hub, url,
+                           RILL_SERVICE_WITH(struct echo, peer, echo_poll, url, url));
 }
 
 /* ---- all of them ---- */
@@ -210,6 +147,8 @@ int rdma_echo_open(const struct rdma_echo_options *options, struct echo_counts *
 
 void rdma_echo_close(void)
 {
+    for (int i = 0; shared.counts && i < RDMA_ECHO_SERVERS_MAX; i++)
+        shared.counts->errors += servers[i].failed;
     rill_rdma_hub_close(&shared.hub);
     rill_rdma_close(&shared.rdma);
 }

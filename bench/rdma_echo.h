@@ -8,7 +8,6 @@
 
 #include "bench/echo_counts.h"
 #include "bench/json.h"
-#include "net/address.h"
 #include "runtime/future.h"
 
 #include <stdbool.h>
@@ -31,11 +30,10 @@ int rdma_echo_open(const struct rdma_echo_options *options, struct echo_counts *
 
 /* Listens at the address of a URL, tells on stdout where, and sends each message of each
  * connection back with its tag, until it is cancelled; the connections go on. number
- * counts these servers from 0; url is borrowed for messages. The result is -ECANCELED, or
+ * counts these servers from 0; url is borrowed. The result is -ECANCELED, or
  * why it could not listen. */
 enum { RDMA_ECHO_SERVERS_MAX = 64 };
-struct rill_future *rdma_echo_serve(unsigned number, const char *url,
-                                    const struct rill_address *address);
+struct rill_future *rdma_echo_serve(unsigned number, const char *url);
 
 /* Ends UCX, when no connection is left. Does nothing where it was not opened. */
 void rdma_echo_close(void);

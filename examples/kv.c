@@ -15,21 +15,28 @@ enum { LINE_MAX_SIZE = 256, KEY_MAX_SIZE = 32, ENTRIES_MAX = 4096 };
 
 static const int64_t patience_ns = 60 * RILL_SECOND;
 
-/* What all clients share. One thread, so no lock. */
-static struct entry {
+struct entry {
     char key[KEY_MAX_SIZE]; /* "" while it is free */
     char value[LINE_MAX_SIZE];
-} entries[ENTRIES_MAX];
+};
+
+/* What all clients share. One thread, so no lock. A notification reaches only those that wait
+ * already, so is_stopping is looked at first. */
+struct store {
+    struct entry entries[ENTRIES_MAX];
+    struct rill_notify stop;
+    bool is_stopping;
+};
 
 /* Returns the entry of the key, or a free one for it, or NULL if there is none. */
-static struct entry *find(const char *key)
+static struct entry *find(struct store *store, const char *key)
 {
     unsigned hash = 5381;
 
     for (const char *at = key; *at; at++)
         hash = hash * 33 + (unsigned char)*at;
     for (unsigned i = 0; i < ENTRIES_MAX; i++) {
-        struct entry *entry = &entries[(hash + i) % ENTRIES_MAX];
+        struct entry *entry = &store->entries[(hash + i) % ENTRIES_MAX];
 
         if (!*entry->key || strcmp(entry->key, key) == 0)
             return entry;
@@ -38,14 +45,14 @@ static struct entry *find(const char *key)
 }
 
 /* Carries out the command in line, which it takes apart. Returns the answer. */
-static const char *carry_out(char *line)
+static const char *carry_out(struct store *store, char *line)
 {
     const char *verb = strsep(&line, " "), *key = strsep(&line, " ");
     struct entry *entry;
 
     if (!key || !*key || strlen(key) >= KEY_MAX_SIZE)
         return "error: want a key of 1 to 31 bytes";
-    entry = find(key);
+    entry = find(store, key);
     if (strcmp(verb, "get") == 0 && !line)
         return entry && *entry->key ? entry->value : "none";
     if (strcmp(verb, "set") != 0 || !line)
@@ -57,13 +64,10 @@ static const char *carry_out(char *line)
     return "ok";
 }
 
-/* A notification reaches only those that wait already, so the flag is looked at first. */
-static struct rill_notify stop;
-static bool is_stopping;
-
 struct session {
     struct rill_task task;
     struct rill_tcp peer;
+    struct store *store;
     struct rill_op recv, send;
     struct rill_wait stop;
     struct rill_future *choices[2];
@@ -89,7 +93,8 @@ static bool answer_line(struct session *session)
     }
     *end = '\0';
     snprintf(session->answer, sizeof session->answer, "%s\n",
-             session->skips ? "error: the line is too long" : carry_out(session->text));
+             session->skips ? "error: the line is too long"
+                            : carry_out(session->store, session->text));
     session->skips = false;
     session->filled -= (size_t)(end + 1 - session->text);
     memmove(session->text, end + 1, session->filled);
@@ -101,11 +106,11 @@ static enum rill_poll session_poll(struct rill_future *self, struct rill_task *t
     struct session *session = rill_container_of(self, struct session, task.future);
 
     RILL_BEGIN();
-    while (!is_stopping) {
+    while (!session->store->is_stopping) {
         session->choices[0] =
             rill_tcp_recv(&session->peer, &session->recv, session->text + session->filled,
                           sizeof session->text - session->filled);
-        session->choices[1] = rill_notify_wait(&stop, &session->stop);
+        session->choices[1] = rill_notify_wait(&session->store->stop, &session->stop);
         RILL_AWAIT(rill_timeout(&session->timeout, patience_ns,
                                 rill_select(&session->select, session->choices, 2)));
         if (session->recv.result <= 0)
@@ -122,26 +127,33 @@ static enum rill_poll session_poll(struct rill_future *self, struct rill_task *t
     RILL_END();
 }
 
-static struct rill_server server;
+struct program {
+    struct rill_future future;
+    struct rill_server server;
+    struct store store;
+};
 
 static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
 {
+    struct program *program = rill_container_of(self, struct program, future);
+
     RILL_BEGIN();
-    RILL_AWAIT(&server.future);
-    is_stopping = true;
-    rill_notify_all(&stop);
-    RILL_RETURN(server.result);
+    RILL_AWAIT(&program->server.future);
+    program->store.is_stopping = true;
+    rill_notify_all(&program->store.stop);
+    RILL_RETURN(program->server.result);
     RILL_END();
 }
 
 int main(int argc, char **argv)
 {
-    static struct rill_future program;
+    static struct program program;
     const char *url = argc > 1 ? argv[1] : "tcp://127.0.0.1:7000";
 
-    server.announce = stdout;
-    server.options.nodelay = true; /* answers do not wait for one another */
-    rill_serve(&server, url, RILL_SERVICE(struct session, peer, session_poll));
-    rill_notify_init(&stop);
-    return rill_main(rill_future_init(&program, program_poll));
+    program.server.announce = stdout;
+    program.server.options.nodelay = true; /* answers do not wait for one another */
+    rill_serve(&program.server, url,
+               RILL_SERVICE_WITH(struct session, peer, session_poll, store, &program.store));
+    rill_notify_init(&program.store.stop);
+    return rill_main(rill_future_init(&program.future, program_poll));
 }

@@ -16,8 +16,6 @@ enum { LINE_MAX_SIZE = 256 };
 
 static const int64_t patience_ns = 60 * RILL_SECOND;
 
-static int64_t sum; /* one thread, so no lock */
-
 /* A future of our own: reads until a whole line is there. */
 struct read_line {
     struct rill_future future; /* its result: the length, 0 at the end, or -errno */
@@ -70,6 +68,7 @@ static struct rill_future *read_line(struct read_line *line, struct rill_tcp *pe
 struct session {
     struct rill_task task;
     struct rill_tcp peer;
+    int64_t *sum; /* of all clients; one thread, so no lock */
     struct read_line line;
     struct rill_timeout timeout;
     struct rill_op send;
@@ -83,15 +82,15 @@ static bool answer(struct session *session)
     int64_t grown;
 
     if (strncmp(text, "add ", 4) == 0) {
-        if (__builtin_add_overflow(sum, strtoll(text + 4, NULL, 10), &grown)) {
+        if (__builtin_add_overflow(*session->sum, strtoll(text + 4, NULL, 10), &grown)) {
             snprintf(session->answer, sizeof session->answer, "too large\n");
             return true;
         }
-        sum = grown;
+        *session->sum = grown;
     } else if (strncmp(text, "sum", 3) != 0) {
         return false;
     }
-    snprintf(session->answer, sizeof session->answer, "%" PRId64 "\n", sum);
+    snprintf(session->answer, sizeof session->answer, "%" PRId64 "\n", *session->sum);
     return true;
 }
 
@@ -118,9 +117,11 @@ static enum rill_poll session_poll(struct rill_future *self, struct rill_task *t
 int main(int argc, char **argv)
 {
     static struct rill_server server;
+    static int64_t sum;
     const char *url = argc > 1 ? argv[1] : "tcp://127.0.0.1:7000";
 
     server.announce = stdout;
     server.options.nodelay = true; /* answers do not wait for one another */
-    return rill_main(rill_serve(&server, url, RILL_SERVICE(struct session, peer, session_poll)));
+    return rill_main(
+        rill_serve(&server, url, RILL_SERVICE_WITH(struct session, peer, session_poll, sum, &sum)));
 }

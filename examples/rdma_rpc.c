@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rdma_rpc.c - calculates for others, over UCX:
  *
- *     rdma_rpc 7000                           serves at a port
+ *     rdma_rpc rdma://0.0.0.0:7000            serves there
  *     rdma_rpc 127.0.0.1 7000 sum 1 2 3       asks what serves there */
 #include "io/program.h"
-#include "rdma/listener.h"
 #include "rdma/rpc_client.h"
 #include "rdma/rpc_server.h"
+#include "rdma/server.h"
 #include "rdma/stream.h"
 #include "runtime/scope.h"
 #include "runtime/timeout.h"
@@ -25,7 +25,6 @@ static const char *const names[METHODS] = {"sum", "max"};
 
 struct program {
     struct rill_future future;
-    struct sockaddr_in address;
     struct rill_rdma rdma; /* ends with the runtime */
     struct rill_rdma_rpc rpc;
 };
@@ -115,40 +114,11 @@ static enum rill_poll peer_poll(struct rill_future *self, struct rill_task *task
 
 struct server {
     struct program program;
-    struct rill_rdma_listener listener;
-    struct rill_rdma_accept accept;
+    const char *url;
+    struct rill_rdma_server rdma;
     struct rill_scope workers, peers;
     struct worker worker[WORKERS];
-    int error;
 };
-
-static int server_open(struct server *server)
-{
-    struct program *program = &server->program;
-    struct sockaddr_storage bound;
-    int error = program_open(program, REQUESTS);
-
-    if (!error)
-        error = rill_rdma_listen(&server->listener, &program->rdma, (void *)&program->address,
-                                 sizeof program->address);
-    if (!error && rill_rdma_listener_address(&server->listener, &bound) == 0) {
-        printf("listening on port %d\n", ntohs(((struct sockaddr_in *)&bound)->sin_port));
-        fflush(stdout);
-    }
-    return error;
-}
-
-static void server_start_peer(struct server *server)
-{
-    struct peer *peer = rill_task_alloc(sizeof *peer);
-
-    if (!peer)
-        rill_rdma_reject(&server->accept);
-    else if (rill_rdma_ep_adopt(&peer->ep, &server->accept) < 0)
-        rill_task_free(peer);
-    else
-        rill_scope_spawn(&server->peers, &peer->task, peer_poll);
-}
 
 static enum rill_poll server_poll(struct rill_future *self, struct rill_task *task)
 {
@@ -157,25 +127,23 @@ static enum rill_poll server_poll(struct rill_future *self, struct rill_task *ta
     RILL_BEGIN();
     rill_scope_init(&server->workers, RILL_SCOPE_INDEPENDENT);
     rill_scope_init(&server->peers, RILL_SCOPE_INDEPENDENT);
-    server->error = server_open(server);
-    if (server->error)
-        RILL_RETURN(server->error);
+    server->rdma.result = program_open(&server->program, REQUESTS);
+    if (server->rdma.result < 0)
+        RILL_RETURN(server->rdma.result);
     for (int i = 0; i < WORKERS; i++) {
         server->worker[i].rpc = &server->program.rpc;
         rill_scope_spawn(&server->workers, &server->worker[i].task, worker_poll);
     }
-    do {
-        RILL_AWAIT(rill_rdma_accept(&server->listener, &server->accept));
-        if (server->accept.result == 0)
-            server_start_peer(server);
-    } while (server->accept.result == 0);
-    rill_rdma_listener_close(&server->listener);
+    server->rdma.announce = stdout;
+    server->rdma.scope = &server->peers;
+    RILL_AWAIT(rill_rdma_serve_ep(&server->rdma, &server->program.rdma, server->url,
+                                  RILL_SERVICE(struct peer, ep, peer_poll)));
     rill_scope_cancel(&server->workers, RILL_SHUTTING_DOWN);
     RILL_AWAIT(rill_scope_join(&server->workers));
     rill_rdma_rpc_close(&server->program.rpc);
     rill_scope_cancel(&server->peers, RILL_SHUTTING_DOWN);
     RILL_AWAIT(rill_scope_join(&server->peers));
-    RILL_RETURN(server->accept.result);
+    RILL_RETURN(server->rdma.result);
     RILL_END();
 }
 
@@ -183,6 +151,7 @@ static enum rill_poll server_poll(struct rill_future *self, struct rill_task *ta
 
 struct client {
     struct program program;
+    struct sockaddr_in address;
     struct rill_rdma_ep ep;
     struct rill_rdma_rpc_client rpc;
     struct rill_rdma_rpc_call call;
@@ -200,8 +169,8 @@ static int client_open(struct client *client)
     int error = program_open(program, 0);
 
     if (!error)
-        error = rill_rdma_ep_connect(&client->ep, &program->rdma, (void *)&program->address,
-                                     sizeof program->address);
+        error = rill_rdma_ep_connect(&client->ep, &program->rdma, (void *)&client->address,
+                                     sizeof client->address);
     return error;
 }
 
@@ -238,17 +207,11 @@ static enum rill_poll client_poll(struct rill_future *self, struct rill_task *ta
 
 /* ---- */
 
-static uint16_t port_of(const char *text)
-{
-    return htons((uint16_t)strtoul(text, NULL, 10));
-}
-
-static int serve(const char *port)
+static int serve(const char *url)
 {
     static struct server server;
 
-    server.program.address = (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_port = port_of(port), .sin_addr.s_addr = htonl(INADDR_ANY)};
+    server.url = url;
     return rill_main(rill_future_init(&server.program.future, server_poll));
 }
 
@@ -256,9 +219,9 @@ static int ask(int argc, char **argv)
 {
     static struct client client;
 
-    client.program.address =
-        (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port_of(argv[2])};
-    if (inet_pton(AF_INET, argv[1], &client.program.address.sin_addr) != 1) {
+    client.address = (struct sockaddr_in){.sin_family = AF_INET,
+                                          .sin_port = htons((uint16_t)strtoul(argv[2], NULL, 10))};
+    if (inet_pton(AF_INET, argv[1], &client.address.sin_addr) != 1) {
         fprintf(stderr, "rdma_rpc: %s is no address\n", argv[1]);
         return 2;
     }
@@ -272,9 +235,9 @@ static int ask(int argc, char **argv)
 int main(int argc, char **argv)
 {
     if (argc <= 2)
-        return serve(argc > 1 ? argv[1] : "7000");
+        return serve(argc > 1 ? argv[1] : "rdma://0.0.0.0:7000");
     if (argc >= 4)
         return ask(argc, argv);
-    fprintf(stderr, "usage: rdma_rpc [PORT]\n       rdma_rpc ADDRESS PORT sum|max NUMBER...\n");
+    fprintf(stderr, "usage: rdma_rpc [URL]\n       rdma_rpc ADDRESS PORT sum|max NUMBER...\n");
     return 2;
 }

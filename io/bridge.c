@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bridge.c - whoever finds another end waiting serves it, under the lock.
  *
- * A sender that finds a receiver waiting copies its value to it, and a receiver that makes
- * a place fills it with the value of the sender that waits longest. So a waiter that is
+ * A sender that finds a receiver waiting copies its message to it, and a receiver that makes
+ * a place fills it with the message of the sender that waits longest. So a waiter that is
  * taken off its list has what it waited for, and cannot be overtaken by those who come
  * later. A waiter that is cancelled, or whose time is over, looks under the lock whether
- * it is still on its list: either it takes itself off, and no value has moved, or it has
+ * it is still on its list: either it takes itself off, and no message has moved, or it has
  * its result and gives that. */
 #include "io/bridge.h"
 
@@ -15,15 +15,16 @@
 #include <string.h>
 #include <time.h>
 
-/* To be tried again when there is a value, or a place. */
+/* To be tried again when there is a message, or a place. */
 enum { MUST_WAIT = -EAGAIN };
 
-void rill_bridge_init(struct rill_bridge *bridge, void *values, size_t capacity, size_t value_size)
+void rill_bridge_init(struct rill_bridge *bridge, void *messages, size_t capacity,
+                      size_t message_size)
 {
-    rill_check(capacity > 0, "a bridge without a place for a value");
+    rill_check(capacity > 0, "a bridge without a place for a message");
     *bridge = (struct rill_bridge){
-        .values = values,
-        .value_size = value_size,
+        .messages = messages,
+        .message_size = message_size,
         .capacity = capacity,
     };
     pthread_mutex_init(&bridge->lock, NULL);
@@ -48,18 +49,18 @@ static void *place(struct rill_bridge *bridge, size_t at)
 
     if (index >= bridge->capacity)
         index -= bridge->capacity;
-    return bridge->values + index * bridge->value_size;
+    return bridge->messages + index * bridge->message_size;
 }
 
-static void push(struct rill_bridge *bridge, const void *value)
+static void push(struct rill_bridge *bridge, const void *message)
 {
-    memcpy(place(bridge, bridge->count), value, bridge->value_size);
+    memcpy(place(bridge, bridge->count), message, bridge->message_size);
     bridge->count++;
 }
 
-static void pop(struct rill_bridge *bridge, void *value)
+static void pop(struct rill_bridge *bridge, void *message)
 {
-    memcpy(value, place(bridge, 0), bridge->value_size);
+    memcpy(message, place(bridge, 0), bridge->message_size);
     bridge->first = bridge->first + 1 == bridge->capacity ? 0 : bridge->first + 1;
     bridge->count--;
 }
@@ -101,7 +102,7 @@ static void wake(struct rill_post *post, struct rill_remote *remote)
 }
 
 /* Returns 0, -EPIPE or MUST_WAIT. */
-static int try_send(struct rill_bridge *bridge, const void *value, struct rill_post **post,
+static int try_send(struct rill_bridge *bridge, const void *message, struct rill_post **post,
                     struct rill_remote **remote)
 {
     struct rill_bridge_waiter *receiver;
@@ -110,35 +111,35 @@ static int try_send(struct rill_bridge *bridge, const void *value, struct rill_p
         return -EPIPE;
     receiver = take_waiter(&bridge->receivers);
     if (receiver) {
-        memcpy(receiver->value, value, bridge->value_size);
+        memcpy(receiver->message, message, bridge->message_size);
         *post = serve(receiver, 1, remote);
         return 0;
     }
     if (bridge->count == bridge->capacity)
         return MUST_WAIT;
-    push(bridge, value);
+    push(bridge, message);
     return 0;
 }
 
 /* Returns 1, 0 or MUST_WAIT. */
-static int try_recv(struct rill_bridge *bridge, void *value, struct rill_post **post,
-                    struct rill_remote **remote)
+static int try_receive(struct rill_bridge *bridge, void *message, struct rill_post **post,
+                       struct rill_remote **remote)
 {
     struct rill_bridge_waiter *sender;
 
     if (bridge->count == 0)
         return bridge->is_closed ? 0 : MUST_WAIT;
-    pop(bridge, value);
+    pop(bridge, message);
     sender = take_waiter(&bridge->senders);
     if (sender) {
-        push(bridge, sender->value);
+        push(bridge, sender->message);
         *post = serve(sender, 0, remote);
     }
     return 1;
 }
 
 /* Sends or receives; puts waiter in line if it has to wait, and one is given. */
-static int try_or_wait(struct rill_bridge *bridge, bool is_send, void *value,
+static int try_or_wait(struct rill_bridge *bridge, bool is_send, void *message,
                        struct rill_bridge_waiter *waiter)
 {
     struct rill_post *post = NULL;
@@ -146,8 +147,8 @@ static int try_or_wait(struct rill_bridge *bridge, bool is_send, void *value,
     int result;
 
     pthread_mutex_lock(&bridge->lock);
-    result =
-        is_send ? try_send(bridge, value, &post, &remote) : try_recv(bridge, value, &post, &remote);
+    result = is_send ? try_send(bridge, message, &post, &remote)
+                     : try_receive(bridge, message, &post, &remote);
     if (result == MUST_WAIT && waiter)
         rill_list_append(is_send ? &bridge->senders : &bridge->receivers, &waiter->queue);
     pthread_mutex_unlock(&bridge->lock);
@@ -235,7 +236,7 @@ static int start_waiting(struct rill_bridge_op *op, struct rill_task *task)
     op->is_woken = false;
     op->waiter.queue = (struct rill_link){NULL, NULL};
     rill_post_init(&op->waiter.woken, woken);
-    result = try_or_wait(op->bridge, op->is_send, op->waiter.value, &op->waiter);
+    result = try_or_wait(op->bridge, op->is_send, op->waiter.message, &op->waiter);
     if (result != MUST_WAIT)
         rill_remote_release(op->waiter.remote);
     return result;
@@ -249,7 +250,7 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
     if (!rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
     if (!rill_task_is_cancelled(task)) {
-        result = try_or_wait(op->bridge, op->is_send, op->waiter.value, NULL);
+        result = try_or_wait(op->bridge, op->is_send, op->waiter.message, NULL);
         if (result == MUST_WAIT)
             result = start_waiting(op, task);
     }
@@ -262,34 +263,34 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
 }
 
 static struct rill_future *prepare(struct rill_bridge *bridge, struct rill_bridge_op *op,
-                                   void *value, bool is_send)
+                                   void *message, bool is_send)
 {
     static const struct rill_place name_send = {"send over a bridge", NULL, 0};
-    static const struct rill_place name_recv = {"receive from a bridge", NULL, 0};
+    static const struct rill_place name_receive = {"receive from a bridge", NULL, 0};
 
     rill_future_init(&op->future, start_poll);
-    op->future.place = is_send ? &name_send : &name_recv;
+    op->future.place = is_send ? &name_send : &name_receive;
     op->bridge = bridge;
-    op->waiter.value = value;
+    op->waiter.message = message;
     op->is_send = is_send;
     return &op->future;
 }
 
 struct rill_future *rill_bridge_send(struct rill_bridge *bridge, struct rill_bridge_op *send,
-                                     const void *value)
+                                     const void *message)
 {
     union {
         const void *borrowed;
-        void *value; /* which a send only reads */
-    } to = {.borrowed = value};
+        void *message; /* which a send only reads */
+    } to = {.borrowed = message};
 
-    return prepare(bridge, send, to.value, true);
+    return prepare(bridge, send, to.message, true);
 }
 
-struct rill_future *rill_bridge_recv(struct rill_bridge *bridge, struct rill_bridge_op *recv,
-                                     void *value)
+struct rill_future *rill_bridge_receive(struct rill_bridge *bridge, struct rill_bridge_op *receive,
+                                        void *message)
 {
-    return prepare(bridge, recv, value, false);
+    return prepare(bridge, receive, message, false);
 }
 
 /* ---- threads ---- */
@@ -322,12 +323,12 @@ static int64_t deadline(int64_t timeout_ns)
     return when_ns;
 }
 
-static int block(struct rill_bridge *bridge, void *value, bool is_send, int64_t timeout_ns)
+static int block(struct rill_bridge *bridge, void *message, bool is_send, int64_t timeout_ns)
 {
     pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
-    struct rill_bridge_waiter waiter = {.value = value, .wake = &cond, .result = -ETIMEDOUT};
+    struct rill_bridge_waiter waiter = {.message = message, .wake = &cond, .result = -ETIMEDOUT};
     int64_t until_ns;
-    int result = try_or_wait(bridge, is_send, value, NULL);
+    int result = try_or_wait(bridge, is_send, message, NULL);
 
     if (result != MUST_WAIT)
         return result;
@@ -337,7 +338,7 @@ static int block(struct rill_bridge *bridge, void *value, bool is_send, int64_t 
                "a task blocks its own thread at a bridge: await instead");
     until_ns = timeout_ns == RILL_NEVER ? RILL_NEVER : deadline(timeout_ns);
 
-    result = try_or_wait(bridge, is_send, value, &waiter);
+    result = try_or_wait(bridge, is_send, message, &waiter);
     if (result == MUST_WAIT) {
         pthread_mutex_lock(&bridge->lock);
         wait_here(bridge, &waiter, until_ns);
@@ -350,17 +351,17 @@ static int block(struct rill_bridge *bridge, void *value, bool is_send, int64_t 
     return result;
 }
 
-int rill_bridge_send_blocking(struct rill_bridge *bridge, const void *value, int64_t timeout_ns)
+int rill_bridge_send_blocking(struct rill_bridge *bridge, const void *message, int64_t timeout_ns)
 {
     union {
         const void *borrowed;
-        void *value; /* which a send only reads */
-    } to = {.borrowed = value};
+        void *message; /* which a send only reads */
+    } to = {.borrowed = message};
 
-    return block(bridge, to.value, true, timeout_ns);
+    return block(bridge, to.message, true, timeout_ns);
 }
 
-int rill_bridge_recv_blocking(struct rill_bridge *bridge, void *value, int64_t timeout_ns)
+int rill_bridge_receive_blocking(struct rill_bridge *bridge, void *message, int64_t timeout_ns)
 {
-    return block(bridge, value, false, timeout_ns);
+    return block(bridge, message, false, timeout_ns);
 }

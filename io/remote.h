@@ -14,7 +14,7 @@
  *
  * A post is a field of what it is about, so posting allocates nothing; it takes no
  * lock either, and no system call unless the runtime sleeps. To wake a task there is
- * "io/waker.h", to pass values along "io/bridge.h". */
+ * "io/waker.h", to pass messages along "io/bridge.h". */
 #ifndef RILL_IO_REMOTE_H
 #define RILL_IO_REMOTE_H
 

@@ -67,25 +67,51 @@ int rill_address_parse(struct rill_address *address, const char *host, uint16_t 
 int rill_address_set_path(struct rill_address *address, const char *path)
 {
     size_t length = strlen(path);
+    bool is_abstract = *path == '@';
 
     memset(address, 0, sizeof *address);
-    if (length == 0)
+    if (length == 0 || (is_abstract && length == 1))
         return -EINVAL;
     if (length >= sizeof address->local.sun_path)
         return -ENAMETOOLONG;
     address->local.sun_family = AF_UNIX;
     memcpy(address->local.sun_path, path, length + 1);
-    address->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+    if (is_abstract)
+        address->local.sun_path[0] = '\0';
+    /* The zero behind a path belongs to it; one behind an abstract name would be part of it. */
+    address->size =
+        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (is_abstract ? 0 : 1));
     return 0;
+}
+
+static size_t path_size(const struct rill_address *address)
+{
+    const size_t before = offsetof(struct sockaddr_un, sun_path);
+    const size_t max = sizeof address->local.sun_path;
+    size_t size = address->size > before ? address->size - before : 0;
+
+    return size < max ? size : max; /* the kernel counts a zero that there is no room for */
+}
+
+bool rill_address_is_abstract(const struct rill_address *address)
+{
+    return address->any.sa_family == AF_UNIX && path_size(address) > 0 &&
+           address->local.sun_path[0] == '\0';
 }
 
 /* The kernel may leave out the zero behind a path. */
 static void format_path(const struct rill_address *address, char *text)
 {
-    size_t before = offsetof(struct sockaddr_un, sun_path);
-    size_t length = address->size > before ? address->size - before : 0;
+    snprintf(text, RILL_ADDRESS_TEXT_MAX, "%.*s", (int)path_size(address), address->local.sun_path);
+}
 
-    snprintf(text, RILL_ADDRESS_TEXT_MAX, "%.*s", (int)length, address->local.sun_path);
+static void format_name(const struct rill_address *address, char *text)
+{
+    size_t length = path_size(address);
+
+    for (size_t i = 0; i < length; i++)
+        text[i] = address->local.sun_path[i] ? address->local.sun_path[i] : '@';
+    text[length] = '\0';
 }
 
 char *rill_address_format(const struct rill_address *address, char *text)
@@ -93,7 +119,9 @@ char *rill_address_format(const struct rill_address *address, char *text)
     char host[INET6_ADDRSTRLEN] = "?";
     unsigned port = rill_address_port(address);
 
-    if (address->any.sa_family == AF_UNIX) {
+    if (rill_address_is_abstract(address)) {
+        format_name(address, text);
+    } else if (address->any.sa_family == AF_UNIX) {
         format_path(address, text);
     } else if (address->any.sa_family == AF_INET6) {
         inet_ntop(AF_INET6, &address->ip6.sin6_addr, host, sizeof host);

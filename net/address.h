@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* address.h - an IPv4 or IPv6 address with its port, or the path of a unix socket, and its text. */
+/* address.h - an IPv4 or IPv6 address with its port, or the path or abstract name of a unix
+ * socket, and its text. */
 #ifndef RILL_NET_ADDRESS_H
 #define RILL_NET_ADDRESS_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -14,9 +16,9 @@ extern "C" {
 #endif
 
 enum {
-    /* 107 characters of a path (unix(7)) and a zero; the longest other one is
-     * "[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%4294967295]:65535". */
-    RILL_ADDRESS_TEXT_MAX = 108,
+    /* 108 characters of a unix socket's path or name (unix(7)) and a zero; the longest other
+     * one is "[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%4294967295]:65535". */
+    RILL_ADDRESS_TEXT_MAX = 109,
 };
 
 struct rill_address {
@@ -33,13 +35,19 @@ struct rill_address {
  * Returns 0, or -EINVAL where it is none. */
 int rill_address_parse(struct rill_address *address, const char *host, uint16_t port);
 
-/* Makes the address of a unix socket. Returns 0, -EINVAL for an empty path, or
- * -ENAMETOOLONG for one of more than 107 characters. */
+/* Makes the address of a unix socket. A path that begins with @ is an abstract name (unix(7)),
+ * which belongs to the network namespace: no file is made for it, it is free as soon as its
+ * socket is closed, however that comes about, and nobody's permissions are looked at. A file of
+ * such a name is "./@name". Returns 0, -EINVAL for an empty path or name, or -ENAMETOOLONG for
+ * more than 107 characters. */
 int rill_address_set_path(struct rill_address *address, const char *path);
 
-/* Writes "127.0.0.1:7000", "[::1]:7000" or the path of a unix socket ("" where it
- * has none, as a client's) into text, which holds RILL_ADDRESS_TEXT_MAX bytes, and
- * returns text. */
+/* Whether it is the abstract name of a unix socket. */
+bool rill_address_is_abstract(const struct rill_address *address);
+
+/* Writes "127.0.0.1:7000", "[::1]:7000", the path of a unix socket ("" where it has none, as a
+ * client's) or its abstract name, "@name" (in which a zero that somebody put there is an @ too),
+ * into text, which holds RILL_ADDRESS_TEXT_MAX bytes, and returns text. */
 char *rill_address_format(const struct rill_address *address, char *text);
 
 /* The port; 0, and not to be changed, in the address of a unix socket. */

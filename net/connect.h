@@ -42,8 +42,8 @@ struct rill_connect {
 struct rill_future *rill_tcp_connect(struct rill_tcp *tcp, struct rill_connect *connect,
                                      const char *host, uint16_t port);
 
-/* The same to where a URL points: the host of a tcp URL, or the path of a unix URL,
- * for which there are also -ENOENT (no such file) and -EACCES. -EINVAL for another
+/* The same to where a URL points: the host of a tcp URL, or the path or name of a unix
+ * URL; for a path there are also -ENOENT (no such file) and -EACCES. -EINVAL for another
  * scheme. url is borrowed. */
 struct rill_future *rill_tcp_connect_url(struct rill_tcp *tcp, struct rill_connect *connect,
                                          const struct rill_url *url);

@@ -15,7 +15,17 @@ enum { BACKLOG = 4096 };
 static const int64_t pause_min_ns = 1 * RILL_MILLISECOND;
 static const int64_t pause_max_ns = 1 * RILL_SECOND;
 
-/* What has to be set before the socket is bound. Connections inherit from it. */
+/* What connections inherit from a listener of TCP. */
+static int configure_connections(int fd, const struct rill_listen_options *options)
+{
+    int error = options->nodelay ? rill_socket_set_nodelay(fd, true) : 0;
+
+    if (!error && options->congestion)
+        error = rill_socket_set_congestion(fd, options->congestion);
+    return error;
+}
+
+/* What has to be set before the socket is bound. */
 static int configure(int fd, const struct rill_address *address,
                      const struct rill_listen_options *options)
 {
@@ -30,19 +40,24 @@ static int configure(int fd, const struct rill_address *address,
         return error;
     if (!error && options->reuseport)
         error = rill_socket_set_reuseport(fd, true);
-    if (!error && options->nodelay)
-        error = rill_socket_set_nodelay(fd, true);
-    if (!error && options->congestion)
-        error = rill_socket_set_congestion(fd, options->congestion);
-    return error;
+    return error ? error : configure_connections(fd, options);
+}
+
+static void take_over(struct rill_listener *listener, int fd)
+{
+    rill_reactor_here()->fds_open++;
+    memset(listener, 0, sizeof *listener);
+    listener->fd = fd;
+    listener->is_open = true;
+    rill_fd_queue_init(&listener->held);
+    rill_list_init(&listener->waiters);
 }
 
 int rill_listener_open(struct rill_listener *listener, const struct rill_address *address,
                        const struct rill_listen_options *options)
 {
     static const struct rill_listen_options defaults;
-    struct rill_reactor *reactor = rill_reactor_here();
-    struct rill_kernel *kernel = reactor->kernel;
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
     int fd, error;
 
     if (!options)
@@ -59,14 +74,66 @@ int rill_listener_open(struct rill_listener *listener, const struct rill_address
         kernel->ops->close(kernel, fd);
         return error;
     }
-    reactor->fds_open++;
-    memset(listener, 0, sizeof *listener);
-    listener->fd = fd;
-    listener->is_open = true;
-    listener->address = *address;
-    rill_fd_queue_init(&listener->held);
-    rill_list_init(&listener->waiters);
+    take_over(listener, fd);
+    if (address->any.sa_family == AF_UNIX && !rill_address_is_abstract(address))
+        listener->file = *address;
     return 0;
+}
+
+static int read_option(int fd, int name, int *value)
+{
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+    socklen_t size = sizeof *value;
+
+    return kernel->ops->getsockopt(kernel, fd, SOL_SOCKET, name, value, &size);
+}
+
+int rill_listener_adopt(struct rill_listener *listener, int fd,
+                        const struct rill_listen_options *options)
+{
+    int type, listens, family, error = read_option(fd, SO_TYPE, &type);
+
+    if (!error)
+        error = read_option(fd, SO_DOMAIN, &family);
+    if (!error)
+        error = read_option(fd, SO_ACCEPTCONN, &listens);
+    if (error)
+        return error;
+    if (type != SOCK_STREAM || (family != AF_INET && family != AF_INET6 && family != AF_UNIX))
+        return -EPROTOTYPE;
+    if (!listens)
+        return -EINVAL;
+    if (options && family != AF_UNIX)
+        error = configure_connections(fd, options);
+    if (error)
+        return error;
+    take_over(listener, fd);
+    return 0;
+}
+
+const char *rill_listener_explain(int error, const struct rill_address *address)
+{
+    bool is_unix = address->any.sa_family == AF_UNIX;
+
+    switch (error) {
+    case -EADDRINUSE:
+    case -EBUSY:
+        if (rill_address_is_abstract(address))
+            return "a server has that name";
+        return is_unix ? "there is a file of that name: a server has it, or one that was killed "
+                         "left it behind and it may be removed"
+                       : "the port is taken by another program (port 0 picks a free one)";
+    case -EACCES:
+        return is_unix ? "no permission to make a file there"
+                       : "the port needs privilege (those from 1024 on do not)";
+    case -EADDRNOTAVAIL:
+        return "the address is none of this machine's";
+    case -ENOENT:
+        return is_unix ? "there is no directory of that name"
+                       : "the kernel does not have this congestion control";
+    default:
+        return strerror(-error);
+    }
 }
 
 int rill_listener_address(const struct rill_listener *listener, struct rill_address *address)
@@ -237,7 +304,7 @@ static struct rill_future *remove_file(struct rill_listener *listener)
     static const struct rill_place name = {"remove the file of a unix socket", NULL, 0};
 
     rill_op_prepare(&listener->op, &name, IORING_OP_UNLINKAT, AT_FDCWD,
-                    listener->address.local.sun_path, 0, 0);
+                    listener->file.local.sun_path, 0, 0);
     listener->op.kind = RILL_OP_SHIELDED;
     return &listener->op.future;
 }
@@ -257,7 +324,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     while (listener->held.count > 0)
         RILL_AWAIT(rill_op_close(&listener->op,
                                  rill_fd_queue_pop(&rill_reactor_here()->fds, &listener->held)));
-    if (listener->address.any.sa_family == AF_UNIX)
+    if (listener->file.size > 0)
         RILL_AWAIT(remove_file(listener));
     RILL_AWAIT(rill_op_close(&listener->op, listener->fd));
     listener->is_open = false;

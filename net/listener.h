@@ -48,9 +48,8 @@ struct rill_listener {
     uint64_t shortages; /* times that accepting paused for want of a descriptor */
 
     /* private */
-    struct rill_op op; /* the multishot accept, then closing */
-    struct rill_address
-        address; /* as it was opened; the path of a unix socket is removed at the end */
+    struct rill_op op;         /* the multishot accept, then closing */
+    struct rill_address file;  /* that is removed at the end, if its size is not 0 */
     struct rill_fd_queue held; /* accepted, in order */
     struct rill_link waiters;  /* of rill_accept.queue, first in first out */
     int error;                 /* that ended the accept for good, or 0 */
@@ -60,13 +59,27 @@ struct rill_listener {
 
 /* Opens a socket that listens at address; port 0 picks a free one (see
  * rill_listener_address). A unix socket makes a file at its path, which closing
- * removes; what is there already is left alone. options may be NULL. It does not
- * wait. Returns 0 or -errno: -EADDRINUSE when the port is taken or the file exists,
- * -ENOENT for a path in no directory, -EACCES for a port that needs
- * privilege, -EADDRNOTAVAIL for an address that is not this machine's, -EMFILE,
- * -ENOENT for a congestion control that the kernel does not have. */
+ * removes; what is there already is left alone; an abstract name has no file. options may be NULL.
+ * It does not wait. Returns 0 or -errno: -EADDRINUSE when the port or name is taken or the file
+ * exists, -ENOENT for a path in no directory, -EACCES for a port that needs privilege,
+ * -EADDRNOTAVAIL for an address that is not this machine's, -EMFILE, -ENOENT for a congestion
+ * control that the kernel does not have. */
 int rill_listener_open(struct rill_listener *listener, const struct rill_address *address,
                        const struct rill_listen_options *options);
+
+/* Makes a listener of a stream socket that somebody else opened and that listens already, such
+ * as one that the program was started with (net/inherited.h), which it takes over: closing closes
+ * the descriptor, but leaves the file of a unix socket, and the other descriptors of the socket, to
+ * those who made them. Of the options, which may be NULL, nodelay and congestion are set; the
+ * others are as they are. It may be in non-blocking mode. Returns 0; or -errno, and the descriptor
+ * is still the caller's: -EBADF, -ENOTSOCK, -EINVAL when it does not listen, -EPROTOTYPE for
+ * another kind of socket, -ENOENT as above. */
+int rill_listener_adopt(struct rill_listener *listener, int fd,
+                        const struct rill_listen_options *options);
+
+/* A sentence, or part of one, about an error that rill_listener_open returned for that address;
+ * it may be strerror's, which the next call of that changes. */
+const char *rill_listener_explain(int error, const struct rill_address *address);
 
 /* Reads the address it listens at. Returns 0 or -errno. */
 int rill_listener_address(const struct rill_listener *listener, struct rill_address *address);

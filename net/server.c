@@ -1,45 +1,67 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/server.h"
 
+#include "net/inherited.h"
 #include "runtime/executor.h"
-#include "runtime/panic.h"
 
 #include <errno.h>
 #include <string.h>
 
-static const int64_t memory_pause_ns = 10 * RILL_MILLISECOND;
-
-static int server_listen(struct rill_server *server)
+/* Takes over the socket that an fd URL means. */
+static int server_adopt(struct rill_server *server)
 {
-    char text[RILL_ADDRESS_TEXT_MAX];
+    static const struct rill_address unknown;
+    int fd = rill_inherited_find(server->url.path);
+    int error = fd < 0 ? fd : rill_listener_adopt(&server->listener, fd, &server->options);
+
+    if (error == -ENOENT && fd < 0)
+        server->why = "the program was started with no descriptor of that name";
+    else if (error == -EINVAL)
+        server->why = "the socket does not listen";
+    else if (error)
+        server->why = rill_listener_explain(error, &unknown);
+    return error;
+}
+
+static int server_open(struct rill_server *server)
+{
     struct rill_address address;
     int error = rill_url_parse(&server->url, server->text, &server->why);
 
     if (error)
         return error;
+    if (strcmp(server->url.scheme, "fd") == 0)
+        return server_adopt(server);
     error = rill_url_address(&server->url, &address, &server->why);
     if (error)
         return error;
     error = rill_listener_open(&server->listener, &address, &server->options);
     if (error)
-        return error;
-    if (server->announce && rill_listener_address(&server->listener, &address) == 0) {
-        fprintf(server->announce, "listening on %s://%s\n", server->url.scheme,
+        server->why = rill_listener_explain(error, &address);
+    return error;
+}
+
+static void announce(struct rill_server *server)
+{
+    char text[RILL_ADDRESS_TEXT_MAX];
+    struct rill_address address;
+
+    if (server->result < 0) {
+        fprintf(stderr, "%s: %s\n", server->text, server->why);
+    } else if (rill_listener_address(&server->listener, &address) == 0) {
+        fprintf(server->announce, "listening on %s://%s\n",
+                address.any.sa_family == AF_UNIX ? "unix" : "tcp",
                 rill_address_format(&address, text));
         fflush(server->announce);
     }
-    return 0;
 }
 
 static void start_connection(struct rill_server *server)
 {
-    struct rill_task *task = server->connection;
-    struct rill_tcp *tcp = (void *)((char *)server->connection + server->service.tcp_offset);
+    void *block = server->connection.block;
 
-    rill_tcp_adopt(tcp, (int)server->accept.result);
-    rill_task_spawn(task, server->service.poll);
-    rill_task_detach(task);
-    server->connection = NULL;
+    rill_tcp_adopt(rill_service_peer(&server->service, block), (int)server->accept.result);
+    rill_service_start(&server->service, block, server->scope);
     server->accepted++;
 }
 
@@ -51,25 +73,17 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
     if (!rill_budget_spend(rill_executor_here(),
                            task)) /* where it can not listen it ends at once */
         return RILL_PENDING;
-    server->result = server_listen(server);
-    if (server->result < 0) {
-        if (server->announce)
-            fprintf(stderr, "%s: %s\n", server->text,
-                    server->why ? server->why : strerror((int)-server->result));
+    server->result = server_open(server);
+    if (server->announce)
+        announce(server);
+    if (server->result < 0)
         RILL_RETURN(server->result);
-    }
 
     for (;;) {
         RILL_AWAIT(rill_tcp_accept(&server->listener, &server->accept));
         if (server->accept.result < 0)
             break;
-        while (!(server->connection = rill_task_alloc(server->service.size))) {
-            /* Cancelled or not, a connection that was accepted is served: once
-             * there is memory for it, which others give back as they end. */
-            RILL_AWAIT(rill_sleep(&server->pause, memory_pause_ns));
-            if (server->pause.result < 0)
-                RILL_YIELD();
-        }
+        RILL_AWAIT(rill_service_alloc(&server->connection, &server->service));
         start_connection(server);
     }
     RILL_AWAIT(rill_listener_close(&server->listener));
@@ -80,10 +94,7 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
 struct rill_future *rill_serve(struct rill_server *server, const char *url,
                                struct rill_service service)
 {
-    rill_check(service.size <= RILL_POOL_BLOCK_MAX,
-               "a connection's struct has %zu bytes; a task from the runtime's free lists has %d "
-               "at the most",
-               service.size, RILL_POOL_BLOCK_MAX);
+    rill_service_check(&service, sizeof(struct rill_tcp));
     server->text = url;
     server->service = service;
     server->accepted = 0;

@@ -6,8 +6,7 @@
 #include "net/listener.h"
 #include "net/tcp.h"
 #include "net/url.h"
-#include "runtime/sleep.h"
-#include "runtime/task.h"
+#include "runtime/service.h"
 
 #include <stdio.h>
 
@@ -15,25 +14,7 @@
 extern "C" {
 #endif
 
-/* What is run for each connection: a struct whose first member is a task and
- * which has a struct rill_tcp, and the poll function of the task. */
-struct rill_service {
-    size_t size;       /* of the struct */
-    size_t tcp_offset; /* of its connection */
-    rill_poll_fn *poll;
-};
-
-/* The service whose connection is the member of that name of the struct type. In C++ too the
- * struct is a zeroed block: no constructor is run, and no destructor. */
-#ifndef __cplusplus
-#define RILL_SERVICE(type, member, poll_function)                                                  \
-    ((struct rill_service){sizeof(type), offsetof(type, member), poll_function})
-#else
-#define RILL_SERVICE(type, member, poll_function)                                                  \
-    (rill_service{sizeof(type), offsetof(type, member), poll_function})
-#endif
-
-/* Zeroed; then the fields up to options may be set. */
+/* Zeroed; then the fields up to scope may be set. */
 struct rill_server {
     union {
         int64_t result; /* why it ended: -ECANCELED, or the -errno of rill_serve */
@@ -42,7 +23,8 @@ struct rill_server {
     FILE *announce; /* where "listening on tcp://127.0.0.1:7000" is printed, or NULL; why it can
                      * not listen there goes to stderr then */
     struct rill_listen_options options;
-    const char *why;               /* with -EINVAL: what is wrong with the URL */
+    struct rill_scope *scope;      /* into which the tasks are spawned; NULL: they are detached */
+    const char *why;               /* it can not listen: a sentence, or part of one */
     uint64_t accepted;             /* connections since it began */
     struct rill_listener listener; /* open while it serves: rill_listener_address tells where */
 
@@ -51,16 +33,16 @@ struct rill_server {
     const char *text;
     struct rill_service service;
     struct rill_accept accept;
-    struct rill_sleep pause;
-    void *connection; /* accepted, and waiting for memory until its task is spawned */
+    struct rill_service_alloc connection; /* of what was accepted, until its task is spawned */
 };
 
-/* Listens at url, "tcp://host:port" with a numeric host or "unix:///path", and for each connection
- * spawns a detached task of the service: a zeroed block of its size, with the
- * connection adopted. The task closes the connection and then ends. Serves until
- * it is cancelled, then closes the listener; the connections go on. Borrows the
- * url. Errors: -EINVAL (see server->why), or those of rill_listener_open. When
- * memory is short the connection waits and nothing is lost. */
+/* Listens at url, "tcp://host:port" with a numeric host, "unix:///path" or "unix://@name", or with
+ * the socket of "fd://name" that the program was started with (net/inherited.h). For each
+ * connection it spawns a task of the service, whose connection is a struct rill_tcp: a zeroed block
+ * with the connection adopted. The task closes the connection and then ends. Serves until it is
+ * cancelled, then closes the listener; the connections go on. Borrows the url. Errors: -EINVAL
+ * where the URL is wrong, or those of rill_listener_open or rill_listener_adopt; see server->why.
+ * When memory is short the connection waits and nothing is lost. */
 struct rill_future *rill_serve(struct rill_server *server, const char *url,
                                struct rill_service service);
 

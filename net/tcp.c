@@ -217,9 +217,19 @@ struct rill_future *rill_tcp_send_lasting(struct rill_tcp *tcp, struct rill_borr
     return &send->future;
 }
 
+static enum rill_poll flush_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_tcp *tcp = rill_container_of(self, struct rill_tcp, future);
+
+    RILL_BEGIN();
+    RILL_AWAIT(rill_sender_flush(&tcp->sender));
+    RILL_RETURN(tcp->sender.op.result);
+    RILL_END();
+}
+
 struct rill_future *rill_tcp_flush(struct rill_tcp *tcp)
 {
-    return rill_sender_flush(&tcp->sender);
+    return rill_future_init(&tcp->future, flush_poll);
 }
 
 /* Bytes that are sent in another way would overtake those in line. */
@@ -260,6 +270,10 @@ static enum rill_poll vectored_poll(struct rill_future *self, struct rill_task *
         rill_parts_skip(&send->message.msg_iov, &send->message.msg_iovlen, (size_t)send->result);
         if (send->message.msg_iovlen == 0)
             break;
+        /* What goes with the first byte (net/descriptors.h) has gone. */
+        send->message.msg_control = NULL;
+        send->message.msg_controllen = 0;
+        send->op.op_flags |= MSG_WAITALL;
         rill_op_refill(&send->op, &send->message, 1);
     }
     send->result = (int64_t)send->op.transferred;

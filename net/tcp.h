@@ -29,7 +29,7 @@ extern "C" {
 /* Zeroed, then given a descriptor by connecting or by rill_tcp_adopt. */
 struct rill_tcp {
     union {
-        int64_t result; /* of closing: 0, or what close(2) says */
+        int64_t result; /* of flushing and closing */
         struct rill_future future;
     };
     int fd;       /* valid while open */
@@ -100,9 +100,9 @@ struct rill_future *rill_tcp_send_borrowed(struct rill_tcp *tcp, struct rill_bor
 struct rill_future *rill_tcp_send_lasting(struct rill_tcp *tcp, struct rill_borrow *send,
                                           const void *data, size_t size);
 
-/* Waits until all that is in line was sent: the result (tcp->sender.op.result) is 0
- * or -errno. To be awaited before sending in another way or finishing; closing does
- * it by itself. Cancelling it gives up what was not sent. */
+/* Waits until all that is in line was sent: tcp->result is 0, or the -errno that ended the
+ * stream. To be awaited before sending in another way or finishing; closing does it by itself.
+ * Cancelling it gives up what was not sent: -ECANCELED, if there was something. */
 struct rill_future *rill_tcp_flush(struct rill_tcp *tcp);
 
 /* Sends up to size bytes; the result is how many the kernel took. */

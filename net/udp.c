@@ -288,7 +288,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
         RILL_RETURN(0);
     }
     RILL_AWAIT(rill_receiver_stop(&udp->receiver));
-    if (udp->address.any.sa_family == AF_UNIX)
+    if (udp->address.any.sa_family == AF_UNIX && !rill_address_is_abstract(&udp->address))
         RILL_AWAIT(remove_file(udp));
     RILL_AWAIT(rill_op_close(&udp->receiver.op, udp->fd));
     udp->is_open = false;

@@ -69,11 +69,10 @@ struct rill_udp_options {
 /* Opens a socket that receives at address; port 0 picks a free one (see
  * rill_udp_local_address). A client opens one at "0.0.0.0" or "::" and port 0. A unix
  * socket makes a file at its path, which closing removes; what is there already is left
- * alone. Both are copied, and options may be NULL. It does not wait. Returns 0 or -errno:
- * -EADDRINUSE when the port is taken or the file exists, -ENOENT for a path in no
- * directory, -EACCES for a port that needs privilege, -EADDRNOTAVAIL for an address that
- * is not this machine's, -EAFNOSUPPORT without IPv6, -ENODEV for an unknown interface,
- * -EMFILE. */
+ * alone; an abstract name has no file. Both are copied, and options may be NULL. It does not wait.
+ * Returns 0 or -errno: -EADDRINUSE when the port is taken or the file exists, -ENOENT for a path in
+ * no directory, -EACCES for a port that needs privilege, -EADDRNOTAVAIL for an address that is not
+ * this machine's, -EAFNOSUPPORT without IPv6, -ENODEV for an unknown interface, -EMFILE. */
 int rill_udp_open(struct rill_udp *udp, const struct rill_address *address,
                   const struct rill_udp_options *options);
 

@@ -56,13 +56,15 @@ static int parse_port(struct rill_url *url, const char *text)
     return 0;
 }
 
-/* Any path but one that would break a log line. */
-static int parse_path(struct rill_url *url, const char *path, const char **why)
+/* Any path, or name, but one that would break a log line. */
+static int parse_path(struct rill_url *url, const char *path, const char *missing, const char **why)
 {
     size_t length = strlen(path);
 
     if (length == 0)
-        return fail(why, "the path is missing; want unix:///path/of/the/socket");
+        return fail(why, missing);
+    if (strcmp(path, "@") == 0)
+        return fail(why, "the name behind @ is missing; want unix://@name");
     if (length >= sizeof url->path)
         return fail(why, "the path is longer than 107 characters, which is all that a unix socket "
                          "may have");
@@ -83,7 +85,11 @@ int rill_url_parse(struct rill_url *url, const char *text, const char **why)
         return fail(why, "it does not begin with a scheme; want scheme://host:port, such as "
                          "tcp://127.0.0.1:7000");
     if (strcmp(url->scheme, "unix") == 0)
-        return parse_path(url, colon + 3, why);
+        return parse_path(url, colon + 3, "the path is missing; want unix:///path/of/the/socket",
+                          why);
+    if (strcmp(url->scheme, "fd") == 0)
+        return parse_path(url, colon + 3,
+                          "the descriptor is missing; want its number, fd://3, or its name", why);
     host = colon + 3;
     if (*host == '[') {
         host++;

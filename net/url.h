@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* url.h - where to listen or connect: "tcp://host:port" or "unix:///path". */
+/* url.h - where to listen or connect: "tcp://host:port", "unix:///path", "unix://@name",
+ * "fd://name". */
 #ifndef RILL_NET_URL_H
 #define RILL_NET_URL_H
 
@@ -21,12 +22,15 @@ struct rill_url {
     char scheme[RILL_URL_SCHEME_MAX]; /* in lower case */
     char host[RILL_URL_HOST_MAX];     /* a name or an address, without brackets */
     uint16_t port;
-    char path[RILL_URL_PATH_MAX]; /* of a unix URL, which has no host and no port */
+    char path[RILL_URL_PATH_MAX]; /* of a unix URL, or the name of an fd URL, which have no host
+                                   * and no port */
 };
 
 /* Reads "scheme://host:port", where an IPv6 address stands in brackets, or
  * "unix://path", whose path is relative to the working directory unless it begins
- * with a slash ("unix:///run/echo.sock"). Returns 0, or -EINVAL with a sentence in
+ * with a slash ("unix:///run/echo.sock"), and an abstract name if it begins with @
+ * ("unix://@echo", rill_address_set_path), or "fd://name", a descriptor that the program was
+ * started with (net/inherited.h). Returns 0, or -EINVAL with a sentence in
  * *why that says what is wrong and what would be right. */
 int rill_url_parse(struct rill_url *url, const char *text, const char **why);
 

@@ -22,6 +22,18 @@ const char *rill_rdma_state_name(enum rill_rdma_state state)
     return names[state];
 }
 
+int rill_rdma_peer_address(const struct rill_rdma_connection *connection,
+                           struct rill_address *address)
+{
+    int family = connection->target.ss_family;
+
+    if (connection->state == RILL_RDMA_IDLE || (family != AF_INET && family != AF_INET6))
+        return -ENOTCONN;
+    address->size = family == AF_INET ? sizeof address->ip4 : sizeof address->ip6;
+    memcpy(&address->any, &connection->target, address->size);
+    return 0;
+}
+
 void rill_rdma_connection_set_state(struct rill_rdma_connection *connection,
                                     enum rill_rdma_state state)
 {
@@ -248,6 +260,7 @@ int rill_rdma_adopt(struct rill_rdma_connection *connection, struct rill_rdma_hu
 
     begin(connection, hub, options);
     connection->is_adopted = true;
+    connection->target = accept->peer;
     error = rill_rdma_ep_adopt(&connection->ep, accept);
     if (error)
         return error;

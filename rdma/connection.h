@@ -9,7 +9,7 @@
  *     RILL_AWAIT(rill_rdma_recv(&chat->connection, &chat->recv, chat->line, 80, ANSWER));
  *     RILL_AWAIT(rill_rdma_disconnect(&chat->connection));
  *
- * and on the other side
+ * and on the other side, where rdma/server.h does it for many
  *
  *     RILL_AWAIT(rill_rdma_accept(&server->listener, &server->accept));
  *     ...
@@ -27,6 +27,7 @@
 #ifndef RILL_RDMA_CONNECTION_H
 #define RILL_RDMA_CONNECTION_H
 
+#include "net/address.h"
 #include "rdma/credit.h"
 #include "rdma/endpoint.h"
 #include "rdma/hub.h"
@@ -120,7 +121,7 @@ struct rill_rdma_connection {
     struct rill_link waiting;   /* of rill_rdma_transfer.queue, first in first out */
     struct rill_notify changed; /* its state */
 
-    /* private: where to */
+    /* private: where to, or where from */
     struct sockaddr_storage target;
     socklen_t target_size;
     const void *target_worker; /* or NULL */
@@ -223,6 +224,11 @@ struct rill_future *rill_rdma_wait_for_state(struct rill_rdma_connection *connec
  * anew. The result is 0; or connection->error, where that will not happen; or -ECANCELED. */
 struct rill_future *rill_rdma_wait_for_connection(struct rill_rdma_connection *connection,
                                                   struct rill_rdma_state_wait *wait);
+
+/* Reads the socket address of the other side. Returns 0, or -ENOTCONN where there is none: of an
+ * idle connection, of one by worker address, and where the transport does not tell. */
+int rill_rdma_peer_address(const struct rill_rdma_connection *connection,
+                           struct rill_address *address);
 
 /* "idle", "listening", ... */
 const char *rill_rdma_state_name(enum rill_rdma_state state);

@@ -29,6 +29,10 @@ done
 for cxx in "${CXX:-g++}" clang++; do
     command -v "$cxx" >/dev/null || continue
     check "$cxx" -std=c++17 "${flags[@]}" -Wpedantic tests/in_cxx.cc
+    # g++ takes a function with the name of a struct for one that hides a constructor. In C
+    # there is none, and the names are right; to those who ask for such warnings in C++ the
+    # headers are a library's (docs/guide/futures.md).
+    check "$cxx" -std=c++17 "${flags[@]}" -isystem . -Wshadow tests/in_cxx.cc
 done
 
 echo "$((cases ? 100 * (cases - failures) / cases : 100))%:" \

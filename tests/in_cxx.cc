@@ -27,6 +27,7 @@ static rill_workers pool = RILL_WORKERS_STATIC(pool, 2, 100);
 struct session {
     rill_task task;
     rill_tcp peer;
+    const int *number;
 };
 
 static rill_poll session_poll(rill_future *self, rill_task *task)
@@ -40,10 +41,10 @@ static rill_poll session_poll(rill_future *self, rill_task *task)
 
 struct program {
     rill_future future;
-    rill_server server;
+    rill_server server, local;
     struct rill_sleep sleep;
     struct rill_select select;
-    rill_future *choices[2];
+    rill_future *choices[3];
     rill_channel_op send, receive;
     rill_oneshot_receive asked;
     rill_subscription subscription;
@@ -80,10 +81,13 @@ static rill_poll program_poll(rill_future *self, rill_task *task)
     RILL_AWAIT(rill_select(&program->select,
                            RILL_FUTURES(program->choices,
                                         rill_serve(&program->server, "tcp://127.0.0.1:0",
+                                                   RILL_SERVICE_WITH(session, peer, session_poll,
+                                                                     number, &program->number)),
+                                        rill_serve(&program->local, "unix://in_cxx.sock",
                                                    RILL_SERVICE(session, peer, session_poll)),
                                         rill_sleep(&program->sleep, RILL_MILLISECOND))));
     std::printf("%d: %d\n", (int)program->select.result, program->level.value);
-    RILL_RETURN(program->select.result == 1 ? 0 : -EIO);
+    RILL_RETURN(program->select.result == 2 ? 0 : -EIO);
     RILL_END();
 }
 

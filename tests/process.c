@@ -94,12 +94,25 @@ static void fill_stdout(void)
         give_up("/dev/full");
 }
 
+static void give_socket(int fd, const char *name)
+{
+    char pid[16];
+
+    snprintf(pid, sizeof pid, "%d", (int)getpid());
+    if (dup2(fd, 3) < 0 || setenv("LISTEN_PID", pid, 1) < 0 || setenv("LISTEN_FDS", "1", 1) < 0 ||
+        setenv("LISTEN_FDNAMES", name, 1) < 0)
+        give_up("socket");
+}
+
 static void become(const char *path, const char *const *argv, const struct process_limits *limits,
                    pid_t parent)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
         give_up("the test is gone");
-    if (close_range(3, ~0U, 0) < 0) /* what the test has inherited is not the program's */
+    if (limits && limits->socket_name)
+        give_socket(limits->socket_fd, limits->socket_name);
+    if (close_range(limits && limits->socket_name ? 4 : 3, ~0U, 0) <
+        0) /* what the test has inherited is not the program's */
         give_up("close_range");
     if (limits && limits->descriptors_max)
         limit_descriptors(limits->descriptors_max);

@@ -150,6 +150,7 @@ START_TEST(URLs_are_taken_apart)
         {"ucx2://h:00080", "ucx2", "h", 80},
         {"abcdefghijklmno://h:1", "abcdefghijklmno", "h", 1},
         {"unix:///run/echo:1.sock", "unix", "", 0},
+        {"fd://echo@1.socket", "fd", "", 0},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -206,6 +207,49 @@ START_TEST(a_path_may_have_107_characters_and_no_more)
 }
 END_TEST
 
+START_TEST(an_abstract_name_has_no_zero_behind_it)
+{
+    char path[120], text[RILL_ADDRESS_TEXT_MAX];
+    const size_t before = offsetof(struct sockaddr_un, sun_path);
+    struct rill_address address;
+    const char *why = NULL;
+    struct rill_url url;
+
+    ck_assert_int_eq(rill_url_parse(&url, "unix://@echo", &why), 0);
+    ck_assert_int_eq(rill_url_address(&url, &address, &why), 0);
+    ck_assert_uint_eq(address.size, before + 5);
+    ck_assert_mem_eq(address.local.sun_path, "\0echo", 5);
+    ck_assert(rill_address_is_abstract(&address));
+    ck_assert_str_eq(rill_address_format(&address, text), "@echo");
+    ck_assert_int_eq(rill_address_set_path(&address, "./@echo"), 0);
+    ck_assert(!rill_address_is_abstract(&address));
+    ck_assert_str_eq(rill_address_format(&address, text), "./@echo");
+
+    memset(path, 'n', sizeof path);
+    path[0] = '@';
+    path[107] = '\0';
+    ck_assert_int_eq(rill_address_set_path(&address, path), 0);
+    ck_assert_str_eq(rill_address_format(&address, text), path);
+    path[107] = 'n';
+    path[108] = '\0';
+    ck_assert_int_eq(rill_address_set_path(&address, path), -ENAMETOOLONG);
+    ck_assert_int_eq(rill_address_set_path(&address, "@"), -EINVAL);
+
+    /* Of others: a path or name without room for a zero, one with zeros, and none. */
+    address = (struct rill_address){.local.sun_family = AF_UNIX, .size = sizeof address.local};
+    memcpy(address.local.sun_path, path, sizeof address.local.sun_path);
+    ck_assert_str_eq(rill_address_format(&address, text), path);
+    address.local.sun_path[0] = address.local.sun_path[2] = '\0';
+    path[2] = '@';
+    ck_assert_str_eq(rill_address_format(&address, text), path);
+    address.size++;
+    ck_assert_str_eq(rill_address_format(&address, text), path);
+    address.size = before;
+    ck_assert(!rill_address_is_abstract(&address));
+    ck_assert_str_eq(rill_address_format(&address, text), "");
+}
+END_TEST
+
 START_TEST(a_URL_has_a_numeric_address_or_a_sentence_that_says_why_not)
 {
     struct rill_address address;
@@ -237,6 +281,9 @@ START_TEST(each_mistake_in_a_URL_has_its_sentence)
         {"t c p://h:1", "scheme"},
         {"abcdefghijklmnop://h:1", "scheme"},
         {"unix://", "path is missing"},
+        {"fd://", "descriptor is missing"},
+        {"fd://a\nb", "control character"},
+        {"unix://@", "name behind @ is missing"},
         {"unix:///a\nb", "control character"},
         {"tcp://", "port is missing"},
         {"tcp://h", "port is missing"},
@@ -346,6 +393,7 @@ int main(void)
         {URLs_are_taken_apart, IN_SIMULATED},
         {a_unix_URL_has_a_path_and_an_address, IN_SIMULATED},
         {a_path_may_have_107_characters_and_no_more, IN_SIMULATED},
+        {an_abstract_name_has_no_zero_behind_it, IN_SIMULATED},
         {a_URL_has_a_numeric_address_or_a_sentence_that_says_why_not, IN_SIMULATED},
         {each_mistake_in_a_URL_has_its_sentence, IN_SIMULATED},
         {a_host_may_have_253_characters_and_no_more, IN_SIMULATED},

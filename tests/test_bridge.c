@@ -42,7 +42,7 @@ static int64_t send_letter(char letter)
 static int64_t recv_letter(void)
 {
     char letter = '?';
-    int64_t result = await(letters_recv(&bridge, &op, &letter));
+    int64_t result = await(letters_receive(&bridge, &op, &letter));
 
     return result == 1 ? letter : result;
 }
@@ -51,7 +51,7 @@ static void expect_empty(void)
 {
     char letter;
 
-    ck_assert_int_eq(letters_recv_blocking(&bridge, &letter, RILL_NO_WAIT), -ETIMEDOUT);
+    ck_assert_int_eq(letters_receive_blocking(&bridge, &letter, RILL_NO_WAIT), -ETIMEDOUT);
 }
 
 START_TEST(what_is_sent_is_received_in_order)
@@ -77,7 +77,7 @@ START_TEST(a_receiver_that_waits_is_given_what_is_sent)
 
     if (!open_bridge())
         return;
-    background_start(&first, letters_recv(&bridge, &op, &got));
+    background_start(&first, letters_receive(&bridge, &op, &got));
     fixture_turn();
     ck_assert_int_eq(letters_send_blocking(&bridge, &sent, RILL_NO_WAIT), 0);
     expect_empty(); /* it is the receiver's already */
@@ -119,9 +119,9 @@ START_TEST(receivers_are_served_in_the_order_in_which_they_came)
 
     if (!open_bridge())
         return;
-    background_start(&first, letters_recv(&bridge, &op, &got[0]));
-    background_start(&second, letters_recv(&bridge, &op_2, &got[1]));
-    background_start(&third, letters_recv(&bridge, &op_3, &got[2]));
+    background_start(&first, letters_receive(&bridge, &op, &got[0]));
+    background_start(&second, letters_receive(&bridge, &op_2, &got[1]));
+    background_start(&third, letters_receive(&bridge, &op_3, &got[2]));
     fixture_turn();
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(letters_send_blocking(&bridge, &letters[i], RILL_NO_WAIT), 0);
@@ -144,7 +144,7 @@ START_TEST(a_cancelled_receive_leaves_the_value_or_has_it)
 
             if (!open_bridge())
                 return;
-            background_start(&first, letters_recv(&bridge, &op_2, &got));
+            background_start(&first, letters_receive(&bridge, &op_2, &got));
             for (int i = 0; i < turns; i++)
                 fixture_turn();
             if (send_first)
@@ -201,7 +201,7 @@ START_TEST(one_that_is_cancelled_before_it_starts_moves_nothing)
     if (!open_bridge())
         return;
     send_letter('a');
-    background_start(&first, letters_recv(&bridge, &op, &got));
+    background_start(&first, letters_receive(&bridge, &op, &got));
     rill_task_cancel(&first.task);
     ck_assert_int_eq(background_end(&first), -ECANCELED);
     ck_assert_int_eq(recv_letter(), 'a');
@@ -219,9 +219,9 @@ START_TEST(a_timeout_and_a_select_take_a_waiter_out_of_line)
 
     if (!open_bridge())
         return;
-    ck_assert_int_eq(await(rill_timeout(&timeout, 1, letters_recv(&bridge, &op, &got))),
+    ck_assert_int_eq(await(rill_timeout(&timeout, 1, letters_receive(&bridge, &op, &got))),
                      -ETIMEDOUT);
-    choices[0] = letters_recv(&bridge, &op, &got);
+    choices[0] = letters_receive(&bridge, &op, &got);
     choices[1] = rill_sleep(&sleep, 1);
     ck_assert_int_eq(await(rill_select(&select, choices, 2)), 1);
     ck_assert_int_eq(op.result, -ECANCELED);
@@ -249,7 +249,7 @@ START_TEST(a_closed_bridge_gives_what_is_in_it_and_then_the_end)
     ck_assert_int_eq(recv_letter(), 'a');
     ck_assert_int_eq(recv_letter(), 'b');
     ck_assert_int_eq(recv_letter(), 0);
-    ck_assert_int_eq(letters_recv_blocking(&bridge, &z, RILL_NEVER), 0);
+    ck_assert_int_eq(letters_receive_blocking(&bridge, &z, RILL_NEVER), 0);
     close_bridge();
 }
 END_TEST
@@ -260,8 +260,8 @@ START_TEST(closing_ends_all_who_wait)
 
     if (!open_bridge())
         return;
-    background_start(&first, letters_recv(&bridge, &op_2, &got));
-    background_start(&second, letters_recv(&bridge, &op_3, &got));
+    background_start(&first, letters_receive(&bridge, &op_2, &got));
+    background_start(&second, letters_receive(&bridge, &op_3, &got));
     fixture_turn();
     letters_close(&bridge);
     ck_assert_int_eq(background_end(&first), 0);
@@ -292,7 +292,7 @@ static char thread_letter;
 static void *recv_here(void *unused)
 {
     (void)unused;
-    thread_result = letters_recv_blocking(&bridge, &thread_letter, RILL_NEVER);
+    thread_result = letters_receive_blocking(&bridge, &thread_letter, RILL_NEVER);
     return NULL;
 }
 
@@ -370,8 +370,8 @@ START_TEST(a_thread_waits_no_longer_than_it_wants_and_leaves_no_trace)
 
     if (!open_bridge())
         return;
-    ck_assert_int_eq(letters_recv_blocking(&bridge, &letter, 1), -ETIMEDOUT);
-    ck_assert_int_eq(letters_recv_blocking(&bridge, &letter, RILL_MILLISECOND), -ETIMEDOUT);
+    ck_assert_int_eq(letters_receive_blocking(&bridge, &letter, 1), -ETIMEDOUT);
+    ck_assert_int_eq(letters_receive_blocking(&bridge, &letter, RILL_MILLISECOND), -ETIMEDOUT);
     ck_assert_int_eq(send_letter('a'), 0);
     ck_assert_int_eq(send_letter('b'), 0);
     ck_assert_int_eq(letters_send_blocking(&bridge, &letter, RILL_MILLISECOND), -ETIMEDOUT);
@@ -390,7 +390,7 @@ static enum rill_poll block_in_task(struct rill_future *self, struct rill_task *
 
     (void)self;
     (void)of;
-    letters_recv_blocking(&bridge, &letter, RILL_NEVER);
+    letters_receive_blocking(&bridge, &letter, RILL_NEVER);
     return RILL_READY;
 }
 
@@ -434,12 +434,12 @@ START_TEST(misuse_panics)
     if (!open_bridge())
         return;
     fixture_expect_panic(block_within_a_task, "a task blocks its own thread at a bridge");
-    fixture_expect_panic(bridge_without_places, "a bridge without a place for a value");
+    fixture_expect_panic(bridge_without_places, "a bridge without a place for a message");
     ck_assert_int_eq(await(letters_send(&bridge, &op, &value)), 0);
     fixture_expect_panic(await_sent_again, "was awaited again after it had ended");
-    ck_assert_int_eq(await(letters_recv(&bridge, &op, &got)), 1);
+    ck_assert_int_eq(await(letters_receive(&bridge, &op, &got)), 1);
     fixture_expect_panic(await_sent_again, "was awaited again after it had ended");
-    background_start(&first, letters_recv(&bridge, &op, &got));
+    background_start(&first, letters_receive(&bridge, &op, &got));
     fixture_turn();
     fixture_expect_panic(finish_awaited, "a bridge was finished while somebody waits at it");
     letters_close(&bridge);
@@ -525,7 +525,7 @@ static enum rill_poll receiving_poll(struct rill_future *self, struct rill_task 
     while (receiving->party->received < messages_expected()) {
         RILL_AWAIT(rill_timeout(
             &receiving->impatience, 20 * RILL_MICROSECOND,
-            mailbox_recv(&receiving->party->mailbox, &receiving->op, &receiving->message)));
+            mailbox_receive(&receiving->party->mailbox, &receiving->op, &receiving->message)));
         if (receiving->impatience.result == 1)
             check_message(receiving->party, receiving->message);
         else
@@ -564,10 +564,10 @@ static void *thread_main(void *argument)
     for (; message.number < messages_each; message.number++)
         for (int i = 0; i < PARTIES; i++)
             while (mailbox_send_blocking(&parties[i].mailbox, &message, 20 * RILL_MICROSECOND) != 0)
-                while (mailbox_recv_blocking(&party->mailbox, &got, RILL_NO_WAIT) == 1)
+                while (mailbox_receive_blocking(&party->mailbox, &got, RILL_NO_WAIT) == 1)
                     check_message(party, got);
     while (party->received < messages_expected())
-        if (mailbox_recv_blocking(&party->mailbox, &got, 20 * RILL_MICROSECOND) == 1)
+        if (mailbox_receive_blocking(&party->mailbox, &got, 20 * RILL_MICROSECOND) == 1)
             check_message(party, got);
     return NULL;
 }

@@ -376,7 +376,7 @@ static void *send_values(void *unused)
 
 struct taking {
     struct rill_future future;
-    struct rill_bridge_op recv;
+    struct rill_bridge_op receive;
     struct rill_sleep sleep;
     unsigned value, count;
 };
@@ -387,8 +387,8 @@ static enum rill_poll taking_poll(struct rill_future *self, struct rill_task *ta
 
     RILL_BEGIN();
     for (;;) {
-        RILL_AWAIT(numbers_recv(&bridge, &taking->recv, &taking->value));
-        if (taking->recv.result == 0)
+        RILL_AWAIT(numbers_receive(&bridge, &taking->receive, &taking->value));
+        if (taking->receive.result == 0)
             RILL_RETURN(taking->count);
         ck_assert_uint_eq(taking->value, taking->count);
         taking->count++;

@@ -5,6 +5,7 @@
 #include "io/replace.h"
 #include "io/waker.h"
 #include "net/connect.h"
+#include "net/descriptors.h"
 #include "net/listener.h"
 #include "net/resolve.h"
 #include "net/server.h"
@@ -27,6 +28,8 @@ static struct rill_connect connecting;
 static struct rill_resolve resolving;
 static struct rill_server server;
 static struct rill_borrow borrow, lasting;
+static struct rill_send_descriptors descriptors;
+static struct rill_recv_descriptors no_descriptors;
 static struct rill_op op;
 static char buffer[16];
 
@@ -82,6 +85,17 @@ static struct rill_future *flush(void)
     return rill_tcp_flush(&one);
 }
 
+/* Over TCP, which carries none. */
+static struct rill_future *send_descriptors(void)
+{
+    return rill_tcp_send_descriptors(&one, &descriptors, "abc", 3, &one.fd, 1);
+}
+
+static struct rill_future *close_no_descriptors(void)
+{
+    return rill_descriptors_close(&no_descriptors);
+}
+
 static struct rill_future *finish_sending(void)
 {
     return rill_tcp_finish_sending(&one, &op);
@@ -125,7 +139,7 @@ static struct rill_future *resolve_name(void)
 
 static struct rill_future *serve_nowhere(void)
 {
-    static const struct rill_service service = {.size = sizeof(struct rill_task)};
+    static const struct rill_service service = {.peer_size = sizeof(struct rill_tcp)};
 
     return rill_serve(&server, "gopher://localhost", service);
 }
@@ -199,6 +213,8 @@ static const struct fairness_loop loops[] = {
     {"a send of no lasting bytes", send_lasting_nothing, 0, NULL, NULL},
     {"a send of too many lasting bytes", send_lasting_too_much, -EINVAL, NULL, NULL},
     {"a flush of nothing", flush, 0, NULL, NULL},
+    {"descriptors that TCP does not carry", send_descriptors, -EAFNOSUPPORT, NULL, NULL},
+    {"a close of no descriptors", close_no_descriptors, 0, NULL, NULL},
     {"finishing to send", finish_sending, 0, NULL, NULL},
     {"a cancelled accept", accept_one, -ECANCELED, NULL, NULL},
     {"an accept of a broken listener", accept_one, -EBADF, break_listener, NULL},

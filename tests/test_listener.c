@@ -7,9 +7,12 @@
 #include "tests/fixture.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 enum { MANY = 1000 };
 
@@ -449,6 +452,104 @@ START_TEST(closing_while_a_task_accepts_is_a_panic)
 }
 END_TEST
 
+/* ---- sockets that others opened ---- */
+
+static const struct rill_kernel_ops *ops(void)
+{
+    return fixture.runtime->reactor.kernel->ops;
+}
+
+static int open_socket(int domain, int type)
+{
+    int fd = ops()->socket(fixture.runtime->reactor.kernel, domain, type, 0);
+
+    ck_assert_int_ge(fd, 0);
+    return fd;
+}
+
+/* As somebody else does it, who may have it in non-blocking mode. */
+static int open_listening_socket(int flags)
+{
+    struct rill_kernel *kernel = fixture.runtime->reactor.kernel;
+    struct rill_address address = loopback(0);
+    int fd = open_socket(AF_INET, SOCK_STREAM | flags);
+
+    ck_assert_int_eq(ops()->bind(kernel, fd, &address.any, address.size), 0);
+    ck_assert_int_eq(ops()->listen(kernel, fd, 10), 0);
+    return fd;
+}
+
+START_TEST(a_socket_that_listens_is_adopted_and_closed)
+{
+    static const int flags[] = {0, SOCK_NONBLOCK};
+    const struct rill_listen_options options = {.nodelay = true};
+    struct rill_address address;
+
+    for (int i = 0; i < 2; i++) {
+        int64_t submissions;
+
+        if (!fixture_open(_i, NULL, NULL))
+            return;
+        ck_assert_int_eq(rill_listener_adopt(&listener, open_listening_socket(flags[i]), &options),
+                         0);
+        ck_assert_int_eq(rill_listener_address(&listener, &address), 0);
+        port = rill_address_port(&address);
+        background_start(&connecting[1], rill_tcp_accept(&listener, &accepting));
+        settle();
+        submissions = (int64_t)fixture.runtime->reactor.stats.submissions;
+        settle(); /* it waits in the kernel, and not by asking again and again */
+        ck_assert_int_le((int64_t)fixture.runtime->reactor.stats.submissions, submissions + 2);
+        start_client(0);
+        ck_assert_int_ge(background_end(&connecting[1]), 0);
+        rill_tcp_adopt(&servers[0], (int)accepting.result);
+        if (_i == REAL) {
+            int on = 0;
+            socklen_t size = sizeof on;
+
+            ck_assert_int_eq(getsockopt(servers[0].fd, IPPROTO_TCP, TCP_NODELAY, &on, &size), 0);
+            ck_assert_int_eq(on, 1);
+        }
+        fixture_hang_up(&servers[0]);
+        end_client(0);
+        close_listener();
+        ck_assert(!listener.is_open);
+        fixture_close();
+    }
+}
+END_TEST
+
+START_TEST(what_does_not_listen_is_not_adopted_and_stays_the_callers)
+{
+    struct rill_kernel *kernel;
+    int idle, datagrams, no_socket;
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    kernel = fixture.runtime->reactor.kernel;
+    memset(&listener, 0, sizeof listener);
+    idle = open_socket(AF_INET, SOCK_STREAM);
+    datagrams = open_socket(AF_INET, SOCK_DGRAM);
+    ck_assert_int_eq(rill_listener_adopt(&listener, idle, NULL), -EINVAL);
+    ck_assert_int_eq(rill_listener_adopt(&listener, datagrams, NULL), -EPROTOTYPE);
+    if (_i == REAL) {
+        const struct rill_listen_options strange = {.congestion = "no such"};
+
+        no_socket = eventfd(0, EFD_CLOEXEC);
+        ck_assert_int_eq(rill_listener_adopt(&listener, no_socket, NULL), -ENOTSOCK);
+        ck_assert_int_eq(close(no_socket), 0);
+        ck_assert_int_eq(rill_listener_adopt(&listener, no_socket, NULL), -EBADF);
+        no_socket = open_listening_socket(0);
+        ck_assert_int_eq(rill_listener_adopt(&listener, no_socket, &strange), -ENOENT);
+        ck_assert_int_eq(close(no_socket), 0);
+    }
+    ck_assert(!listener.is_open);
+    ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 0);
+    ck_assert_int_eq(ops()->close(kernel, idle), 0);
+    ck_assert_int_eq(ops()->close(kernel, datagrams), 0);
+    fixture_close();
+}
+END_TEST
+
 START_TEST(closing_what_was_never_open_or_is_closed_is_0)
 {
     static struct rill_listener never, twice;
@@ -483,6 +584,8 @@ int main(void)
         {errors_of_single_connections_do_not_end_a_listener, IN_SIMULATED},
         {a_listener_that_was_shut_down_tells_all_that_accept, IN_REAL},
         {closing_while_a_task_accepts_is_a_panic, IN_SIMULATED},
+        {a_socket_that_listens_is_adopted_and_closed, IN_BOTH},
+        {what_does_not_listen_is_not_adopted_and_stays_the_callers, IN_BOTH},
         {closing_what_was_never_open_or_is_closed_is_0, IN_BOTH},
     };
 

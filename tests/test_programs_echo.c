@@ -4,6 +4,7 @@
 #include "tests/json_reader.h"
 #include "tests/programs.h"
 
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -53,6 +54,33 @@ START_TEST(each_URL_is_announced_with_its_port_and_served)
     for (int i = 0; i < 3; i++)
         client_close(fds[i]);
     ck_assert_double_eq(json_number(echo_server_stop(&server), "connections"), 3);
+}
+END_TEST
+
+/* As systemd starts a server: by the first client, and anew while others wait. */
+START_TEST(a_socket_that_it_is_started_with_is_served_by_number_and_by_name)
+{
+    static const char *const urls[] = {"fd://3", "fd://echo"};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    const struct process_limits given = {.socket_name = "echo", .socket_fd = listening};
+
+    ck_assert_int_eq(bind(listening, (struct sockaddr *)&address, size), 0);
+    ck_assert_int_eq(listen(listening, 10), 0);
+    ck_assert_int_eq(getsockname(listening, (struct sockaddr *)&address, &size), 0);
+    for (int i = 0; i < 2; i++) {
+        int early = client_connect(ntohs(address.sin_port));
+
+        echo_server_start(&server, &given,
+                          (const char *const[]){"bin/rill-echo", "--json", urls[i], NULL});
+        ck_assert_uint_eq(server.port, ntohs(address.sin_port));
+        client_echo(early, 1000, 1);
+        client_close(early);
+        expect_service();
+        ck_assert_double_eq(json_number(echo_server_stop(&server), "connections"), 2);
+    }
+    close(listening);
 }
 END_TEST
 
@@ -444,6 +472,7 @@ int main(void)
 {
     const struct program_test tests[] = {
         {each_URL_is_announced_with_its_port_and_served, 1},
+        {a_socket_that_it_is_started_with_is_served_by_number_and_by_name, 1},
         {every_byte_comes_back_be_it_one_or_16_MiB, 3},
         {a_few_small_buffers_shared_by_many_lose_no_byte, 1},
         {without_connections_a_signal_ends_it_at_once, 2},

@@ -22,9 +22,9 @@ START_TEST(the_example_echoes_to_many_and_ends_with_clients_connected)
     struct sockaddr_in address;
 
     network_export();
-    PROCESS_START(&server, "examples/rdma_echo", "0");
-    address =
-        duo_address((uint16_t)strtoul(process_line(&server, "listening on port ", 0), NULL, 10));
+    PROCESS_START(&server, "examples/rdma_echo", "rdma://0.0.0.0:0");
+    address = duo_address(
+        (uint16_t)strtoul(process_line(&server, "listening on rdma://0.0.0.0:", 0), NULL, 10));
     if (!fixture_open(REAL, NULL, NULL))
         return;
     duo_open_worker(&duo.left, OVER_TCP);

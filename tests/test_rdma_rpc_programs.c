@@ -25,8 +25,8 @@ static int64_t numbers[NUMBERS], answer;
 
 static uint16_t start_server(struct process *server)
 {
-    PROCESS_START(server, "examples/rdma_rpc", "0");
-    return (uint16_t)strtoul(process_line(server, "listening on port ", 0), NULL, 10);
+    PROCESS_START(server, "examples/rdma_rpc", "rdma://0.0.0.0:0");
+    return (uint16_t)strtoul(process_line(server, "listening on rdma://0.0.0.0:", 0), NULL, 10);
 }
 
 static void stop_server(struct process *server)

@@ -313,6 +313,7 @@ START_TEST(a_reset_ends_the_line_and_every_later_send)
     fixture_hang_up(&one);
     ck_assert_int_lt(background_end(&echoing), 0);
     ck_assert_int_lt(await(rill_tcp_flush(&other)), 0);
+    ck_assert_int_lt(other.result, 0);
     close_pair();
 }
 END_TEST

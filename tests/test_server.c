@@ -192,7 +192,8 @@ START_TEST(a_server_that_announces_says_why_it_can_not_listen)
     if (!start_server(_i, NULL))
         return;
     snprintf(url, sizeof url, "tcp://127.0.0.1:%u", port);
-    snprintf(want, sizeof want, "%s: %s\n", url, strerror(EADDRINUSE));
+    snprintf(want, sizeof want,
+             "%s: the port is taken by another program (port 0 picks a free one)\n", url);
     stderr = open_memstream(&text, &size);
     await(rill_serve(&second, url, RILL_SERVICE(struct echo, peer, echo_poll)));
     fclose(stderr);
@@ -285,13 +286,174 @@ START_TEST(a_server_that_was_cancelled_before_it_began_leaves_no_socket)
 }
 END_TEST
 
+/* ---- what the connections share ---- */
+
+struct turn {
+    struct rill_task task;
+    struct rill_tcp peer;
+    struct rill_op send;
+    unsigned *turns;
+};
+
+static enum rill_poll turn_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct turn *turn = rill_container_of(self, struct turn, task.future);
+
+    RILL_BEGIN();
+    ++*turn->turns;
+    RILL_AWAIT(rill_tcp_send_all(&turn->peer, &turn->send, turn->turns, sizeof *turn->turns));
+    RILL_AWAIT(rill_tcp_close(&turn->peer));
+    RILL_END();
+}
+
+START_TEST(the_connections_of_a_service_share_what_it_was_given)
+{
+    static struct rill_connect connect;
+    static struct rill_op op;
+    struct rill_address address;
+    unsigned turns = 0, answer;
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    background_start(&serving,
+                     rill_serve(&server, "tcp://127.0.0.1:0",
+                                RILL_SERVICE_WITH(struct turn, peer, turn_poll, turns, &turns)));
+    fixture_turn();
+    ck_assert_int_eq(rill_listener_address(&server.listener, &address), 0);
+    for (unsigned i = 1; i <= 3; i++) {
+        struct rill_tcp client = {.fd = 0};
+
+        answer = 0;
+        expect_eq(await(rill_tcp_connect_address(&client, &connect, &address)), 0);
+        expect_eq(await(rill_tcp_recv_exactly(&client, &op, &answer, sizeof answer)),
+                  sizeof answer);
+        expect_eq(answer, i);
+        expect_eq(await(rill_tcp_close(&client)), 0);
+    }
+    expect_eq(turns, 3);
+    stop_server();
+    fixture_close();
+}
+END_TEST
+
+START_TEST(connections_that_are_spawned_into_a_scope_are_cancelled_with_it)
+{
+    static struct rill_scope scope;
+    struct rill_tcp client = {.fd = 0};
+    static struct rill_op op;
+    char byte = 0;
+
+    rill_scope_init(&scope, RILL_SCOPE_INDEPENDENT);
+    server.scope = &scope;
+    if (!start_server(_i, NULL))
+        return;
+    connect_client(&client);
+    expect_echo(&client);
+    stop_server();
+    expect_echo(&client);
+    expect_eq(scope.alive, 1);
+    rill_scope_cancel(&scope, RILL_SHUTTING_DOWN);
+    expect_eq(await(rill_scope_join(&scope)), 0);
+    expect_eq(echoes_over, 1);
+    expect_eq(await(rill_tcp_recv(&client, &op, &byte, 1)), 0);
+    fixture_hang_up(&client);
+    fixture_close();
+}
+END_TEST
+
+/* ---- want of memory ---- */
+
+/* Without the sanitizers, which have an aligned_alloc of their own, slabs of the runtime's free
+ * lists come from here. */
+static bool memory_is_short;
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+void *__libc_memalign(size_t alignment, size_t size);
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    return memory_is_short ? NULL : __libc_memalign(alignment, size);
+}
+#endif
+
+static bool memory_can_be_short(void)
+{
+    void *volatile memory;
+
+    memory_is_short = true;
+    memory = aligned_alloc(64, 64);
+    memory_is_short = false;
+    free(memory);
+    return !memory;
+}
+
+static void serve_without_memory(int which, bool is_cancelled)
+{
+    struct rill_service service = RILL_SERVICE(struct echo, peer, echo_poll);
+    struct rill_tcp client = {.fd = 0};
+    struct rill_address address;
+
+    if (!memory_can_be_short() || !fixture_open(which, NULL, NULL))
+        return;
+    service.size = 200000; /* no block of that size is left over from others */
+    background_start(&serving, rill_serve(&server, "tcp://127.0.0.1:0", service));
+    fixture_turn();
+    ck_assert_int_eq(rill_listener_address(&server.listener, &address), 0);
+    port = rill_address_port(&address);
+    memory_is_short = true;
+    connect_client(&client);
+    settle();
+    expect_eq(server.accepted, 0);
+    if (is_cancelled) {
+        rill_task_cancel(&serving.task);
+        fixture_turn();
+        expect(!rill_task_is_over(&serving.task));
+    }
+    memory_is_short = false;
+    expect_echo(&client);
+    expect_eq(server.accepted, 1);
+    if (is_cancelled)
+        expect_eq(background_end(&serving), -ECANCELED);
+    else
+        stop_server();
+    fixture_hang_up(&client);
+    rill_runtime_shutdown(fixture.runtime, RILL_SECOND);
+    fixture_close();
+}
+
+START_TEST(a_client_waits_until_there_is_memory_for_it)
+{
+    serve_without_memory(_i, false);
+}
+END_TEST
+
+START_TEST(a_client_that_was_accepted_is_served_though_the_server_is_cancelled)
+{
+    serve_without_memory(_i, true);
+}
+END_TEST
+
+static void serve_another_kind(void)
+{
+    static struct rill_server other;
+
+    fixture_open(SIMULATED, NULL, NULL);
+    rill_serve(&other, "tcp://127.0.0.1:0", RILL_SERVICE(struct turn, send, turn_poll));
+}
+
+START_TEST(a_service_with_another_kind_of_connection_is_a_panic)
+{
+    fixture_expect_panic(serve_another_kind, "it is another one's service");
+}
+END_TEST
+
 static void serve_giants(void)
 {
     static struct rill_server big;
 
     fixture_open(SIMULATED, NULL, NULL);
     rill_serve(&big, "tcp://127.0.0.1:0",
-               (struct rill_service){RILL_POOL_BLOCK_MAX + 1, 64, echo_poll});
+               (struct rill_service){.size = RILL_POOL_BLOCK_MAX + 1, .poll = echo_poll});
 }
 
 START_TEST(a_connection_struct_that_is_too_large_is_a_panic)
@@ -313,7 +475,12 @@ int main(void)
         {a_server_listens_at_IPv6_too, IN_BOTH},
         {a_server_without_descriptors_serves_on_when_there_are_some, IN_SIMULATED},
         {a_server_that_was_cancelled_before_it_began_leaves_no_socket, IN_BOTH},
+        {the_connections_of_a_service_share_what_it_was_given, IN_BOTH},
+        {connections_that_are_spawned_into_a_scope_are_cancelled_with_it, IN_BOTH},
+        {a_client_waits_until_there_is_memory_for_it, IN_BOTH},
+        {a_client_that_was_accepted_is_served_though_the_server_is_cancelled, IN_BOTH},
         {a_connection_struct_that_is_too_large_is_a_panic, IN_SIMULATED},
+        {a_service_with_another_kind_of_connection_is_a_panic, IN_SIMULATED},
     };
 
     return fixture_main("server", cases, sizeof cases / sizeof *cases);

@@ -405,6 +405,11 @@ END_TEST
 
 /* ---- unix sockets ---- */
 
+static void expect_no_unlink(struct io_uring_sqe *sqe)
+{
+    ck_assert_int_ne(sqe->opcode, IORING_OP_UNLINKAT);
+}
+
 static char directory[] = "/tmp/rill-udp-XXXXXX";
 
 static void set_path(int which, struct rill_address *address, const char *name)
@@ -455,6 +460,23 @@ START_TEST(unix_sockets_send_datagrams_alike_and_leave_no_file)
     ck_assert_int_eq(send_now(&one, 7, NULL), 7);
     ck_assert_int_eq(recv_now(&other, sizeof buffer), 7);
     close_two_paths(_i);
+}
+END_TEST
+
+START_TEST(abstract_names_send_datagrams_alike)
+{
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    ck_assert_int_eq(rill_address_set_path(&at_one, "@rill-udp-one"), 0);
+    ck_assert_int_eq(rill_address_set_path(&at_other, "@rill-udp-other"), 0);
+    open_at(&one, &at_one, NULL);
+    open_at(&other, &at_other, NULL);
+    pattern_fill(bytes, 0, sizeof bytes);
+    ck_assert_int_eq(send_now(&one, 100, &at_other), 100);
+    ck_assert_int_eq(recv_now(&other, sizeof buffer), 100);
+    ck_assert(is_same(&got.peer, &at_one));
+    fixture_on_entry(expect_no_unlink);
+    close_two();
 }
 END_TEST
 
@@ -578,6 +600,7 @@ int main(void)
         {a_close_is_not_cancelled, IN_BOTH},
         {a_datagram_that_is_in_flight_can_not_be_used_again, IN_SIMULATED},
         {unix_sockets_send_datagrams_alike_and_leave_no_file, IN_BOTH},
+        {abstract_names_send_datagrams_alike, IN_BOTH},
         {a_full_unix_socket_takes_no_more_until_one_was_received_and_loses_none, IN_BOTH},
         {a_unix_socket_without_a_path_has_no_address, IN_REAL},
         {a_group_is_joined_once_and_what_is_sent_to_it_comes_to_all_its_members, IN_BOTH},

@@ -158,6 +158,92 @@ START_TEST(a_path_without_a_server_and_a_path_in_no_directory_are_errors)
 }
 END_TEST
 
+START_TEST(the_file_of_a_socket_that_was_adopted_is_left_to_those_who_made_it)
+{
+    struct rill_listener adopted = {.fd = 0};
+
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(listen_at(path), 0);
+    ck_assert_int_eq(rill_listener_adopt(&adopted, dup(listener.fd), NULL), 0);
+    ck_assert_int_eq(await(rill_listener_close(&adopted)), 0);
+    ck_assert_int_eq(look(), -ENXIO);
+    ck_assert_int_eq(await(rill_tcp_connect_url(&client, &connecting, &url)), 0);
+    fixture_hang_up(&client);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    close_world(_i);
+}
+END_TEST
+
+/* A name belongs to the machine, and other runs of this test may be on it. */
+static void use_abstract_name(void)
+{
+    const char *why;
+
+    snprintf(path, sizeof path, "@rill-test-unix-%d", (int)getpid());
+    snprintf(text, sizeof text, "unix://%s", path);
+    ck_assert_int_eq(rill_url_parse(&url, text, &why), 0);
+}
+
+START_TEST(an_abstract_name_is_listened_at_connected_to_and_free_again)
+{
+    struct rill_listener second = {.fd = 0};
+    struct rill_address address;
+    char buffer[8], name[RILL_ADDRESS_TEXT_MAX];
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    use_abstract_name();
+    ck_assert_int_eq(await(rill_tcp_connect_url(&client, &connecting, &url)), -ECONNREFUSED);
+    for (int round = 0; round < 2; round++) {
+        ck_assert_int_eq(listen_at(path), 0);
+        ck_assert_int_eq(rill_listener_address(&listener, &address), 0);
+        ck_assert_str_eq(rill_address_format(&address, name), path);
+        ck_assert_int_eq(rill_listener_open(&second, &address, NULL), -EADDRINUSE);
+        ck_assert_str_eq(rill_listener_explain(-EADDRINUSE, &address), "a server has that name");
+        ck_assert_int_eq(await(rill_tcp_connect_url(&client, &connecting, &url)), 0);
+        ck_assert_int_ge(await(rill_tcp_accept(&listener, &accepting)), 0);
+        rill_tcp_adopt(&peer, (int)accepting.result);
+        ck_assert_int_eq(rill_tcp_peer_address(&client, &address), 0);
+        ck_assert_str_eq(rill_address_format(&address, name), path);
+        ck_assert_int_eq(await(rill_tcp_send_all(&client, &send_op, "question", 8)), 8);
+        ck_assert_int_eq(await(rill_tcp_recv_exactly(&peer, &recv_op, buffer, 8)), 8);
+        fixture_hang_up(&client);
+        fixture_hang_up(&peer);
+        ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    }
+    fixture_close();
+}
+END_TEST
+
+/* The zero behind a name is not part of it, and neither is the one that a longer one begins with.
+ */
+START_TEST(abstract_names_are_told_apart)
+{
+    struct rill_listener others[2] = {{.fd = 0}, {.fd = 0}};
+    struct rill_address address;
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    use_abstract_name();
+    ck_assert_int_eq(listen_at(path), 0);
+    snprintf(path, sizeof path, "@rill-test-unix-%db", (int)getpid());
+    ck_assert_int_eq(rill_address_set_path(&address, path), 0);
+    ck_assert_int_eq(rill_listener_open(&others[0], &address, NULL), 0);
+    address.local.sun_path[address.size++ - offsetof(struct sockaddr_un, sun_path)] = '\0';
+    ck_assert_int_eq(rill_listener_open(&others[1], &address, NULL), 0);
+    ck_assert_int_eq(await(rill_tcp_connect_url(&client, &connecting, &url)), 0);
+    ck_assert_int_ge(await(rill_tcp_accept(&listener, &accepting)), 0);
+    rill_tcp_adopt(&peer, (int)accepting.result);
+    fixture_hang_up(&client);
+    fixture_hang_up(&peer);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(await(rill_listener_close(&others[i])), 0);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    fixture_close();
+}
+END_TEST
+
 /* None of these means anything to a unix socket, and a server has one set of options. */
 START_TEST(the_options_of_TCP_are_passed_over)
 {
@@ -265,6 +351,9 @@ int main(void)
         {a_file_that_is_there_is_EADDRINUSE_and_stays, IN_BOTH},
         {a_file_that_somebody_removed_does_not_keep_the_listener_from_closing, IN_REAL},
         {a_path_without_a_server_and_a_path_in_no_directory_are_errors, IN_BOTH},
+        {the_file_of_a_socket_that_was_adopted_is_left_to_those_who_made_it, IN_REAL},
+        {an_abstract_name_is_listened_at_connected_to_and_free_again, IN_BOTH},
+        {abstract_names_are_told_apart, IN_BOTH},
         {the_options_of_TCP_are_passed_over, IN_BOTH},
         {a_server_serves_a_unix_url_and_is_found_by_it, IN_BOTH},
         {connecting_and_closing_in_a_hostile_world_leaves_nothing_behind, IN_SIMULATED},

@@ -27,7 +27,7 @@ static struct meals meals;
 /* A task, in a runtime and a thread of its own. */
 struct cook {
     struct rill_future future;
-    struct rill_bridge_op recv, send;
+    struct rill_bridge_op receive, send;
     struct order order;
     struct meal meal;
 };
@@ -38,8 +38,8 @@ static enum rill_poll cook_poll(struct rill_future *self, struct rill_task *task
 
     RILL_BEGIN();
     for (;;) {
-        RILL_AWAIT(orders_recv(&orders, &cook->recv, &cook->order));
-        if (cook->recv.result <= 0) /* 0: the bridge is closed, and all orders are taken */
+        RILL_AWAIT(orders_receive(&orders, &cook->receive, &cook->order));
+        if (cook->receive.result <= 0) /* 0: the bridge is closed, and all orders are taken */
             break;
         cook->meal = (struct meal){cook->order.number, 3 + cook->order.number % 2};
         RILL_AWAIT(meals_send(&meals, &cook->send, &cook->meal));
@@ -79,7 +79,7 @@ int main(void)
 
         if (ordered < ORDERS && orders_send_blocking(&orders, &next, RILL_NO_WAIT) == 0) {
             ordered++;
-        } else if (meals_recv_blocking(&meals, &meal, RILL_NEVER) == 1) {
+        } else if (meals_receive_blocking(&meals, &meal, RILL_NEVER) == 1) {
             served++;
             sum += meal.price;
         }

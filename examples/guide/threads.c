@@ -65,12 +65,12 @@ static void *shard_main(void *argument)
         return NULL;
     }
     shard->server.options.reuseport = true;
-    rill_block_on(runtime,
-                  rill_select(&shard->select,
-                              RILL_FUTURES(shard->choices,
-                                           rill_serve(&shard->server, url,
-                                                      RILL_SERVICE(struct echo, peer, echo_poll)),
-                                           stops_recv(&stop, &shard->stopped, &shard->nothing))));
+    rill_block_on(
+        runtime, rill_select(&shard->select,
+                             RILL_FUTURES(shard->choices,
+                                          rill_serve(&shard->server, url,
+                                                     RILL_SERVICE(struct echo, peer, echo_poll)),
+                                          stops_receive(&stop, &shard->stopped, &shard->nothing))));
     if (shard->stopped.result < 0) { /* nobody has told it to end */
         bool served = shard->server.result == -ECANCELED;
 

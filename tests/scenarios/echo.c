@@ -101,7 +101,7 @@ static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task
             break;
     }
     RILL_AWAIT(rill_tcp_flush(&echo->peer));
-    if (echo->error < 0 || echo->peer.sender.op.result < 0)
+    if (echo->error < 0 || echo->peer.result < 0)
         server_errors++;
     RILL_AWAIT(rill_tcp_close(&echo->peer));
     echoes[echo->place] = NULL;

@@ -69,8 +69,20 @@ void sim_address_set_port(struct sim_address *address, uint16_t port)
         address->v6.sin6_port = htons(port);
 }
 
-/* "" for an address without a path, and for the abstract ones, which are not
- * simulated. */
+/* A name in a space of its own, in which zeros mean nothing. */
+bool sim_address_is_abstract(const struct sim_address *address)
+{
+    return address->any.sa_family == AF_UNIX && address->size > sizeof(sa_family_t) &&
+           address->local.sun_path[0] == '\0';
+}
+
+static bool same_name(const struct sim_address *one, const struct sim_address *other)
+{
+    return sim_address_is_abstract(one) && one->size == other->size &&
+           memcmp(&one->local, &other->local, one->size) == 0;
+}
+
+/* "" for an address without a path. */
 const char *sim_address_path(const struct sim_address *address)
 {
     return address->any.sa_family == AF_UNIX && address->size > sizeof(sa_family_t)
@@ -111,6 +123,8 @@ bool sim_address_serves(const struct sim_address *bound, const struct sim_addres
 
     if (local != (wanted->any.sa_family == AF_UNIX))
         return false;
+    if (local && (sim_address_is_abstract(bound) || sim_address_is_abstract(wanted)))
+        return same_name(bound, wanted);
     if (local)
         return strncmp(sim_address_path(bound), sim_address_path(wanted),
                        sizeof bound->local.sun_path) == 0;
@@ -126,7 +140,7 @@ bool sim_address_serves(const struct sim_address *bound, const struct sim_addres
 bool sim_address_clash(const struct sim_address *one, const struct sim_address *other)
 {
     if (one->any.sa_family == AF_UNIX || other->any.sa_family == AF_UNIX)
-        return false; /* the path's file tells */
+        return same_name(one, other); /* of a path, its file tells */
     if (sim_address_port(one) != sim_address_port(other))
         return false;
     if (one->any.sa_family != other->any.sa_family && !is_any(one) && !is_any(other))

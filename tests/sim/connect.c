@@ -79,8 +79,11 @@ void sim_connect_init(struct sim_object *object)
 static int connect_local(struct sim_object *object, const struct sim_address *to)
 {
     struct sim_place place;
-    int result = sim_disk_find(object->sim, NULL, sim_address_path(to), true, &place);
+    int result;
 
+    if (sim_address_is_abstract(to))
+        return 0;
+    result = sim_disk_find(object->sim, NULL, sim_address_path(to), true, &place);
     return result < 0 ? result : S_ISSOCK(place.node->mode) ? 0 : -ECONNREFUSED;
 }
 

@@ -233,7 +233,9 @@ static int find_path(struct sim *sim, const struct sim_address *from, const stru
                      struct sim_object **receiver)
 {
     struct sim_place place;
-    int result = sim_disk_find(sim, NULL, sim_address_path(to), true, &place);
+    int result = sim_address_is_abstract(to)
+                     ? 0
+                     : sim_disk_find(sim, NULL, sim_address_path(to), true, &place);
 
     *receiver = find_receiver(sim, from, to);
     return result < 0 ? result : *receiver ? 0 : -ECONNREFUSED;

@@ -46,6 +46,7 @@ uint16_t sim_address_port(const struct sim_address *address);
 void sim_address_set_port(struct sim_address *address, uint16_t port);
 bool sim_address_serves(const struct sim_address *bound, const struct sim_address *wanted);
 bool sim_address_clash(const struct sim_address *one, const struct sim_address *other);
+bool sim_address_is_abstract(const struct sim_address *address);
 const char *sim_address_path(const struct sim_address *address);
 
 /* ---- object.c: what a descriptor refers to ---- */
@@ -87,7 +88,9 @@ struct sim_pipe {
     size_t start;
     size_t arrived;
     size_t size;
+    uint64_t taken;           /* bytes, since it began */
     struct sim_link segments; /* of sim_segment, `when` never falls */
+    struct sim_link parcels;  /* see parcel.c */
     struct sim_event event;   /* the first segment arrives */
 };
 
@@ -202,6 +205,8 @@ struct sim_op {
     struct iovec iov_one;
     size_t iov_count, total, done;
     struct msghdr *message;
+    size_t control_size; /* of what was put into message->msg_control, and its MSG_CTRUNC */
+    int control_flags;
     struct sim_address address;
     char *path, *path_to;
 };
@@ -215,6 +220,14 @@ int sim_op_wait(struct sim_op *op, unsigned mask);
 const char *sim_op_name(const struct sim_op *op);
 void sim_ops_print(struct sim *sim, FILE *file, size_t most);
 bool sim_op_chance(const struct sim_op *op, unsigned per_mille);
+
+/* ---- parcel.c: descriptors that go with bytes ---- */
+
+int sim_parcel_check(struct sim_op *op); /* -EBADF: one is not open */
+void sim_parcel_send(struct sim_op *op, size_t size);
+size_t sim_parcel_limit(struct sim_object *object, size_t size); /* that one receive may take */
+void sim_parcel_receive(struct sim_op *op, size_t size);
+void sim_parcels_trim(struct sim_object *object);
 
 /* The opcodes. Prepare copies what the kernel copies at submission; attempt
  * returns a result or SIM_WAIT. */

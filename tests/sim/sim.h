@@ -72,7 +72,8 @@ struct sim_options {
     /* Behaviour. */
     int setup_error;       /* setup fails with this -errno */
     int register_error;    /* register_buffers fails with this -errno */
-    bool linux_6_1;        /* a multishot receive with a length is -EINVAL, as it was */
+    bool linux_6_1;        /* a multishot receive with a length is -EINVAL, as it was; and
+                            * descriptors are sent again with each part of a message */
     bool foreign_fds_wait; /* READ and POLL_ADD on a real fd wait for ever, not -EBADF */
     bool deadlock_returns; /* enter returns -EDEADLK instead of aborting */
     bool leaks_allowed;    /* sim_destroy does not abort when something was left */

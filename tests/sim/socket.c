@@ -96,6 +96,8 @@ static int bind_path(struct sim_object *object, const struct sim_address *addres
     struct sim_place place;
     int result;
 
+    if (sim_address_is_abstract(address))
+        return clashes(object, address) ? -EADDRINUSE : 0;
     if (!*path)
         return -EINVAL;
     result = sim_disk_find(object->sim, NULL, path, false, &place);

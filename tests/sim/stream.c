@@ -101,6 +101,7 @@ void sim_stream_init(struct sim_object *object)
     pipe->capacity = object->sim->options.socket_buffer_size;
     pipe->event.fn = segment_due;
     sim_list_init(&pipe->segments);
+    sim_list_init(&pipe->parcels);
 }
 
 static void drop_segments(struct sim_object *object)
@@ -116,6 +117,7 @@ static void drop_segments(struct sim_object *object)
         free(segment);
     }
     pipe->size = pipe->arrived;
+    sim_parcels_trim(object);
 }
 
 /* ---- sending ---- */
@@ -219,6 +221,8 @@ void sim_stream_taken(struct sim_object *object, size_t size)
     pipe->start = (pipe->start + size) % pipe->capacity;
     pipe->arrived -= size;
     pipe->size -= size;
+    pipe->taken += size;
+    sim_parcels_trim(object);
     if (object->socket.other && size)
         sim_object_wake(object->socket.other, POLLOUT | POLLWRNORM);
 }
@@ -280,5 +284,7 @@ void sim_stream_release(struct sim_object *object)
         sim_object_wake(other, POLLOUT | POLLWRNORM);
     }
     drop_segments(object);
+    socket->in.size = 0;
+    sim_parcels_trim(object);
     free(socket->in.bytes);
 }

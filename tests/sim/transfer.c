@@ -56,6 +56,10 @@ static void put(struct sim_op *op, size_t size)
 
 static int send_stream(struct sim_op *op)
 {
+    int error = sim_parcel_check(op);
+
+    if (error)
+        return error;
     breaks(op);
     while (op->done < op->total) {
         int room = sim_stream_room(op->object);
@@ -65,7 +69,10 @@ static int send_stream(struct sim_op *op)
             return partial(op, room ? room : SIM_WAIT, POLLOUT | POLLWRNORM | POLLERR | POLLHUP);
         if (size > (size_t)room)
             size = (size_t)room;
-        put(op, sim_shorten(op->ring->sim, size));
+        size = sim_shorten(op->ring->sim, size);
+        if (op->done == 0 || options_of(op)->linux_6_1) /* before 6.5 with each part anew */
+            sim_parcel_send(op, size);
+        put(op, size);
         if (!(flags_of(op) & MSG_WAITALL))
             break;
     }
@@ -140,7 +147,10 @@ static int recv_stream(struct sim_op *op)
         if (size > (size_t)there)
             size = (size_t)there;
         take_buffer(op);
-        get(op, sim_shorten(op->ring->sim, size));
+        size = sim_parcel_limit(op->object, sim_shorten(op->ring->sim, size));
+        if (!(flags_of(op) & MSG_PEEK))
+            sim_parcel_receive(op, size);
+        get(op, size);
         if (!(flags_of(op) & MSG_WAITALL) || (flags_of(op) & MSG_PEEK))
             break;
     }
@@ -181,8 +191,8 @@ static int recv_one(struct sim_op *op)
         hint_at_more(op);
     if (result >= 0 && op->message) {
         op->message->msg_namelen = 0;
-        op->message->msg_controllen = 0;
-        op->message->msg_flags = 0;
+        op->message->msg_controllen = op->control_size;
+        op->message->msg_flags = op->control_flags;
     }
     return result;
 }

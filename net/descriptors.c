@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/descriptors.h"
+
+#include "io/reactor.h"
+#include "runtime/executor.h"
+#include "runtime/panic.h"
+#include "runtime/task.h"
+
+#include <errno.h>
+#include <string.h>
+
+_Static_assert(CMSG_SPACE(RILL_DESCRIPTORS_MAX * sizeof(int)) == RILL_DESCRIPTORS_CONTROL_SIZE,
+               "room for so many descriptors, and no more");
+
+/* ---- sending ---- */
+
+/* Other sockets would send the bytes, and drop the descriptors without a word. */
+static int check_domain(int fd)
+{
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+    int domain = 0;
+    socklen_t size = sizeof domain;
+    int error = kernel->ops->getsockopt(kernel, fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+
+    if (error)
+        return error;
+    return domain == AF_UNIX ? 0 : -EAFNOSUPPORT;
+}
+
+static enum rill_poll start_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_send_descriptors *send =
+        rill_container_of(self, struct rill_send_descriptors, bytes.op.future);
+    int error = rill_task_is_cancelled(task) ? 0 : check_domain(send->bytes.op.fd);
+
+    if (error) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
+        send->bytes.op.state = RILL_OP_IDLE;
+        return rill_future_end(self, error);
+    }
+    self->poll = send->poll;
+    return self->poll(self, task);
+}
+
+static void write_control(struct rill_send_descriptors *send, const int *fds, unsigned count)
+{
+    struct msghdr *message = &send->bytes.message;
+    struct cmsghdr *header;
+
+    memset(send->control, 0, sizeof send->control);
+    message->msg_control = send->control;
+    message->msg_controllen = CMSG_SPACE(count * sizeof *fds);
+    header = CMSG_FIRSTHDR(message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(count * sizeof *fds);
+    memcpy(CMSG_DATA(header), fds, count * sizeof *fds);
+}
+
+struct rill_future *rill_tcp_send_descriptors(struct rill_tcp *tcp,
+                                              struct rill_send_descriptors *send,
+                                              const void *buffer, size_t size, const int *fds,
+                                              unsigned count)
+{
+    static const struct rill_place name = {"send descriptors", NULL, 0};
+    struct rill_future *future = &send->bytes.op.future;
+
+    rill_check(size > 0, "descriptors are sent without a byte to take them along");
+    rill_check(count > 0 && count <= RILL_DESCRIPTORS_MAX,
+               "%u descriptors are sent at once; want 1 to %d", count, RILL_DESCRIPTORS_MAX);
+    send->part = (struct iovec){.iov_base = (void *)(uintptr_t)buffer, .iov_len = size};
+    rill_tcp_send_vectored(tcp, &send->bytes, &send->part, 1);
+    /* Kernels before 6.5 that go on by themselves send the descriptors once more. */
+    send->bytes.op.op_flags &= ~(uint32_t)MSG_WAITALL;
+    write_control(send, fds, count);
+    send->poll = future->poll;
+    future->poll = start_poll;
+    future->place = &name;
+    return future;
+}
+
+/* ---- receiving ---- */
+
+static void take_in(struct rill_recv_descriptors *recv)
+{
+    struct msghdr *message = &recv->message;
+
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
+         header = CMSG_NXTHDR(message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+            continue;
+        recv->count = (unsigned)((header->cmsg_len - CMSG_LEN(0)) / sizeof *recv->fds);
+        memcpy(recv->fds, CMSG_DATA(header), recv->count * sizeof *recv->fds);
+    }
+    recv->is_cut = message->msg_flags & MSG_CTRUNC;
+    rill_reactor_here()->fds_open += recv->count;
+}
+
+static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_recv_descriptors *recv =
+        rill_container_of(self, struct rill_recv_descriptors, op.future);
+
+    if (rill_op_poll(self, task) == RILL_PENDING)
+        return RILL_PENDING;
+    if (recv->result >= 0)
+        take_in(recv);
+    return RILL_READY;
+}
+
+struct rill_future *rill_tcp_recv_descriptors(struct rill_tcp *tcp,
+                                              struct rill_recv_descriptors *recv, void *buffer,
+                                              size_t size)
+{
+    static const struct rill_place name = {"receive descriptors", NULL, 0};
+
+    rill_check(size > 0, "descriptors are received without room for a byte");
+    rill_check(recv->count == 0,
+               "a receive would lose %u descriptors that came before: take or close them",
+               recv->count);
+    rill_check(!rill_receiver_is_active(&tcp->receiver),
+               "descriptors are received where shared buffers are, which drop them");
+    recv->part = (struct iovec){.iov_base = buffer, .iov_len = size};
+    recv->message = (struct msghdr){
+        .msg_iov = &recv->part,
+        .msg_iovlen = 1,
+        .msg_control = recv->control,
+        .msg_controllen = sizeof recv->control,
+    };
+    recv->is_cut = false;
+    rill_op_prepare(&recv->op, &name, IORING_OP_RECVMSG, tcp->fd, &recv->message, 1, 0);
+    recv->op.op_flags = MSG_CMSG_CLOEXEC;
+    recv->op.future.poll = recv_poll;
+    return &recv->op.future;
+}
+
+/* ---- what came ---- */
+
+static int pop(struct rill_recv_descriptors *recv)
+{
+    int fd = recv->fds[0];
+
+    recv->count--;
+    memmove(recv->fds, recv->fds + 1, recv->count * sizeof *recv->fds);
+    return fd;
+}
+
+int rill_descriptors_take(struct rill_recv_descriptors *recv)
+{
+    rill_check(recv->count > 0, "there is no descriptor to be taken");
+    rill_reactor_here()->fds_open--;
+    return pop(recv);
+}
+
+static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_recv_descriptors *recv =
+        rill_container_of(self, struct rill_recv_descriptors, closing);
+
+    RILL_BEGIN();
+    if (recv->count == 0 && !rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    while (recv->count > 0)
+        RILL_AWAIT(rill_op_close(&recv->op, pop(recv)));
+    recv->result = 0;
+    RILL_END();
+}
+
+struct rill_future *rill_descriptors_close(struct rill_recv_descriptors *recv)
+{
+    return rill_future_init(&recv->closing, close_poll);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/inherited.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Reads a number of digits alone. Returns -1 for anything else. */
+static int read_number(const char *text)
+{
+    char *end;
+    unsigned long number;
+
+    if (!text || !isdigit((unsigned char)*text))
+        return -1;
+    errno = 0;
+    number = strtoul(text, &end, 10);
+    return *end || errno || number > INT_MAX ? -1 : (int)number;
+}
+
+int rill_inherited_count(void)
+{
+    int count = read_number(getenv("LISTEN_FDS"));
+
+    return count > 0 && count <= INT_MAX - RILL_INHERITED_FIRST &&
+                   read_number(getenv("LISTEN_PID")) == getpid()
+               ? count
+               : 0;
+}
+
+static int find_by_name(const char *name)
+{
+    const char *at = getenv("LISTEN_FDNAMES");
+    int count = rill_inherited_count();
+
+    for (int i = 0; at && i < count; i++) {
+        const char *end = strchrnul(at, ':');
+        size_t length = (size_t)(end - at);
+
+        if (strlen(name) == length && memcmp(at, name, length) == 0)
+            return RILL_INHERITED_FIRST + i;
+        at = *end ? end + 1 : NULL;
+    }
+    return -ENOENT;
+}
+
+int rill_inherited_find(const char *name)
+{
+    int fd = read_number(name);
+
+    if (fd < 0)
+        fd = find_by_name(name);
+    if (fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        return -errno;
+    return fd;
+}

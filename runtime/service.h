@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* service.h - what a server runs for each connection: a struct that begins with a task and has
+ * the connection, and the poll function of the task.
+ *
+ *     struct session {
+ *         struct rill_task task;
+ *         struct rill_tcp peer;
+ *         struct store *store;                        // the same for all
+ *     };
+ *
+ *     rill_serve(&server, "tcp://127.0.0.1:7000",
+ *                RILL_SERVICE_WITH(struct session, peer, session_poll, store, &store));
+ *
+ * Which struct the connection is says the server: net/server.h, rdma/server.h. */
+#ifndef RILL_RUNTIME_SERVICE_H
+#define RILL_RUNTIME_SERVICE_H
+
+#include "runtime/scope.h"
+#include "runtime/sleep.h"
+#include "runtime/task.h"
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct rill_service {
+    size_t size;        /* of the struct */
+    size_t peer_offset; /* of its connection */
+    size_t peer_size;   /* so that a server finds a connection of another kind */
+    rill_poll_fn *poll;
+    /* What all connections share: borrowed as long as one of them lives. */
+    const void *shared;
+    size_t shared_offset; /* of the member that points to it; 0: there is none */
+};
+
+/* The service whose connection is the member of that name of the struct type. In C++ too the
+ * struct is a zeroed block: no constructor is run, and no destructor.
+ *
+ * RILL_SERVICE_WITH has another member, a pointer, set in each struct to what they share. */
+#ifndef __cplusplus
+#define RILL_SERVICE(type, member, poll_function)                                                  \
+    ((struct rill_service){sizeof(type), offsetof(type, member), sizeof(((type *)0)->member),      \
+                           poll_function, NULL, 0})
+#define RILL_SERVICE_WITH(type, member, poll_function, shared_member, pointer)                     \
+    ((struct rill_service){sizeof(type), offsetof(type, member), sizeof(((type *)0)->member),      \
+                           poll_function, (pointer), /* of the right type? */                      \
+                           offsetof(type, shared_member) +                                         \
+                               0 * sizeof((type){.shared_member = (pointer)})})
+#else
+#define RILL_SERVICE(type, member, poll_function)                                                  \
+    (rill_service{sizeof(type), offsetof(type, member), sizeof(((type *)0)->member),               \
+                  poll_function, NULL, 0})
+#define RILL_SERVICE_WITH(type, member, poll_function, shared_member, pointer)                     \
+    (rill_service{sizeof(type), offsetof(type, member), sizeof(((type *)0)->member),               \
+                  poll_function, static_cast<decltype(type::shared_member)>(pointer),              \
+                  offsetof(type, shared_member)})
+#endif
+
+/* ---- for servers ---- */
+
+/* Memory for one more connection. */
+struct rill_service_alloc {
+    struct rill_future future;
+    void *block; /* zeroed, with the shared pointer set: the caller's until it is started */
+
+    /* private */
+    const struct rill_service *service;
+    struct rill_sleep pause;
+};
+
+/* Panics if the struct is too large for the runtime's free lists, or if the connection in it
+ * has another size than those of the server. */
+void rill_service_check(const struct rill_service *service, size_t peer_size);
+
+/* Takes the block of a connection from the runtime's free lists, and waits for it where memory
+ * is short: others give theirs back as they end. Can not be cancelled, as a connection that was
+ * accepted is served. Borrows the service. */
+struct rill_future *rill_service_alloc(struct rill_service_alloc *alloc,
+                                       const struct rill_service *service);
+
+/* The connection in a block of the service. */
+static inline void *rill_service_peer(const struct rill_service *service, void *block)
+{
+    return (char *)block + service->peer_offset;
+}
+
+/* Spawns the task of a block, which it takes over, into a scope, or detached where that is NULL. */
+void rill_service_start(const struct rill_service *service, void *block, struct rill_scope *scope);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
