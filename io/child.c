@@ -10,8 +10,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,32 +33,18 @@ struct birth {
     int error; /* stored by the child: why it has no program, or 0 */
 };
 
-/* ---- the child, which has its parent's memory: no locks, no allocation, no return ---- */
+/* ---- the child, which has its parent's memory: no locks, no allocation ---- */
 
 /* Every signal acts as if nobody had touched it: handlers are the parent's, and exec(2) would
- * keep what the parent ignores. All are blocked until then, so no handler runs here. */
+ * keep what the parent ignores. All are blocked until then, so no handler runs here. The system
+ * call itself, as sigaction(3) takes a lock for SIGABRT, and sanitizers note what it says: zeros
+ * are the default action, whatever the machine has behind it. Two signals can not be changed. */
 static void reset_signals(void)
 {
-    const struct sigaction standard = {.sa_handler = SIG_DFL};
+    static const uint64_t standard[8];
 
     for (int number = 1; number < NSIG; number++)
-        (void)sigaction(number, &standard, NULL); /* two can not be changed, and need not */
-}
-
-/* Stores in *lifted a descriptor above the three, closed by exec(2), of what is to become a
- * stream. Returns 0 or -errno. */
-static int lift(int stream, int *lifted)
-{
-    int fd = stream;
-
-    *lifted = RILL_CHILD_INHERITS;
-    if (stream == RILL_CHILD_INHERITS)
-        return 0;
-    if (stream == RILL_CHILD_NULL)
-        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (fd >= 0)
-        *lifted = fcntl(fd, F_DUPFD_CLOEXEC, STREAMS);
-    return *lifted < 0 ? -errno : 0;
+        (void)syscall(SYS_rt_sigaction, number, standard, NULL, NSIG / 8);
 }
 
 /* Puts the streams where they belong. What is to become one may lie where another belongs (the
@@ -66,10 +54,12 @@ static int arrange_streams(const int *streams)
     int lifted[STREAMS];
 
     for (int i = 0; i < STREAMS; i++) {
-        int error = lift(streams[i], &lifted[i]);
-
-        if (error)
-            return error;
+        lifted[i] = RILL_CHILD_INHERITS;
+        if (streams[i] == RILL_CHILD_INHERITS)
+            continue;
+        lifted[i] = fcntl(streams[i], F_DUPFD_CLOEXEC, STREAMS);
+        if (lifted[i] < 0)
+            return -errno;
     }
     for (int i = 0; i < STREAMS; i++)
         if (lifted[i] >= 0 && dup2(lifted[i], i) < 0)

@@ -29,16 +29,13 @@ extern "C" {
 
 struct rill_process_options;
 
-/* What becomes the child's standard input, output or error, if not a descriptor. */
-enum {
-    RILL_CHILD_INHERITS = -1, /* what ours is */
-    RILL_CHILD_NULL = -2,     /* /dev/null */
-};
+/* A stream that is what ours is. */
+enum { RILL_CHILD_INHERITS = -1 };
 
-/* Starts the program of options with these three streams, a descriptor or one of the above
- * each; all are borrowed for the call. Returns a pidfd (close-on-exec), which the caller owns,
- * as it does the child, which it has to reap; and its number in *pid. Or the -errno of
- * rill_process_start, and there is no child. */
+/* Starts the program of options with these three streams, each a descriptor or the above, all
+ * borrowed for the call. Returns a pidfd (close-on-exec), which the caller owns, as it does the
+ * child, which it has to reap; and its number in *pid. Or the -errno of rill_process_start, and
+ * there is no child. */
 int rill_child_start(const struct rill_process_options *options, const int streams[3], pid_t *pid);
 
 #ifdef __cplusplus

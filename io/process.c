@@ -16,11 +16,27 @@
 
 enum { IN, OUT, ERR, STREAMS };
 
-/* A child's three streams, and the ends of the pipes among them. */
+/* A child's three streams. */
 struct streams {
     int theirs[STREAMS]; /* as rill_child_start wants them */
-    int ours[STREAMS];   /* our end of a pipe, or -1 */
+    int made[STREAMS];   /* those of them that are to be closed once the child has its own, or -1 */
+    int ours[STREAMS];   /* the other ends of the pipes among them, or -1 */
 };
+
+static void close_all(const int *fds)
+{
+    for (int i = 0; i < STREAMS; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+static int make_null(struct streams *streams, int number)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    streams->theirs[number] = streams->made[number] = fd;
+    return fd < 0 ? -errno : 0;
+}
 
 static int make_pipe(struct streams *streams, int number)
 {
@@ -28,10 +44,10 @@ static int make_pipe(struct streams *streams, int number)
 
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
-    streams->theirs[number] = ends[!ours];
+    streams->theirs[number] = streams->made[number] = ends[!ours];
     streams->ours[number] = ends[ours];
     /* The two ends have a mode each: the child's waits, as programs want it. */
-    return number == IN && fcntl(ends[ours], F_SETFL, O_WRONLY | O_NONBLOCK) < 0 ? -errno : 0;
+    return number == IN && fcntl(ends[ours], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
 static int make_stream(struct streams *streams, int number, enum rill_process_stream kind, int fd)
@@ -41,13 +57,12 @@ static int make_stream(struct streams *streams, int number, enum rill_process_st
         streams->theirs[number] = RILL_CHILD_INHERITS;
         return 0;
     case RILL_PROCESS_NULL:
-        streams->theirs[number] = RILL_CHILD_NULL;
-        return 0;
+        return make_null(streams, number);
+    case RILL_PROCESS_PIPE:
+        return make_pipe(streams, number);
     case RILL_PROCESS_FD:
         streams->theirs[number] = fd;
         return fd < 0 ? -EBADF : 0;
-    case RILL_PROCESS_PIPE:
-        return make_pipe(streams, number);
     case RILL_PROCESS_LIKE_OUT:
         if (number != ERR)
             return -EINVAL;
@@ -69,21 +84,6 @@ static int make_streams(struct streams *streams, const struct rill_process_optio
     return error;
 }
 
-/* The child has its own by now. */
-static void close_their_ends(const struct streams *streams)
-{
-    for (int i = 0; i < STREAMS; i++)
-        if (streams->ours[i] >= 0)
-            close(streams->theirs[i]);
-}
-
-static void close_our_ends(const struct streams *streams)
-{
-    for (int i = 0; i < STREAMS; i++)
-        if (streams->ours[i] >= 0)
-            close(streams->ours[i]);
-}
-
 static void adopt_pipes(struct rill_process *process, const struct streams *streams)
 {
     if (streams->ours[IN] >= 0) {
@@ -99,7 +99,8 @@ static void adopt_pipes(struct rill_process *process, const struct streams *stre
 
 int rill_process_start(struct rill_process *process, const struct rill_process_options *options)
 {
-    struct streams streams = {.ours = {-1, -1, -1}};
+    struct streams streams = {.made = {-1, -1, -1}, .ours = {-1, -1, -1}};
+    struct rill_reactor *reactor = rill_reactor_here();
     int error, pidfd;
 
     rill_check(!process->is_running && !process->in_is_open && !process->out.is_open &&
@@ -108,15 +109,15 @@ int rill_process_start(struct rill_process *process, const struct rill_process_o
     memset(process, 0, sizeof *process);
     error = make_streams(&streams, options);
     pidfd = error ? error : rill_child_start(options, streams.theirs, &process->pid);
-    close_their_ends(&streams);
+    close_all(streams.made);
     if (pidfd < 0) {
-        close_our_ends(&streams);
+        close_all(streams.ours);
         return pidfd;
     }
     process->pidfd = pidfd;
     process->is_running = true;
     process->leads_group = options->new_group || options->new_session;
-    rill_reactor_here()->fds_open++;
+    reactor->fds_open++;
     adopt_pipes(process, &streams);
     return 0;
 }

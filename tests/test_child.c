@@ -785,20 +785,54 @@ START_TEST(a_group_is_ended_with_its_leader)
 }
 END_TEST
 
-START_TEST(a_signal_to_the_group_reaches_all_of_it)
+/* A shell that has become cat, and another cat that it has started. */
+static void start_group(void)
 {
-    if (!open_world())
-        return;
     expect_eq(start(SHELL("exec 3<&0; cat <&3 & echo ready; exec cat"),
                     (struct rill_process_options){
                         .in = RILL_PROCESS_PIPE, .out = RILL_PROCESS_PIPE, .new_group = true}),
               0);
-    ck_assert_int_eq(await(rill_file_read(&child.out, &op, text, 6)), 6);
+    expect_eq(await(rill_file_read(&child.out, &op, text, 6)), 6);
+}
+
+START_TEST(a_signal_to_the_group_reaches_all_of_it)
+{
+    if (!open_world())
+        return;
+    start_group();
     ck_assert_int_eq(rill_process_kill_group(&child, 9999), -EINVAL);
     ck_assert_int_eq(rill_process_kill_group(&child, SIGUSR2), 0);
     ck_assert_str_eq(read_text(&child.out), ""); /* the end, as both are gone */
     ck_assert_int_eq(wait_for_child(), SIGUSR2);
     ck_assert_int_eq(rill_process_kill_group(&child, SIGUSR2), -ESRCH);
+    close_world();
+}
+END_TEST
+
+/* As before Linux 6.9. */
+START_TEST(a_group_is_reached_where_pidfds_know_no_groups)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_pidfd_send_signal, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[3])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
+
+    if (!open_world())
+        return;
+    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+    start_group();
+    ck_assert_int_eq(rill_process_kill_group(&child, 9999), -EINVAL);
+    ck_assert_int_eq(rill_process_kill_group(&child, SIGUSR2), 0);
+    ck_assert_str_eq(read_text(&child.out), "");
+    ck_assert_int_eq(waitpid(child.pid, NULL, 0), child.pid); /* its number may be another's now */
+    ck_assert_int_eq(rill_process_kill_group(&child, SIGUSR2), -ESRCH);
+    ck_assert_int_eq(close_child(), -ECHILD);
     close_world();
 }
 END_TEST
@@ -982,6 +1016,7 @@ int main(void)
         {a_child_that_ends_well_within_its_grace_is_not_killed, IN_REAL},
         {a_group_is_ended_with_its_leader, IN_REAL},
         {a_signal_to_the_group_reaches_all_of_it, IN_REAL},
+        {a_group_is_reached_where_pidfds_know_no_groups, IN_REAL},
         {a_child_that_closes_its_pipes_lives_on, IN_REAL},
         {a_released_child_is_the_callers, IN_REAL},
         {a_thousand_children_leave_nothing, IN_REAL},

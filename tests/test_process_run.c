@@ -225,18 +225,18 @@ START_TEST(without_memory_it_is_ENOMEM_and_the_end_of_the_command)
 {
 #if !defined(__SANITIZE_ADDRESS__) /* which has terabytes of it for itself */
     struct rlimit limit, usual;
-    unsigned long pages = 0;
+    char pages[100] = "";
     FILE *file;
 
     if (!open_world())
         return;
     file = fopen("/proc/self/statm", "re");
     ck_assert_ptr_nonnull(file);
-    ck_assert_int_eq(fscanf(file, "%lu", &pages), 1);
+    ck_assert_ptr_nonnull(fgets(pages, sizeof pages, file));
     fclose(file);
     ck_assert_int_eq(getrlimit(RLIMIT_AS, &usual), 0);
     limit = usual;
-    limit.rlim_cur = pages * (rlim_t)sysconf(_SC_PAGESIZE) + (16 << 20);
+    limit.rlim_cur = strtoul(pages, NULL, 10) * (rlim_t)sysconf(_SC_PAGESIZE) + (16 << 20);
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
     ck_assert_int_eq(await(rill_process_run(&run, COMMAND("cat", "/dev/zero"), NULL, 0, SIZE_MAX)),
                      -ENOMEM);
