@@ -3,10 +3,8 @@
  *
  * There are four ways, and this is why it is the last of them:
  *
- *   fork(2)         copies the page tables: the larger the server, the longer it stands still.
- *                   And from then on each page of memory that is pinned (buffers that the ring
- *                   or a network card write into) is copied at the first write: to the one
- *                   process or the other, and what the card writes is not seen in the right one.
+ *   fork(2)         copies the page tables, and at once all memory that is pinned for the ring or a
+ *                   network card: the larger the server, the longer it stands still.
  *   vfork(2)        copies nothing, but the child runs on its parent's stack, which no compiler
  *                   has promised to bear, and there is no pidfd.
  *   posix_spawn(3)  does the right thing within. Its child is known by its number alone (up to

@@ -159,6 +159,12 @@ static bool reap(struct rill_process *process)
     return true;
 }
 
+/* A pidfd can be read from when the process has ended. */
+static struct rill_future *end_of(struct rill_process *process)
+{
+    return rill_fd_wait(&process->op, process->pidfd, POLLIN);
+}
+
 static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_process *process = rill_container_of(self, struct rill_process, future);
@@ -167,7 +173,7 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
     if (!process->is_running && !rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
     while (process->is_running) {
-        RILL_AWAIT(rill_fd_wait(&process->op, process->pidfd, POLLIN));
+        RILL_AWAIT(end_of(process));
         if (process->op.result < 0)
             RILL_RETURN(process->op.result);
         if (!reap(process))
@@ -226,11 +232,6 @@ void rill_process_close_in(struct rill_process *process)
     close(process->in);
     process->in_is_open = false;
     rill_reactor_here()->fds_open--;
-}
-
-static struct rill_future *end_of(struct rill_process *process)
-{
-    return rill_fd_wait(&process->op, process->pidfd, POLLIN);
 }
 
 static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)

@@ -91,7 +91,8 @@ struct rill_process {
  *  - three descriptors and no other one, whatever libraries have forgotten to close;
  *  - no blocked signal, and for each the default action, whatever ours are: those that
  *    rill_main takes over, SIGPIPE if we ignore it, and SIGHUP under nohup(1) as well.
- * It blocks the thread until the program is loaded, however much memory we have.
+ * It blocks the thread until the kernel has loaded the program; how much memory we have does not
+ * matter.
  *
  * Returns 0, with pipes where the options ask for them; from then on the process is to be closed
  * by rill_process_close. Or, with nothing left behind, -errno:

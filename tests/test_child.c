@@ -3,8 +3,10 @@
 #include "io/process.h"
 
 #include "io/pipe.h"
+#include "io/program.h"
 #include "io/signals.h"
 #include "tests/fixture.h"
+#include "tests/threads.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -295,7 +297,7 @@ START_TEST(an_end_that_a_debugger_holds_back_is_waited_for)
         background_start(&waiting, rill_process_wait(&child));
         settle();
         ck_assert(!rill_task_is_over(&waiting.task));
-        ck_assert_uint_lt(waiting.polls, 10);
+        ck_assert_uint_lt(waiting.polls, 100);
         ck_assert_int_eq(write(to[1], "x", 1), 1);
         ck_assert_int_eq(background_end(&waiting), 0);
     }
@@ -883,6 +885,7 @@ static struct one_of_many {
     struct rill_process process;
     struct rill_op op;
     char text[10];
+    unsigned started;
 } many[AT_ONCE];
 
 static enum rill_poll one_poll(struct rill_future *self, struct rill_task *task)
@@ -928,6 +931,88 @@ START_TEST(a_thousand_children_leave_nothing)
             at_first = memory_in_use();
     }
     ck_assert_uint_eq(memory_in_use(), at_first);
+    close_world();
+}
+END_TEST
+
+/* ---- with all the rest ---- */
+
+/* A program whose child ends only if it is asked to. */
+static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    expect_eq(start(SHELL("echo ready; exec tail -f /dev/null"),
+                    (struct rill_process_options){.out = RILL_PROCESS_PIPE}),
+              0);
+    RILL_AWAIT(rill_file_read(&child.out, &op, text, 6));
+    kill(getpid(), SIGTERM);
+    RILL_AWAIT(rill_process_wait(&child));
+    expect_eq(child.result, -ECANCELED);
+    expect_eq(rill_task_cancel_reason(task), RILL_SHUTTING_DOWN);
+    RILL_AWAIT(rill_process_close(&child, 3600 * RILL_SECOND));
+    RILL_RETURN(child.result);
+    RILL_END();
+}
+
+START_TEST(a_program_that_is_asked_to_end_asks_its_child)
+{
+    struct rill_future program;
+
+    if (!open_world())
+        return;
+    fixture_close(); /* a program has a runtime of its own */
+    ck_assert_int_eq(rill_main(rill_future_init(&program, program_poll)), 0);
+    ck_assert_int_eq(child.result, SIGTERM); /* which is blocked here, but not there */
+    expect_no_children();
+}
+END_TEST
+
+enum { CHILDREN_OF_A_THREAD = 100 };
+
+/* If a child of the other thread held the pipe of this one, the end would not be read. */
+static enum rill_poll starter_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct one_of_many *one = rill_container_of(self, struct one_of_many, task.future);
+    const struct rill_process_options options = {
+        .argv = ARGUMENTS("cat"),
+        .in = RILL_PROCESS_PIPE,
+        .out = RILL_PROCESS_PIPE,
+    };
+
+    RILL_BEGIN();
+    for (one->started = 0; one->started < CHILDREN_OF_A_THREAD; one->started++) {
+        expect_eq(rill_process_start(&one->process, &options), 0);
+        rill_process_close_in(&one->process);
+        RILL_AWAIT(rill_file_read(&one->process.out, &one->op, one->text, sizeof one->text));
+        expect_eq(one->op.result, 0);
+        RILL_AWAIT(rill_process_wait(&one->process));
+        expect_eq(one->process.result, 0);
+        RILL_AWAIT(rill_process_close(&one->process, 0));
+    }
+    RILL_END();
+}
+
+static void *run_starter(void *argument)
+{
+    struct one_of_many *one = (struct one_of_many *)argument;
+    struct rill_runtime *runtime;
+
+    expect_eq(rill_runtime_create(&runtime, NULL), 0);
+    expect_eq(rill_block_on(runtime, rill_future_init(&one->task.future, starter_poll)), 0);
+    rill_runtime_destroy(runtime);
+    return NULL;
+}
+
+START_TEST(threads_start_children_at_the_same_time)
+{
+    pthread_t threads[2];
+
+    if (!open_world())
+        return;
+    for (int i = 0; i < 2; i++)
+        threads[i] = thread_start(run_starter, &many[i]);
+    for (int i = 0; i < 2; i++)
+        thread_join(threads[i]);
     close_world();
 }
 END_TEST
@@ -1020,6 +1105,8 @@ int main(void)
         {a_child_that_closes_its_pipes_lives_on, IN_REAL},
         {a_released_child_is_the_callers, IN_REAL},
         {a_thousand_children_leave_nothing, IN_REAL},
+        {a_program_that_is_asked_to_end_asks_its_child, IN_REAL},
+        {threads_start_children_at_the_same_time, IN_REAL},
         {bad_use_panics, IN_REAL},
     };
 

@@ -164,19 +164,28 @@ START_TEST(a_command_that_never_ends_is_killed_when_its_time_is_over)
         "exec cat /dev/zero >/dev/null",                             /* silent */
         "while :; do :; done",                                       /* busy */
         "trap '' TERM INT HUP; while :; do kill -STOP $$; done",     /* stubborn, and stopped */
-        "exec >&- 2>&-; exec cat /dev/zero >/dev/null",              /* without pipes */
-        "cat /dev/zero >/dev/null & exit 0",                         /* only its child does not */
+        "exec >&-; exec cat /dev/zero >/dev/null",                   /* without its pipe */
+        "cat /dev/zero 3>&1 >/dev/null & exit 0",                    /* only its child does not */
         "cat /dev/zero >/dev/null & cat /dev/zero >/dev/null; echo", /* both */
     };
 
     if (!open_world())
         return;
     for (size_t i = 0; i < sizeof endless / sizeof *endless; i++) {
-        ck_assert_int_eq(
-            await(rill_timeout(&timeout, 20 * RILL_MILLISECOND,
-                               rill_process_run(&run, SHELL(endless[i]), NULL, 0, LARGE))),
-            -ETIMEDOUT);
+        struct rill_process_options options = *SHELL(endless[i]);
+        int ends[2];
+        char byte;
+
+        ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+        options.err = RILL_PROCESS_FD;
+        options.err_fd = ends[1];
+        ck_assert_int_eq(await(rill_timeout(&timeout, 20 * RILL_MILLISECOND,
+                                            rill_process_run(&run, &options, NULL, 0, LARGE))),
+                         -ETIMEDOUT);
         expect_nothing_collected();
+        close(ends[1]);
+        ck_assert_int_eq(read(ends[0], &byte, 1), 0); /* nobody is left who could write */
+        close(ends[0]);
     }
     close_world();
 }
