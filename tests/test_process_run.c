@@ -2,7 +2,7 @@
 /* test_process_run.c - a command's output is whole, or there is neither output nor command. */
 #include "io/process_run.h"
 
-#include "tests/fixture.h"
+#include "tests/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,9 +19,8 @@ static struct rill_timeout timeout;
 static struct background running;
 static char bytes[LARGE];
 
-#define ARGUMENTS(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define COMMAND(...) (&(struct rill_process_options){.argv = ARGUMENTS(__VA_ARGS__)})
-#define SHELL(script) COMMAND("/bin/sh", "-c", script)
+#define SCRIPT(script) (&(struct rill_process_options){.argv = SHELL(script)})
 
 static bool open_world(void)
 {
@@ -34,7 +33,7 @@ static bool open_world(void)
 static void close_world(void)
 {
     rill_process_run_finish(&run);
-    expect(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
+    expect_no_children();
     fixture_close();
 }
 
@@ -54,11 +53,11 @@ START_TEST(what_it_prints_is_there_with_its_status)
 {
     if (!open_world())
         return;
-    ck_assert_int_eq(run_it(SHELL("echo out; echo err >&2; exit 3"), NULL, 100), W_EXITCODE(3, 0));
+    ck_assert_int_eq(run_it(SCRIPT("echo out; echo err >&2; exit 3"), NULL, 100), W_EXITCODE(3, 0));
     ck_assert_str_eq(run.out.data, "out\n");
     ck_assert_int_eq(run.out.result, 4);
     ck_assert_str_eq(run.err.data, "err\n");
-    ck_assert_int_eq(run_it(SHELL("kill -KILL $$"), NULL, 100), SIGKILL);
+    ck_assert_int_eq(run_it(SCRIPT("kill -KILL $$"), NULL, 100), SIGKILL);
     ck_assert_str_eq(run.out.data, "");
     close_world();
 }
@@ -72,7 +71,7 @@ START_TEST(its_input_is_what_it_is_given)
     ck_assert_str_eq(run.out.data, "a\nb\n");
     ck_assert_int_eq(run_it(COMMAND("cat"), "", 100), 0);
     ck_assert_str_eq(run.out.data, "");
-    ck_assert_int_eq(run_it(SHELL("readlink /proc/$$/fd/0"), NULL, 100), 0);
+    ck_assert_int_eq(run_it(SCRIPT("readlink /proc/$$/fd/0"), NULL, 100), 0);
     ck_assert_str_eq(run.out.data, "/dev/null\n");
     close_world();
 }
@@ -82,7 +81,7 @@ START_TEST(much_goes_in_and_out_at_the_same_time)
 {
     if (!open_world())
         return;
-    ck_assert_int_eq(await(rill_process_run(&run, SHELL("tee /dev/stderr"), bytes, LARGE, LARGE)),
+    ck_assert_int_eq(await(rill_process_run(&run, SCRIPT("tee /dev/stderr"), bytes, LARGE, LARGE)),
                      0);
     ck_assert_int_eq(run.out.result, LARGE);
     ck_assert(pattern_is(run.out.data, 0, LARGE));
@@ -96,7 +95,7 @@ START_TEST(a_command_that_does_not_read_its_input_has_not_failed)
 {
     if (!open_world())
         return;
-    ck_assert_int_eq(await(rill_process_run(&run, SHELL("echo done"), bytes, LARGE, 100)), 0);
+    ck_assert_int_eq(await(rill_process_run(&run, SCRIPT("echo done"), bytes, LARGE, 100)), 0);
     ck_assert_str_eq(run.out.data, "done\n");
     rill_process_run_finish(&run);
     ck_assert_int_eq(await(rill_process_run(&run, COMMAND("head", "-c", "10"), bytes, LARGE, 10)),
@@ -110,11 +109,11 @@ START_TEST(more_than_the_limit_is_EFBIG_and_the_end_of_the_command)
 {
     if (!open_world())
         return;
-    ck_assert_int_eq(run_it(SHELL("printf 1234567890"), NULL, 10), 0);
+    ck_assert_int_eq(run_it(SCRIPT("printf 1234567890"), NULL, 10), 0);
     ck_assert_str_eq(run.out.data, "1234567890");
-    ck_assert_int_eq(run_it(SHELL("printf 1234567890; exec cat /dev/zero"), NULL, 10), -EFBIG);
+    ck_assert_int_eq(run_it(SCRIPT("printf 1234567890; exec cat /dev/zero"), NULL, 10), -EFBIG);
     expect_nothing_collected();
-    ck_assert_int_eq(run_it(SHELL("exec >&-; exec cat /dev/zero >&2"), NULL, 10), -EFBIG);
+    ck_assert_int_eq(run_it(SCRIPT("exec >&-; exec cat /dev/zero >&2"), NULL, 10), -EFBIG);
     expect_nothing_collected();
     close_world();
 }
@@ -122,7 +121,7 @@ END_TEST
 
 START_TEST(streams_can_go_elsewhere)
 {
-    struct rill_process_options options = *SHELL("echo out; echo err >&2");
+    struct rill_process_options options = *SCRIPT("echo out; echo err >&2");
     char text[10] = "";
     int ends[2];
 
@@ -172,7 +171,7 @@ START_TEST(a_command_that_never_ends_is_killed_when_its_time_is_over)
     if (!open_world())
         return;
     for (size_t i = 0; i < sizeof endless / sizeof *endless; i++) {
-        struct rill_process_options options = *SHELL(endless[i]);
+        struct rill_process_options options = *SCRIPT(endless[i]);
         int ends[2];
         char byte;
 
@@ -201,7 +200,7 @@ START_TEST(what_runs_on_in_the_background_is_waited_for_while_it_holds_a_pipe)
     ck_assert_ptr_nonnull(mkdtemp(directory));
     snprintf(gate, sizeof gate, "%s/gate", directory);
     snprintf(script, sizeof script, "mkfifo %s; (read line < %s; echo late) & exit 5", gate, gate);
-    background_start(&running, rill_process_run(&run, SHELL(script), NULL, 0, 100));
+    background_start(&running, rill_process_run(&run, SCRIPT(script), NULL, 0, 100));
     do {
         settle();
         fd = open(gate, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
@@ -226,6 +225,34 @@ START_TEST(a_run_that_is_cancelled_before_it_begins_starts_nothing)
     rill_task_cancel(&running.task);
     ck_assert_int_eq(background_end(&running), -ECANCELED);
     ck_assert_int_eq(run.process.pid, 0);
+    close_world();
+}
+END_TEST
+
+static const struct rill_process_options nothing = {.argv = ARGUMENTS("no-such-program")};
+static struct rill_process_run greedy_run;
+static unsigned rounds;
+
+static enum rill_poll greedy_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    for (rounds = 0; !rill_task_is_cancelled(task); rounds++)
+        RILL_AWAIT(rill_process_run(&greedy_run, &nothing, NULL, 0, 0));
+    RILL_END();
+}
+
+START_TEST(runs_that_fail_at_once_let_others_run)
+{
+    static struct rill_task greedy;
+    struct rill_join join;
+
+    if (!open_world())
+        return;
+    rill_task_spawn(&greedy, greedy_poll);
+    fixture_turn();
+    ck_assert_uint_eq(rounds, RILL_TASK_BUDGET);
+    rill_task_cancel(&greedy);
+    ck_assert_int_eq(await(rill_task_join(&join, &greedy)), 0);
     close_world();
 }
 END_TEST
@@ -265,7 +292,7 @@ START_TEST(bad_use_panics)
 {
     if (!open_world())
         return;
-    ck_assert_int_eq(run_it(SHELL("echo"), NULL, 100), 0);
+    ck_assert_int_eq(run_it(SCRIPT("echo"), NULL, 100), 0);
     fixture_expect_panic(run_again, "used again before it was finished");
     rill_process_run_finish(&run);
     background_start(&running,
@@ -291,13 +318,12 @@ int main(void)
         {a_command_that_never_ends_is_killed_when_its_time_is_over, IN_REAL},
         {what_runs_on_in_the_background_is_waited_for_while_it_holds_a_pipe, IN_REAL},
         {a_run_that_is_cancelled_before_it_begins_starts_nothing, IN_REAL},
+        {runs_that_fail_at_once_let_others_run, IN_REAL},
         {without_memory_it_is_ENOMEM_and_the_end_of_the_command, IN_REAL},
         {bad_use_panics, IN_REAL},
     };
 
-    if (getenv("TEST_UNDER_VALGRIND")) {
-        printf("skipped: valgrind runs the child on a copy of the memory, and knows no pidfd\n");
+    if (no_children_here())
         return 77;
-    }
     return fixture_main("process_run", cases, sizeof cases / sizeof *cases);
 }
