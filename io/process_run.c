@@ -25,7 +25,10 @@ static int start(struct rill_process_run *run)
 {
     struct rill_process_options options = run->options;
 
-    options.in = run->input ? RILL_PROCESS_PIPE : RILL_PROCESS_NULL;
+    if (run->input)
+        options.in = RILL_PROCESS_PIPE;
+    else if (options.in == RILL_PROCESS_INHERIT)
+        options.in = RILL_PROCESS_NULL;
     if (options.out == RILL_PROCESS_INHERIT)
         options.out = RILL_PROCESS_PIPE;
     if (options.err == RILL_PROCESS_INHERIT)

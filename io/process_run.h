@@ -46,9 +46,9 @@ struct rill_process_run {
  * it, reads what it prints and waits for its end, all at the same time, so that neither waits for
  * the other for ever. All are borrowed until it is ready.
  *
- * Standard input is input, or /dev/null with NULL. Output and error are collected, up to limit
- * bytes each, where the options leave them at RILL_PROCESS_INHERIT. The command leads a process
- * group.
+ * Standard input is input; where that is NULL it is what the options say, and /dev/null instead
+ * of RILL_PROCESS_INHERIT. Output and error are collected, up to limit bytes each, where the
+ * options leave them at RILL_PROCESS_INHERIT. The command leads a process group.
  *
  * It is ready when the command has ended and its pipes are closed, by whatever it has started in
  * the background too. The result is its status; a command that does not read all of its input
@@ -56,7 +56,7 @@ struct rill_process_run {
  * nothing is collected, and the result is -errno:
  *   -ECANCELED  it was cancelled
  *   -EFBIG      there was more than limit to collect
- *   -ENOMEM, or what rill_process_start says */
+ *   -ENOMEM, -ECHILD as of rill_process_wait, or what rill_process_start says */
 struct rill_future *rill_process_run(struct rill_process_run *run,
                                      const struct rill_process_options *options, const void *input,
                                      size_t input_size, size_t limit);

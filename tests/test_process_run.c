@@ -65,6 +65,9 @@ END_TEST
 
 START_TEST(its_input_is_what_it_is_given)
 {
+    struct rill_process_options from_pipe = {.argv = ARGUMENTS("cat"), .in = RILL_PROCESS_FD};
+    int ends[2];
+
     if (!open_world())
         return;
     ck_assert_int_eq(run_it(COMMAND("sort"), "b\na\n", 100), 0);
@@ -73,6 +76,15 @@ START_TEST(its_input_is_what_it_is_given)
     ck_assert_str_eq(run.out.data, "");
     ck_assert_int_eq(run_it(SCRIPT("readlink /proc/$$/fd/0"), NULL, 100), 0);
     ck_assert_str_eq(run.out.data, "/dev/null\n");
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+    ck_assert_int_eq(write(ends[1], "piped", 5), 5);
+    close(ends[1]);
+    from_pipe.in_fd = ends[0];
+    ck_assert_int_eq(run_it(&from_pipe, NULL, 100), 0);
+    ck_assert_str_eq(run.out.data, "piped");
+    ck_assert_int_eq(run_it(&from_pipe, "given", 100), 0); /* input goes before */
+    ck_assert_str_eq(run.out.data, "given");
+    close(ends[0]);
     close_world();
 }
 END_TEST
