@@ -18,7 +18,7 @@ timeout=30
 # In the order in which they are tried: what is quick and sees much comes first.
 tests=(scenarios combinators channel semaphore mutex rwlock object_pool wheel timeout sleep op reactor executor
     task scope listener buffers sender tcp_shared tcp_receive tcp_send cancel_receive cancel_send
-    cancel_wait cancel_file recheck conformance)
+    cancel_wait cancel_file recheck pipe child_start child_close conformance)
 
 if (($#)); then
     patches=("${@/%/.patch}")
