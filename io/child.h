@@ -7,7 +7,7 @@
  *                   network card: the larger the server, the longer it stands still.
  *   vfork(2)        copies nothing, but the child runs on its parent's stack, which no compiler
  *                   has promised to bear, and there is no pidfd.
- *   posix_spawn(3)  does the right thing within. Its child is known by its number alone (up to
+ *   posix_spawn(3)  does the right thing within. Its child is known by its number alone (before
  *                   glibc 2.39), which is another's if somebody else has reaped the child before
  *                   we could ask for a pidfd; and that second step can fail, with the program
  *                   already running.

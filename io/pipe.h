@@ -31,8 +31,8 @@ struct rill_pipe_write {
 };
 
 /* Writes size bytes into a pipe, both borrowed until it is ready. fd has to be in non-blocking
- * mode (O_NONBLOCK), or the thread would wait instead of the task. The result is
- * size, or with write->written bytes in the pipe:
+ * mode (O_NONBLOCK), or the thread would wait instead of the task. The result is size, or with
+ * write->written bytes in the pipe:
  *   -EPIPE      nobody reads any more; no signal comes of it
  *   -ECANCELED  it was cancelled
  *   -EBADF, -ENOMEM */
