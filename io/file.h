@@ -65,7 +65,8 @@ struct rill_future *rill_file_write_all_at(struct rill_file *file, struct rill_o
 
 /* The same from where the file stands, moving on: for streams, pipes, terminals
  * and logs opened with O_APPEND. Writing to a pipe that nobody reads any more sends
- * SIGPIPE, as write(2) does; where that is ignored the result is -EPIPE. */
+ * SIGPIPE, as write(2) does; where that is ignored the result is -EPIPE. io/pipe.h
+ * writes without the signal. */
 struct rill_future *rill_file_read(struct rill_file *file, struct rill_op *op, void *buffer,
                                    size_t size);
 struct rill_future *rill_file_write(struct rill_file *file, struct rill_op *op, const void *buffer,
