@@ -472,7 +472,7 @@ memcheck := valgrind --quiet --error-exitcode=99 --leak-check=full \
             --suppressions=tests/suppressions/valgrind.supp
 
 valgrind: examples tests have-valgrind ## run the tests under valgrind
-	@TEST_UNDER_VALGRIND=1 TEST_WRAPPER='$(memcheck)' TEST_TIMEOUT=600 CK_TIMEOUT_MULTIPLIER=20 \
+	@TEST_UNDER_VALGRIND=1 TEST_SLOWNESS=20 TEST_WRAPPER='$(memcheck)' TEST_TIMEOUT=600 CK_TIMEOUT_MULTIPLIER=20 \
 	    tests/run.sh $(tests)
 
 sim: ## [SEEDS=2000] [SEED=1] [SCENARIO=echo]: the scenarios in as many worlds, with sanitizers
