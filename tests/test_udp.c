@@ -510,6 +510,7 @@ END_TEST
 START_TEST(a_unix_socket_without_a_path_has_no_address)
 {
     struct rill_address unnamed = {.any = {.sa_family = AF_UNIX}, .size = sizeof(sa_family_t)};
+    struct rill_udp_borrow borrow = {0};
     char text[RILL_ADDRESS_TEXT_MAX];
     int fd;
 
@@ -517,7 +518,15 @@ START_TEST(a_unix_socket_without_a_path_has_no_address)
         return;
     fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(sendto(fd, "hello", 5, 0, &at_one.any, at_one.size), 5);
+    ck_assert_int_eq(send_now(&one, 4, &at_other), 4);
+    ck_assert_int_eq(sendto(fd, "hello", 5, 0, &at_other.any, at_other.size), 5);
     close(fd);
+    ck_assert_int_eq(await(rill_udp_recv_borrowed(&other, &borrow)), 4);
+    ck_assert(is_same(&borrow.peer, &at_one));
+    rill_udp_give_back(&borrow);
+    ck_assert_int_eq(await(rill_udp_recv_borrowed(&other, &borrow)), 5);
+    ck_assert_uint_eq(borrow.peer.size, 0);
+    rill_udp_give_back(&borrow);
     ck_assert_int_eq(recv_now(&one, 100), 5);
     ck_assert_uint_eq(got.peer.size, 0);
     ck_assert_str_eq(rill_address_format(&got.peer, text), "");
