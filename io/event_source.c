@@ -107,10 +107,18 @@ static bool expects_nothing(const struct rill_event_source *source)
            !source->has_overslept;
 }
 
+/* What one does keeps the others from resting in this turn, and maybe in each one. */
+static bool are_several(const struct rill_reactor *reactor)
+{
+    return reactor->sources.next != reactor->sources.prev;
+}
+
 bool rill_event_sources_progress(struct rill_reactor *reactor, bool rests_next)
 {
     bool happened = false;
 
+    if (are_several(reactor))
+        rests_next = false;
     for (struct rill_link *link = reactor->sources.next; link != &reactor->sources;
          link = link->next) {
         struct rill_event_source *source = source_of(link);

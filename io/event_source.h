@@ -8,8 +8,8 @@
  *  - awake: each turn makes progress, until a call does nothing or has woken a task;
  *    with the adaptive policy also while the reactor looks out. When nothing is ready to
  *    run, it is armed. If that finds events (-EBUSY), or if progress once more does
- *    something, it stays awake, else it falls (one that never has anything to do just
- *    before it is armed is not asked then, but only after that)
+ *    something, it stays awake, else it falls (one that is alone, and never has anything to
+ *    do just before it is armed, is not asked then, but only after that)
  *  - asleep: it is armed and its descriptor watched by one poll in the ring. It costs
  *    nothing, whatever else the runtime does, until the descriptor is readable or an
  *    operation is posted (rill_event_source_touch).

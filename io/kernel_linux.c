@@ -192,18 +192,31 @@ static int linux_getsockopt(struct rill_kernel *kernel, int fd, int level, int n
     return result_of(getsockopt(fd, level, name, value, size));
 }
 
+/* The kernel may tell of one byte more than there was room for: it counts a zero behind the
+ * longest path of a unix socket, and does not take such a size back. */
+static int in_its_room(int result, socklen_t *size, socklen_t room)
+{
+    if (*size > room)
+        *size = room;
+    return result_of(result);
+}
+
 static int linux_getsockname(struct rill_kernel *kernel, int fd, struct sockaddr *address,
                              socklen_t *size)
 {
+    socklen_t room = *size;
+
     (void)kernel;
-    return result_of(getsockname(fd, address, size));
+    return in_its_room(getsockname(fd, address, size), size, room);
 }
 
 static int linux_getpeername(struct rill_kernel *kernel, int fd, struct sockaddr *address,
                              socklen_t *size)
 {
+    socklen_t room = *size;
+
     (void)kernel;
-    return result_of(getpeername(fd, address, size));
+    return in_its_room(getpeername(fd, address, size), size, room);
 }
 
 static int linux_poll(struct rill_kernel *kernel, struct pollfd *fds, unsigned count)

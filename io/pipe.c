@@ -11,25 +11,36 @@
 #include <time.h>
 #include <unistd.h>
 
+static bool is_pending(int signal)
+{
+    sigset_t pending;
+
+    sigpending(&pending);
+    return sigismember(&pending, signal);
+}
+
 /* write(2), with -errno as its result and without SIGPIPE. */
 static int64_t write_quietly(int fd, const char *bytes, size_t size)
 {
     static const struct timespec at_once;
     sigset_t broken_pipe, before;
+    bool was_blocked, was_pending;
     int64_t result;
 
     sigemptyset(&broken_pipe);
     sigaddset(&broken_pipe, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
+    was_blocked = sigismember(&before, SIGPIPE);
+    was_pending = was_blocked && is_pending(SIGPIPE);
     result = write(fd, bytes, size);
     if (result < 0)
         result = -errno;
-    /* One that was blocked before is the program's, and may be pending for another reason. */
-    if (!sigismember(&before, SIGPIPE)) {
-        while (result == -EPIPE && sigtimedwait(&broken_pipe, NULL, &at_once) < 0 && errno == EINTR)
-            ;
+    /* One that was pending before is the program's: the two are one then, and stay. */
+    while (result == -EPIPE && !was_pending && sigtimedwait(&broken_pipe, NULL, &at_once) < 0 &&
+           errno == EINTR)
+        ;
+    if (!was_blocked)
         pthread_sigmask(SIG_UNBLOCK, &broken_pipe, NULL);
-    }
     return result;
 }
 

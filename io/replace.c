@@ -9,6 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Whether a path with this last part can be that of a directory only. */
+static bool is_of_directory(const char *name)
+{
+    return *name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
 /* Finds the last part of the path, and copies what is before it. Returns 0 or -errno. */
 static int split_path(struct rill_replace *replace)
 {
@@ -18,7 +24,7 @@ static int split_path(struct rill_replace *replace)
     if (*path == '\0')
         return -ENOENT;
     replace->name = slash ? slash + 1 : path;
-    if (*replace->name == '\0')
+    if (is_of_directory(replace->name))
         return -EISDIR;
     if (size >= sizeof replace->folder)
         return -ENAMETOOLONG;

@@ -24,7 +24,8 @@ enum {
     RILL_REPLACE_NAMES_MAX = 16,  /* names that are tried for the new file */
 };
 
-/* Large (some 4.5 KiB): the path of the directory is kept in it. */
+/* Zeroed at first; may be used again when it is over. Large (some 4.5 KiB): the path of the
+ * directory is kept in it. */
 struct rill_replace {
     union {
         int64_t result; /* 0 or -errno */

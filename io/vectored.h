@@ -33,7 +33,8 @@ struct rill_future *rill_file_write_vectored_at(struct rill_file *file, struct r
                                                 const struct iovec *parts, size_t count,
                                                 uint64_t offset);
 
-/* A write of all the bytes in several places. */
+/* A write of all the bytes in several places. Zeroed at first; may be used again when it is over.
+ */
 struct rill_write_vectored {
     union {
         int64_t result; /* the number of bytes, or -errno */

@@ -30,7 +30,7 @@ enum {
     RILL_DESCRIPTORS_CONTROL_SIZE = 80, /* of the control message that holds them (cmsg(3)) */
 };
 
-/* A send with descriptors. */
+/* A send with descriptors. Zeroed at first; may be used again when it is over. */
 struct rill_send_descriptors {
     union {
         int64_t result;                  /* the number of bytes, or -errno */

@@ -20,6 +20,7 @@ enum {
     RILL_SEND_FILE_PIECE = 128 * 1024, /* bytes of memory that one has while it sends, at most */
 };
 
+/* Zeroed at first; may be used again when it is over. */
 struct rill_send_file {
     union {
         int64_t result; /* the number of bytes, or -errno */

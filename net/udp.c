@@ -134,6 +134,15 @@ int rill_udp_leave(struct rill_udp *udp, const struct rill_address *group, unsig
 
 /* ---- receiving ---- */
 
+/* The size of a sender's address, of which the kernel has told. It counts a zero behind the longest
+ * path of a unix socket, for which there is no room, and does not take such a size back. */
+static socklen_t size_of_sender(size_t told)
+{
+    const size_t room = sizeof((struct rill_address *)0)->local;
+
+    return (socklen_t)(told < room ? told : room);
+}
+
 static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_datagram *datagram = rill_container_of(self, struct rill_datagram, op.future);
@@ -142,7 +151,7 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
         return RILL_PENDING;
     if (datagram->result < 0)
         return RILL_READY;
-    datagram->peer.size = datagram->message.msg_namelen;
+    datagram->peer.size = size_of_sender(datagram->message.msg_namelen);
     datagram->op.transferred = (uint64_t)datagram->result; /* MSG_TRUNC: also what did not fit */
     if (datagram->message.msg_flags & MSG_TRUNC)
         datagram->result = -EMSGSIZE;
@@ -187,8 +196,8 @@ static void unpack(struct rill_udp_borrow *borrow)
     memcpy(&out, head, sizeof out);
     borrow->size = out.payloadlen;
     borrow->peer.any.sa_family = AF_UNIX;
-    borrow->peer.size = out.namelen;
-    memcpy(&borrow->peer.any, head + sizeof out, out.namelen);
+    borrow->peer.size = size_of_sender(out.namelen);
+    memcpy(&borrow->peer.any, head + sizeof out, borrow->peer.size);
     if (out.flags & MSG_TRUNC) {
         rill_buffers_give_back(buffers, borrow->buffer);
         borrow->result = -EMSGSIZE;

@@ -95,7 +95,7 @@ int rill_udp_local_address(const struct rill_udp *udp, struct rill_address *addr
 int rill_udp_join(struct rill_udp *udp, const struct rill_address *group, unsigned interface);
 int rill_udp_leave(struct rill_udp *udp, const struct rill_address *group, unsigned interface);
 
-/* A datagram on its way in or out; it may be used again when that is over. */
+/* A datagram on its way in or out. Zeroed at first; it may be used again when that is over. */
 struct rill_datagram {
     union {
         int64_t result; /* its size, 0 for an empty one, or -errno */
@@ -122,7 +122,8 @@ struct rill_future *rill_udp_recv(struct rill_udp *udp, struct rill_datagram *da
 struct rill_future *rill_udp_recv_vectored(struct rill_udp *udp, struct rill_datagram *datagram,
                                            const struct iovec *parts, size_t count);
 
-/* A datagram that arrived, in a buffer of the runtime's: see rill_udp_recv_borrowed. */
+/* A datagram that arrived, in a buffer of the runtime's: see rill_udp_recv_borrowed. Zeroed at
+ * first. */
 struct rill_udp_borrow {
     union {
         int64_t result; /* its size, 0 for an empty one, or -errno */

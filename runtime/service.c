@@ -34,11 +34,8 @@ static enum rill_poll alloc_poll(struct rill_future *self, struct rill_task *tas
     struct rill_service_alloc *alloc = rill_container_of(self, struct rill_service_alloc, future);
 
     RILL_BEGIN();
-    while (!(alloc->block = take_block(alloc->service))) {
-        RILL_AWAIT(rill_sleep(&alloc->pause, memory_pause_ns));
-        if (alloc->pause.result < 0)
-            RILL_YIELD();
-    }
+    while (!(alloc->block = take_block(alloc->service)))
+        RILL_AWAIT(rill_shield(&alloc->shield, rill_sleep(&alloc->pause, memory_pause_ns)));
     RILL_END();
 }
 

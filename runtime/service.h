@@ -16,6 +16,7 @@
 #define RILL_RUNTIME_SERVICE_H
 
 #include "runtime/scope.h"
+#include "runtime/shield.h"
 #include "runtime/sleep.h"
 #include "runtime/task.h"
 
@@ -68,6 +69,7 @@ struct rill_service_alloc {
     /* private */
     const struct rill_service *service;
     struct rill_sleep pause;
+    struct rill_shield shield;
 };
 
 /* Panics if the struct is too large for the runtime's free lists, or if the connection in it

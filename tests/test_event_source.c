@@ -631,6 +631,23 @@ START_TEST(two_sources_are_waited_for_together)
 }
 END_TEST
 
+START_TEST(a_source_is_not_passed_over_as_long_as_another_one_has_events)
+{
+    open_with(SIMULATED, NULL);
+    engine_open(&other_engine);
+    engine.source.quiet_count = RILL_EVENT_SOURCE_QUIET_AFTER;
+    other_engine.never_runs_dry = true;
+    event(&engine);
+    for (int i = 0; i < 3; i++) {
+        rill_executor_run(&fixture.runtime->executor);
+        ck_assert_int_eq(rill_executor_wait(&fixture.runtime->executor, RILL_NEVER), 0);
+    }
+    ck_assert_uint_eq(engine.seen, 1);
+    engine_close(&other_engine);
+    finish();
+}
+END_TEST
+
 /* ---- everything at once ---- */
 
 START_TEST(no_event_is_lost_whatever_the_kernel_does)
@@ -745,6 +762,7 @@ int main(void)
         {a_source_can_be_removed_awake_and_asleep_and_added_again, IN_BOTH},
         {an_engine_that_knows_how_is_closed_with_its_runtime, IN_BOTH},
         {two_sources_are_waited_for_together, IN_BOTH},
+        {a_source_is_not_passed_over_as_long_as_another_one_has_events, IN_SIMULATED},
         {no_event_is_lost_whatever_the_kernel_does, IN_SIMULATED},
         {bad_use_is_a_panic, IN_SIMULATED},
     };

@@ -146,6 +146,23 @@ START_TEST(a_signal_that_the_program_has_blocked_stays_its_own)
 }
 END_TEST
 
+START_TEST(a_program_that_has_blocked_the_signal_finds_none_pending_of_a_write)
+{
+    sigset_t set;
+
+    if (!open_pipe())
+        return;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    ck_assert_int_eq(await(rill_file_close(&reader)), 0);
+    ck_assert_int_eq(await(rill_pipe_write_all(&write_op, writer, bytes, 10)), -EPIPE);
+    ck_assert(!is_pending(SIGPIPE));
+    ck_assert(is_blocked(SIGPIPE));
+    close_pipe();
+}
+END_TEST
+
 START_TEST(a_program_that_ignores_the_signal_has_none_pending)
 {
     if (!open_pipe())
@@ -259,6 +276,7 @@ int main(void)
         {a_reader_that_is_gone_is_EPIPE_and_no_signal, IN_REAL},
         {a_reader_that_goes_away_is_EPIPE_and_no_signal, IN_REAL},
         {a_signal_that_the_program_has_blocked_stays_its_own, IN_REAL},
+        {a_program_that_has_blocked_the_signal_finds_none_pending_of_a_write, IN_REAL},
         {a_program_that_ignores_the_signal_has_none_pending, IN_REAL},
         {a_cancelled_write_tells_how_much_is_in_the_pipe, IN_REAL},
         {a_write_that_is_polled_for_no_reason_goes_on_waiting, IN_REAL},

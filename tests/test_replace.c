@@ -223,6 +223,10 @@ START_TEST(a_path_that_can_not_be_replaced_says_why_and_nothing_is_left)
     expect_eq(await(rill_path_mkdir(&op, other, 0700)), 0);
     expect_eq(await(rill_path_replace(&replace, other, "x", 1, 0600)), -EISDIR);
     expect(!replace.is_replaced);
+    snprintf(long_path, sizeof long_path, "%s/.", other);
+    expect_eq(await(rill_path_replace(&replace, long_path, "x", 1, 0600)), -EISDIR);
+    snprintf(long_path, sizeof long_path, "%s/..", other);
+    expect_eq(await(rill_path_replace(&replace, long_path, "x", 1, 0600)), -EISDIR);
     expect_eq(await(rill_path_rmdir(&op, other)), 0);
     memset(long_path, 'x', RILL_REPLACE_PATH_MAX);
     memcpy(long_path + RILL_REPLACE_PATH_MAX, "/y", 3);

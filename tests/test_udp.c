@@ -510,6 +510,7 @@ END_TEST
 START_TEST(a_unix_socket_without_a_path_has_no_address)
 {
     struct rill_address unnamed = {.any = {.sa_family = AF_UNIX}, .size = sizeof(sa_family_t)};
+    struct rill_udp_borrow borrow = {0};
     char text[RILL_ADDRESS_TEXT_MAX];
     int fd;
 
@@ -517,11 +518,53 @@ START_TEST(a_unix_socket_without_a_path_has_no_address)
         return;
     fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(sendto(fd, "hello", 5, 0, &at_one.any, at_one.size), 5);
+    ck_assert_int_eq(send_now(&one, 4, &at_other), 4);
+    ck_assert_int_eq(sendto(fd, "hello", 5, 0, &at_other.any, at_other.size), 5);
     close(fd);
+    ck_assert_int_eq(await(rill_udp_recv_borrowed(&other, &borrow)), 4);
+    ck_assert(is_same(&borrow.peer, &at_one));
+    rill_udp_give_back(&borrow);
+    ck_assert_int_eq(await(rill_udp_recv_borrowed(&other, &borrow)), 5);
+    ck_assert_uint_eq(borrow.peer.size, 0);
+    rill_udp_give_back(&borrow);
     ck_assert_int_eq(recv_now(&one, 100), 5);
     ck_assert_uint_eq(got.peer.size, 0);
     ck_assert_str_eq(rill_address_format(&got.peer, text), "");
     ck_assert_int_eq(send_now(&one, 100, &unnamed), -EINVAL);
+    close_two_paths(_i);
+}
+END_TEST
+
+/* The kernel allows 108 characters without a zero behind them, and counts that zero. */
+START_TEST(a_sender_whose_path_fills_its_address_can_be_answered)
+{
+    struct rill_udp foreign = {0};
+    struct rill_udp_borrow borrow = {0};
+    struct rill_address own = {.any = {.sa_family = AF_UNIX}};
+    char path[sizeof own.local.sun_path + 1];
+
+    if (!open_two_paths(_i, NULL))
+        return;
+    memset(path, 'x', sizeof path - 1);
+    path[sizeof path - 1] = '\0';
+    memcpy(path, directory, strlen(directory));
+    path[strlen(directory)] = '/';
+    memcpy(own.local.sun_path, path, sizeof own.local.sun_path);
+    foreign.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(foreign.fd, &own.any, sizeof own.local), 0);
+    ck_assert_int_eq(sendto(foreign.fd, "hello", 5, 0, &at_one.any, at_one.size), 5);
+    ck_assert_int_eq(sendto(foreign.fd, "hello", 5, 0, &at_other.any, at_other.size), 5);
+
+    ck_assert_int_eq(recv_now(&one, 100), 5);
+    ck_assert_int_eq(send_now(&one, 7, &got.peer), 7);
+    ck_assert_int_eq(await(rill_udp_recv_borrowed(&other, &borrow)), 5);
+    ck_assert_int_eq(send_now(&other, 7, &borrow.peer), 7);
+    rill_udp_give_back(&borrow);
+    ck_assert_int_eq(rill_udp_local_address(&foreign, &own), 0);
+    ck_assert_int_eq(send_now(&other, 7, &own), 7);
+
+    close(foreign.fd);
+    ck_assert_int_eq(unlink(path), 0);
     close_two_paths(_i);
 }
 END_TEST
@@ -603,6 +646,7 @@ int main(void)
         {abstract_names_send_datagrams_alike, IN_BOTH},
         {a_full_unix_socket_takes_no_more_until_one_was_received_and_loses_none, IN_BOTH},
         {a_unix_socket_without_a_path_has_no_address, IN_REAL},
+        {a_sender_whose_path_fills_its_address_can_be_answered, IN_REAL},
         {a_group_is_joined_once_and_what_is_sent_to_it_comes_to_all_its_members, IN_BOTH},
     };
 
