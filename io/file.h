@@ -39,7 +39,12 @@ struct rill_file {
 
 /* Opens path, relative to the working directory, with the flags and mode of
  * openat(2) (O_CLOEXEC is added). When it ends with 0 the file owns a descriptor,
- * to be closed by rill_file_close. */
+ * to be closed by rill_file_close.
+ *
+ * Opening a FIFO for reading or for writing alone may wait for the other side, as openat(2)
+ * does, or not, as with O_NONBLOCK, where the kernel knows the name already: then a read is at
+ * the end (0) while nobody writes, and opening for writing is -ENXIO while nobody reads. With
+ * O_RDWR it never waits, and a read does, until something was written (fifo(7)). */
 struct rill_future *rill_file_open(struct rill_file *file, const char *path, int flags,
                                    mode_t mode);
 

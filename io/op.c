@@ -62,14 +62,26 @@ static enum rill_poll start(struct rill_op *op, struct rill_task *task, bool can
     return RILL_PENDING;
 }
 
+/* Whether a signal, of which the caller knows nothing, has interrupted it: one of ours, or the
+ * kernel's own by which it cancels what waits on one of its threads. A system call turns the
+ * errors by which the kernel tells itself so into -EINTR, or begins anew; io_uring hands them
+ * out, as that of opening a FIFO, which waits for the other side. */
+static bool was_interrupted(int64_t answer)
+{
+    enum { ERESTARTSYS = 512, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK = 516 };
+
+    return answer == -EINTR || (answer <= -ERESTARTSYS && answer >= -ERESTARTNOHAND) ||
+           answer == -ERESTART_RESTARTBLOCK;
+}
+
 /* The kernel has let go. Decides whether that was all of it. */
 static enum rill_poll answered(struct rill_op *op, struct rill_task *task, bool cancelled)
 {
     int64_t answer = op->result;
 
     op->state = RILL_OP_PREPARED;
-    if (answer == -EINTR)
-        return start(op, task, cancelled); /* a signal, of which the caller knows nothing */
+    if (answer < 0 && was_interrupted(answer))
+        return start(op, task, cancelled);
     if (answer <= 0)
         return over(op,
                     answer == 0 && op->kind & RILL_OP_EXACT ? (int64_t)op->transferred : answer);
@@ -127,7 +139,7 @@ enum rill_poll rill_op_poll(struct rill_future *self, struct rill_task *task)
 static void close_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
 {
     rill_reactor_here()->fds_open--;
-    rill_op_complete(op, answer == -EINTR ? 0 : answer, cqe_flags);
+    rill_op_complete(op, was_interrupted(answer) ? 0 : answer, cqe_flags);
 }
 
 struct rill_future *rill_op_close(struct rill_op *op, int fd)

@@ -20,7 +20,8 @@ extern "C" {
 /* Creates a runtime and runs future until it is ready, or until SIGINT or SIGTERM,
  * which cancels it (RILL_SHUTTING_DOWN); then lets the other tasks end by themselves for
  * RILL_PROGRAM_GRACE_NS, cancels those that have not, and ends the runtime. A
- * second signal ends the process at once. Borrows the future. Returns the exit
+ * second signal ends the process at once. Before it there is no runtime: sockets and listeners
+ * are opened, and tasks spawned, within the future. Borrows the future. Returns the exit
  * status of the process: 0, or 1 after printing why on stderr when there is no
  * runtime or the future's result is an error. */
 int rill_main(struct rill_future *future);

@@ -68,7 +68,9 @@ extern __thread struct rill_executor *rill_executor_of_thread;
 /* The executor of this thread. It panics where there is none. */
 static inline struct rill_executor *rill_executor_here(void)
 {
-    rill_check(rill_executor_of_thread, "this thread has no runtime");
+    rill_check(rill_executor_of_thread,
+               "this thread has no runtime: there is one within rill_main, "
+               "and after rill_runtime_create");
     return rill_executor_of_thread;
 }
 

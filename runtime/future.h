@@ -34,8 +34,10 @@
  *  - an await can not stand inside a switch statement of its own (the macros are
  *    one): the runtime notices and says so.
  *
- * Futures, tasks and all that they use belong to the thread of their runtime. What
- * other threads may call says so: io/remote.h, waker.h, bridge.h and workers.h. */
+ * Futures, tasks and all that they use belong to the thread of their runtime, which has to be
+ * there: a future may be prepared before, but a task is spawned, and a socket opened, from
+ * rill_runtime_create on, so in a program of rill_main within its future. What other
+ * threads may call says so: io/remote.h, waker.h, bridge.h and workers.h. */
 #ifndef RILL_RUNTIME_FUTURE_H
 #define RILL_RUNTIME_FUTURE_H
 

@@ -602,7 +602,7 @@ START_TEST(using_a_runtime_in_another_thread_panics)
     rig_expect_text(rig_abort_message(block_in_another_thread), "entered by another thread");
     rig_expect_text(rig_abort_message(finish_in_another_thread), "ended by another thread");
     rig_expect_text(rig_abort_message(look_at_the_clock_in_another_thread),
-                    "this thread has no runtime");
+                    "this thread has no runtime: there is one within rill_main");
 }
 END_TEST
 

@@ -486,6 +486,40 @@ START_TEST(a_read_of_an_empty_pipe_can_be_cancelled)
 }
 END_TEST
 
+/* With O_CREAT the kernel opens on a thread of its own, which waits there for a reader; as it
+ * may be asked to end before it has begun, not each round is the one that counts. */
+START_TEST(an_opening_that_waits_can_be_cancelled)
+{
+    enum { ROUNDS = 100 };
+
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        struct background opening;
+
+        background_start(&opening, rill_file_open(&file, path, O_WRONLY | O_CREAT, 0600));
+        settle();
+        rill_task_cancel(&opening.task);
+        expect_eq(background_end(&opening), -ECANCELED);
+        expect(!file.is_open);
+    }
+    close_world();
+}
+END_TEST
+
+START_TEST(a_fifo_that_is_opened_for_both_directions_waits_for_nobody)
+{
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    open_file(O_RDWR);
+    ck_assert_int_eq(await(rill_file_write_all(&file, &op, "abc", 3)), 3);
+    ck_assert_int_eq(await(rill_file_read(&file, &op, buffer, 10)), 3);
+    close_world();
+}
+END_TEST
+
 START_TEST(a_pipe_that_nobody_reads_is_EPIPE_where_SIGPIPE_is_ignored)
 {
     struct rill_file out;
@@ -527,6 +561,8 @@ int main(void)
         {the_ends_of_a_pipe_are_adopted_and_released, IN_REAL},
         {reading_a_pipe_to_its_end, IN_REAL},
         {a_read_of_an_empty_pipe_can_be_cancelled, IN_REAL},
+        {an_opening_that_waits_can_be_cancelled, IN_REAL},
+        {a_fifo_that_is_opened_for_both_directions_waits_for_nobody, IN_REAL},
         {a_pipe_that_nobody_reads_is_EPIPE_where_SIGPIPE_is_ignored, IN_REAL},
     };
 

@@ -2,12 +2,14 @@
 /* test_op.c - one operation from its preparation to its end, and what must not be done with it. */
 #include "io/op.h"
 
+#include "io/path.h"
 #include "runtime/timeout.h"
 #include "tests/fixture.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct rill_tcp one, other;
@@ -249,39 +251,70 @@ START_TEST(an_operation_that_a_signal_interrupted_is_submitted_again)
 }
 END_TEST
 
-/* One op, one life after the other, each with a timeout that is often too short. A
- * cancel that comes late must not hit the next life. */
+/* What the kernel says of an operation that a signal interrupted: -EINTR, or what a system call
+ * would have translated on its way out, ERESTARTSYS and its kin. */
+static const int interruptions[] = {EINTR, 512, 513, 514, 516};
+enum { INTERRUPTIONS = sizeof interruptions / sizeof *interruptions };
+
+static uint8_t interrupted_opcode;
+static int interruption; /* of the next of these, or 0 */
+
 /* What Linux 6.10 and later answer as they are told, and older ones with -EINVAL. */
-static void interrupt_close(struct io_uring_sqe *sqe)
+static void interrupt(struct io_uring_sqe *sqe)
 {
     enum { INJECT_RESULT = 1 };
 
-    if (sqe->opcode != IORING_OP_CLOSE)
+    if (sqe->opcode != interrupted_opcode || interruption == 0)
         return;
     sqe->opcode = IORING_OP_NOP;
     sqe->rw_flags = INJECT_RESULT;
-    sqe->len = (uint32_t)-EINTR;
+    sqe->len = (uint32_t)-interruption;
+    interruption = 0;
 }
 
 /* Its number may be another file's by then. */
 START_TEST(a_close_that_a_signal_interrupted_is_not_tried_again)
 {
-    int64_t result;
-    int fd;
-
     if (!fixture_open(REAL, NULL, NULL))
         return;
-    fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    fixture.runtime->reactor.fds_open++;
-    fixture_on_entry(interrupt_close);
-    result = await(rill_op_close(&op, fd));
-    expect(result == 0 || result == -EINVAL);
-    expect_eq(fixture.runtime->reactor.fds_open, 0);
-    expect_eq(close(fd), 0);
+    interrupted_opcode = IORING_OP_CLOSE;
+    fixture_on_entry(interrupt);
+    for (int i = 0; i < INTERRUPTIONS; i++) {
+        int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        int64_t result;
+
+        fixture.runtime->reactor.fds_open++;
+        interruption = interruptions[i];
+        result = await(rill_op_close(&op, fd));
+        expect(result == 0 || result == -EINVAL);
+        expect_eq(fixture.runtime->reactor.fds_open, 0);
+        expect_eq(close(fd), 0);
+    }
     fixture_close();
 }
 END_TEST
 
+START_TEST(a_stat_that_a_signal_interrupted_is_tried_again)
+{
+    struct statx status = {0};
+
+    if (!fixture_open(REAL, NULL, NULL))
+        return;
+    interrupted_opcode = IORING_OP_STATX;
+    fixture_on_entry(interrupt);
+    for (int i = 0; i < INTERRUPTIONS; i++) {
+        int64_t result;
+
+        interruption = interruptions[i];
+        result = await(rill_path_stat(&op, "/dev/null", &status));
+        expect(result == 0 || result == -EINVAL);
+    }
+    fixture_close();
+}
+END_TEST
+
+/* One op, one life after the other, each with a timeout that is often too short. A
+ * cancel that comes late must not hit the next life. */
 START_TEST(a_late_cancel_does_not_hit_the_next_life_of_its_operation)
 {
     uint64_t first, count;
@@ -445,6 +478,7 @@ int main(void)
         {an_operation_that_waits_for_a_place_is_withdrawn_without_the_kernel, IN_SIMULATED},
         {a_cancel_that_waits_for_a_place_is_dropped_when_its_target_ends, IN_SIMULATED},
         {an_operation_that_a_signal_interrupted_is_submitted_again, IN_SIMULATED},
+        {a_stat_that_a_signal_interrupted_is_tried_again, IN_REAL},
         {a_close_that_a_signal_interrupted_is_not_tried_again, IN_REAL},
         {a_late_cancel_does_not_hit_the_next_life_of_its_operation, IN_SIMULATED},
         {an_operation_can_be_used_again_at_once, IN_SIMULATED},
