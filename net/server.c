@@ -58,7 +58,7 @@ static void announce(struct rill_server *server)
 
 static void start_connection(struct rill_server *server)
 {
-    void *block = server->connection.block;
+    void *block = server->connection;
 
     rill_tcp_adopt(rill_service_peer(&server->service, block), (int)server->accept.result);
     rill_service_start(&server->service, block, server->scope);
@@ -83,7 +83,8 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
         RILL_AWAIT(rill_tcp_accept(&server->listener, &server->accept));
         if (server->accept.result < 0)
             break;
-        RILL_AWAIT(rill_service_alloc(&server->connection, &server->service));
+        while (!(server->connection = rill_service_take(&server->service)))
+            RILL_AWAIT(rill_service_wait(&server->pause));
         start_connection(server);
     }
     RILL_AWAIT(rill_listener_close(&server->listener));

@@ -33,7 +33,8 @@ struct rill_server {
     const char *text;
     struct rill_service service;
     struct rill_accept accept;
-    struct rill_service_alloc connection; /* of what was accepted, until its task is spawned */
+    struct rill_service_pause pause;
+    void *connection; /* the block of one that was accepted, until its task is spawned */
 };
 
 /* Listens at url, "tcp://host:port" with a numeric host, "unix:///path" or "unix://@name", or with

@@ -48,7 +48,7 @@ static int server_listen(struct rill_rdma_server *server)
 /* Takes the request over, whatever comes of it. */
 static void start_connection(struct rill_rdma_server *server)
 {
-    void *block = server->connection.block;
+    void *block = server->connection;
     void *peer = rill_service_peer(&server->service, block);
     int error = server->hub ? rill_rdma_adopt(peer, server->hub, &server->accept, &server->options)
                             : rill_rdma_ep_adopt(peer, &server->accept);
@@ -80,7 +80,8 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
         RILL_AWAIT(rill_rdma_accept(&server->listener, &server->accept));
         if (server->accept.result < 0)
             break;
-        RILL_AWAIT(rill_service_alloc(&server->connection, &server->service));
+        while (!(server->connection = rill_service_take(&server->service)))
+            RILL_AWAIT(rill_service_wait(&server->pause));
         start_connection(server);
     }
     rill_rdma_listener_close(&server->listener);

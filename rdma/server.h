@@ -48,7 +48,8 @@ struct rill_rdma_server {
     const char *text;
     struct rill_service service;
     struct rill_rdma_accept accept;
-    struct rill_service_alloc connection; /* of what was accepted, until its task is spawned */
+    struct rill_service_pause pause;
+    void *connection; /* the block of one that was accepted, until its task is spawned */
 };
 
 /* Listens at url, "rdma://host:port" with a numeric host, and for each connection spawns a task

@@ -20,7 +20,7 @@ void rill_service_check(const struct rill_service *service, size_t peer_size)
                service->peer_size, peer_size);
 }
 
-static void *take_block(const struct rill_service *service)
+void *rill_service_take(const struct rill_service *service)
 {
     char *block = rill_task_alloc(service->size);
 
@@ -29,21 +29,9 @@ static void *take_block(const struct rill_service *service)
     return block;
 }
 
-static enum rill_poll alloc_poll(struct rill_future *self, struct rill_task *task)
+struct rill_future *rill_service_wait(struct rill_service_pause *pause)
 {
-    struct rill_service_alloc *alloc = rill_container_of(self, struct rill_service_alloc, future);
-
-    RILL_BEGIN();
-    while (!(alloc->block = take_block(alloc->service)))
-        RILL_AWAIT(rill_shield(&alloc->shield, rill_sleep(&alloc->pause, memory_pause_ns)));
-    RILL_END();
-}
-
-struct rill_future *rill_service_alloc(struct rill_service_alloc *alloc,
-                                       const struct rill_service *service)
-{
-    alloc->service = service;
-    return rill_future_init(&alloc->future, alloc_poll);
+    return rill_shield(&pause->shield, rill_sleep(&pause->sleep, memory_pause_ns));
 }
 
 void rill_service_start(const struct rill_service *service, void *block, struct rill_scope *scope)

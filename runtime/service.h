@@ -61,14 +61,10 @@ struct rill_service {
 
 /* ---- for servers ---- */
 
-/* Memory for one more connection. */
-struct rill_service_alloc {
-    struct rill_future future;
-    void *block; /* zeroed, with the shared pointer set: the caller's until it is started */
-
+/* A wait for memory. */
+struct rill_service_pause {
     /* private */
-    const struct rill_service *service;
-    struct rill_sleep pause;
+    struct rill_sleep sleep;
     struct rill_shield shield;
 };
 
@@ -76,11 +72,13 @@ struct rill_service_alloc {
  * has another size than those of the server. */
 void rill_service_check(const struct rill_service *service, size_t peer_size);
 
-/* Takes the block of a connection from the runtime's free lists, and waits for it where memory
- * is short: others give theirs back as they end. Can not be cancelled, as a connection that was
- * accepted is served. Borrows the service. */
-struct rill_future *rill_service_alloc(struct rill_service_alloc *alloc,
-                                       const struct rill_service *service);
+/* Takes the block of a connection from the runtime's free lists: zeroed, with the shared pointer
+ * set, and the caller's until it is started. Returns NULL where memory is short. */
+void *rill_service_take(const struct rill_service *service);
+
+/* Waits until it is worth trying again: others give their blocks back as they end. It can not be
+ * cancelled, as a connection that was accepted is served. */
+struct rill_future *rill_service_wait(struct rill_service_pause *pause);
 
 /* The connection in a block of the service. */
 static inline void *rill_service_peer(const struct rill_service *service, void *block)
