@@ -7,6 +7,7 @@
 #include "tests/fixture.h"
 #include "tests/rdma/side.h"
 #include "tests/rdma/sim_ucx.h"
+#include "tests/short_memory.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,32 +21,6 @@ static struct rill_ucx table;
 static const struct rill_ucx *real;
 static struct rill_rdma_server server;
 static struct background serving;
-
-/* ---- memory ---- */
-
-/* Without the sanitizers, which have an aligned_alloc of their own, slabs of the runtime's free
- * lists come from here. */
-static bool memory_is_short;
-
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-void *__libc_memalign(size_t alignment, size_t size);
-
-void *aligned_alloc(size_t alignment, size_t size)
-{
-    return memory_is_short ? NULL : __libc_memalign(alignment, size);
-}
-#endif
-
-static bool memory_can_be_short(void)
-{
-    void *volatile memory;
-
-    memory_is_short = true;
-    memory = aligned_alloc(64, 64);
-    memory_is_short = false;
-    free(memory);
-    return !memory;
-}
 
 /* ---- what is served ---- */
 

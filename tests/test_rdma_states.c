@@ -164,8 +164,12 @@ static struct child child_fork(void)
 
 static void child_start(const struct child *child, int which, enum moment moment, uint16_t port)
 {
-    const struct order order = {which, moment, port};
+    struct order order;
 
+    memset(&order, 0, sizeof order); /* what lies between the fields is written too */
+    order.which = which;
+    order.moment = moment;
+    order.port = port;
     tell(child->fd, &order, sizeof order);
 }
 

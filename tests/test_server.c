@@ -4,6 +4,7 @@
 
 #include "runtime/timeout.h"
 #include "tests/fixture.h"
+#include "tests/short_memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -362,30 +363,6 @@ START_TEST(connections_that_are_spawned_into_a_scope_are_cancelled_with_it)
 END_TEST
 
 /* ---- want of memory ---- */
-
-/* Without the sanitizers, which have an aligned_alloc of their own, slabs of the runtime's free
- * lists come from here. */
-static bool memory_is_short;
-
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-void *__libc_memalign(size_t alignment, size_t size);
-
-void *aligned_alloc(size_t alignment, size_t size)
-{
-    return memory_is_short ? NULL : __libc_memalign(alignment, size);
-}
-#endif
-
-static bool memory_can_be_short(void)
-{
-    void *volatile memory;
-
-    memory_is_short = true;
-    memory = aligned_alloc(64, 64);
-    memory_is_short = false;
-    free(memory);
-    return !memory;
-}
 
 static void serve_without_memory(int which, bool is_cancelled)
 {
