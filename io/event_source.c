@@ -80,22 +80,39 @@ static bool has_to_wake(struct rill_reactor *reactor, struct rill_event_source *
     return true;
 }
 
+/* Looks out for what comes soon. What waits to be submitted does not wait for that. */
+static bool look_out(const struct rill_reactor *reactor, struct rill_event_source *source)
+{
+    int64_t end_ns = now(reactor) + RILL_EVENT_SOURCE_LOOK_NS;
+
+    if (io_uring_sq_ready(&reactor->ring) > 0)
+        return false;
+    for (int i = 0; i < RILL_EVENT_SOURCE_CALLS_MAX && now(reactor) < end_ns; i++)
+        if (progress(source) > 0)
+            return true;
+    return false;
+}
+
 /* Gives a source that is awake its calls of this turn. A task that was woken goes first:
  * its answer does not wait for a call that finds nothing, which over TCP is a system call. */
-static bool progress_in_turn(struct rill_event_source *source, bool rests_next)
+static bool progress_in_turn(const struct rill_reactor *reactor, struct rill_event_source *source,
+                             bool rests_next)
 {
     const struct rill_executor *executor = rill_executor_here();
     bool slept = source->was_woken || source->has_overslept;
     bool happened = false;
 
     for (int i = 0; i < RILL_EVENT_SOURCE_CALLS_MAX && progress(source) > 0; i++) {
-        source->busy_count = 0;
         happened = true;
         if (executor->ready_count > 0)
             break;
     }
-    if (rests_next && !slept)
+    if (rests_next && !slept) {
+        happened = happened || look_out(reactor, source);
         source->quiet_count = happened ? 0 : source->quiet_count + 1;
+    }
+    if (happened)
+        source->busy_count = 0;
     return happened;
 }
 
@@ -127,7 +144,7 @@ bool rill_event_sources_progress(struct rill_reactor *reactor, bool rests_next)
             continue;
         source->asleep = false;
         if (!rests_next || !expects_nothing(source))
-            happened |= progress_in_turn(source, rests_next);
+            happened |= progress_in_turn(reactor, source, rests_next);
     }
     return happened;
 }

@@ -8,8 +8,9 @@
  *  - awake: each turn makes progress, until a call does nothing or has woken a task;
  *    with the adaptive policy also while the reactor looks out. When nothing is ready to
  *    run, it is armed. If that finds events (-EBUSY), or if progress once more does
- *    something, it stays awake, else it falls (one that is alone, and never has anything to
- *    do just before it is armed, is not asked then, but only after that)
+ *    something, it stays awake, else it falls asleep. One that is alone is looked at for
+ *    RILL_EVENT_SOURCE_LOOK_NS before it is armed, and where that never finds anything, not
+ *    at all but after arming
  *  - asleep: it is armed and its descriptor watched by one poll in the ring. It costs
  *    nothing, whatever else the runtime does, until the descriptor is readable or an
  *    operation is posted (rill_event_source_touch).
@@ -51,6 +52,12 @@ enum {
      * after arming: over TCP each of its calls is a system call. */
     RILL_EVENT_SOURCE_QUIET_AFTER = 16,
 };
+
+/* How long the sleeping policy looks out for events before it arms, which takes as long: so
+ * neither can cost more than twice what would have been best ("Empirical Studies of Competitive
+ * Spinning for a Shared-Memory Multiprocessor", Karlin, Li, Manasse and Owicki, 1991). An
+ * answer over shared memory takes less. */
+#define RILL_EVENT_SOURCE_LOOK_NS (1 * RILL_MICROSECOND)
 
 #define RILL_EVENT_SOURCE_BACK_OFF_NS (50 * RILL_MICROSECOND)
 

@@ -3,6 +3,7 @@
 #include "io/event_source.h"
 
 #include "io/embedding.h"
+#include "io/readiness.h"
 #include "runtime/notify.h"
 #include "tests/fixture.h"
 
@@ -439,6 +440,64 @@ END_TEST
 
 /* ---- no more calls than needed ---- */
 
+static int calls_left;
+
+/* An event that comes while the reactor looks out. */
+static unsigned late_progress(struct rill_event_source *source)
+{
+    if (calls_left > 0 && --calls_left == 0)
+        event(&engine);
+    return engine_progress(source);
+}
+
+static const struct rill_event_source_ops late_ops = {late_progress, engine_arm, NULL};
+
+/* By a clock that goes on by that much at each look. */
+static void open_by_clock(int64_t step_ns)
+{
+    const struct sim_options options = {.clock_step_ns = step_ns};
+
+    fixture_open(SIMULATED, &options, NULL);
+    engine_open(&engine);
+}
+
+START_TEST(an_event_that_comes_soon_is_found_before_it_is_armed)
+{
+    open_by_clock(RILL_EVENT_SOURCE_LOOK_NS / 20);
+    engine.source.ops = &late_ops;
+    calls_left = RILL_EVENT_SOURCE_CALLS_MAX;
+    ck_assert_int_eq(await(seen(&watcher, &engine, 1)), 1);
+    ck_assert_uint_eq(engine.source.stats.arms, 0);
+    finish();
+}
+END_TEST
+
+START_TEST(looking_out_before_it_is_armed_has_its_time)
+{
+    open_by_clock(RILL_EVENT_SOURCE_LOOK_NS / 4);
+    engine.source.ops = &late_ops;
+    calls_left = RILL_EVENT_SOURCE_CALLS_MAX;
+    ck_assert_int_eq(await(seen(&watcher, &engine, 1)), 1);
+    ck_assert_uint_ge(engine.source.stats.arms, 1);
+    finish();
+}
+END_TEST
+
+START_TEST(what_is_to_be_submitted_does_not_wait_for_events_that_may_come_soon)
+{
+    int fd;
+
+    open_by_clock(RILL_EVENT_SOURCE_LOOK_NS / 20);
+    fd = sim_counter_create(fixture.sim);
+    sim_counter_add(fixture.sim, fd, 1);
+    background_start(&receiving, rill_fd_wait(&recv_op, fd, POLLIN));
+    ck_assert_int_eq(background_end(&receiving), POLLIN);
+    ck_assert_uint_le(engine.source.stats.progress_calls, 2); /* before and after arming */
+    fixture.runtime->reactor.kernel->ops->close(fixture.runtime->reactor.kernel, fd);
+    finish();
+}
+END_TEST
+
 /* Has an event come while the source is asleep. Returns the calls of progress from then
  * until it is asleep again. */
 static uint64_t calls_of_an_event(void)
@@ -460,11 +519,12 @@ START_TEST(one_that_has_nothing_to_do_before_it_is_armed_is_asked_only_after_tha
 {
     uint64_t calls;
 
-    open_with(SIMULATED, NULL);
+    open_by_clock(RILL_EVENT_SOURCE_LOOK_NS / 20);
     calls = calls_of_an_event();
     for (int i = 0; i < RILL_EVENT_SOURCE_QUIET_AFTER; i++)
         calls_of_an_event();
-    ck_assert_uint_eq(calls_of_an_event(), calls - 1);
+    /* neither in the turn nor for what comes soon */
+    ck_assert_uint_eq(calls_of_an_event(), calls - 1 - RILL_EVENT_SOURCE_CALLS_MAX);
     engine.on_arm = slip_in;
     ck_assert_int_eq(await(seen(&watcher, &engine, engine.seen + 1)), engine.seen);
     ck_assert_uint_eq(calls_of_an_event(), calls);
@@ -495,26 +555,14 @@ START_TEST(looking_out_finds_an_event_without_a_system_call)
 }
 END_TEST
 
-static int enters_left;
-
-/* An event that comes while the reactor looks out. */
-static unsigned late_progress(struct rill_event_source *source)
-{
-    if (enters_left > 0 && --enters_left == 0)
-        event(&engine);
-    return engine_progress(source);
-}
-
 START_TEST(an_event_that_comes_while_looking_out_needs_no_arming)
 {
-    static const struct rill_event_source_ops late_ops = {late_progress, engine_arm, NULL};
-
     if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
         return;
     open_with(SIMULATED, &(struct rill_runtime_options){.wait_policy = RILL_WAIT_ADAPTIVE,
                                                         .spin_ns = RILL_MILLISECOND});
     engine.source.ops = &late_ops;
-    enters_left = 200;
+    calls_left = 200;
     ck_assert_int_eq(await(seen(&watcher, &engine, 1)), 1);
     ck_assert_uint_eq(engine.source.stats.arms, 0);
     ck_assert_uint_eq(fixture.runtime->reactor.stats.spins_hit, 1);
@@ -754,6 +802,9 @@ int main(void)
         {a_source_that_always_has_something_to_do_leaves_the_ring_its_turn, IN_SIMULATED},
         {a_task_that_was_woken_goes_on_before_progress_is_called_again, IN_SIMULATED},
         {tasks_that_are_always_ready_leave_a_source_its_turn, IN_SIMULATED},
+        {an_event_that_comes_soon_is_found_before_it_is_armed, IN_SIMULATED},
+        {looking_out_before_it_is_armed_has_its_time, IN_SIMULATED},
+        {what_is_to_be_submitted_does_not_wait_for_events_that_may_come_soon, IN_SIMULATED},
         {one_that_has_nothing_to_do_before_it_is_armed_is_asked_only_after_that, IN_SIMULATED},
         {looking_out_finds_an_event_without_a_system_call, IN_SIMULATED},
         {an_event_that_comes_while_looking_out_needs_no_arming, IN_SIMULATED},
