@@ -5,20 +5,22 @@
  * asked to make a descriptor readable at their next event (arm). The reactor waits
  * for such an engine and for the ring together. A source is
  *
- *  - awake: each turn makes progress, until a call does nothing or has woken a task;
+ *  - awake: each turn calls progress, until a call does nothing or has woken a task;
  *    with the adaptive policy also while the reactor looks out. When nothing is ready to
- *    run, it is armed. If that finds events (-EBUSY), or if progress once more does
- *    something, it stays awake, else it falls asleep. One that is alone is looked at for
- *    RILL_EVENT_SOURCE_LOOK_NS before it is armed, and where that never finds anything, not
- *    at all but after arming
- *  - asleep: it is armed and its descriptor watched by one poll in the ring. It costs
+ *    run, the source is armed. If that finds events (-EBUSY), or if one more call of progress
+ *    does something, it stays awake; else it falls asleep.
+ *  - asleep: it is armed, and its descriptor is watched by one poll in the ring. It costs
  *    nothing, whatever else the runtime does, until the descriptor is readable or an
  *    operation is posted (rill_event_source_touch).
  *
- * That is the whole protocol, and each step is there for an event that some engine
- * lost without it: progress after arming, for what came in between; the touch, for
- * operations that are posted after arming and never make the descriptor readable; and
- * an end to the sleep while operations are pending, for all that is not known yet.
+ * Each step is there for an event that some engine lost without it: progress after arming,
+ * for what came in between; the touch, for operations that are posted after arming and
+ * never make the descriptor readable; and an end to the sleep while operations are pending,
+ * for all that is not known yet.
+ *
+ * With the sleeping policy, a source that is the only one is looked at for
+ * RILL_EVENT_SOURCE_LOOK_NS before it is armed. Where looking goes on finding nothing
+ * (RILL_EVENT_SOURCE_QUIET_AFTER), progress is called after arming only.
  *
  *     engine->source = (struct rill_event_source){.ops = &engine_ops, .fd = fd};
  *     rill_event_source_add(&engine->source);

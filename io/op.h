@@ -31,14 +31,20 @@ struct rill_op;
 typedef void rill_op_complete_fn(struct rill_op *op, int32_t answer, uint32_t cqe_flags);
 
 enum rill_op_state {
-    RILL_OP_IDLE,      /* a zeroed op, or one that is over. Preparing makes it PREPARED. */
-    RILL_OP_PREPARED,  /* its first poll submits it. Becomes IN_KERNEL or QUEUED; IDLE if cancelled.
-                        */
-    RILL_OP_QUEUED,    /* in reactor.backlog, the submission queue being full. Becomes IN_KERNEL. */
-    RILL_OP_STARVED,   /* in buffers.starved, there being no buffer. Becomes IN_KERNEL. */
-    RILL_OP_IN_KERNEL, /* the kernel owns it. Its last completion makes it ANSWERED. */
-    RILL_OP_CANCELLING, /* as before, and a cancel is submitted or in reactor.backlog. */
-    RILL_OP_ANSWERED,   /* the kernel has let go. Its next poll makes it IDLE or PREPARED. */
+    /* A zeroed op, or one that is over. Preparing makes it PREPARED. */
+    RILL_OP_IDLE,
+    /* Its first poll submits it. Becomes IN_KERNEL or QUEUED; IDLE if cancelled. */
+    RILL_OP_PREPARED,
+    /* In reactor.backlog, as the submission queue is full. Becomes IN_KERNEL; IDLE if cancelled. */
+    RILL_OP_QUEUED,
+    /* In buffers.starved, as no buffer is free. Becomes IN_KERNEL or QUEUED; IDLE if cancelled. */
+    RILL_OP_STARVED,
+    /* The kernel owns it. Its last completion makes it ANSWERED, a cancel CANCELLING. */
+    RILL_OP_IN_KERNEL,
+    /* As before, and a cancel is submitted or in reactor.backlog. Becomes ANSWERED. */
+    RILL_OP_CANCELLING,
+    /* The kernel has let go. Its next poll makes it IDLE, or submits what is left. */
+    RILL_OP_ANSWERED,
 };
 
 enum {
@@ -77,7 +83,8 @@ struct rill_op {
 
 /* For those who build operations of their own: prepares an op for opcode, as
  * io_uring_prep_rw(3) does, with a complete function that stores the answer. It
- * panics if the op is not over. Returns op->future. */
+ * panics if the op is in flight. Borrows the memory at address until it is over. Returns
+ * op->future. */
 struct rill_future *rill_op_prepare(struct rill_op *op, const struct rill_place *name,
                                     uint8_t opcode, int fd, const void *address, uint64_t length,
                                     uint64_t offset);

@@ -22,8 +22,8 @@ extern "C" {
  * RILL_PROGRAM_GRACE_NS, cancels those that have not, and ends the runtime. A
  * second signal ends the process at once. Before it there is no runtime: sockets and listeners
  * are opened, and tasks spawned, within the future. Borrows the future. Returns the exit
- * status of the process: 0, or 1 after printing why on stderr when there is no
- * runtime or the future's result is an error. */
+ * status of the process: 0, also where the result is -ECANCELED; or 1, after printing why on
+ * stderr, when there is no runtime or the future's result is another error. */
 int rill_main(struct rill_future *future);
 
 /* The same with a runtime of these options, which it borrows; NULL is the defaults. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reactor.h - moves ops to the kernel and their results back.
  *
- * It is the executor's driver over io_uring. A turn is one system call at most:
- * it submits everything that was queued and, where nothing is ready to run, waits.
- * Completions are stored and their tasks woken; no task runs inside. */
+ * It is the executor's driver over io_uring. A turn is, as a rule, one system call or none:
+ * it submits everything that was queued and, where nothing is ready to run, waits. (More
+ * where the submission queue is full, or where it looks out before it sleeps.)
+ * Results are stored and their tasks woken; no task runs inside. */
 #ifndef RILL_IO_REACTOR_H
 #define RILL_IO_REACTOR_H
 

@@ -22,7 +22,7 @@
  * endpoints of a worker mix, and a sender is never slowed down. A connection adds a hello
  * and its answer, heartbeats, a space of tags of its own (exchange.h), credit (credit.h),
  * and an end that both sides know of. It costs one small message in each direction at the
- * beginning and at the end, one now and then between, and nothing else: data go as they
+ * beginning, two at the end, one now and then between, and nothing else: data go as they
  * are. */
 #ifndef RILL_RDMA_CONNECTION_H
 #define RILL_RDMA_CONNECTION_H
@@ -48,10 +48,10 @@ enum rill_rdma_state {
     RILL_RDMA_IDLE,       /* zeroed */
     RILL_RDMA_LISTENING,  /* adopted, waits for the other side's hello */
     RILL_RDMA_CONNECTING, /* waits for the other side's answer, or for the next attempt */
-    RILL_RDMA_CONNECTED,
-    RILL_RDMA_CLOSING, /* one side has said that it will send no more */
-    RILL_RDMA_CLOSED,  /* over, with everything said */
-    RILL_RDMA_FAILED,  /* over: error says why */
+    RILL_RDMA_CONNECTED,  /* each side has heard the other */
+    RILL_RDMA_CLOSING,    /* one side has said that it will send no more */
+    RILL_RDMA_CLOSED,     /* over, with everything said */
+    RILL_RDMA_FAILED,     /* over: error says why */
 };
 
 /* A zeroed field means its default, in brackets. */
@@ -60,8 +60,9 @@ struct rill_rdma_connection_options {
     int64_t handshake_ns;
     /* That closing may take before it is done by force. RILL_NEVER: any time. [5 s] */
     int64_t close_ns;
-    /* How long the other side may be silent before it is taken for dead. It is asked for a
-     * heartbeat four times in that time. RILL_NEVER: for ever. [3 s] */
+    /* How long the other side may be silent at the most before it is taken for dead; three
+     * quarters of it at the least. It is asked for a heartbeat four times in that time.
+     * RILL_NEVER: for ever. [3 s] */
     int64_t silence_ns;
     /* How fast the network carries a long message at the least. Heartbeats wait behind it, so
      * silence counts only after the time that what is on its way, in either direction, takes

@@ -41,8 +41,9 @@ struct rill_rdma_options {
     /* Over TCP, in pieces of 512 KiB and not of 64 KiB: messages of 1 MiB go half as fast
      * again. Both sides have to ask for it, as UCX is ended by a piece that is longer than
      * its own (tcp_ep.c): two sides of a connection compare what is in effect (-EPROTOTYPE), and
-     * who opens bare endpoints sees to it himself. Each peer whose message is read in part holds up
-     * to 1 MiB meanwhile, and not 128 KiB. A TCP_RX_SEG_SIZE of the user's is stronger. [no] */
+     * with bare endpoints the program has to make sure of it. Each peer whose message is read in
+     * part holds up to 1 MiB meanwhile, and not 128 KiB. A TCP_RX_SEG_SIZE of the user's is
+     * stronger. [no] */
     bool long_segments;
     /* With shared memory: the kernel copies long messages once, from the sender's buffer to the
      * receiver's (CMA: process_vm_readv(2)), and not twice through memory between them, which

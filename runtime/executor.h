@@ -41,7 +41,7 @@ struct rill_executor {
     /* private */
     struct rill_link ready;   /* of rill_task.queue, first in first out */
     struct rill_link yielded; /* of rill_task.queue: woken while they ran, for the next turn */
-    struct rill_link parked;  /* of rill_task.queue */
+    struct rill_link parked;  /* of rill_task.queue: those that wait, but for tasks of scopes */
     size_t ready_count;
     size_t polls_soon;         /* RILL_TURN_POLLS_SOON, or as a test wants it */
     struct rill_task *running; /* whose poll function is being run, or NULL */
@@ -59,7 +59,7 @@ struct rill_executor {
  * finished. Returns 0, or -EBUSY if the thread has one already. */
 int rill_executor_init(struct rill_executor *executor, struct rill_driver *driver);
 
-/* Ends it. Panics, naming the first of them, if tasks are alive. */
+/* Ends it. Panics, after printing all of them, if tasks are alive. */
 void rill_executor_finish(struct rill_executor *executor);
 
 /* private: the executor of this thread, or NULL. */
@@ -75,9 +75,10 @@ static inline struct rill_executor *rill_executor_here(void)
 }
 
 /* The first half of a turn: wakes the tasks whose time has come, then polls the tasks that
- * are ready, RILL_TURN_POLLS_MAX of them at the most. What a task spawns or wakes is polled
- * in the same turn if that is a short one (RILL_TURN_POLLS_SOON); a task that was woken while
- * it ran, as one that yields, waits for the next, so that the driver is looked at before. */
+ * are ready, RILL_TURN_POLLS_MAX of them at the most. If they are few, the turn goes on with
+ * tasks that these spawn and wake, up to RILL_TURN_POLLS_SOON polls in all. A task that was
+ * woken while it ran, as one that yields, always waits for the next turn, so that the driver
+ * has its turn before. */
 void rill_executor_run(struct rill_executor *executor);
 
 /* The second half: lets the driver pass operations down and results up, and wait:
@@ -97,7 +98,8 @@ void rill_executor_cancel_all(struct rill_executor *executor, enum rill_cancel_r
 void rill_executor_print(const struct rill_executor *executor, FILE *out);
 
 /* The time of this turn on the monotonic clock, in nanoseconds. The clock is read
- * at most once a turn. */
+ * at most once a turn; again only where a sleep or a limit begins in a turn that has lasted so
+ * long that the coarse clock has moved. */
 int64_t rill_now(void);
 
 /* private: the same for what begins now and ends after a while. Where the turn has lasted so

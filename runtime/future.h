@@ -3,8 +3,9 @@
  *
  * A future is a computation that is driven by polling. Its poll function runs
  * until it has to wait, answers RILL_PENDING, and is called again when the task
- * that it belongs to was woken. When it answers RILL_READY, its result is there
- * and it is not polled again.
+ * that it belongs to has been woken. When it answers RILL_READY, its result is there
+ * and it is not polled again. A leaf is a future that awaits no other; it makes sure
+ * by itself that its task is woken.
  *
  * A future composed of others is written with the macros below and reads like
  * blocking code:
@@ -61,7 +62,7 @@ enum rill_poll {
  * self, never by a user. A call for no reason does no harm. */
 typedef enum rill_poll rill_poll_fn(struct rill_future *self, struct rill_task *task);
 
-/* A line of source. line is 0 for a leaf: its function then names the operation. */
+/* A line of source. In a leaf line is 0, and function is the name of the operation. */
 struct rill_place {
     const char *function;
     const char *file;
@@ -76,7 +77,7 @@ struct rill_place {
 struct rill_future {
     int64_t result;                 /* >= 0 or -errno, valid once ready */
     rill_poll_fn *poll;             /* how to go on */
-    struct rill_future *awaits;     /* the future that this one waits for, or NULL */
+    struct rill_future *awaits;     /* the future that this one waits for, or NULL; borrowed */
     const struct rill_place *place; /* where to go on, NULL before the first poll */
 };
 

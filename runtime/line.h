@@ -2,15 +2,15 @@
 /* line.h - tasks that wait in line: what channels and locks have in common.
  *
  * Whoever has to wait joins the line and stays in it until it leaves: being woken
- * only means to look again. So nothing is ever handed to a waiter that might be
- * cancelled before it runs, and nothing can get lost on that way: a message stays
+ * only means to look again. So, as a rule, nothing is handed to a waiter that might be
+ * cancelled before it runs, and nothing can get lost on the way: a message stays
  * in its channel and a mutex unlocked until somebody who runs takes it.
  * Three rules make that fair and complete:
  *  - who comes when others are in line joins its end, however much is there;
  *  - only the first in line may take;
  *  - who leaves, served or cancelled, lets the next one look if there is more.
  *
- * So served one by one, a crowd that could all go on at once would need a turn each.
+ * Served one by one like this, a crowd that could all go on at once would need a turn each.
  * Where that matters (permits, tokens, a barrier) what is waited for is handed over:
  * the one who gives takes the waiter out of the line. A waiter that finds itself out
  * of the line has it, and one that is cancelled then gives it to the next. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* object_pool.h - things that are dear to make and are used again: connections, say.
+/* object_pool.h - things that are expensive to make and are used again: connections, say.
  *
  *     struct connection {
  *         struct rill_pooled pooled;

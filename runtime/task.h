@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* task.h - a task is a future with a place in the ready queue.
+/* task.h - a task is a future that the executor polls, beside the other tasks.
  *
- * Spawning hands a future to the executor of this thread, which polls it until
+ * Spawning hands it to the executor of this thread, which polls it until
  * it is over. A task's memory is either its caller's (a field, a static, a stack
  * that outlives it) or a block of the runtime's free lists:
  *
@@ -28,7 +28,7 @@ extern "C" {
 
 enum rill_task_state {
     RILL_TASK_NEW,     /* not spawned; a zeroed task. Spawning makes it QUEUED. */
-    RILL_TASK_QUEUED,  /* in executor.ready or .yielded. Its turn makes it RUNNING. */
+    RILL_TASK_QUEUED,  /* in executor.ready or .yielded. Being polled makes it RUNNING. */
     RILL_TASK_RUNNING, /* in its poll function. Becomes PARKED, OVER, or WOKEN by a wake. */
     RILL_TASK_WOKEN,   /* woken while in its poll function. Becomes QUEUED, or OVER. */
     RILL_TASK_PARKED,  /* in executor.parked or its scope's. A wake makes it QUEUED. */
@@ -47,7 +47,7 @@ struct rill_task {
     struct rill_future future;
 
     /* private */
-    struct rill_link queue; /* executor.ready, or executor.parked or scope.parked */
+    struct rill_link queue; /* executor.ready, .yielded or .parked, or scope.parked */
     union {
         struct rill_task *joiner; /* woken at the end, or NULL */
         struct rill_scope *scope; /* told of the end, if in_scope */
