@@ -290,7 +290,7 @@ static int run_and_report(struct rill_runtime *runtime, struct ping *ping, bool 
     return 0;
 }
 
-/* What each kind of load can not be combined with. */
+/* What each kind of load cannot be combined with. */
 static void check_mode(const struct cli *cli, const struct ping *ping, int64_t size, int64_t depth)
 {
     if (ping->idle + ping->churn + ping->load.broadcast > 1)

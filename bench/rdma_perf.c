@@ -330,7 +330,7 @@ static enum rill_poll side_poll(struct rill_future *self, struct rill_task *task
 
 /* ---- the processes ---- */
 
-/* Returns false, having said why, where the process can not run there. */
+/* Returns false, having said why, where the process cannot run there. */
 static bool pin(int64_t processor)
 {
     cpu_set_t set;

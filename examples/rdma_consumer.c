@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One producer. It can not be faster than we are: what we have not received is credit that
+/* One producer. It cannot be faster than we are: what we have not received is credit that
  * it has not got (rdma/credit.h). */
 struct intake {
     struct rill_task task;

@@ -46,7 +46,7 @@ struct rill_blocking {
  *   -ECANCELED  it was cancelled while it waited for its turn
  *   -EAGAIN     too many are waiting already, or the system permits no thread
  *   -ENOMEM, -EMFILE, or -ESHUTDOWN after rill_runtime_shutdown
- * A function that runs can not be stopped: cancelling then waits for its end, and gives
+ * A function that runs cannot be stopped: cancelling then waits for its end, and gives
  * its result. */
 struct rill_future *rill_blocking(struct rill_blocking *blocking, struct rill_workers *workers,
                                   rill_blocking_fn *function, void *argument);

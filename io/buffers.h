@@ -77,7 +77,7 @@ void rill_buffers_finish(struct rill_buffers *buffers);
 int rill_buffers_ready(struct rill_buffers *buffers);
 
 /* Doubles the number of buffers, if the limit permits. Their memory was reserved at
- * the beginning, so it can not fail. */
+ * the beginning, so it cannot fail. */
 void rill_buffers_grow(struct rill_buffers *buffers);
 
 /* Whether so many are in use that what nobody waits for should be detached. */

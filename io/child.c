@@ -38,7 +38,7 @@ struct birth {
 /* Every signal acts as if nobody had touched it: handlers are the parent's, and exec(2) would
  * keep what the parent ignores. All are blocked until then, so no handler runs here. The system
  * call itself, as sigaction(3) takes a lock for SIGABRT, and sanitizers note what it says: zeros
- * are the default action, whatever the machine has behind it. Two signals can not be changed. */
+ * are the default action, whatever the machine has behind it. Two signals cannot be changed. */
 static void reset_signals(void)
 {
     static const uint64_t standard[8];

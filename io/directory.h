@@ -63,11 +63,11 @@ struct rill_future *rill_directory_open(struct rill_directory *directory, const 
  *
  * What is added or removed while a directory is read may be there or not; all else is
  * read once. To remove what was read does not disturb. Most reads find their name there,
- * and do not wait. One that a thread has begun can not be stopped: cancelling waits for its
+ * and do not wait. One that a thread has begun cannot be stopped: cancelling waits for its
  * end, and gives its result. */
 struct rill_future *rill_directory_read(struct rill_directory *directory);
 
-/* Closes it. It can not be cancelled. One whose opening failed may be closed too: it does
+/* Closes it. It cannot be cancelled. One whose opening failed may be closed too: it does
  * nothing. */
 struct rill_future *rill_directory_close(struct rill_directory *directory);
 

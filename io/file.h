@@ -48,7 +48,7 @@ struct rill_file {
 struct rill_future *rill_file_open(struct rill_file *file, const char *path, int flags,
                                    mode_t mode);
 
-/* Closes the file. Nothing may be in flight on it. It can not be cancelled. A file
+/* Closes the file. Nothing may be in flight on it. It cannot be cancelled. A file
  * whose opening failed may be closed too: it does nothing. */
 struct rill_future *rill_file_close(struct rill_file *file);
 
@@ -86,7 +86,7 @@ struct rill_future *rill_file_sync(struct rill_file *file, struct rill_op *op, b
 /* Makes sure of room on the disk for size bytes from an offset on (fallocate(2)), so that
  * writing them does not end with -ENOSPC. With mode 0 the file becomes that long, if it was
  * shorter, and what was not there reads as zeros; FALLOC_FL_KEEP_SIZE and the other modes
- * are in <fcntl.h> where _GNU_SOURCE is defined. -EOPNOTSUPP: the file system can not.
+ * are in <fcntl.h> where _GNU_SOURCE is defined. -EOPNOTSUPP: the file system cannot.
  * See io/truncate.h for the way back. */
 struct rill_future *rill_file_allocate(struct rill_file *file, struct rill_op *op, int mode,
                                        uint64_t offset, uint64_t size);

@@ -50,7 +50,7 @@ enum rill_op_state {
 enum {
     RILL_OP_EXACT = 1,     /* go on until all bytes are moved, the stream ends or an error */
     RILL_OP_AT_OFFSET = 2, /* what follows goes to the bytes that follow in the file */
-    RILL_OP_SHIELDED = 4,  /* can not be cancelled: closing */
+    RILL_OP_SHIELDED = 4,  /* cannot be cancelled: closing */
     RILL_OP_LITERAL = 8,   /* remaining is no number of bytes: it goes to the kernel as it is */
 };
 
@@ -94,7 +94,7 @@ struct rill_future *rill_op_prepare(struct rill_op *op, const struct rill_place 
 void rill_op_refill(struct rill_op *op, const void *address, uint64_t length);
 
 /* Prepares closing fd. The result is 0 or what close(2) says; the descriptor is
- * gone in any case. It can not be cancelled. */
+ * gone in any case. It cannot be cancelled. */
 struct rill_future *rill_op_close(struct rill_op *op, int fd);
 
 /* The state machine itself, for futures that wrap an op. */

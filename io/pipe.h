@@ -2,7 +2,7 @@
 /* pipe.h - writes into a pipe, and survives it when nobody reads any more.
  *
  * The kernel answers a write to a pipe without a reader with SIGPIPE, which ends the process. A
- * server can not tell when the other end goes away, and may not want to ignore the signal for
+ * server cannot tell when the other end goes away, and may not want to ignore the signal for
  * all that it does. A send has MSG_NOSIGNAL for that; a write to a pipe has nothing, in the
  * ring neither (up to Linux 6.17). So this write is a system call of its own, made when the pipe
  * has room, with the signal blocked around it and taken out again. */

@@ -68,7 +68,7 @@ static inline bool rill_receiver_is_active(const struct rill_receiver *receiver)
 void rill_receiver_put_back(struct rill_receiver *receiver, unsigned buffer);
 
 /* Withdraws the receive, waits until the kernel has let go of it, and gives back
- * all buffers. It can not be cancelled. Afterwards the receiver is as new, and its
+ * all buffers. It cannot be cancelled. Afterwards the receiver is as new, and its
  * op may be used for closing the stream. */
 struct rill_future *rill_receiver_stop(struct rill_receiver *receiver);
 

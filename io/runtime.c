@@ -37,7 +37,7 @@ static int complete_options(struct rill_reactor_options *full,
         .buffer_count = options->buffer_count ? options->buffer_count : BUFFER_COUNT,
         .buffer_size = options->buffer_size ? options->buffer_size : BUFFER_SIZE,
     };
-    /* One core can not look out for what the same core has to bring about. */
+    /* One core cannot look out for what the same core has to bring about. */
     if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
         full->wait_policy = RILL_WAIT_SLEEP;
 

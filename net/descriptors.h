@@ -86,7 +86,7 @@ struct rill_future *rill_tcp_recv_descriptors(struct rill_tcp *tcp,
  * or close(2). Panics if there is none. */
 int rill_descriptors_take(struct rill_recv_descriptors *recv);
 
-/* Closes the descriptors that were not taken; recv->result is then 0. It can not be cancelled. */
+/* Closes the descriptors that were not taken; recv->result is then 0. It cannot be cancelled. */
 struct rill_future *rill_descriptors_close(struct rill_recv_descriptors *recv);
 
 #ifdef __cplusplus

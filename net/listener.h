@@ -104,7 +104,7 @@ struct rill_accept {
 struct rill_future *rill_tcp_accept(struct rill_listener *listener, struct rill_accept *accept);
 
 /* Stops listening: withdraws the accept, closes the connections that nobody took,
- * then removes a unix socket's file and closes the socket. No accept may be waiting. It can not be
+ * then removes a unix socket's file and closes the socket. No accept may be waiting. It cannot be
  * cancelled; a listener that is closed already, or was never open, is closed with 0. */
 struct rill_future *rill_listener_close(struct rill_listener *listener);
 

@@ -17,7 +17,7 @@ enum lookup_state {
 };
 
 /* What the future and its thread share. It is not part of the future, which a cancel
- * ends at once, while getaddrinfo can not be stopped. */
+ * ends at once, while getaddrinfo cannot be stopped. */
 struct rill_lookup {
     struct rill_job job;
     struct rill_post answered;

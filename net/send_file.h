@@ -3,7 +3,7 @@
  *
  *     RILL_AWAIT(rill_tcp_send_file(&answer->peer, &answer->send, &answer->file, 0, length));
  *     if (answer->send.result != (int64_t)length)
- *         ... // what was promised can not be kept: close the connection
+ *         ... // what was promised cannot be kept: close the connection
  *
  * A piece is read into memory of the runtime's, and sent, and so on. */
 #ifndef RILL_NET_SEND_FILE_H

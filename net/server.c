@@ -70,8 +70,8 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
     struct rill_server *server = rill_container_of(self, struct rill_server, future);
 
     RILL_BEGIN();
-    if (!rill_budget_spend(rill_executor_here(),
-                           task)) /* where it can not listen it ends at once */
+    /* Where it cannot listen it ends at once, which has to be paid for. */
+    if (!rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
     server->result = server_open(server);
     if (server->announce)

@@ -20,11 +20,11 @@ struct rill_server {
         int64_t result; /* why it ended: -ECANCELED, or the -errno of rill_serve */
         struct rill_future future;
     };
-    FILE *announce; /* where "listening on tcp://127.0.0.1:7000" is printed, or NULL; why it can
-                     * not listen there goes to stderr then */
+    FILE *announce; /* where "listening on tcp://127.0.0.1:7000" is printed, or NULL; why it
+                     * cannot listen there goes to stderr then */
     struct rill_listen_options options;
     struct rill_scope *scope;      /* into which the tasks are spawned; NULL: they are detached */
-    const char *why;               /* it can not listen: a sentence, or part of one */
+    const char *why;               /* it cannot listen: a sentence, or part of one */
     uint64_t accepted;             /* connections since it began */
     struct rill_listener listener; /* open while it serves: rill_listener_address tells where */
 

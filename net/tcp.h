@@ -96,7 +96,7 @@ struct rill_future *rill_tcp_send_borrowed(struct rill_tcp *tcp, struct rill_bor
  * as soon as they are in line, as above. send->result is size, or -errno and
  * nothing is in line: that of an earlier send, -ECANCELED, -EINVAL for more than
  * RILL_OP_CHUNK_MAX bytes (1 GiB), -ENOMEM for more than RILL_BUFFERS_PRIVATE_MAX in
- * line in all. A borrow that is in use can not be used here. */
+ * line in all. A borrow that is in use cannot be used here. */
 struct rill_future *rill_tcp_send_lasting(struct rill_tcp *tcp, struct rill_borrow *send,
                                           const void *data, size_t size);
 
@@ -137,7 +137,7 @@ struct rill_future *rill_tcp_finish_sending(struct rill_tcp *tcp, struct rill_op
 /* Closes the connection: waits until borrowed buffers that are in line were sent
  * (or, in a task that is cancelled, gives them up), withdraws a borrowed receive
  * that is armed, then closes the descriptor. Nothing else may be in flight on it. tcp->result is
- * then 0 or what close(2) says. It can not be cancelled; one that is closed already, or was never
+ * then 0 or what close(2) says. It cannot be cancelled; one that is closed already, or was never
  * open, is closed with 0. */
 struct rill_future *rill_tcp_close(struct rill_tcp *tcp);
 

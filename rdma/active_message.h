@@ -93,7 +93,7 @@ struct rill_future *rill_rdma_am_recv(struct rill_rdma_inbox *inbox, struct rill
 
 /* Moves the data of a message into buffer, of message->size bytes at least, whether they
  * came with it or not; once. Borrows message and buffer. The result is their size, or
- * -errno when the sender is gone. A rendezvous that has begun can not be left: cancelling
+ * -errno when the sender is gone. A rendezvous that has begun cannot be left: cancelling
  * waits for it, or for the end of message->ep. */
 struct rill_future *rill_rdma_am_fetch(struct rill_rdma_am *message, struct rill_rdma_op *op,
                                        void *buffer);

@@ -105,7 +105,7 @@ size_t rill_rdma_buffer_pool_trim(struct rill_rdma_buffer_pool *pool);
 
 /* Takes a buffer of at least size bytes, which then is the caller's until it is given back.
  * Its bytes are what the last one left in it. The result is its size; or -EMSGSIZE where
- * that is more than `largest`; or -ENOMEM, where memory for it can not be had or not be
+ * that is more than `largest`; or -ENOMEM, where memory for it cannot be had or not be
  * locked; or -ECANCELED: a buffer that it had been handed goes to the next in line. */
 struct rill_future *rill_rdma_buffer_take(struct rill_rdma_buffer_pool *pool,
                                           struct rill_rdma_buffer_take *take, size_t size);

@@ -28,7 +28,7 @@ static const struct preset presets[] = {
     {{"TLS", "^sm"}, 0, RILL_RDMA_WISH_SHARED_MEMORY, 0, NULL},
     /* Endpoints that report errors use shared memory only with this. */
     {{"POSIX_ERROR_HANDLING", "y"}, RILL_RDMA_WISH_SHARED_MEMORY, 0, 0, NULL},
-    /* CMA says that it can recall the address of a buffer, which it can not: see rdma.h. Without
+    /* CMA says that it can recall the address of a buffer, which it cannot: see rdma.h. Without
      * this, UCX leaves it out where endpoints report errors. */
     {{"CMA_MEMORY_INVALIDATE", "y"},
      RILL_RDMA_WISH_SHARED_MEMORY | RILL_RDMA_WISH_SINGLE_COPY,

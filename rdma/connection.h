@@ -249,7 +249,7 @@ struct rill_future *rill_rdma_disconnect(struct rill_rdma_connection *connection
 /* The same by force at once: the other side sees a loss. The result is 0. */
 struct rill_future *rill_rdma_cut(struct rill_rdma_connection *connection);
 
-/* private: why a send, or a receive, can not be begun, or ended without its connection. */
+/* private: why a send, or a receive, cannot be begun, or ended without its connection. */
 int rill_rdma_connection_why(const struct rill_rdma_connection *connection);
 
 /* private: has the keeper say what the other side should know, when there is enough of it. */

@@ -44,7 +44,7 @@ static inline bool rill_rdma_credit_allows(const struct rill_rdma_credit *credit
     return credit->peer_window == 0 || on_its_way == 0 || on_its_way + cost <= credit->peer_window;
 }
 
-/* Takes what the other side says it has received. Returns false for what it can not have. */
+/* Takes what the other side says it has received. Returns false for what it cannot have. */
 static inline bool rill_rdma_credit_acknowledge(struct rill_rdma_credit *credit, uint64_t received)
 {
     if (received > credit->sent)

@@ -119,7 +119,7 @@ int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
                          const struct sockaddr *address, socklen_t size);
 
 /* Waits until all that was sent on the endpoint has gone out, and what was put into the
- * other side's memory has arrived there. The result is 0 or -errno. It can not be
+ * other side's memory has arrived there. The result is 0 or -errno. It cannot be
  * withdrawn, as a send. */
 struct rill_future *rill_rdma_ep_flush(struct rill_rdma_ep *ep, struct rill_rdma_op *op);
 

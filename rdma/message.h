@@ -43,7 +43,7 @@ struct rill_rdma_message {
  * runtime's (free lists up to RILL_POOL_BLOCK_MAX bytes, malloc above), which is to be
  * given back. The result is its size; or -EMSGSIZE for one that is longer than limit, and
  * -ENOMEM: then the message is left where it was; or -ECANCELED. A message that began to
- * be moved can not be left: cancelling waits for it. */
+ * be moved cannot be left: cancelling waits for it. */
 struct rill_future *rill_rdma_message_recv(struct rill_rdma *rdma,
                                            struct rill_rdma_message *message, uint64_t tag,
                                            uint64_t mask, size_t limit);

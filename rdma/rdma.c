@@ -37,7 +37,7 @@ static unsigned progress(struct rill_event_source *source)
     return count + (executor->ready_count > ready_before);
 }
 
-/* A transport that can not be armed, for whatever reason, has to be asked again and
+/* A transport that cannot be armed, for whatever reason, has to be asked again and
  * again; the reactor does that at its leisure. */
 static int arm(struct rill_event_source *source)
 {

@@ -102,7 +102,7 @@ struct rill_rdma_rpc_header {
 void rill_rdma_rpc_pack(unsigned char bytes[RILL_RDMA_RPC_HEADER_SIZE],
                         enum rill_rdma_rpc_kind kind, uint64_t id, uint32_t code);
 
-/* private: such a header without data, which nobody waits for. Counts it where it can not
+/* private: such a header without data, which nobody waits for. Counts it where it cannot
  * be sent. */
 void rill_rdma_rpc_tell(struct rill_rdma_rpc *rpc, struct rill_rdma_ep *ep,
                         enum rill_rdma_rpc_kind kind, uint64_t id, uint32_t code);

@@ -90,7 +90,7 @@ void rill_rdma_rpc_client_finish(struct rill_rdma_rpc_client *client);
  *              never open: the server may have got the request, or not;
  *   -ECANCELED it was cancelled before there was a reply. That it was sent, the server was
  *              told if there was room for that.
- * A long request or reply that is being moved can not be left: cancelling waits until the
+ * A long request or reply that is being moved cannot be left: cancelling waits until the
  * server has let go of the request, or the reply is there, or the endpoint has failed. */
 struct rill_future *rill_rdma_rpc_call(struct rill_rdma_rpc_client *client,
                                        struct rill_rdma_rpc_call *call, uint32_t method,

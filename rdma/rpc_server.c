@@ -241,7 +241,7 @@ static enum rill_poll fetch_poll(struct rill_future *self, struct rill_task *tas
     return rill_future_end(self, request->op.result);
 }
 
-/* Data that came with the request, or that can not be fetched any more. */
+/* Data that came with the request, or that cannot be fetched any more. */
 static enum rill_poll fetch_at_once_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_rdma_rpc_request *request =

@@ -48,8 +48,8 @@ struct rill_future *rill_rdma_rpc_recv(struct rill_rdma_rpc *rpc,
                                        struct rill_rdma_rpc_request *request);
 
 /* Moves the data of a request into buffer, of request->size bytes at least, whether they
- * came with it or not; once. Long data stay with the caller until then, and he can not
- * leave before the request is over. The result is their size, or -errno when he is gone.
+ * came with it or not; once. Long data stay with the caller until then, and it cannot
+ * leave before the request is over. The result is their size, or -errno when it is gone.
  * Cancelling waits for those that are on their way. */
 struct rill_future *rill_rdma_rpc_fetch(struct rill_rdma_rpc_request *request, void *buffer);
 
@@ -57,7 +57,7 @@ struct rill_future *rill_rdma_rpc_fetch(struct rill_rdma_rpc_request *request, v
  * the caller. Borrows data, which may be request->data, until it is over; the request is
  * then over in any case. The result is size; or -ECANCELED, if it was cancelled before it
  * was sent, or is not wanted any more; or why the endpoint failed. A long reply that
- * was sent can not be withdrawn: cancelling waits for its caller to fetch it. */
+ * was sent cannot be withdrawn: cancelling waits for its caller to fetch it. */
 struct rill_future *rill_rdma_rpc_reply(struct rill_rdma_rpc_request *request, int status,
                                         const void *data, size_t size);
 

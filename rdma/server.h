@@ -33,10 +33,10 @@ struct rill_rdma_server {
         struct rill_future future;
     };
     FILE *announce; /* where "listening on rdma://127.0.0.1:7000" is printed, or NULL; why it
-                     * can not listen there goes to stderr then */
+                     * cannot listen there goes to stderr then */
     struct rill_rdma_connection_options options; /* of its connections */
     struct rill_scope *scope; /* into which their tasks are spawned; NULL: they are detached */
-    const char *why;          /* it can not listen: a sentence, or part of one */
+    const char *why;          /* it cannot listen: a sentence, or part of one */
     uint64_t accepted;        /* connections since it began */
     uint64_t failed;          /* that were accepted, and of which UCX could make no endpoint */
     struct rill_rdma_listener listener; /* open while it serves */

@@ -12,7 +12,7 @@
  *
  * Buffers are borrowed until the future is ready. Cancelling a receive loses nothing: its
  * result is the message, or there is none and the message is there for the next one. A
- * send can not be withdrawn (op.h). */
+ * send cannot be withdrawn (op.h). */
 #ifndef RILL_RDMA_TAG_H
 #define RILL_RDMA_TAG_H
 

@@ -8,7 +8,7 @@
  *     | the receiver       | 0 or 1   |                       |
  *
  * so two connections of a worker never mix. Kind 0 is a message of the user's; kind 1,
- * without a byte, is the last message of its side (BYE): as a tagged message it can not
+ * without a byte, is the last message of its side (BYE): as a tagged message it cannot
  * overtake those before it, and sent synchronously it tells its sender that it was taken.
  * UCX may report that the other side has closed its endpoint before it reads what was sent
  * before. So whoever has taken the other's BYE, and whose own was taken, says DONE, and

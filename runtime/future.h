@@ -32,7 +32,7 @@
  * the top, so:
  *  - what must survive an await lives in the struct, not in a local variable;
  *  - a local variable may live within a block that does not await;
- *  - an await can not stand inside a switch statement of its own (the macros are
+ *  - an await cannot stand inside a switch statement of its own (the macros are
  *    one): the runtime notices and says so.
  *
  * Futures, tasks and all that they use belong to the thread of their runtime, which has to be

@@ -27,7 +27,7 @@ void rill_mutex_finish(struct rill_mutex *mutex)
     rill_line_finish(&mutex->line, "a mutex");
 }
 
-/* A task counts what it holds, and can not end with a count. */
+/* A task counts what it holds, and cannot end with a count. */
 static void hold(struct rill_mutex *mutex, struct rill_task *task)
 {
     mutex->holder = task;

@@ -10,7 +10,7 @@
  * Between two awaits a task is alone anyway and needs no mutex. First come, first
  * served.
  *
- * The holder is a task. Two futures of one task, below a join_all say, can not take
+ * The holder is a task. Two futures of one task, below a join_all say, cannot take
  * turns with a mutex: let them acquire the one permit of a semaphore. */
 #ifndef RILL_RUNTIME_MUTEX_H
 #define RILL_RUNTIME_MUTEX_H
@@ -23,7 +23,7 @@ extern "C" {
 
 /* Invariant: if it is not held, the first in line has been woken. */
 struct rill_mutex {
-    struct rill_task *holder; /* or NULL; it can not end before it has unlocked */
+    struct rill_task *holder; /* or NULL; it cannot end before it has unlocked */
 
     /* private */
     struct rill_line line;

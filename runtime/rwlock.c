@@ -36,7 +36,7 @@ static void enter(struct rill_rwlock *lock, struct rill_rwlock_use *use, enum ri
     use->held = mode;
 }
 
-/* A task counts what it holds, and can not end with a count. */
+/* A task counts what it holds, and cannot end with a count. */
 static void hold(struct rill_rwlock_use *use, struct rill_task *task)
 {
     use->holder = task;

@@ -5,8 +5,8 @@
  *     ...
  *     rill_rwlock_unlock(&table->lock, &query->lock);
  *
- * First come, first served: a writer who waits stops the readers that come after
- * him, and readers who stand in line behind one another go in together. */
+ * First come, first served: a writer that waits stops the readers that come after
+ * it, and readers that stand in line behind one another go in together. */
 #ifndef RILL_RUNTIME_RWLOCK_H
 #define RILL_RUNTIME_RWLOCK_H
 
@@ -33,7 +33,7 @@ struct rill_rwlock {
 };
 
 /* One use of the lock. It has to be zeroed at first. The task that holds the lock by it
- * can not end before it has unlocked. */
+ * cannot end before it has unlocked. */
 struct rill_rwlock_use {
     union {
         int64_t result; /* 0, or -ECANCELED */

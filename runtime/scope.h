@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* scope.h - a scope that tasks are spawned into and can not outlive.
+/* scope.h - a scope that tasks are spawned into and cannot outlive.
  *
  *     rill_scope_init(&copy->scope, RILL_SCOPE_TOGETHER);
  *     rill_scope_spawn(&copy->scope, &copy->reader.task, reader_poll);
@@ -53,7 +53,7 @@ struct rill_scope {
 void rill_scope_init(struct rill_scope *scope, enum rill_scope_policy policy);
 
 /* Starts a task in the scope, as rill_task_spawn does: borrows it until it is over,
- * gives a block of rill_task_alloc back by itself then, and can not fail. Any task
+ * gives a block of rill_task_alloc back by itself then, and cannot fail. Any task
  * may call it, those of the scope too. In a scope that is cancelled the task starts
  * cancelled. It can be neither joined nor detached. */
 void rill_scope_spawn(struct rill_scope *scope, struct rill_task *task, rill_poll_fn *poll);

@@ -76,7 +76,7 @@ void rill_service_check(const struct rill_service *service, size_t peer_size);
  * set, and the caller's until it is started. Returns NULL where memory is short. */
 void *rill_service_take(const struct rill_service *service);
 
-/* Waits until it is worth trying again: others give their blocks back as they end. It can not be
+/* Waits until it is worth trying again: others give their blocks back as they end. It cannot be
  * cancelled, as a connection that was accepted is served. */
 struct rill_future *rill_service_wait(struct rill_service_pause *pause);
 

@@ -8,7 +8,7 @@
  * For clean-up that has to wait, and for steps that must not be left half done. The
  * innermost combinator decides: a timeout within the shield cancels as always (give
  * it one, or whoever cancels waits as long as the child likes), one around the shield
- * can not. */
+ * cannot. */
 #ifndef RILL_RUNTIME_SHIELD_H
 #define RILL_RUNTIME_SHIELD_H
 

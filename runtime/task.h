@@ -75,7 +75,7 @@ void *rill_task_alloc(size_t size);
 void rill_task_free(void *block);
 
 /* Starts a task: the executor polls it with poll, in the order of spawning, never within
- * this call. Borrows the task until it is over. The task must be zeroed, or over. It can not
+ * this call. Borrows the task until it is over. The task must be zeroed, or over. It cannot
  * fail. */
 void rill_task_spawn(struct rill_task *task, rill_poll_fn *poll);
 

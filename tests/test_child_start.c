@@ -24,7 +24,7 @@
 static struct rill_pipe_write write_op;
 static char text[100];
 
-/* ---- what can not be started ---- */
+/* ---- what cannot be started ---- */
 
 static char directory[] = "/tmp/rill-child-XXXXXX";
 static char path[100];

@@ -228,7 +228,7 @@ START_TEST(a_name_that_does_not_exist_is_ENOENT)
         return;
     fixture.keeps_fds = true;
     result = await(connect_to("no.such.name.invalid", 80));
-    /* Without a network the name server can not say that there is none. */
+    /* Without a network the name server cannot say that there is none. */
     ck_assert(result == -ENOENT || result == -EAGAIN);
     ck_assert(!tcp.is_open);
     ck_assert_int_eq(await(connect_to("", 80)), -ENOENT);

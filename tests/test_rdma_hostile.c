@@ -2,7 +2,7 @@
 /* test_rdma_hostile.c - a peer that says whatever a seed makes it say, to a server that
  * serves an honest client meanwhile, and as a server of an honest client's.
  *
- * What is not defended against, as UCX can not: bytes that are no address of a worker where
+ * What is not defended against, as UCX cannot: bytes that are no address of a worker where
  * one is believed (rill_rdma_accept_worker), and messages with a tag of another's connection. */
 #include "rdma/connection.h"
 #include "rdma/exchange.h"

@@ -561,7 +561,7 @@ int main(void)
         {a_peer_that_is_stopped_can_not_hold_up_disconnecting, IN_TCP_AND_SHM},
         {what_arrived_before_the_peer_died_is_received, IN_TCP_AND_SHM},
         {a_peer_that_is_started_anew_is_connected_anew, IN_TCP | SOCKET_ADDRESSES},
-        /* UCX 1.13 leaks memory each time that it can not map that of a process that is gone. */
+        /* UCX 1.13 leaks memory each time that it cannot map that of a process that is gone. */
         {a_peer_that_does_not_come_back_is_given_up, IN_TCP | TCP_ITSELF},
         {a_peer_may_be_killed_at_any_moment_under_load, IN_TCP_AND_SHM},
         {a_peer_may_be_killed_at_any_moment_with_single_copies, IN_SHM},

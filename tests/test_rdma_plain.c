@@ -50,7 +50,7 @@ static pid_t start(const char *const *arguments)
     _exit(127);
 }
 
-/* Compiles the example. Returns false, saying so, where that can not be done. */
+/* Compiles the example. Returns false, saying so, where that cannot be done. */
 static bool compile(void)
 {
     const char *compiler = getenv("CC");

@@ -437,7 +437,7 @@ END_TEST
 
 static struct note signal_note;
 
-/* The analyzer can not know that rill_post makes no call but write(2).
+/* The analyzer cannot know that rill_post makes no call but write(2).
  * NOLINTBEGIN(bugprone-signal-handler,cert-sig30-c) */
 static void on_signal(int number)
 {

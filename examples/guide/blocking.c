@@ -57,7 +57,7 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     RILL_AWAIT(rill_task_join(&program->join, &program->shorter.task));
 
     /* The one thread of this pool is busy: the second waits for it in line, and is
-     * taken out of the line when its time is over. The first can not be stopped. */
+     * taken out of the line when its time is over. The first cannot be stopped. */
     program->longer.pool = program->shorter.pool = &program->narrow;
     rill_task_spawn(&program->longer.task, slow_poll);
     RILL_AWAIT(rill_sleep(&program->sleep, 10 * RILL_MILLISECOND));

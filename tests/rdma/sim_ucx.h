@@ -4,7 +4,7 @@
  * It stands below rdma in the place of libucp (rdma/ucx.h). What fake_ucx.h does as a test
  * says, this one does as the seed of the world says: messages travel for a while, matched as
  * UCX matches them; operations end at once, later or in another order; calls fail; workers
- * can not be armed, or do not tell; the other side falls silent, or dies, and that is
+ * cannot be armed, or do not tell; the other side falls silent, or dies, and that is
  * reported late or never. It ends the process where rill breaks a rule of UCX's.
  *
  * A context and its configuration are those of fake_ucx.h. */
@@ -32,7 +32,7 @@ struct sim_ucx_options {
     /* Faults, each in so many of a thousand cases. */
     unsigned late_per_mille;  /* an operation is not over at once though it could be */
     unsigned error_per_mille; /* a call fails */
-    unsigned busy_per_mille;  /* a worker can not be armed */
+    unsigned busy_per_mille;  /* a worker cannot be armed */
     unsigned deaf_per_mille;  /* the descriptor of a worker does not tell of an event */
     unsigned mute_per_mille;  /* what ends with its endpoint is never reported */
     unsigned loss_per_mille;  /* closing by force takes back what is on its way */

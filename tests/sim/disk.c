@@ -219,7 +219,7 @@ static int find(struct sim *sim, struct sim_node *base, const char *path, bool f
         *place = (struct sim_place){.parent = at, .entry = entry, .last = path};
         if (!next) {
             if (!is_last || (at != sim->root && !at->parent))
-                place->parent = NULL; /* what is missing can not be made */
+                place->parent = NULL; /* what is missing cannot be made */
             return -ENOENT;
         }
         if (S_ISLNK(next->mode) && (!is_last || follow || path[size] == '/')) {
