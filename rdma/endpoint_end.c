@@ -23,7 +23,7 @@ static int64_t now(void)
 
 /* ---- who is told ---- */
 
-/* The first reason is the one that is told, unless it was our own wish. */
+/* The first reason stays, unless it was our own closing. */
 static void blame(struct rill_rdma_ep *ep, int error)
 {
     if (!ep->error || ep->error == -ESHUTDOWN)
@@ -123,8 +123,8 @@ static void cut(struct rill_rdma_ep *ep)
     close_in_ucx(ep, UCP_EP_CLOSE_FLAG_FORCE);
 }
 
-/* UCX does not let go of what is left. It never will touch the memory again, since the
- * endpoint is closed, but its requests would call back into what may be gone by then. */
+/* Ends the operations that UCX does not let go of. Since the endpoint is closed it will never touch
+ * their memory again, but its requests would call back into structs that may be gone by then. */
 static void abandon(struct rill_rdma_ep *ep)
 {
     const struct rill_ucx *ucx = ep->rdma->ucx;
@@ -200,8 +200,7 @@ unsigned rill_rdma_ep_look(struct rill_rdma_watcher *watcher)
     rill_panic("an endpoint that is not about to end is looked at");
 }
 
-/* The endpoint is closed by the progress after the next, as what had arrived before may be
- * delivered by that. */
+/* The endpoint is closed after one more progress, which may deliver what had arrived before. */
 void rill_rdma_ep_fail(struct rill_rdma_ep *ep, int error)
 {
     if (ep->state != RILL_RDMA_EP_OPEN && ep->state != RILL_RDMA_EP_FLUSHING)
@@ -248,7 +247,7 @@ static void begin_close(struct rill_rdma_ep *ep)
         flush_in_ucx(ep);
 }
 
-/* Who asked for force lost nothing by being cancelled. */
+/* Closing that was forced from the beginning has lost nothing by being cancelled. */
 static int result_of(const struct rill_rdma_ep *ep)
 {
     if (ep->error != -ESHUTDOWN)

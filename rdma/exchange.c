@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-/* What a transfer has done is to be seen from its poll function: one for each state. */
+/* A transfer has a poll function for each of its states. */
 
 static struct rill_rdma_transfer *transfer_of(struct rill_future *self)
 {
@@ -22,7 +22,8 @@ static enum rill_poll finish(struct rill_rdma_transfer *transfer, int64_t result
     return rill_future_end(&transfer->future, result);
 }
 
-/* An op that was withdrawn though nobody cancelled it ended with its connection. */
+/* An op that ended with -ECANCELED although its task is not cancelled was withdrawn as its
+ * connection ended. */
 static int64_t result_of(const struct rill_rdma_transfer *transfer, const struct rill_task *task)
 {
     int64_t result = transfer->op.result;
@@ -82,10 +83,10 @@ static void begin_sending(struct rill_rdma_transfer *transfer)
     transfer->future.awaits = &transfer->op.future;
 }
 
-/* Posts what there is credit for on behalf of the tasks that wait, in their order. If each were
- * only woken, those that send meanwhile would go to the end of a queue that never is empty
- * again, and every message would take a turn. Whom no share of this poll is left for goes on
- * in its own. */
+/* Posts the sends for which there is credit on behalf of the tasks that wait, in their order. If
+ * these were only woken, sends that come meanwhile would join the end of a queue that is never
+ * empty again, and every message would take a turn. After as many as one poll may have, the next
+ * task is woken and goes on with it. */
 static void send_waiting(struct rill_rdma_connection *connection)
 {
     for (unsigned left = RILL_TASK_BUDGET; !rill_list_is_empty(&connection->waiting); left--) {
@@ -128,8 +129,8 @@ static enum rill_poll end_send(struct rill_rdma_transfer *transfer, int64_t resu
     return finish(transfer, result);
 }
 
-/* Whether it has to do with the connection as it is now. It may be looked at only after that
- * was lost and made anew, with another credit. */
+/* Whether the transfer belongs to the connection as it is now. That may have been lost and made
+ * again, with fresh credit, before the transfer is polled. */
 static bool is_of_now(const struct rill_rdma_transfer *transfer, uint32_t id)
 {
     return transfer->op.tag >> 32 == id;
@@ -294,8 +295,8 @@ static enum rill_poll receiving_poll(struct rill_future *self, struct rill_task 
     return finish(transfer, result);
 }
 
-/* Whether a message that may be received although no more will come is there, all of it: of
- * a long one only the announcement, and its sender may be gone. */
+/* Whether a message for this receive has arrived as a whole, so that it can be taken although the
+ * connection is over. Of a long one only the announcement has, and its sender may be gone. */
 static bool is_left(const struct rill_rdma_transfer *transfer)
 {
     const struct rill_rdma_connection *connection = transfer->connection;

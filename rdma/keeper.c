@@ -62,7 +62,8 @@ static int begin_attempt(struct rill_rdma_connection *connection)
     return 0;
 }
 
-/* What was lost is made anew; what was ended, by either side, or never was, is not. */
+/* Connects again after a loss, but not after an end that either side has wanted, nor where there
+ * never was a connection. */
 static bool tries_again(const struct rill_rdma_connection *connection)
 {
     return !connection->is_adopted && !connection->is_wanted_over &&
@@ -70,10 +71,12 @@ static bool tries_again(const struct rill_rdma_connection *connection)
            connection->attempts < connection->options.reconnects;
 }
 
-/* ---- bye ---- */
+/* ---- bye ----
+ *
+ * What the two sides say to each other at the end, and why, stands in wire.h. */
 
-/* Lets the sends of the other side go on that nobody will receive, those too that wait for
- * credit: it says BYE only after them. */
+/* Takes what this side will not receive any more, and gives the credit back, so that the other
+ * side's sends end, those too that wait for credit: it says BYE only after them. */
 static unsigned sweep(struct rill_rdma_watcher *sweeper)
 {
     struct rill_rdma_connection *connection =
@@ -89,8 +92,8 @@ static unsigned sweep(struct rill_rdma_watcher *sweeper)
     return 1;
 }
 
-/* Takes note that a BYE has come, or was taken, as was_done says. Without them, neither side
- * would ever know. */
+/* Notes in *was_done that the other side's BYE has come, or that ours was taken, whichever bye
+ * is. Where one of them fails the connection has, as neither side could know any more. */
 static void look_at_bye(struct rill_rdma_connection *connection, struct rill_rdma_op *bye,
                         bool *was_done, struct rill_task *task)
 {
@@ -98,11 +101,12 @@ static void look_at_bye(struct rill_rdma_connection *connection, struct rill_rdm
         return;
     if (bye->result == 0)
         *was_done = true;
-    else /* one with bytes in it is none */
+    else /* a BYE has no bytes: one that does not fit is a mistake of the other side's */
         rill_rdma_ep_fail(&connection->ep, bye->result == -EMSGSIZE ? -EPROTO : (int)bye->result);
 }
 
-/* It may be there already, behind the messages that came before the other side's answer. */
+/* Receives the other side's BYE, which may be there already: that side may have sent all it had
+ * and disconnected before its answer was read here. */
 static void expect_bye(struct rill_rdma_connection *connection, struct rill_task *task)
 {
     rill_rdma_tag_recv_from(&connection->ep, &connection->bye_recv, NULL, 0,
@@ -120,14 +124,14 @@ static void say_bye(struct rill_rdma_connection *connection)
                             rill_rdma_tag_make(connection->peer_id, RILL_RDMA_KIND_BYE, 0));
 }
 
-/* Both sides have all that the other one has sent. */
+/* Whether each side has got all that the other one has sent. */
 static bool is_agreed(const struct rill_rdma_connection *connection)
 {
     return connection->bye_came && connection->is_bye_taken;
 }
 
-/* What matched no receive before the other side's BYE never will, and what this side does
- * not want any more need not. */
+/* Withdraws all receives: behind the other side's BYE nothing comes that they could match, and if
+ * it is this side that disconnects, it wants nothing more. */
 static void begin_closing(struct rill_rdma_connection *connection)
 {
     connection->deadline_ns = rill_time_after(rill_now(), connection->options.close_ns);
@@ -135,7 +139,7 @@ static void begin_closing(struct rill_rdma_connection *connection)
     rill_rdma_connection_set_state(connection, RILL_RDMA_CLOSING);
 }
 
-/* This side will receive no more either. */
+/* This side disconnects: from now on what comes is swept out. */
 static void begin_end(struct rill_rdma_connection *connection)
 {
     connection->deadline_ns = rill_time_after(rill_now(), connection->options.close_ns);
@@ -151,8 +155,8 @@ static void say_done(struct rill_rdma_connection *connection, struct rill_task *
     rill_rdma_control_speak(connection, task);
 }
 
-/* Whether this side may close the endpoint without taking from the other what it has to
- * know. */
+/* Whether this side may close the endpoint: both have said DONE, and nothing that the other has
+ * to know is still on its way. */
 static bool is_done(const struct rill_rdma_connection *connection)
 {
     return is_agreed(connection) && connection->done_came && !connection->to_say &&
@@ -195,7 +199,8 @@ static void look_for_life(struct rill_rdma_connection *connection)
     connection->heard_before = connection->heard;
 }
 
-/* The other side has to know before, as this side's heartbeats are behind it. */
+/* Announces a large load before it goes out: this side's heartbeats will wait behind it, and the
+ * other side must not take that for silence. */
 static void tell_of_load(struct rill_rdma_connection *connection)
 {
     if (connection->beat_ns > 0 &&
@@ -267,7 +272,8 @@ static void become_connected(struct rill_rdma_connection *connection, struct ril
     rill_rdma_connection_set_state(connection, RILL_RDMA_CONNECTED);
 }
 
-/* It ends, for that reason. What is not our wish, or the other side's, ends at once. */
+/* Ends the connection for that reason. An end that neither side has wanted (-ESHUTDOWN) is a
+ * failure, and the endpoint fails with it at once. */
 static bool end(struct rill_rdma_connection *connection, int error)
 {
     connection->error = error;
@@ -297,8 +303,8 @@ static bool is_greeting_over(struct rill_rdma_connection *connection, struct ril
     return false;
 }
 
-/* Why a connection is over whose endpoint has failed. Where all is said that is no loss, and
- * what the other side said itself is more than what UCX says of its closing. */
+/* Why a connection is over whose endpoint has failed. Once both sides have taken each other's BYE
+ * that is no loss; and if the other side has refused, its own reason tells more than UCX's. */
 static int why_failed(const struct rill_rdma_connection *connection)
 {
     if (is_agreed(connection))
@@ -342,7 +348,7 @@ static enum rill_poll attend_poll(struct rill_future *self, struct rill_task *ta
         set_timer(connection, RILL_NEVER);
         return RILL_READY;
     }
-    rill_rdma_control_speak(connection, task); /* what came of that */
+    rill_rdma_control_speak(connection, task); /* what is_over wants said */
     set_timer(connection, next_moment(connection));
     return RILL_PENDING;
 }
@@ -356,7 +362,7 @@ static struct rill_future *attend(struct rill_rdma_connection *connection)
     return &connection->attending;
 }
 
-/* The endpoint is closed, so UCX has let go of all of them. */
+/* Ends the keeper's own operations. The endpoint is closed, so UCX has let go of all of them. */
 static void end_ops(struct rill_rdma_connection *connection, struct rill_task *task)
 {
     rill_rdma_op_has_ended(&connection->control_op, task);
@@ -365,8 +371,8 @@ static void end_ops(struct rill_rdma_connection *connection, struct rill_task *t
     connection->to_say = 0;
 }
 
-/* Closes the endpoint within the time that closing may take, or by force as soon as whoever ends
- * the connection waits no longer. */
+/* Closes the endpoint within the time that closing may take, or by force as soon as the connection
+ * is cut. */
 static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_rdma_connection *connection =
@@ -381,8 +387,9 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     return rill_future_end(self, 0);
 }
 
-/* One that was never answered has nothing to be flushed, and might wait for ever. All that
- * was sent was taken otherwise, but the other side may have stopped since, and not take part. */
+/* An endpoint that was never answered is closed by force: it has nothing to flush, and might wait
+ * for ever. The others have a limit too: all that was sent was taken, but the other side may have
+ * stopped since, and take no part in closing. */
 static struct rill_future *close_ep(struct rill_rdma_connection *connection)
 {
     static const struct rill_place place = {"close the endpoint of a connection", NULL, 0};
@@ -401,7 +408,7 @@ static struct rill_future *close_ep(struct rill_rdma_connection *connection)
     return &connection->attending;
 }
 
-/* Ends early when the connection is not wanted any more. */
+/* The pause before the next attempt. It ends early when the connection is not wanted any more. */
 static struct rill_future *pause(struct rill_rdma_connection *connection)
 {
     return rill_timeout(&connection->pause, rill_backoff_next(&connection->backoff),

@@ -27,13 +27,13 @@ struct rill_future *rill_rdma_op_prepare(struct rill_rdma_op *op, const struct r
 
 /* ---- its callback ---- */
 
-/* How much a receive will bring nobody knows. */
+/* Whether it counts in bytes_in_flight: nobody knows how much a receive will bring. */
 static bool is_load(const struct rill_rdma_op *op)
 {
     return op->ep && !op->verb->is_receive;
 }
 
-/* UCX has it no longer. */
+/* Takes note that UCX has let go of it. */
 static void leave(struct rill_rdma_op *op)
 {
     if (is_load(op))
@@ -47,8 +47,9 @@ static void leave(struct rill_rdma_op *op)
     rill_task_wake(op->waiter);
 }
 
-/* Whether it ends because it was cancelled. All else that UCX calls cancelled has ended with its
- * endpoint, for the same reason: a send too, which nobody can cancel once UCX has it. */
+/* Whether it ended because it was cancelled. Everything else that UCX reports as cancelled has
+ * ended with its endpoint, and has the endpoint's error; so has a send, which cannot be cancelled
+ * once UCX has it. */
 static bool was_let_go(const struct rill_rdma_op *op)
 {
     return op->state == RILL_RDMA_OP_CANCELLING && op->verb->is_receive;
@@ -156,7 +157,7 @@ static void post(struct rill_rdma_op *op, struct rill_task *task)
            UCS_PTR_IS_ERR(status) ? rill_rdma_errno(UCS_PTR_STATUS(status)) : (int64_t)op->size);
 }
 
-/* One that is over at once ends so if the task still has a share of this turn. */
+/* An op that is over at once pays from the budget of its task, and yields if that is spent. */
 static enum rill_poll start(struct rill_rdma_op *op, struct rill_task *task)
 {
     if (rill_task_is_cancelled(task)) {

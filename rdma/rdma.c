@@ -18,8 +18,9 @@
  * usual 8 MiB. */
 static const rlim_t locked_memory_want = 64 << 20;
 
-/* UCX does not count all that it does: it ends the flush of a worker, and calls back, within a
- * call that returns 0 (ucp_worker_flush_progress). A task that is ready then tells of that. */
+/* UCX does not count everything that it does: it may end the flush of a worker, and call back,
+ * within a call that returns 0 (ucp_worker_flush_progress). So a task that has become ready counts
+ * as well. */
 static unsigned progress(struct rill_event_source *source)
 {
     struct rill_rdma *rdma = rill_container_of(source, struct rill_rdma, source);
@@ -38,7 +39,7 @@ static unsigned progress(struct rill_event_source *source)
 }
 
 /* A transport that cannot be armed, for whatever reason, has to be asked again and
- * again; the reactor does that at its leisure. */
+ * again; -EBUSY lets the reactor do that, with pauses. */
 static int arm(struct rill_event_source *source)
 {
     struct rill_rdma *rdma = rill_container_of(source, struct rill_rdma, source);
@@ -51,7 +52,8 @@ static void close_with_runtime(struct rill_event_source *source)
     rill_rdma_close(rill_container_of(source, struct rill_rdma, source));
 }
 
-/* Nothing may tell of what a watcher waits for, so sleeping is bounded meanwhile. */
+/* Perhaps no event tells of what a watcher waits for; as it counts as pending, sleeping is bounded
+ * meanwhile. */
 void rill_rdma_watch(struct rill_rdma *rdma, struct rill_rdma_watcher *watcher)
 {
     rill_list_append(&rdma->watchers, &watcher->link);
