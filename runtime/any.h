@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* any.h - waits for any of several futures and leaves the others pending, for the
- * next turn of a loop: how streams of events come together in one task.
+ * next round of a loop: how streams of events come together in one task.
  *
  *     rill_any_init(&serve->any, serve->futures, 2);
  *     serve->futures[TICK] = rill_interval_tick(&serve->interval);
@@ -18,7 +18,7 @@
  *         }
  *     }
  *
- * What is pending stays begun between two turns: it is neither cancelled nor started
+ * What is pending stays begun between two rounds: it is neither cancelled nor started
  * again, so nothing can be lost there. A loop that is left by itself, while futures
  * are pending, awaits rill_any_drain before their memory goes. */
 #ifndef RILL_RUNTIME_ANY_H
@@ -39,7 +39,7 @@ struct rill_any {
     /* private */
     struct rill_future **futures; /* borrowed; NULL where there is nothing to wait for */
     uint32_t count;
-    uint32_t first; /* where the next turn begins to look */
+    uint32_t first; /* where the next round begins to look */
     uint8_t reason; /* enum rill_cancel_reason, of a drain */
 };
 
