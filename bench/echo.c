@@ -244,7 +244,8 @@ int main(int argc, char **argv)
     bool long_segments = false, single_copy = false;
     const struct cli_option options[] = {
         CLI_CHOICE('w', "wait", &wait_policy, wait_words, "what to do when there is nothing to do"),
-        CLI_DURATION(0, "spin", &spin_ns, 1, RILL_SECOND, "how long adaptive waiting looks out"),
+        CLI_DURATION(0, "spin", &spin_ns, 1, RILL_SECOND,
+                     "how long adaptive waiting looks out, at the most"),
         CLI_DURATION(0, "grace", &grace_ns, 0, 3600 * RILL_SECOND,
                      "how long connections may take to end after a signal"),
         CLI_INTEGER(0, "buffers", &buffer_count, 1, RILL_BUFFERS_MAX,

@@ -441,7 +441,7 @@ int main(int argc, char **argv)
         CLI_CHOICE('w', "wait", &wanted.wait_policy, wait_words,
                    "what to do when there is nothing to do"),
         CLI_DURATION(0, "spin", &wanted.spin_ns, 1, RILL_SECOND,
-                     "how long adaptive waiting looks out"),
+                     "how long adaptive waiting looks out, at the most"),
         CLI_INTEGER(0, "client-processor", &wanted.client_processor, -1, 1023,
                     "where the sender runs, -1 anywhere"),
         CLI_INTEGER(0, "server-processor", &wanted.server_processor, -1, 1023,

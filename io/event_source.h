@@ -18,7 +18,8 @@
  * never make the descriptor readable; and an end to the sleep while operations are pending,
  * for all that is not known yet.
  *
- * With the sleeping policy, a source that is the only one is looked at for
+ * Where the reactor does not look out by itself (the sleeping policy, or the adaptive one while
+ * that does not pay), a source that is the only one is looked at for
  * RILL_EVENT_SOURCE_LOOK_NS before it is armed. Where looking goes on finding nothing
  * (RILL_EVENT_SOURCE_QUIET_AFTER), progress is called after arming only.
  *
@@ -55,7 +56,7 @@ enum {
     RILL_EVENT_SOURCE_QUIET_AFTER = 16,
 };
 
-/* How long the sleeping policy looks out for events before it arms, which takes as long: so
+/* How long a source is looked at for events before it is armed, which takes as long: so
  * neither can cost more than twice what would have been best ("Empirical Studies of Competitive
  * Spinning for a Shared-Memory Multiprocessor", Karlin, Li, Manasse and Owicki, 1991). An
  * answer over shared memory takes less. */

@@ -355,9 +355,24 @@ static inline enum found look(struct rill_reactor *reactor)
     return FOUND_NOTHING;
 }
 
-/* Looks out for an event for spin_ns (or until until_ns). The clock is read after some
- * looks, not before: what comes quickly does not wait for that. */
-static enum found look_out(struct rill_reactor *reactor, int64_t until_ns)
+/* For how long to look out before sleeping. */
+static int64_t patience(const struct rill_reactor *reactor)
+{
+    switch (reactor->wait_policy) {
+    case RILL_WAIT_ADAPTIVE:
+        return rill_spin_ns(&reactor->spin);
+    case RILL_WAIT_SPIN:
+        return RILL_NEVER;
+    case RILL_WAIT_SLEEP:
+    default:
+        return 0;
+    }
+}
+
+/* Looks out for an event for so long (or until until_ns). The clock is read after some looks, not
+ * before: what comes quickly does not wait for that. Where nothing came it tells when it began. */
+static enum found look_out(struct rill_reactor *reactor, int64_t patience_ns, int64_t until_ns,
+                           int64_t *began_ns)
 {
     enum { LOOKS_PER_CLOCK_READING = 16 };
     struct rill_kernel *kernel = reactor->kernel;
@@ -373,11 +388,12 @@ static enum found look_out(struct rill_reactor *reactor, int64_t until_ns)
             }
         }
         now_ns = kernel->ops->now(kernel);
-        if (end_ns == RILL_NEVER)
-            end_ns = reactor->wait_policy == RILL_WAIT_ADAPTIVE &&
-                             rill_time_after(now_ns, reactor->spin_ns) < until_ns
-                         ? rill_time_after(now_ns, reactor->spin_ns)
-                         : until_ns;
+        if (end_ns == RILL_NEVER) {
+            *began_ns = now_ns;
+            end_ns = rill_time_after(now_ns, patience_ns);
+            if (end_ns > until_ns)
+                end_ns = until_ns;
+        }
     } while (now_ns < end_ns);
     reactor->stats.spins_missed++;
     return now_ns >= until_ns ? FOUND_IN_RING : FOUND_NOTHING;
@@ -403,21 +419,33 @@ static int sleep_until(struct rill_reactor *reactor, int64_t until_ns)
     return enter(reactor, until_ns);
 }
 
+/* Sleeps, and learns for the next time from how long the whole wait was. */
+static int sleep_and_learn(struct rill_reactor *reactor, int64_t until_ns, int64_t began_ns)
+{
+    int error = sleep_until(reactor, until_ns);
+
+    rill_spin_learn(&reactor->spin, reactor->kernel->ops->now(reactor->kernel) - began_ns);
+    return error;
+}
+
 static int wait(struct rill_reactor *reactor, int64_t until_ns)
 {
+    int64_t patience_ns = patience(reactor), began_ns;
+    int error = 0;
+
     if (reactor->wait_policy == RILL_WAIT_SLEEP)
         return sleep_until(reactor, until_ns);
-
-    int error = 0;
+    if (patience_ns == 0)
+        return sleep_and_learn(reactor, until_ns, reactor->kernel->ops->now(reactor->kernel));
 
     if (io_uring_sq_ready(&reactor->ring) > 0)
         error = enter(reactor, RILL_NO_WAIT);
     /* What the kernel did not take, for want of memory, is offered again. */
     if (error || has_completions(reactor) || io_uring_sq_ready(&reactor->ring) > 0)
         return error;
-    switch (look_out(reactor, until_ns)) {
+    switch (look_out(reactor, patience_ns, until_ns, &began_ns)) {
     case FOUND_NOTHING:
-        return sleep_until(reactor, until_ns);
+        return sleep_and_learn(reactor, until_ns, began_ns);
     case FOUND_IN_RING:
         return enter(reactor, RILL_NO_WAIT);
     case FOUND_IN_SOURCE:
@@ -455,8 +483,8 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
     if (may_not_sleep(reactor))
         until_ns = RILL_NO_WAIT;
     if (has_sources(reactor)) {
-        bool rests_next = until_ns != RILL_NO_WAIT && !has_completions(reactor) &&
-                          reactor->wait_policy == RILL_WAIT_SLEEP;
+        bool rests_next =
+            until_ns != RILL_NO_WAIT && !has_completions(reactor) && patience(reactor) == 0;
 
         /* It may have woken tasks, or had something submitted. */
         if (rill_event_sources_progress(reactor, rests_next) || may_not_sleep(reactor))
@@ -537,7 +565,7 @@ int rill_reactor_init(struct rill_reactor *reactor, const struct rill_reactor_op
         .driver = {&ops},
         .kernel = options->kernel,
         .wait_policy = options->wait_policy,
-        .spin_ns = options->spin_ns,
+        .spin = {.max_ns = options->spin_ns},
     };
     rill_list_init(&reactor->backlog);
     rill_list_init(&reactor->quiet);

@@ -16,6 +16,7 @@
 #include "io/recancel.h"
 #include "io/recheck.h"
 #include "io/remote.h"
+#include "io/spin.h"
 #include "runtime/executor.h"
 
 #ifdef __cplusplus
@@ -28,7 +29,8 @@ extern "C" {
 /* What to do when there is nothing to do. */
 enum rill_wait_policy {
     RILL_WAIT_SLEEP,    /* sleep at once: the least CPU */
-    RILL_WAIT_ADAPTIVE, /* look out for spin_ns without a system call, then sleep */
+    RILL_WAIT_ADAPTIVE, /* look out without a system call as long as that pays, for spin_ns at the
+                           most, then sleep (io/spin.h) */
     RILL_WAIT_SPIN,     /* never sleep: the least latency, a whole core */
 };
 
@@ -70,7 +72,7 @@ struct rill_reactor {
     struct rill_buffers buffers;
     struct rill_fd_table fds;
     enum rill_wait_policy wait_policy;
-    int64_t spin_ns;
+    struct rill_spin spin; /* of the adaptive policy */
 };
 
 struct rill_reactor_options {

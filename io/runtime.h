@@ -34,7 +34,7 @@ struct rill_runtime {
 /* A zeroed field means its default, in brackets. */
 struct rill_runtime_options {
     enum rill_wait_policy wait_policy; /* [RILL_WAIT_SLEEP] */
-    int64_t spin_ns;                   /* of adaptive waiting [50 us] */
+    int64_t spin_ns;                   /* of adaptive waiting, at the most [50 us] */
     unsigned sq_entries;               /* submission queue, a power of two [512] */
     unsigned cq_entries;               /* completion queue, a power of two [4096] */
     unsigned buffer_count;             /* shared receive buffers, at most, a power of two [4096] */

@@ -28,7 +28,7 @@ int rig_main(const char *name, const TTest *const *tests, size_t count);
 void rig_start(void);
 void rig_end(void);
 
-/* Returns count, or much less of it under valgrind. */
+/* Returns count, or a part of it with sanitizers, and a small one under valgrind. */
 unsigned rig_scaled(unsigned count);
 
 /* The second half of a turn, which must not fail. */

@@ -226,12 +226,12 @@ static void send_byte(struct sim *sim, void *peer)
     sim_peer_send(peer, "x", 1);
 }
 
-/* Has a byte arrive delay_ns after somebody waits for it. */
-static void await_byte_after(int64_t delay_ns, enum rill_wait_policy policy)
+static struct sim_peer *peer;
+
+static void open_with_peer(enum rill_wait_policy policy)
 {
     struct rill_listener listener;
     struct rill_accept accept;
-    struct sim_peer *peer;
     uint16_t port;
 
     fixture_open(SIMULATED, NULL, &(struct rill_runtime_options){.wait_policy = policy});
@@ -241,31 +241,68 @@ static void await_byte_after(int64_t delay_ns, enum rill_wait_policy policy)
     rill_tcp_adopt(&one, (int)accept.result);
     ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
     memset(&reactor()->stats, 0, sizeof reactor()->stats);
-    sim_at(fixture.sim, sim_now(fixture.sim) + delay_ns, send_byte, peer);
-    ck_assert_int_eq(await(rill_tcp_recv(&one, &op, buffer, 1)), 1);
 }
 
-static void close_byte(void)
+static void close_with_peer(void)
 {
     fixture_hang_up(&one);
     fixture_close();
+}
+
+/* Has a byte arrive delay_ns after somebody waits for it. */
+static void await_byte_after(int64_t delay_ns)
+{
+    sim_at(fixture.sim, sim_now(fixture.sim) + delay_ns, send_byte, peer);
+    ck_assert_int_eq(await(rill_tcp_recv(&one, &op, buffer, 1)), 1);
 }
 
 START_TEST(adaptive_waiting_looks_out_first_and_sleeps_when_nothing_comes)
 {
     if (!can_spin())
         return;
-    await_byte_after(20 * RILL_MICROSECOND, RILL_WAIT_ADAPTIVE);
+    open_with_peer(RILL_WAIT_ADAPTIVE);
+    await_byte_after(20 * RILL_MICROSECOND);
     ck_assert_uint_ge(reactor()->stats.spins_hit, 1);
     ck_assert_uint_eq(reactor()->stats.sleeps, 0);
-    close_byte();
-    await_byte_after(20 * RILL_MILLISECOND, RILL_WAIT_ADAPTIVE);
+    close_with_peer();
+    open_with_peer(RILL_WAIT_ADAPTIVE);
+    await_byte_after(20 * RILL_MILLISECOND);
     ck_assert_uint_eq(reactor()->stats.spins_missed, 1);
     ck_assert_uint_eq(reactor()->stats.sleeps, 1);
-    close_byte();
-    await_byte_after(20 * RILL_MICROSECOND, RILL_WAIT_SLEEP);
+    close_with_peer();
+    open_with_peer(RILL_WAIT_SLEEP);
+    await_byte_after(20 * RILL_MICROSECOND);
     ck_assert_uint_eq(reactor()->stats.spins_hit + reactor()->stats.spins_missed, 0);
-    close_byte();
+    close_with_peer();
+}
+END_TEST
+
+START_TEST(adaptive_waiting_does_not_look_out_where_that_never_pays)
+{
+    if (!can_spin())
+        return;
+    open_with_peer(RILL_WAIT_ADAPTIVE);
+    for (int i = 0; i < 100; i++)
+        await_byte_after(RILL_MILLISECOND);
+    ck_assert_uint_eq(reactor()->stats.spins_missed, RILL_SPIN_HALVINGS_MAX);
+    ck_assert_uint_eq(reactor()->stats.spins_hit, 0);
+    for (int i = 0; i < 100; i++) /* and does again where it would */
+        await_byte_after(20 * RILL_MICROSECOND);
+    ck_assert_uint_ge(reactor()->stats.spins_hit, 100 - RILL_SPIN_HALVINGS_MAX);
+    ck_assert_uint_le(reactor()->stats.spins_missed, 2 * RILL_SPIN_HALVINGS_MAX);
+    close_with_peer();
+}
+END_TEST
+
+START_TEST(adaptive_waiting_puts_up_with_a_long_wait_now_and_then)
+{
+    if (!can_spin())
+        return;
+    open_with_peer(RILL_WAIT_ADAPTIVE);
+    for (int i = 0; i < 100; i++)
+        await_byte_after(i % 4 ? 30 * RILL_MICROSECOND : RILL_MILLISECOND);
+    ck_assert_uint_ge(reactor()->stats.spins_hit, 40);
+    close_with_peer();
 }
 END_TEST
 
@@ -587,6 +624,8 @@ int main(void)
         {an_idle_runtime_is_silent, IN_SIMULATED},
         {looking_out_makes_no_system_call, IN_SIMULATED},
         {adaptive_waiting_looks_out_first_and_sleeps_when_nothing_comes, IN_SIMULATED},
+        {adaptive_waiting_does_not_look_out_where_that_never_pays, IN_SIMULATED},
+        {adaptive_waiting_puts_up_with_a_long_wait_now_and_then, IN_SIMULATED},
         {every_way_of_waiting_works_on_the_real_ring, IN_REAL},
         {a_runtime_that_spins_submits_again_what_the_kernel_did_not_take, IN_SIMULATED},
         {options_out_of_range_are_EINVAL, IN_SIMULATED},

@@ -35,8 +35,8 @@ PROBLEM = "no gnuplot: no pictures (as root, make deps-bench installs it)"
 
 def draw(directory, name, commands):
     """Has gnuplot draw one picture, in both formats."""
-    for terminal, ending in (("svg size 900,500 enhanced background rgb 'white'", "svg"),
-                             ("png size 900,500 enhanced", "png")):
+    for terminal, ending in (("svg size 900,500 noenhanced background rgb 'white'", "svg"),
+                             ("png size 900,500 noenhanced", "png")):
         script = f"set terminal {terminal}\nset output '{directory}/{name}.{ending}'\n" \
                  f"{STYLE}{commands}\n"
         subprocess.run(["gnuplot"], input=script, text=True, check=True,

@@ -17,25 +17,51 @@ TITLES = {
 }
 
 
+# Of docs/benchmarks.md, between these lines: the newest report's pictures.
+BEGIN, END = "<!-- pictures: written by make publish-bench -->\n", "<!-- end of the pictures -->\n"
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def pictures(directory, prefix):
+    return [f"## {title}\n\n![{title}]({prefix}{name}.svg)" for name, title in TITLES.items()
+            if os.path.exists(f"{directory}/{name}.svg")]
+
+
+def show_newest(docs, name):
+    """Puts the pictures of the report into docs.md, in place of an older one's."""
+    page = f"{docs}.md"
+    before, _, rest = read(page).partition(BEGIN)
+    _, _, after = rest.partition(END)
+    prefix = f"{os.path.basename(docs)}/{name}/"
+    shown = [f"From the report of [{name}]({prefix}README.md):", *pictures(f"{docs}/{name}", prefix)]
+    text = "\n\n".join(shown).replace("## ", "### ")
+    write(page, f"{before}{BEGIN}\n{text}\n\n{END}{after}")
+
+
 def publish(output, docs):
-    """Copies text, figures and pictures to docs/DATE/ with a README.md that shows them, and
-    returns the path of that page. A report of the same day replaces the one before."""
-    with open(f"{output}/report.json", encoding="utf-8") as file:
-        report = json.load(file)
-    directory = f"{docs}/{report['facts']['date'].split()[0]}"
+    """Copies text, figures and pictures to docs/DATE/ with a README.md that shows them, has
+    docs.md show the pictures, and returns the path of the page. A report of the same day
+    replaces the one before."""
+    name = json.loads(read(f"{output}/report.json"))["facts"]["date"].split()[0]
+    directory = f"{docs}/{name}"
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(directory)
     for path in glob.glob(f"{output}/report.*") + glob.glob(f"{output}/*.svg"):
         shutil.copy(path, directory)
-    with open(f"{output}/report.txt", encoding="utf-8") as file:
-        text = file.read().rstrip()
-    page = [f"# Benchmarks of {report['facts']['date'].split()[0]}",
+    text = read(f"{output}/report.txt").rstrip()
+    page = [f"# Benchmarks of {name}",
             "How these figures are taken, and what they do not say, is in "
             "[benchmarks.md](../../benchmarks.md). The same as [CSV](report.csv) and "
-            "[JSON](report.json).", f"```text\n{text}\n```"]
-    for name, title in TITLES.items():
-        if os.path.exists(f"{directory}/{name}.svg"):
-            page.append(f"## {title}\n\n![{title}]({name}.svg)")
-    with open(f"{directory}/README.md", "w", encoding="utf-8") as file:
-        file.write("\n\n".join(page) + "\n")
+            "[JSON](report.json).", f"```text\n{text}\n```", *pictures(directory, "")]
+    write(f"{directory}/README.md", "\n\n".join(page) + "\n")
+    show_newest(docs, name)
     return f"{directory}/README.md"

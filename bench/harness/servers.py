@@ -25,7 +25,7 @@ ALL = frozenset({"echo", "timeout", "broadcast"})
 
 SERVERS = [
     Server("rill", "bin/rill-echo", "rill", abilities=ALL),
-    Server("rill-adaptive", "bin/rill-echo", "rill, which looks out for 50 us before it sleeps",
+    Server("rill-adaptive", "bin/rill-echo", "rill, which looks out for up to 50 us before it sleeps",
            options=("--wait", "adaptive"), abilities=frozenset({"adaptive"})),
     Server("uring", "bin/uring-echo", "a loop written by hand on io_uring"),
     Server("uring-adaptive", "bin/uring-echo", "that loop, which spins for 50 us before it sleeps",
