@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* barrier.h - where so many tasks wait for each other, again and again.
+/* barrier.h - where a number of tasks wait for each other, again and again.
  *
  *     rill_barrier_init(&game->round, PLAYERS);
  *     ...

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rate_limit.h - so many things a second, and so many at once: a token bucket.
+/* rate_limit.h - a limit on things per second, and on things at once: a token bucket.
  *
  *     rill_rate_limit_init(&mailer->limit, 100, RILL_SECOND, 20);
  *     ...

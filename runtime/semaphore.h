@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* semaphore.h - so many permits, and tasks that wait for some.
+/* semaphore.h - a number of permits, and tasks that wait for some.
  *
  *     rill_semaphore_init(&crawler->slots, 10);
  *     ...

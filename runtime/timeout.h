@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* timeout.h - gives a future so much time, and cancels it after that.
+/* timeout.h - gives a future a limited time, and cancels it after that.
  *
  *     RILL_AWAIT(rill_timeout(&chat->timeout, 5 * RILL_SECOND,
  *                             rill_tcp_recv(&chat->peer, &chat->recv, chat->line, 80)));
