@@ -10,7 +10,8 @@
  * starts in the await. Buffers and paths are borrowed until the future
  * is ready. Results are >= 0 or the -errno of the system call named. Cancelling
  * ends the future with -ECANCELED, or with the real result: a file operation that
- * a kernel thread has begun runs to its end first. */
+ * a kernel thread has begun runs to its end first. -EAGAIN: the kernel may start no thread
+ * (io/op.h). */
 #ifndef RILL_IO_FILE_H
 #define RILL_IO_FILE_H
 

@@ -9,7 +9,11 @@
  * From then on until it is over, the kernel owns the op and the buffers that it
  * points to: neither may be touched or freed. Being over is the only way to get
  * them back. Cancelling asks the kernel to let go and waits until it has, so that
- * the result is -ECANCELED, or the real one if the operation won the race. */
+ * the result is -ECANCELED, or the real one if the operation won the race.
+ *
+ * What it can not do at once, as with files, the kernel leaves to a thread of its own. Where
+ * the process may have no more of them (RLIMIT_NPROC, pids.max of its control group), the
+ * result is -EAGAIN and nothing was done. */
 #ifndef RILL_IO_OP_H
 #define RILL_IO_OP_H
 

@@ -9,7 +9,8 @@
  * starts in the await. Paths, relative to the working directory, and what is filled are
  * borrowed until the future is ready. The result is 0 or the -errno of the system call
  * named. Cancelling ends the future with -ECANCELED and nothing is changed, or with the
- * real result: what a kernel thread has begun runs to its end first.
+ * real result: what a kernel thread has begun runs to its end first. -EAGAIN: the kernel may
+ * start no thread (io/op.h).
  *
  * None of this is durable, that is, certain to be there after a loss of power, before
  * the directory was synced: see rill_file_sync, and rill_path_replace (io/replace.h). */

@@ -168,6 +168,9 @@ static void submit_backlog(struct rill_reactor *reactor)
             rill_list_prepend(&reactor->backlog, &op->backlog);
             return;
         }
+        /* The turn that its sender has hurried may be over. */
+        if (op->sqe_flags & IOSQE_CQE_SKIP_SUCCESS)
+            reactor->in_hurry = true;
     }
 }
 

@@ -115,7 +115,9 @@ const char *rill_runtime_explain(int error)
         return "an option of the runtime is out of range: queue and buffer counts are powers of "
                "two of at most 32768";
     case -ENOMEM:
-        return "not enough memory for the queues of io_uring";
+        return "not enough memory for the queues of io_uring; they are locked, and without "
+               "privilege `ulimit -l` limits that (some 256 KiB do for a runtime of the usual "
+               "size)";
     default:
         return strerror(-error);
     }

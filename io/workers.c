@@ -7,6 +7,71 @@
 #include <signal.h>
 #include <time.h>
 
+/* ---- fork(2) ---- */
+
+/* The pools for the whole process that have had a job. They are locked while the process is
+ * copied, so that the child finds them in order. */
+static struct rill_link used = {&used, &used};
+static pthread_mutex_t used_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static struct rill_workers *used_of(struct rill_link *link)
+{
+    return rill_container_of(link, struct rill_workers, used);
+}
+
+static void lock_used(void)
+{
+    pthread_mutex_lock(&used_lock);
+    for (struct rill_link *link = used.next; link != &used; link = link->next)
+        pthread_mutex_lock(&used_of(link)->lock);
+}
+
+static void unlock_used(void)
+{
+    for (struct rill_link *link = used.next; link != &used; link = link->next)
+        pthread_mutex_unlock(&used_of(link)->lock);
+    pthread_mutex_unlock(&used_lock);
+}
+
+/* In the child, which has no thread but the one that called fork(2). */
+static void begin_anew(void)
+{
+    for (struct rill_link *link = used.next; link != &used; link = link->next) {
+        struct rill_workers *workers = used_of(link);
+
+        pthread_cond_init(&workers->work, NULL); /* nobody waits here for either */
+        pthread_cond_init(&workers->ended, NULL);
+        while (!rill_list_is_empty(&workers->waiting))
+            rill_list_pop(&workers->waiting);
+        workers->waiting_count = 0;
+        workers->threads = 0;
+        workers->busy = 0;
+        workers->has_ended_thread = false;
+    }
+    unlock_used();
+}
+
+static void watch_forks(void)
+{
+    (void)pthread_atfork(lock_used, unlock_used, begin_anew);
+}
+
+static void note_use(struct rill_workers *workers)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    if (!workers->is_static || __atomic_load_n(&workers->is_used, __ATOMIC_RELAXED))
+        return;
+    pthread_once(&once, watch_forks);
+    pthread_mutex_lock(&used_lock);
+    if (!workers->is_used)
+        rill_list_append(&used, &workers->used);
+    __atomic_store_n(&workers->is_used, true, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&used_lock);
+}
+
+/* ---- the pools ---- */
+
 struct rill_workers *rill_workers_shared(void)
 {
     static struct rill_workers shared =
@@ -139,6 +204,7 @@ int rill_workers_submit(struct rill_workers *workers, struct rill_job *job)
 {
     int error = 0;
 
+    note_use(workers);
     pthread_mutex_lock(&workers->lock);
     rill_check(!workers->is_ending, "a job was given to a pool of threads that has ended");
     if (!has_free_thread(workers) && workers->threads < workers->threads_max)

@@ -6,6 +6,9 @@
  * that may be slow has a pool of its own, so that it keeps no other waiting: look-ups of
  * names that are stuck take all threads of theirs, and the files go on.
  *
+ * A child process made by fork(2) has none of the threads. In it the pools that live as long as the
+ * process begin anew, without the jobs of the parent's runtimes; the others it must not use.
+ *
  * This is the pool itself. To await what runs in it there is "io/blocking.h". All
  * functions belong to any thread. */
 #ifndef RILL_IO_WORKERS_H
@@ -55,6 +58,8 @@ struct rill_workers {
     bool is_ending;
     bool has_ended_thread;
     pthread_t ended_thread; /* the latest to end, which has joined the one before */
+    struct rill_link used;  /* workers.c: used, if is_static, once it has had a job */
+    bool is_used;           /* atomic: it is there */
 };
 
 /* A zeroed field means its default. */
@@ -71,7 +76,7 @@ struct rill_workers_options {
         PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER,             \
             {&(self).waiting, &(self).waiting}, /* waiting_count: */ 0, (most_waiting),            \
             /* threads, busy: */ 0, 0, (most_threads), RILL_WORKERS_IDLE_NS,                       \
-            /* is_static: */ true, false, false, 0                                                 \
+            /* is_static: */ true, false, false, 0, {0, 0}, false                                  \
     }
 
 /* The pool that the whole process shares, for work that takes milliseconds: files, a

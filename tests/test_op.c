@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -313,6 +314,45 @@ START_TEST(a_stat_that_a_signal_interrupted_is_tried_again)
 }
 END_TEST
 
+/* ---- want of a thread ---- */
+
+/* The kernel leaves making a directory to a thread. */
+START_TEST(what_the_kernel_may_start_no_thread_for_is_EAGAIN)
+{
+    const struct rlimit none = {0, 0};
+    enum { NOBODY = 65534 };
+
+    if (geteuid() == 0 && (setgid(NOBODY) < 0 || setuid(NOBODY) < 0)) /* root has no limit */
+        return;
+    ck_assert_int_eq(setrlimit(RLIMIT_NPROC, &none), 0);
+    if (!fixture_open(REAL, NULL, NULL))
+        return;
+    ck_assert_int_eq(await(rill_path_mkdir(&op, "/tmp/rill-test-op", 0700)), -EAGAIN);
+    ck_assert_int_eq(access("/tmp/rill-test-op", F_OK), -1);
+    fixture_close();
+}
+END_TEST
+
+/* Closing what has to be flushed is left to one too. */
+START_TEST(a_close_that_the_kernel_may_start_no_thread_for_is_done_all_the_same)
+{
+    int64_t result;
+    int fd;
+
+    if (!fixture_open(REAL, NULL, NULL))
+        return;
+    fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    fixture.runtime->reactor.fds_open++;
+    interrupted_opcode = IORING_OP_CLOSE;
+    interruption = ECANCELED;
+    fixture_on_entry(interrupt);
+    result = await(rill_op_close(&op, fd));
+    expect(result == 0 || result == -EINVAL);
+    expect_eq(close(fd), result == 0 ? -1 : 0);
+    fixture_close();
+}
+END_TEST
+
 /* One op, one life after the other, each with a timeout that is often too short. A
  * cancel that comes late must not hit the next life. */
 START_TEST(a_late_cancel_does_not_hit_the_next_life_of_its_operation)
@@ -480,6 +520,8 @@ int main(void)
         {an_operation_that_a_signal_interrupted_is_submitted_again, IN_SIMULATED},
         {a_stat_that_a_signal_interrupted_is_tried_again, IN_REAL},
         {a_close_that_a_signal_interrupted_is_not_tried_again, IN_REAL},
+        {what_the_kernel_may_start_no_thread_for_is_EAGAIN, IN_REAL},
+        {a_close_that_the_kernel_may_start_no_thread_for_is_done_all_the_same, IN_REAL},
         {a_late_cancel_does_not_hit_the_next_life_of_its_operation, IN_SIMULATED},
         {an_operation_can_be_used_again_at_once, IN_SIMULATED},
         {an_operation_can_be_handed_from_one_task_to_another_while_it_waits, IN_SIMULATED},

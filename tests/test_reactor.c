@@ -390,7 +390,7 @@ START_TEST(a_kernel_that_refuses_is_explained_with_what_to_do)
     } cases[] = {
         {-EPERM, "kernel.io_uring_disabled"},
         {-ENOSYS, "Linux 6.1"},
-        {-ENOMEM, "memory"},
+        {-ENOMEM, "ulimit -l"},
         {-EMFILE, "open files"},
     };
 

@@ -356,6 +356,43 @@ START_TEST(two_buffers_serve_many_echoes_to_the_last_byte)
 }
 END_TEST
 
+/* A send that asks for no completion, and had to wait for a place, was once submitted by the
+ * call that then slept: nobody heard of its end. */
+START_TEST(a_line_that_had_to_wait_for_a_place_in_the_queue_ends_at_once)
+{
+    const struct rill_runtime_options runtime_options = {.sq_entries = 2};
+    static struct background receiving[2];
+    struct rill_tcp third, fourth;
+    struct rill_borrow send = {0};
+    struct rill_op ops[2] = {0};
+    struct rill_timeout timeout;
+    char bytes_unsent[2];
+    int64_t begun_ns;
+
+    if (!open_pair(_i, NULL, &runtime_options))
+        return;
+    fixture_pair(&third, &fourth);
+    background_start(&receiving[0], rill_tcp_recv(&third, &ops[0], &bytes_unsent[0], 1));
+    background_start(&receiving[1], rill_tcp_recv(&fourth, &ops[1], &bytes_unsent[1], 1));
+    background_start(&sending, rill_tcp_send_lasting(&other, &send, bytes, 100));
+    background_start(&flushing, rill_timeout(&timeout, RILL_SECOND, rill_tcp_flush(&other)));
+    begun_ns = rill_now();
+    fixture_fail_enters(-EAGAIN, 2); /* of that which begins the send, and of the next turn */
+    ck_assert_int_eq(background_end(&flushing), 0);
+    ck_assert_int_lt(rill_now() - begun_ns, RILL_SECOND / 2);
+    ck_assert_uint_eq(fixture.runtime->reactor.stats.queue_full, 2);
+    ck_assert_int_eq(background_end(&sending), 100);
+    for (int i = 0; i < 2; i++) {
+        rill_task_cancel(&receiving[i].task);
+        ck_assert_int_eq(background_end(&receiving[i]), -ECANCELED);
+    }
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&one, &recv_op, buffer, 100)), 100);
+    fixture_hang_up(&third);
+    fixture_hang_up(&fourth);
+    close_pair();
+}
+END_TEST
+
 /* ---- lasting bytes ---- */
 
 START_TEST(lasting_bytes_leave_in_line_with_borrowed_ones)
@@ -535,6 +572,7 @@ int main(void)
         {a_flush_that_is_cancelled_before_the_peer_is_known_not_to_read_ends, IN_BOTH},
         {a_reset_ends_the_line_and_every_later_send, IN_BOTH},
         {two_buffers_serve_many_echoes_to_the_last_byte, IN_BOTH},
+        {a_line_that_had_to_wait_for_a_place_in_the_queue_ends_at_once, IN_BOTH},
         {lasting_bytes_leave_in_line_with_borrowed_ones, IN_BOTH},
         {megabytes_of_lasting_bytes_go_out_whole, IN_BOTH},
         {more_than_a_gigabyte_at_once_is_EINVAL, IN_BOTH},

@@ -248,6 +248,38 @@ START_TEST(two_tasks_that_receive_from_one_connection_are_a_panic)
 }
 END_TEST
 
+/* Each holds one buffer, and there are not so many at first. */
+START_TEST(more_borrows_than_there_are_buffers_double_them)
+{
+    enum { CROWD = RILL_BUFFERS_FIRST + 44 };
+    static struct rill_tcp left[CROWD], right[CROWD];
+    static struct rill_borrow borrows[CROWD];
+    static struct background tasks[CROWD];
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    for (int i = 0; i < CROWD; i++) {
+        char byte = pattern((uint64_t)i);
+
+        fixture_pair(&left[i], &right[i]);
+        ck_assert_int_eq(send_now(&left[i], &byte, 1), 1);
+        background_start(&tasks[i], rill_tcp_recv_borrowed(&right[i], &borrows[i]));
+    }
+    for (int i = 0; i < CROWD; i++) {
+        ck_assert_int_eq(background_end(&tasks[i]), 1);
+        ck_assert(loaded_is(borrows[i].data, (uint64_t)i, 1));
+    }
+    ck_assert_uint_eq(reactor()->buffers.in_use, CROWD);
+    ck_assert_uint_eq(reactor()->buffers.count, 2 * RILL_BUFFERS_FIRST);
+    for (int i = 0; i < CROWD; i++) {
+        rill_borrow_give_back(&borrows[i]);
+        fixture_hang_up(&left[i]);
+        fixture_hang_up(&right[i]);
+    }
+    fixture_close();
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
@@ -263,6 +295,7 @@ int main(void)
         {shared_buffers_that_can_not_be_made_are_an_error_of_the_receive_alone, IN_SIMULATED},
         {borrowing_while_something_is_borrowed_is_a_panic, IN_SIMULATED},
         {two_tasks_that_receive_from_one_connection_are_a_panic, IN_SIMULATED},
+        {more_borrows_than_there_are_buffers_double_them, IN_BOTH},
     };
 
     return fixture_main("tcp_shared", cases, sizeof cases / sizeof *cases);

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* A job that can be held at a gate, and that says how many ran at once. */
 struct work {
@@ -274,6 +276,40 @@ START_TEST(no_job_of_many_threads_is_lost_or_run_twice)
 }
 END_TEST
 
+/* ThreadSanitizer starts no threads in a child process. */
+#ifndef __SANITIZE_THREAD__
+
+static void run_on_shared_pool(void)
+{
+    struct work work = make_work(NULL);
+
+    expect_eq(rill_workers_submit(rill_workers_shared(), &work.job), 0);
+    while (!__atomic_load_n(&work.is_over, __ATOMIC_SEQ_CST))
+        sched_yield();
+}
+
+/* The parent's thread, which it was taken to have, would never come for the job. */
+START_TEST(in_a_child_process_the_pool_of_the_process_begins_anew)
+{
+    int status;
+    pid_t child;
+
+    for (int i = 0; i < 10; i++) {
+        run_on_shared_pool();
+        child = fork();
+        if (child == 0) {
+            alarm(20);
+            run_on_shared_pool();
+            _exit(0);
+        }
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert_int_eq(status, 0);
+    }
+    run_on_shared_pool();
+}
+END_TEST
+#endif
+
 int main(void)
 {
     const struct fixture_case cases[] = {
@@ -286,6 +322,9 @@ int main(void)
         {a_pool_that_was_never_used_ends_at_once, IN_REAL},
         {the_threads_have_all_signals_blocked_and_the_callers_mask_stays, IN_REAL},
         {no_job_of_many_threads_is_lost_or_run_twice, IN_REAL},
+#ifndef __SANITIZE_THREAD__
+        {in_a_child_process_the_pool_of_the_process_begins_anew, IN_REAL},
+#endif
     };
 
     return fixture_main("workers", cases, sizeof cases / sizeof *cases);

@@ -166,13 +166,40 @@ static int interrupted_result(const struct sim_op *op)
     return sim_op_chance(op, op->ring->sim->options.cancel_eintr_per_mille) ? -EINTR : -ECANCELED;
 }
 
+/* What the kernel does not do at once: it looks at disks, or a file has to be flushed. */
+static bool needs_thread(const struct sim_op *op)
+{
+    const struct sim_object *object;
+
+    switch (op->sqe.opcode) {
+    case IORING_OP_FSYNC:
+    case IORING_OP_FALLOCATE:
+    case IORING_OP_OPENAT:
+    case IORING_OP_STATX:
+    case IORING_OP_UNLINKAT:
+    case IORING_OP_RENAMEAT:
+    case IORING_OP_MKDIRAT:
+    case IORING_OP_SYMLINKAT:
+    case IORING_OP_LINKAT:
+        return true;
+    case IORING_OP_CLOSE:
+        object = sim_fd_object(op->ring->sim, op->sqe.fd);
+        return object && object->kind == SIM_REGULAR;
+    default:
+        return false;
+    }
+}
+
 static void attempt(struct sim_op *op)
 {
     const struct opcode *opcode = opcode_of(op);
+    const struct sim_options *options = &op->ring->sim->options;
     int result;
 
-    if (!op->tried && !opcode->always && sim_op_chance(op, op->ring->sim->options.enomem_per_mille))
+    if (!op->tried && !opcode->always && sim_op_chance(op, options->enomem_per_mille))
         result = -ENOMEM;
+    else if (!op->tried && needs_thread(op) && sim_op_chance(op, options->no_thread_per_mille))
+        result = -ECANCELED;
     else
         result = opcode->attempt(op);
     op->tried = true;
