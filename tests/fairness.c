@@ -10,6 +10,10 @@
 /* In one turn a share of them, and one that had its result already in the turn before. */
 enum { TURNS = 10, ROUNDS = TURNS * (RILL_TASK_BUDGET + 1) + 1 };
 
+/* What no future is ready with: the next one finds it in its place, and is not to be ready
+ * before it has a result of its own. */
+enum { STALE = 4711 };
+
 /* Awaits futures one after the other, and does not mind how they end. */
 struct looper {
     struct rill_task task;
@@ -31,6 +35,7 @@ static enum rill_poll looper_poll(struct rill_future *self, struct rill_task *ta
             looper->strange = looper->made->result;
             break;
         }
+        looper->made->result = STALE;
     }
     if (looper->loop->end)
         RILL_AWAIT(looper->loop->end());

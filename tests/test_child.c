@@ -21,7 +21,9 @@ START_TEST(the_result_is_the_exit_status)
         return;
     expect_eq(child_start(ARGUMENTS("true"), PIPED_OUT), 0);
     ck_assert_int_gt(child.pid, 0);
-    ck_assert_int_eq(child_wait(), 0);
+    background_start(&waiting, rill_process_wait(&child));
+    ck_assert_int_eq(background_end(&waiting), 0);
+    ck_assert_uint_le(waiting.polls, 2); /* and no pause behind the end */
     child_close();
     expect_eq(child_start(ARGUMENTS("sh", "-c", "exit 42"), PIPED_OUT), 0);
     ck_assert_int_eq(child_wait(), W_EXITCODE(42, 0));

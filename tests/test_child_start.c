@@ -112,6 +112,10 @@ START_TEST(a_program_is_looked_for_in_each_directory_of_PATH)
     ck_assert_int_eq(child_start(ARGUMENTS("tool"), PIPED_OUT),
                      -EACCES); /* more telling than that the rest had none */
     ck_assert_int_eq(child_start(ARGUMENTS("nothing"), PIPED_OUT), -ENOENT);
+    make_file("true", "not to be run either", 0600); /* but the one behind it is */
+    ck_assert_int_eq(child_start(ARGUMENTS("true"), PIPED_OUT), 0);
+    ck_assert_int_eq(child_close() & ~SIGKILL, 0);
+    remove_file("true");
     unsetenv("PATH");
     ck_assert_int_eq(child_start(ARGUMENTS("true"), PIPED_OUT), 0);
     ck_assert_int_eq(child_close() & ~SIGKILL, 0);
@@ -321,6 +325,36 @@ START_TEST(a_parent_without_standard_streams_has_children_with_them)
 }
 END_TEST
 
+/* In a parent that has closed its standard input, 0 is the next that is given to anything. */
+START_TEST(descriptor_0_is_closed_like_any_other)
+{
+    const struct rill_process_options options[] = {
+        {.in = RILL_PROCESS_NULL},
+        {.out = RILL_PROCESS_PIPE},
+        {.err = RILL_PROCESS_PIPE},
+        {.in = RILL_PROCESS_INHERIT}, /* 0 is the descriptor of the process itself */
+    };
+    int saved;
+
+    if (!child_open_world())
+        return;
+    saved = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 10);
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        close(STDIN_FILENO);
+        expect_eq(child_start(ARGUMENTS("true"), options[i]), 0);
+        expect_eq(child_wait(), 0);
+        expect_eq(child_close(), 0);
+        ck_assert_int_eq(fcntl(STDIN_FILENO, F_GETFD), -1);
+    }
+    dup2(saved, STDIN_FILENO);
+    close(saved);
+    expect_eq(child_start(ARGUMENTS("true"), (struct rill_process_options){.in = RILL_PROCESS_FD,
+                                                                           .in_fd = STDIN_FILENO}),
+              0);
+    child_close_world();
+}
+END_TEST
+
 START_TEST(no_other_descriptor_is_inherited)
 {
     int forgotten;
@@ -431,6 +465,7 @@ int main(void)
         {err_can_go_where_out_goes, IN_REAL},
         {streams_that_lie_in_each_others_place_are_swapped, IN_REAL},
         {a_parent_without_standard_streams_has_children_with_them, IN_REAL},
+        {descriptor_0_is_closed_like_any_other, IN_REAL},
         {no_other_descriptor_is_inherited, IN_REAL},
         {signals_are_as_if_nobody_had_touched_them, IN_REAL},
         {environment_and_directory_are_what_is_asked_for, IN_REAL},

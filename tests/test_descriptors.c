@@ -178,9 +178,30 @@ START_TEST(bytes_without_descriptors_and_the_end_are_received_as_well)
     expect_eq(await(rill_tcp_send_all(&left, &op, "hello", 5)), 5);
     expect_eq(await(rill_tcp_recv_descriptors(&right, &incoming, buffer, 100)), 5);
     expect_eq(incoming.count, 0);
+    await(rill_descriptors_close(&incoming));
+    expect_eq(incoming.result, 0);
     expect_eq(await(rill_tcp_finish_sending(&left, &op)), 0);
     expect_eq(await(rill_tcp_recv_descriptors(&right, &incoming, buffer, 100)), 0);
     expect_eq(incoming.count, 0);
+    close_world();
+}
+END_TEST
+
+/* The kernel tells who has sent, too, where the socket asks for that: these are no descriptors. */
+START_TEST(what_else_comes_with_the_bytes_is_not_taken_for_descriptors)
+{
+    const int yes = 1;
+
+    if (!open_world(_i, NULL))
+        return;
+    expect_eq(setsockopt(right.fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes), 0);
+    expect_eq(await(rill_tcp_send_all(&left, &op, "x", 1)), 1);
+    expect_eq(await(rill_tcp_recv_descriptors(&right, &incoming, buffer, 100)), 1);
+    expect_eq(incoming.count, 0);
+    expect_eq(await(rill_tcp_send_descriptors(&left, &outgoing, "x", 1, &right.fd, 1)), 1);
+    expect_eq(await(rill_tcp_recv_descriptors(&right, &incoming, buffer, 100)), 1);
+    expect_eq(incoming.count, 1);
+    await(rill_descriptors_close(&incoming));
     close_world();
 }
 END_TEST
@@ -510,6 +531,7 @@ int main(void)
         {what_is_not_taken_is_closed_even_in_a_cancelled_task, IN_BOTH},
         {descriptors_come_once_with_the_first_byte_of_a_send_in_many_parts, IN_BOTH},
         {bytes_without_descriptors_and_the_end_are_received_as_well, IN_BOTH},
+        {what_else_comes_with_the_bytes_is_not_taken_for_descriptors, IN_REAL},
         {descriptors_that_nobody_receives_are_closed, IN_BOTH},
         {more_descriptors_than_there_is_room_for_are_cut_off, IN_REAL},
         {descriptors_for_which_the_process_has_no_room_are_cut_off, IN_BOTH},

@@ -126,6 +126,24 @@ START_TEST(a_name_comes_with_its_type_where_that_is_known)
 }
 END_TEST
 
+START_TEST(what_was_left_of_one_that_was_closed_is_not_read_from_the_next)
+{
+    if (!open_world(2))
+        return;
+    open_directory();
+    expect_eq(read_name(), 1);
+    expect_eq(await(rill_directory_close(&directory)), 0);
+    open_directory();
+    for (int i = 0; i < 2; i++) {
+        expect_eq(read_name(), 1);
+        note_name();
+    }
+    expect_eq(read_name(), 0);
+    expect_each_once(2);
+    close_world();
+}
+END_TEST
+
 START_TEST(names_may_be_as_long_as_names_can_be)
 {
     char name[256] = "";
@@ -334,6 +352,7 @@ int main(void)
     const struct fixture_case cases[] = {
         {every_name_is_read_once_however_many_there_are, IN_REAL},
         {a_name_comes_with_its_type_where_that_is_known, IN_REAL},
+        {what_was_left_of_one_that_was_closed_is_not_read_from_the_next, IN_REAL},
         {names_may_be_as_long_as_names_can_be, IN_REAL},
         {what_was_read_may_be_removed_at_once, IN_REAL},
         {a_directory_that_is_removed_has_no_names, IN_REAL},

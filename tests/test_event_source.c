@@ -23,6 +23,7 @@ struct engine {
     bool is_armed;       /* the next event makes the descriptor readable */
     bool is_mute;        /* no event does */
     bool never_runs_dry; /* progress always does something */
+    bool will_post;      /* the next progress does nothing but post an operation */
     void (*on_arm)(struct engine *engine);
     bool on_arm_done;
 };
@@ -66,6 +67,12 @@ static unsigned engine_progress(struct rill_event_source *source)
     struct engine *e = rill_container_of(source, struct engine, source);
     unsigned count = e->waiting;
 
+    if (e->will_post) {
+        e->will_post = false;
+        e->waiting++;
+        rill_event_source_touch(source);
+        return 0;
+    }
     e->waiting = 0;
     e->seen += count;
     if (count > 0) {
@@ -265,6 +272,33 @@ START_TEST(traffic_on_the_ring_does_not_wake_a_source)
 }
 END_TEST
 
+START_TEST(nor_does_it_shorten_the_sleep_of_one_with_operations_pending)
+{
+    uint64_t bounded;
+    int64_t began_ns;
+
+    open_with(SIMULATED, NULL);
+    fixture_pair(&one, &other);
+    background_start(&watching, seen(&watcher, &engine, 1));
+    settle();
+    bounded = engine.source.stats.sleeps_bounded;
+    began_ns = sim_now(fixture.sim);
+    for (int i = 0; i < 100; i++) {
+        background_start(&receiving, rill_tcp_recv(&one, &recv_op, bytes, 1));
+        ck_assert_int_eq(await(rill_tcp_send_all(&other, &op, "x", 1)), 1);
+        ck_assert_int_eq(background_end(&receiving), 1);
+    }
+    ck_assert_int_le((int64_t)(engine.source.stats.sleeps_bounded - bounded),
+                     1 + (sim_now(fixture.sim) - began_ns) /
+                             (int64_t)RILL_EVENT_SOURCE_SLEEP_MAX_NS);
+    event(&engine);
+    ck_assert_int_eq(background_end(&watching), 1);
+    fixture_hang_up(&one);
+    fixture_hang_up(&other);
+    finish();
+}
+END_TEST
+
 /* ---- no event is lost ---- */
 
 /* An event that comes after arming looked, and that the descriptor does not tell. */
@@ -277,6 +311,21 @@ START_TEST(what_comes_while_it_is_armed_is_found_by_progress_once_more)
 {
     open_with(_i, NULL);
     engine.on_arm = slip_in;
+    ck_assert_int_eq(await(seen(&watcher, &engine, 1)), 1);
+    ck_assert_uint_eq(engine.source.stats.sleeps_bounded, 0);
+    finish();
+}
+END_TEST
+
+static void post_soon(struct engine *e)
+{
+    e->will_post = true;
+}
+
+START_TEST(what_progress_itself_has_posted_after_arming_is_looked_at_before_it_sleeps)
+{
+    open_with(_i, NULL);
+    engine.on_arm = post_soon;
     ck_assert_int_eq(await(seen(&watcher, &engine, 1)), 1);
     ck_assert_uint_eq(engine.source.stats.sleeps_bounded, 0);
     finish();
@@ -602,6 +651,44 @@ START_TEST(there_is_one_watch_for_any_number_of_sleeps)
 }
 END_TEST
 
+/* The kernel takes nothing at the moment at which the queue is full and the watch is to be put
+ * into it. Whoever slept then would never hear of the event. */
+START_TEST(a_source_whose_watch_finds_no_place_in_the_queue_does_not_sleep_without_it)
+{
+    enum { ENTRIES = 4 };
+    static struct rill_op ops[ENTRIES];
+    static struct background waits[ENTRIES];
+    struct rill_executor *executor;
+    int64_t began_ns;
+
+    open_with(SIMULATED, &(struct rill_runtime_options){.sq_entries = ENTRIES,
+                                                        .wait_policy = RILL_WAIT_SLEEP});
+    executor = &fixture.runtime->executor;
+    fixture_pair(&one, &other);
+    settle();
+    engine.is_armed = false;
+    signal_fd(&engine); /* the watch ends, and the source has nothing to do */
+    while (engine.source.watch.state != RILL_OP_IDLE)
+        ck_assert_int_eq(rill_executor_wait(executor, sim_now(fixture.sim) + RILL_SECOND), 0);
+    for (int i = 0; i < ENTRIES; i++)
+        background_start(&waits[i], rill_fd_wait(&ops[i], one.fd, POLLIN));
+    rill_executor_run(executor);
+    fixture_fail_enters(-EAGAIN, 1);
+    event_after(RILL_MILLISECOND);
+    began_ns = sim_now(fixture.sim);
+    while (engine.seen == 0)
+        ck_assert_int_eq(rill_executor_wait(executor, sim_now(fixture.sim) + RILL_SECOND), 0);
+    ck_assert_int_le(sim_now(fixture.sim) - began_ns, 2 * RILL_MILLISECOND);
+    ck_assert_uint_eq(fixture.runtime->reactor.stats.queue_full, 1);
+    ck_assert_int_eq(await(rill_tcp_send_all(&other, &op, "x", 1)), 1);
+    for (int i = 0; i < ENTRIES; i++)
+        background_end(&waits[i]);
+    fixture_hang_up(&one);
+    fixture_hang_up(&other);
+    finish();
+}
+END_TEST
+
 START_TEST(a_readable_descriptor_without_an_event_is_counted_as_futile)
 {
     if (!open_with(_i, NULL))
@@ -792,7 +879,9 @@ int main(void)
         {an_idle_source_costs_nothing, IN_SIMULATED},
         {a_source_whose_last_operation_ended_while_it_slept_costs_nothing, IN_SIMULATED},
         {traffic_on_the_ring_does_not_wake_a_source, IN_BOTH},
+        {nor_does_it_shorten_the_sleep_of_one_with_operations_pending, IN_SIMULATED},
         {what_comes_while_it_is_armed_is_found_by_progress_once_more, IN_SIMULATED},
+        {what_progress_itself_has_posted_after_arming_is_looked_at_before_it_sleeps, IN_SIMULATED},
         {an_operation_that_is_posted_to_a_sleeping_source_is_seen_at_once, IN_SIMULATED},
         {an_operation_that_is_posted_between_turns_is_seen_at_once, IN_SIMULATED},
         {an_event_that_the_descriptor_never_tells_is_found_while_operations_are_pending,
@@ -809,6 +898,7 @@ int main(void)
         {looking_out_finds_an_event_without_a_system_call, IN_SIMULATED},
         {an_event_that_comes_while_looking_out_needs_no_arming, IN_SIMULATED},
         {there_is_one_watch_for_any_number_of_sleeps, IN_BOTH},
+        {a_source_whose_watch_finds_no_place_in_the_queue_does_not_sleep_without_it, IN_SIMULATED},
         {a_readable_descriptor_without_an_event_is_counted_as_futile, IN_BOTH},
         {a_source_can_be_removed_awake_and_asleep_and_added_again, IN_BOTH},
         {an_engine_that_knows_how_is_closed_with_its_runtime, IN_BOTH},

@@ -400,12 +400,23 @@ static enum rill_poll cancel_all_poll(struct rill_future *self, struct rill_task
     RILL_END();
 }
 
-START_TEST(cancelling_all_reaches_parked_queued_and_running_tasks_and_each_once)
+/* Yields until it is cancelled, but not for ever. */
+static enum rill_poll yielding_poll(struct rill_future *self, struct rill_task *task)
+{
+    static int yields;
+
+    if (rill_task_is_cancelled(task) || yields++ == 10)
+        return rill_future_end(self, rill_task_is_cancelled(task) ? -ECANCELED : 0);
+    rill_task_wake(task);
+    return RILL_PENDING;
+}
+
+START_TEST(cancelling_all_reaches_parked_queued_yielding_and_running_tasks_and_each_once)
 {
     struct latch latches[4] = {{.drain_polls = 0}};
     struct runner parked = {.polls = 0}, draining = {.polls = 0};
     struct runner queued = {.polls = 0}, over = {.polls = 0};
-    struct rill_task running = {.state = RILL_TASK_NEW};
+    struct rill_task running = {.state = RILL_TASK_NEW}, yielding = {.state = RILL_TASK_NEW};
 
     latches[1].drain_polls = LATCH_BY_HAND;
     runner_start(&parked, latch_wait(&latches[0]), NULL);
@@ -414,6 +425,7 @@ START_TEST(cancelling_all_reaches_parked_queued_and_running_tasks_and_each_once)
     latch_open(&latches[2], 7);
     rig_settle();
 
+    rill_task_spawn(&yielding, yielding_poll);
     rill_task_spawn(&running, cancel_all_poll);
     runner_start(&queued, latch_wait(&latches[3]), NULL);
     rig_settle();
@@ -422,6 +434,7 @@ START_TEST(cancelling_all_reaches_parked_queued_and_running_tasks_and_each_once)
     ck_assert_int_eq(queued.task.future.result, -ECANCELED);
     ck_assert_uint_eq(queued.polls, 1);
     ck_assert_int_eq(running.future.result, -ECANCELED);
+    ck_assert_int_eq(yielding.future.result, -ECANCELED);
     ck_assert_int_eq(over.task.future.result, 7);
     ck_assert_uint_eq(draining.polls, 2);
 
@@ -641,7 +654,7 @@ int main(void)
         a_wait_lasts_until_the_next_timer_or_the_moment_given,
         a_wait_with_a_task_ready_does_not_wait,
         the_clock_is_read_at_most_once_a_turn_and_not_at_all_without_need,
-        cancelling_all_reaches_parked_queued_and_running_tasks_and_each_once,
+        cancelling_all_reaches_parked_queued_yielding_and_running_tasks_and_each_once,
         printing_names_function_and_line_of_each_future_that_waits,
         a_thread_has_one_executor_at_most,
         each_thread_can_have_an_executor_of_its_own,

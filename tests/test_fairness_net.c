@@ -8,8 +8,10 @@
 #include "net/descriptors.h"
 #include "net/listener.h"
 #include "net/resolve.h"
+#include "net/send_file.h"
 #include "net/server.h"
 #include "net/tcp.h"
+#include "net/udp.h"
 #include "tests/fairness.h"
 #include "tests/fixture.h"
 
@@ -22,6 +24,8 @@ static struct rill_waker waker;
 static struct rill_file file;
 static struct rill_directory directory;
 static struct rill_replace replace;
+static struct rill_send_file send_file;
+static struct rill_udp udp;
 static struct rill_read_to_end read_to_end;
 static struct rill_accept accepting;
 static struct rill_connect connecting;
@@ -182,6 +186,16 @@ static struct rill_future *replace_nothing(void)
     return rill_path_replace(&replace, "", "", 0, 0600);
 }
 
+static struct rill_future *send_no_file(void)
+{
+    return rill_tcp_send_file(&one, &send_file, &file, 0, 0);
+}
+
+static struct rill_future *close_no_socket(void)
+{
+    return rill_udp_close(&udp);
+}
+
 static struct rill_future *read_file_to_end(void)
 {
     return rill_file_read_to_end(&file, &read_to_end, 1);
@@ -226,6 +240,8 @@ static const struct fairness_loop loops[] = {
     {"a close of no file", close_no_file, 0, NULL, NULL},
     {"a name that was read before", read_directory, 1, NULL, NULL},
     {"a replacement at no path", replace_nothing, -ENOENT, NULL, NULL},
+    {"nothing of a file", send_no_file, 0, NULL, NULL},
+    {"a close of no datagram socket", close_no_socket, 0, NULL, NULL},
     {"a close of no connection", close_no_connection, 0, NULL, NULL},
     {"a close of no listener", close_no_listener, 0, NULL, NULL},
     {"a cancelled read to the end", read_file_to_end, -ECANCELED, NULL, NULL},

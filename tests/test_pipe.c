@@ -100,6 +100,24 @@ START_TEST(what_does_not_fit_waits_for_the_reader)
 }
 END_TEST
 
+START_TEST(a_write_to_a_full_pipe_waits_for_the_reader_too)
+{
+    size_t at = 0;
+
+    if (!open_pipe())
+        return;
+    ck_assert_int_eq(await(rill_pipe_write_all(&write_op, writer, bytes, 65536)), 65536);
+    background_start(&writing, rill_pipe_write_all(&write_op, writer, bytes + 65536, 10));
+    settle();
+    ck_assert(!rill_task_is_over(&writing.task));
+    ck_assert_uint_eq(write_op.written, 0);
+    read_on(&at, 65536);
+    ck_assert_int_eq(background_end(&writing), 10);
+    read_on(&at, 10);
+    close_pipe();
+}
+END_TEST
+
 START_TEST(a_reader_that_is_gone_is_EPIPE_and_no_signal)
 {
     if (!open_pipe())
@@ -273,6 +291,7 @@ int main(void)
     const struct fixture_case cases[] = {
         {what_fits_is_written_at_once, IN_REAL},
         {what_does_not_fit_waits_for_the_reader, IN_REAL},
+        {a_write_to_a_full_pipe_waits_for_the_reader_too, IN_REAL},
         {a_reader_that_is_gone_is_EPIPE_and_no_signal, IN_REAL},
         {a_reader_that_goes_away_is_EPIPE_and_no_signal, IN_REAL},
         {a_signal_that_the_program_has_blocked_stays_its_own, IN_REAL},

@@ -10,6 +10,7 @@
 #include "rdma/rpc.h"
 #include "rdma/rpc_client.h"
 #include "rdma/rpc_server.h"
+#include "rdma/server.h"
 #include "rdma/stream.h"
 #include "rdma/tag.h"
 #include "tests/fairness.h"
@@ -34,6 +35,7 @@ static struct rill_rdma_pipeline pipeline;
 static struct rill_rdma_pipeline_slot slots[2];
 static struct rill_rdma_connection never;
 static struct rill_rdma_dial dial;
+static struct rill_rdma_server server;
 static char buffer[16];
 
 static struct rill_future *send_one(void)
@@ -136,6 +138,13 @@ static struct rill_future *dial_strangely(void)
     return rill_rdma_dial(&dial, &never, &linked.left, "gopher://localhost", NULL);
 }
 
+static struct rill_future *serve_nowhere(void)
+{
+    static const struct rill_service service = {.peer_size = sizeof(struct rill_rdma_connection)};
+
+    return rill_rdma_serve(&server, &linked.left, "gopher://localhost", service);
+}
+
 static void set_up(void)
 {
     rill_rdma_pipeline_init(&pipeline, &linked.client, slots, 2, NULL);
@@ -177,6 +186,7 @@ static const struct fairness_loop loops[] = {
     {"a drain of an empty pipeline", drain, 0, NULL, NULL},
     {"a disconnect of no connection", disconnect_none, 0, NULL, NULL},
     {"a cut of no connection", cut_none, 0, NULL, NULL},
+    {"a server at no address", serve_nowhere, -EINVAL, NULL, NULL},
     {"a dial of no address", dial_strangely, -EINVAL, NULL, NULL},
 };
 

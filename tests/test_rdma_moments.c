@@ -160,6 +160,37 @@ START_TEST(disconnecting_one_that_is_made_anew_tells_of_the_loss)
 }
 END_TEST
 
+/* Nothing of the half of an end counts for the connection that takes its place. */
+START_TEST(one_that_is_lost_while_the_other_side_ends_it_is_made_anew_and_ended_as_any_other)
+{
+    static const struct rill_rdma_connection_options persistent = {
+        .close_ns = RILL_SECOND,
+        .reconnects = 10,
+        .reconnect_first_ns = RILL_MILLISECOND,
+        .reconnect_max_ns = RILL_MILLISECOND,
+    };
+    struct rill_sleep pause;
+
+    open_sides();
+    connect_sides(&persistent);
+    background_start(&ending, rill_rdma_disconnect(&right.connection));
+    while (left.connection.state != RILL_RDMA_CLOSING)
+        await(rill_sleep(&pause, 100 * RILL_MICROSECOND));
+    rill_rdma_ep_fail(&left.connection.ep, -ECONNRESET);
+    rill_task_cancel(&ending.task);
+    background_end(&ending);
+    adopt_right(&persistent);
+    await(rill_sleep(&pause, RILL_SECOND));
+    expect_eq(left.connection.state, RILL_RDMA_CONNECTED);
+    expect_eq(left.connection.metrics.connects, 2);
+    background_start(&sending, rill_rdma_send(&left.connection, &left.send, message, 10, 1));
+    expect_eq(await(rill_rdma_recv(&right.connection, &right.recv, buffer, 10, 1)), 10);
+    expect_eq(background_end(&sending), 10);
+    disconnect_sides();
+    close_sides();
+}
+END_TEST
+
 static ucs_status_t find_no_way(ucp_worker_h worker, const ucp_ep_params_t *params, ucp_ep_h *ep)
 {
     (void)worker;
@@ -418,6 +449,8 @@ int main(void)
         {a_connection_that_the_other_side_ends_is_cut_also_while_the_endpoint_is_closed,
          IN_SIMULATED},
         {disconnecting_one_that_is_made_anew_tells_of_the_loss, IN_SIMULATED},
+        {one_that_is_lost_while_the_other_side_ends_it_is_made_anew_and_ended_as_any_other,
+         IN_SIMULATED},
         {what_uses_the_endpoint_of_one_that_can_not_be_made_anew_ends_with_an_error, IN_SIMULATED},
         {however_short_silence_may_be_a_side_that_beats_is_not_taken_for_dead, IN_SIMULATED},
         {a_connection_is_waited_for_before_it_is_begun, IN_SIMULATED},

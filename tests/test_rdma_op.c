@@ -174,6 +174,24 @@ START_TEST(operations_end_in_whatever_order_they_are_answered)
 }
 END_TEST
 
+/* Its descriptor was armed before there was anything to tell, and may stay silent. */
+START_TEST(an_operation_that_is_posted_while_UCX_sleeps_is_looked_at_without_an_event)
+{
+    unsigned calls;
+
+    open_all();
+    settle();
+    expect(rdma.source.asleep);
+    calls = fake.progressed;
+    background_start(&sending, tag_send());
+    settle();
+    ck_assert_uint_gt(fake.progressed, calls);
+    fake_complete(fake_request(0), UCS_OK, 0);
+    expect_eq(background_end(&sending), SIZE);
+    close_all();
+}
+END_TEST
+
 static enum rill_poll greedy_poll(struct rill_future *self, struct rill_task *task);
 
 struct greedy {
@@ -1069,6 +1087,7 @@ int main(void)
         {an_operation_that_is_over_later_takes_two_polls, IN_SIMULATED},
         {a_call_or_a_callback_that_fails_is_the_errno_of_its_status, IN_SIMULATED},
         {operations_end_in_whatever_order_they_are_answered, IN_SIMULATED},
+        {an_operation_that_is_posted_while_UCX_sleeps_is_looked_at_without_an_event, IN_SIMULATED},
         {a_task_whose_operations_are_always_over_at_once_lets_others_run, IN_SIMULATED},
         {a_spurious_poll_posts_nothing_twice, IN_SIMULATED},
         {an_operation_wakes_the_task_that_polled_it_last, IN_SIMULATED},

@@ -338,6 +338,23 @@ START_TEST(whichever_step_fails_the_contents_are_whole_and_nothing_is_left)
 }
 END_TEST
 
+START_TEST(one_that_has_replaced_a_file_before_fails_as_a_new_one_does)
+{
+    if (!open_world(_i, NULL, true))
+        return;
+    expect_eq(await(replace_file()), 0);
+    entries = 0;
+    entry_to_fail = 2; /* the write */
+    fixture_on_entry(fail_one);
+    expect_eq(await(rill_path_replace(&replace, path, old_bytes, OLD_SIZE, 0600)), -EINVAL);
+    fixture_on_entry(NULL);
+    expect_eq(failed_opcode, IORING_OP_WRITE);
+    expect(!replace.is_replaced);
+    expect_contents(true);
+    close_world();
+}
+END_TEST
+
 /* Whatever fails, and cancelled at some moment. */
 static void run_with_faults(uint64_t seed, unsigned tally[3])
 {
@@ -445,6 +462,7 @@ int main(void)
         {of_several_at_a_time_one_is_the_last_and_whole, IN_BOTH},
         {a_loss_of_power_leaves_the_old_contents_or_the_new, IN_SIMULATED},
         {whichever_step_fails_the_contents_are_whole_and_nothing_is_left, IN_BOTH},
+        {one_that_has_replaced_a_file_before_fails_as_a_new_one_does, IN_BOTH},
         {whatever_fails_and_is_cancelled_the_contents_are_whole, IN_SIMULATED},
         {a_name_that_is_taken_is_left_alone_and_another_one_is_tried, IN_SIMULATED},
     };

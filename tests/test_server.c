@@ -7,8 +7,11 @@
 #include "tests/short_memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 struct echo {
     struct rill_task task;
@@ -250,6 +253,38 @@ START_TEST(a_server_listens_at_IPv6_too)
 }
 END_TEST
 
+/* As in a program that was started without a standard input. */
+START_TEST(connections_whose_descriptor_is_0_are_served_like_all_others)
+{
+    const struct rill_address address = loopback(start_server(_i, NULL) ? port : 0);
+    struct rill_tcp client = {.fd = 0};
+    int saved, fd;
+
+    if (port == 0)
+        return;
+    saved = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 10);
+    for (int i = 0; i < 2; i++) {
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* which does not get 0 */
+        close(STDIN_FILENO);
+        ck_assert_int_eq(connect(fd, &address.any, address.size), 0);
+        rill_tcp_adopt_foreign(&client, fd);
+        if (i == 0)
+            settle(); /* it is accepted before anybody says a word */
+        expect_echo(&client);
+        ck_assert_int_ge(fcntl(STDIN_FILENO, F_GETFD), 0);
+        fixture_hang_up(&client);
+        settle();
+        ck_assert_int_eq(fcntl(STDIN_FILENO, F_GETFD), -1);
+        dup2(saved, STDIN_FILENO);
+    }
+    close(saved);
+    stop_server();
+    rill_runtime_shutdown(fixture.runtime, RILL_SECOND);
+    ck_assert_uint_eq(echoes_over, 2);
+    fixture_close();
+}
+END_TEST
+
 START_TEST(a_server_without_descriptors_serves_on_when_there_are_some)
 {
     enum { PEERS = 30 };
@@ -455,6 +490,7 @@ int main(void)
         {a_server_that_announces_says_why_it_can_not_listen, IN_BOTH},
         {a_server_announces_the_address_at_which_it_really_listens, IN_BOTH},
         {a_server_listens_at_IPv6_too, IN_BOTH},
+        {connections_whose_descriptor_is_0_are_served_like_all_others, IN_REAL},
         {a_server_without_descriptors_serves_on_when_there_are_some, IN_SIMULATED},
         {a_server_that_was_cancelled_before_it_began_leaves_no_socket, IN_BOTH},
         {the_connections_of_a_service_share_what_it_was_given, IN_BOTH},

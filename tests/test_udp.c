@@ -307,6 +307,15 @@ START_TEST(a_port_is_opened_once_unless_both_share_it)
 }
 END_TEST
 
+static void expect_option(int level, int name, int want)
+{
+    socklen_t size = sizeof want;
+    int value = -1;
+
+    ck_assert_int_eq(getsockopt(one.fd, level, name, &value, &size), 0);
+    ck_assert_int_eq(value, want);
+}
+
 START_TEST(all_options_are_taken_and_ip6_works_alike)
 {
     const struct rill_udp_options options = {
@@ -324,12 +333,20 @@ START_TEST(all_options_are_taken_and_ip6_works_alike)
         return;
     at_one = loopback(0);
     open_at(&one, &at_one, &options);
+    if (_i == REAL) {
+        expect_option(SOL_SOCKET, SO_BROADCAST, 1);
+        expect_option(IPPROTO_IP, IP_MULTICAST_TTL, 2);
+    }
     ck_assert_int_eq(rill_socket_set_int(one.fd, IPPROTO_IP, IP_TOS, IPTOS_LOWDELAY), 0);
     ck_assert_int_eq(rill_socket_set_int(one.fd, IPPROTO_IP, 9999, 1), -ENOPROTOOPT);
     close_udp(&one);
     ck_assert_int_eq(rill_address_parse(&at_one, "::1", 0), 0);
     at_other = at_one;
     if (rill_udp_open(&one, &at_one, &options) == 0) { /* else there is no IPv6 here */
+        if (_i == REAL) {
+            expect_option(IPPROTO_IPV6, IPV6_V6ONLY, 1);
+            expect_option(IPPROTO_IPV6, IPV6_MULTICAST_HOPS, 2);
+        }
         ck_assert_int_eq(rill_udp_local_address(&one, &at_one), 0);
         open_at(&other, &at_other, &options);
         ck_assert_int_eq(send_now(&one, 5, &at_other), 5);
@@ -459,6 +476,19 @@ START_TEST(unix_sockets_send_datagrams_alike_and_leave_no_file)
     ck_assert_int_eq(rill_udp_connect(&one, &at_other), 0);
     ck_assert_int_eq(send_now(&one, 7, NULL), 7);
     ck_assert_int_eq(recv_now(&other, sizeof buffer), 7);
+    close_two_paths(_i);
+}
+END_TEST
+
+START_TEST(a_unix_socket_that_is_closed_by_a_cancelled_task_leaves_no_file_either)
+{
+    struct rill_future future;
+
+    if (!open_two_paths(_i, NULL))
+        return;
+    background_start(&receiving, rill_future_init(&future, cancelled_close_poll));
+    ck_assert_int_eq(background_end(&receiving), 0);
+    open_at(&one, &at_one, NULL); /* or its path would be taken */
     close_two_paths(_i);
 }
 END_TEST
@@ -643,6 +673,7 @@ int main(void)
         {a_close_is_not_cancelled, IN_BOTH},
         {a_datagram_that_is_in_flight_can_not_be_used_again, IN_SIMULATED},
         {unix_sockets_send_datagrams_alike_and_leave_no_file, IN_BOTH},
+        {a_unix_socket_that_is_closed_by_a_cancelled_task_leaves_no_file_either, IN_BOTH},
         {abstract_names_send_datagrams_alike, IN_BOTH},
         {a_full_unix_socket_takes_no_more_until_one_was_received_and_loses_none, IN_BOTH},
         {a_unix_socket_without_a_path_has_no_address, IN_REAL},
