@@ -17,7 +17,8 @@ extern "C" {
  *   -ECONNRESET    the peer closed
  *   -ECONNREFUSED  it rejected the connection
  *   -ENOTCONN      nobody listens there
- *   -ETIMEDOUT     it does not answer, or its process is gone
+ *   -ETIMEDOUT     it does not answer, its process is gone, or it closed and did not wait
+ *                  for this side to hear of it
  *   -EHOSTUNREACH  no transport leads there
  *   -ENETDOWN      a link failed
  *   -ECONNABORTED  the endpoint failed for another reason

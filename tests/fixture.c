@@ -349,9 +349,10 @@ void fixture_turn(void)
 
 void settle(void)
 {
+    const int64_t real_ns = (getenv("TEST_UNDER_VALGRIND") ? 30 : 3) * RILL_MILLISECOND;
     struct rill_sleep sleep;
 
-    await(rill_sleep(&sleep, fixture.sim ? 1 * RILL_SECOND : 3 * RILL_MILLISECOND));
+    await(rill_sleep(&sleep, fixture.sim ? 1 * RILL_SECOND : real_ns));
 }
 
 /* ---- connections ---- */

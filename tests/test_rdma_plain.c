@@ -25,6 +25,7 @@ static char program[64], buffer[SIZE];
 static struct rill_rdma_op op;
 static struct rill_rdma_inbox inbox;
 static struct rill_rdma_am message;
+static struct background receiving;
 
 static int finish(pid_t child)
 {
@@ -120,23 +121,39 @@ static uint16_t free_port(void)
     return ntohs(address.sin_port);
 }
 
-/* The messages of one client. */
-static void receive(struct rill_rdma_ep *ep, const char *kind, size_t size)
+static int64_t receive_one(struct rill_rdma_ep *ep, const char *kind, size_t size)
+{
+    int64_t result;
+
+    if (is(kind, "stream"))
+        return await(rill_rdma_stream_recv_exactly(ep, &op, buffer, size));
+    if (is(kind, "tag"))
+        return await(rill_rdma_tag_recv_from(ep, &op, buffer, size, TAG, RILL_RDMA_TAG_EXACT));
+    /* An inbox is nobody's in particular, and waits on if this client is lost. */
+    background_start(&receiving, rill_rdma_am_recv(&inbox, &message));
+    duo_turn_until(rill_task_is_over(&receiving.task) || ep->error != 0);
+    rill_task_cancel(&receiving.task);
+    result = background_end(&receiving);
+    if (result >= 0)
+        result = await(rill_rdma_am_fetch(&message, &op, buffer));
+    rill_rdma_am_release(&message);
+    return result;
+}
+
+/* The messages of one client. Returns whether all have come. */
+static bool receive(struct rill_rdma_ep *ep, const char *kind, size_t size)
 {
     for (int i = 0; i < times(kind); i++) {
+        int64_t result;
+
         memset(buffer, 0, size);
-        if (is(kind, "am")) {
-            expect_eq(await(rill_rdma_am_recv(&inbox, &message)), size);
-            expect_eq(await(rill_rdma_am_fetch(&message, &op, buffer)), size);
-            rill_rdma_am_release(&message);
-        } else if (is(kind, "stream"))
-            expect_eq(await(rill_rdma_stream_recv_exactly(ep, &op, buffer, size)), size);
-        else
-            expect_eq(
-                await(rill_rdma_tag_recv(ep->rdma, &op, buffer, size, TAG, RILL_RDMA_TAG_EXACT)),
-                size);
+        result = receive_one(ep, kind, size);
+        if (result < 0 && duo_is_loss(ep->error))
+            return false;
+        expect_eq(result, size);
         expect(is_theirs(buffer, size));
     }
+    return true;
 }
 
 /* A client that begins before anybody listens would give up; so it is started by a
@@ -162,7 +179,7 @@ static pid_t client_when(int *word, const char *kind, uint16_t port, size_t size
     _exit(finish(run(kind, port, true, size)));
 }
 
-static void serve_a_plain_client(const char *kind, size_t size)
+static bool serve_once(const char *kind, size_t size)
 {
     static struct rill_rdma_listener listener;
     struct rill_rdma_accept accept;
@@ -171,9 +188,10 @@ static void serve_a_plain_client(const char *kind, size_t size)
     struct sockaddr_in address = duo_address(port);
     int word;
     pid_t child = client_when(&word, kind, port, size);
+    bool has_all;
 
     if (!begin(&duo.right))
-        return;
+        return true;
     expect_eq(rill_rdma_listen(&listener, &duo.right, (void *)&address, sizeof address), 0);
     expect_eq(rill_rdma_inbox_open(&inbox, &duo.right, AM_ID), 0);
     ck_assert_int_eq(write(word, "x", 1), 1);
@@ -181,7 +199,7 @@ static void serve_a_plain_client(const char *kind, size_t size)
     expect_eq(accept.client_id, 0);
     expect_eq(accept.peer.ss_family, AF_INET);
     expect_eq(rill_rdma_ep_adopt(&peer, &accept), 0);
-    receive(&peer, kind, size);
+    has_all = receive(&peer, kind, size);
     rill_rdma_inbox_close(&inbox);
     await(rill_rdma_ep_close(&peer));
     rill_rdma_listener_close(&listener);
@@ -189,6 +207,15 @@ static void serve_a_plain_client(const char *kind, size_t size)
     fixture_close();
     close(word);
     ck_assert_int_eq(finish(child), 0);
+    return has_all;
+}
+
+/* The example's client waits for no answer before it closes, which may overtake what it sent
+ * (rdma/endpoint.h) where this side is slow. Such a one is run again. */
+static void serve_a_plain_client(const char *kind, size_t size)
+{
+    for (int tries = 1; !serve_once(kind, size); tries++)
+        ck_assert_msg(tries < network()->slowness, "%s of %zu bytes: lost", kind, size);
 }
 
 static void ask_a_plain_server(const char *kind, size_t size)
@@ -220,8 +247,11 @@ static void ask_a_plain_server(const char *kind, size_t size)
         else
             expect_eq(await(rill_rdma_tag_send_sync(&peer, &op, buffer, size, TAG)), size);
     }
-    duo_turn_until(peer.error == -ECONNRESET); /* it closes when it has got all */
-    expect_eq(await(rill_rdma_ep_close(&peer)), -ECONNRESET);
+    /* It closes when it has got all, without waiting for the other side: the end of the data's
+     * connection may be seen before that of the one which tells of it. */
+    duo_turn_until(peer.error != 0);
+    expect(peer.error == -ECONNRESET || peer.error == -ETIMEDOUT);
+    expect_eq(await(rill_rdma_ep_close(&peer)), peer.error);
     rill_rdma_close(&duo.left);
     fixture_close();
     kill(child, SIGKILL);

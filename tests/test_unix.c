@@ -65,7 +65,7 @@ static int64_t look(void)
 START_TEST(bytes_go_both_ways_through_a_unix_socket)
 {
     struct rill_address address;
-    char buffer[8], name[RILL_ADDRESS_TEXT_MAX];
+    char buffer[8] = {0}, name[RILL_ADDRESS_TEXT_MAX];
 
     if (!open_world(_i, NULL))
         return;
