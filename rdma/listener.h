@@ -95,9 +95,10 @@ void rill_rdma_reject(struct rill_rdma_accept *accept);
  * waiting, and none have a request that was neither adopted nor rejected. Does nothing to one
  * that is closed, or was never open.
  *
- * For RILL_RDMA_LISTENER_LINGER_NS, or until the rdma is closed or listens there again, those
- * who come are turned away too, and for others the port is taken: UCX would call a listener
- * that is no more for whoever had connected and sends his first bytes then (tcp_sockcm_ep.c). */
+ * For RILL_RDMA_LISTENER_LINGER_NS, or until the rdma is closed or listens there again, later
+ * requests are turned away too, and the port stays taken for others. Without that UCX would call
+ * a listener that is gone for a peer that had connected and only then sends its first bytes
+ * (tcp_sockcm_ep.c). */
 void rill_rdma_listener_close(struct rill_rdma_listener *listener);
 
 /* private: ends those listeners of UCX's that linger. */
