@@ -72,6 +72,27 @@ static void expect_failure_after(struct side *side, int64_t began_ns, int64_t le
     ck_assert_int_le(took_ns, most_ns);
 }
 
+START_TEST(a_connection_without_traffic_costs_its_heartbeats_and_without_these_nothing)
+{
+    static const struct rill_rdma_connection_options beating = {.silence_ns = 3 * RILL_SECOND},
+                                                     mute = {.silence_ns = RILL_NEVER};
+    enum { SECONDS = 300, POLLS_A_SECOND_MAX = 20 };
+    struct rill_sleep pause;
+    uint64_t polls;
+
+    for (int is_mute = 0; is_mute < 2; is_mute++) {
+        open_connection_with(is_mute ? &mute : &beating);
+        await(rill_sleep(&pause, RILL_SECOND));
+        polls = fixture.runtime->executor.polls;
+        await(rill_sleep(&pause, SECONDS * RILL_SECOND));
+        polls = fixture.runtime->executor.polls - polls;
+        ck_assert_uint_le(polls, is_mute ? 10 : SECONDS * POLLS_A_SECOND_MAX);
+        expect_eq(left.connection.state, RILL_RDMA_CONNECTED);
+        close_connection();
+    }
+}
+END_TEST
+
 START_TEST(silence_ends_a_connection_that_has_nothing_on_its_way)
 {
     int64_t began_ns;
@@ -172,6 +193,7 @@ END_TEST
 int main(void)
 {
     const struct fixture_case cases[] = {
+        {a_connection_without_traffic_costs_its_heartbeats_and_without_these_nothing, IN_SIMULATED},
         {silence_ends_a_connection_that_has_nothing_on_its_way, IN_SIMULATED},
         {a_message_that_takes_longer_than_silence_may_ends_no_connection, IN_SIMULATED},
         {a_side_that_waits_for_its_end_is_not_silent, IN_SIMULATED},
