@@ -333,6 +333,33 @@ START_TEST(a_wait_lasts_until_the_next_timer_or_the_moment_given)
 }
 END_TEST
 
+static int64_t frozen_ns;
+
+static int64_t now_frozen(struct rill_driver *driver)
+{
+    (void)driver;
+    return frozen_ns;
+}
+
+START_TEST(a_timer_is_found_although_the_coarse_clock_stands_still)
+{
+    const struct rill_driver_ops *usual = rig.driver.driver.ops;
+    struct rill_driver_ops ops = *usual;
+
+    frozen_ns = rig.driver.now_ns;
+    ops.now_coarse = now_frozen;
+    rig.driver.driver.ops = &ops;
+    runner_start(&runner, rill_sleep(&pause_, RILL_SECOND), NULL);
+    rill_executor_run(&rig.executor);
+    for (int i = 0; i < 1000 && !rill_task_is_over(&runner.task); i++) {
+        ck_assert_int_eq(rill_executor_wait(&rig.executor, RILL_NEVER), 0);
+        rill_executor_run(&rig.executor);
+    }
+    rig.driver.driver.ops = usual;
+    ck_assert(rill_task_is_over(&runner.task));
+}
+END_TEST
+
 START_TEST(a_wait_with_a_task_ready_does_not_wait)
 {
     runner_start(&runner, latch_wait(&latch), NULL);
@@ -652,6 +679,7 @@ int main(void)
         blocking_runs_the_other_tasks_and_may_leave_them_alive,
         blocking_a_second_time_reads_the_clock_anew,
         a_wait_lasts_until_the_next_timer_or_the_moment_given,
+        a_timer_is_found_although_the_coarse_clock_stands_still,
         a_wait_with_a_task_ready_does_not_wait,
         the_clock_is_read_at_most_once_a_turn_and_not_at_all_without_need,
         cancelling_all_reaches_parked_queued_yielding_and_running_tasks_and_each_once,

@@ -226,6 +226,32 @@ START_TEST(what_uses_the_endpoint_of_one_that_can_not_be_made_anew_ends_with_an_
 }
 END_TEST
 
+START_TEST(sends_that_wait_for_credit_when_their_side_disconnects_are_still_sent)
+{
+    enum { COUNT = 3 };
+    static const struct rill_rdma_connection_options narrow = {.window = 1}; /* one at a time */
+    static struct rill_rdma_transfer sends[COUNT];
+    static struct background sendings[COUNT];
+    struct rill_sleep pause;
+
+    open_sides();
+    connect_sides(&narrow);
+    for (unsigned i = 0; i < COUNT; i++)
+        background_start(&sendings[i], rill_rdma_send(&left.connection, &sends[i], message, 10, i));
+    await(rill_sleep(&pause, RILL_SECOND));
+    background_start(&ending, rill_rdma_disconnect(&left.connection));
+    await(rill_sleep(&pause, RILL_SECOND));
+    expect_eq(left.connection.state, RILL_RDMA_CLOSING);
+    for (unsigned i = 0; i < COUNT; i++)
+        expect_eq(await(rill_rdma_recv(&right.connection, &right.recv, buffer, 10, i)), 10);
+    for (unsigned i = 0; i < COUNT; i++)
+        expect_eq(background_end(&sendings[i]), 10);
+    expect_eq(await(rill_rdma_disconnect(&right.connection)), 0);
+    expect_eq(background_end(&ending), 0);
+    close_sides();
+}
+END_TEST
+
 /* ---- impatience ---- */
 
 START_TEST(however_short_silence_may_be_a_side_that_beats_is_not_taken_for_dead)
@@ -452,6 +478,7 @@ int main(void)
         {one_that_is_lost_while_the_other_side_ends_it_is_made_anew_and_ended_as_any_other,
          IN_SIMULATED},
         {what_uses_the_endpoint_of_one_that_can_not_be_made_anew_ends_with_an_error, IN_SIMULATED},
+        {sends_that_wait_for_credit_when_their_side_disconnects_are_still_sent, IN_SIMULATED},
         {however_short_silence_may_be_a_side_that_beats_is_not_taken_for_dead, IN_SIMULATED},
         {a_connection_is_waited_for_before_it_is_begun, IN_SIMULATED},
         {who_waits_for_a_state_goes_on_waiting_when_a_connection_is_made_anew, IN_SIMULATED},

@@ -139,6 +139,30 @@ START_TEST(nothing_is_written_from_no_parts_and_from_empty_ones)
 }
 END_TEST
 
+/* Of what is to be written the kernel takes nothing. */
+static void take_nothing(struct io_uring_sqe *sqe)
+{
+    if (sqe->opcode == IORING_OP_WRITEV)
+        sqe->len = 0;
+}
+
+START_TEST(a_write_of_which_nothing_is_taken_ends_and_one_that_is_taken_whole_is_not_repeated)
+{
+    uint64_t submissions;
+
+    if (!open_world(_i, NULL))
+        return;
+    submissions = fixture.runtime->reactor.stats.submissions;
+    expect_eq(await(rill_file_write_all_vectored(&file, &writing, parts, divide(bytes, 900))), 900);
+    expect_eq(fixture.runtime->reactor.stats.submissions - submissions, 1);
+    fixture_on_entry(take_nothing);
+    expect_eq(await(rill_file_write_all_vectored(&file, &writing, parts, divide(bytes, 900))), 0);
+    fixture_on_entry(NULL);
+    expect_file(0, 900);
+    close_world();
+}
+END_TEST
+
 START_TEST(too_many_parts_are_EINVAL)
 {
     static struct iovec many[IOV_MAX + 1];
@@ -231,6 +255,8 @@ int main(void)
         {all_is_written_at_an_offset_and_the_position_stays, IN_BOTH},
         {all_is_written_from_where_the_file_stands, IN_BOTH},
         {nothing_is_written_from_no_parts_and_from_empty_ones, IN_BOTH},
+        {a_write_of_which_nothing_is_taken_ends_and_one_that_is_taken_whole_is_not_repeated,
+         IN_BOTH},
         {too_many_parts_are_EINVAL, IN_BOTH},
         {all_is_written_though_each_write_is_short, IN_SIMULATED},
         {a_write_that_fails_on_its_way_tells_how_far_it_came, IN_SIMULATED},
