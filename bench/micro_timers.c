@@ -185,7 +185,7 @@ static double resident_bytes(void)
     bool is_read = file && fgets(line, sizeof line, file);
     char *resident;
 
-    rill_check(is_read, "/proc/self/statm can not be read");
+    rill_check(is_read, "/proc/self/statm cannot be read");
     fclose(file);
     (void)strtol(line, &resident, 10);
     return (double)strtol(resident, NULL, 10) * (double)sysconf(_SC_PAGESIZE);

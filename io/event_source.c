@@ -48,7 +48,7 @@ static void watch_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flag
 
     (void)cqe_flags;
     rill_check(answer >= 0 || answer == -ECANCELED || answer == -ENOMEM || answer == -EINTR,
-               "the descriptor of an event source can not be watched: error %d", -answer);
+               "the descriptor of an event source cannot be watched: error %d", -answer);
     op->state = RILL_OP_IDLE;
     if (!source->asleep)
         return;
@@ -186,7 +186,7 @@ static int64_t fall_asleep(struct rill_reactor *reactor, struct rill_event_sourc
 
     source->touched = false;
     error = source->ops->arm(source);
-    rill_check(error == 0 || error == -EBUSY, "an event source can not be armed: error %d", -error);
+    rill_check(error == 0 || error == -EBUSY, "an event source cannot be armed: error %d", -error);
     if (error)
         return back_off(reactor, source);
     source->stats.arms++;

@@ -98,11 +98,11 @@ static int complain(struct rill_rdma *rdma, ucs_status_t status, const char *wha
     if ((error == -ENOMEM || error == -EIO) && getrlimit(RLIMIT_MEMLOCK, &locked) == 0 &&
         locked.rlim_cur < locked_memory_want)
         return rill_rdma_say(&rdma->why, error,
-                             "UCX can not %s: %s (%d). Locked memory is limited to %llu KiB; a "
+                             "UCX cannot %s: %s (%d). Locked memory is limited to %llu KiB; a "
                              "device for RDMA needs 65536 (ulimit -l, or LimitMEMLOCK= of systemd)",
                              what, strerror(-error), (int)status,
                              (unsigned long long)locked.rlim_cur >> 10);
-    return rill_rdma_say(&rdma->why, error, "UCX can not %s: %s (%d)", what, strerror(-error),
+    return rill_rdma_say(&rdma->why, error, "UCX cannot %s: %s (%d)", what, strerror(-error),
                          (int)status);
 }
 

@@ -33,7 +33,7 @@ static int server_listen(struct rill_rdma_server *server)
         return error;
     error = rill_rdma_listen(&server->listener, server->rdma, &address.any, address.size);
     if (error) {
-        server->why = error == -EIO ? "UCX can not listen there, as it says"
+        server->why = error == -EIO ? "UCX cannot listen there, as it says"
                                     : rill_listener_explain(error, &address);
         return error;
     }

@@ -16,6 +16,6 @@ void rill_future_bad_resume(const struct rill_future *future)
 {
     if (future->place == &rill_place_over)
         rill_panic("a future was polled after it had ended");
-    rill_panic("%s can not go on at %s:%d: an await stands inside a switch statement",
+    rill_panic("%s cannot go on at %s:%d: an await stands inside a switch statement",
                future->place->function, future->place->file, future->place->line);
 }

@@ -866,9 +866,9 @@ START_TEST(bad_use_is_a_panic)
 {
     fixture_expect_panic(add_twice, "an event source was added twice");
     fixture_expect_panic(forget, "a runtime was ended with an event source plugged in");
-    fixture_expect_panic(break_arm, "an event source can not be armed: error 5");
+    fixture_expect_panic(break_arm, "an event source cannot be armed: error 5");
     fixture_expect_panic(watch_nothing,
-                         "the descriptor of an event source can not be watched: error 9");
+                         "the descriptor of an event source cannot be watched: error 9");
 }
 END_TEST
 

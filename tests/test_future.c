@@ -403,7 +403,7 @@ START_TEST(an_await_inside_a_switch_panics_and_names_its_line)
     const char *message = rig_abort_message(await_in_a_switch);
     char place[100];
 
-    snprintf(place, sizeof place, "wrong_poll can not go on at %s:%d", __FILE__, WRONG_LINE);
+    snprintf(place, sizeof place, "wrong_poll cannot go on at %s:%d", __FILE__, WRONG_LINE);
     rig_expect_text(message, place);
     rig_expect_text(message, "inside a switch statement");
 }

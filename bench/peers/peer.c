@@ -92,7 +92,7 @@ void peer_start(struct peer *peer, const char *program, const char *summary, uns
     if (peer->timeout_ns > 0 && !(abilities & PEER_TIMEOUT))
         cli_fail(&cli, "--timeout: this server has none");
     if (peer->broadcast && !(abilities & PEER_BROADCAST))
-        cli_fail(&cli, "--broadcast: this server can not");
+        cli_fail(&cli, "--broadcast: this server cannot");
     signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
     peer->listen_fd = peer_listen(program, url, congestion, &peer->is_unix);

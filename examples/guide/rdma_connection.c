@@ -41,7 +41,7 @@ static enum rill_poll server_poll(struct rill_future *self, struct rill_task *ta
         if (server->recv.result < 0)
             break;
         for (int i = 0; i < server->recv.result; i++)
-            server->text[i] = (char)toupper(server->text[i]);
+            server->text[i] = (char)toupper((unsigned char)server->text[i]);
         RILL_AWAIT(rill_rdma_send(&server->connection, &server->send, server->text,
                                   server->recv.result, ANSWER));
     }
