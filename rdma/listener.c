@@ -8,39 +8,19 @@
 #include "runtime/task.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* UCX's listener, and where those go who come. It outlives the one that it was opened for.
- *
- * Invariant: it is in rdma.doors and among the watchers exactly while listener is NULL. */
-struct rill_rdma_door {
-    struct rill_rdma *rdma;              /* borrowed */
-    struct rill_rdma_listener *listener; /* NULL: it was closed */
-    ucp_listener_h ucp;
-    struct rill_link link;           /* rill_rdma.doors */
-    struct rill_rdma_watcher linger; /* until ends_ns */
-    int64_t ends_ns;
-};
 
 /* ---- requests ---- */
 
-static void turn_away(struct rill_rdma_door *door, ucp_conn_request_h request)
-{
-    if (door->listener)
-        door->listener->rejected++;
-    door->rdma->stats.requests_rejected++;
-    door->rdma->ucx->listener_reject(door->ucp, request);
-}
-
 /* Called within progress. */
-static void on_request(ucp_conn_request_h request, void *door_)
+static void on_request(ucp_conn_request_h request, void *listener_)
 {
-    struct rill_rdma_door *door = door_;
-    struct rill_rdma_listener *listener = door->listener;
+    struct rill_rdma_listener *listener = listener_;
 
-    if (!listener || listener->held_count == RILL_RDMA_LISTENER_HELD_MAX) {
-        turn_away(door, request);
+    if (listener->held_count == RILL_RDMA_LISTENER_HELD_MAX) {
+        listener->rejected++;
+        listener->rdma->stats.requests_rejected++;
+        listener->rdma->ucx->listener_reject(listener->ucp, request);
         return;
     }
     listener->held[(listener->first + listener->held_count) % RILL_RDMA_LISTENER_HELD_MAX] =
@@ -144,73 +124,30 @@ void rill_rdma_reject(struct rill_rdma_accept *accept)
 {
     struct rill_rdma_listener *listener = accept->listener;
 
-    listener->rdma->ucx->listener_reject(listener->door->ucp, take_request(accept));
+    listener->rdma->ucx->listener_reject(listener->ucp, take_request(accept));
     rill_event_source_touch(&listener->rdma->source);
 }
 
 /* ---- its life ---- */
 
-static void end_door(struct rill_rdma_door *door)
-{
-    rill_rdma_unwatch(door->rdma, &door->linger);
-    rill_link_remove(&door->link);
-    door->rdma->ucx->listener_destroy(door->ucp);
-    free(door);
-}
-
-static unsigned look_at_door(struct rill_rdma_watcher *watcher)
-{
-    struct rill_rdma_door *door = rill_container_of(watcher, struct rill_rdma_door, linger);
-
-    if (rill_now() >= door->ends_ns)
-        end_door(door);
-    return 0;
-}
-
-void rill_rdma_doors_end(struct rill_rdma *rdma)
-{
-    while (!rill_list_is_empty(&rdma->doors))
-        end_door(rill_container_of(rdma->doors.next, struct rill_rdma_door, link));
-}
-
-static int open_door(struct rill_rdma_door *door, const struct sockaddr *address, socklen_t size)
+int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma,
+                     const struct sockaddr *address, socklen_t size)
 {
     const ucp_listener_params_t params = {
         .field_mask = UCP_LISTENER_PARAM_FIELD_SOCK_ADDR | UCP_LISTENER_PARAM_FIELD_CONN_HANDLER,
         .sockaddr = {.addr = address, .addrlen = size},
-        .conn_handler = {.cb = on_request, .arg = door},
+        .conn_handler = {.cb = on_request, .arg = listener},
     };
-    struct rill_rdma *rdma = door->rdma;
-
-    return rill_rdma_errno(rdma->ucx->listener_create(rdma->worker, &params, &door->ucp));
-}
-
-int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma,
-                     const struct sockaddr *address, socklen_t size)
-{
-    struct rill_rdma_door *door;
     int error;
 
     rill_check(!listener->is_open, "a listener was opened that is open already");
     memset(listener, 0, sizeof *listener);
     listener->rdma = rdma;
     rill_line_init(&listener->line);
-    door = calloc(1, sizeof *door);
-    if (!door)
-        return -ENOMEM;
-    door->rdma = rdma;
-    door->listener = listener;
-    error = open_door(door, address, size);
-    if ((error == -EBUSY || error == -EADDRINUSE) && !rill_list_is_empty(&rdma->doors)) {
-        rill_rdma_doors_end(rdma); /* it may be one of these that has the port */
-        error = open_door(door, address, size);
-    }
-    if (error) {
-        free(door);
+    error = rill_rdma_errno(rdma->ucx->listener_create(rdma->worker, &params, &listener->ucp));
+    if (error)
         return error;
-    }
     rill_event_source_touch(&rdma->source);
-    listener->door = door;
     listener->is_open = true;
     rdma->listeners++;
     return 0;
@@ -220,8 +157,7 @@ int rill_rdma_listener_address(const struct rill_rdma_listener *listener,
                                struct sockaddr_storage *address)
 {
     ucp_listener_attr_t attributes = {.field_mask = UCP_LISTENER_ATTR_FIELD_SOCKADDR};
-    int error =
-        rill_rdma_errno(listener->rdma->ucx->listener_query(listener->door->ucp, &attributes));
+    int error = rill_rdma_errno(listener->rdma->ucx->listener_query(listener->ucp, &attributes));
 
     *address = attributes.sockaddr;
     return error;
@@ -229,19 +165,12 @@ int rill_rdma_listener_address(const struct rill_rdma_listener *listener,
 
 void rill_rdma_listener_close(struct rill_rdma_listener *listener)
 {
-    struct rill_rdma_door *door = listener->door;
-
     if (!listener->is_open)
         return;
     rill_line_finish(&listener->line, "a listener");
     while (listener->held_count > 0)
-        door->rdma->ucx->listener_reject(door->ucp, pop(listener));
+        listener->rdma->ucx->listener_reject(listener->ucp, pop(listener));
+    listener->rdma->ucx->listener_destroy(listener->ucp);
     listener->is_open = false;
     listener->rdma->listeners--;
-    listener->door = NULL;
-    door->listener = NULL;
-    door->ends_ns = rill_now() + RILL_RDMA_LISTENER_LINGER_NS;
-    door->linger.look = look_at_door;
-    rill_list_append(&door->rdma->doors, &door->link);
-    rill_rdma_watch(door->rdma, &door->linger);
 }

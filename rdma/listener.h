@@ -31,11 +31,6 @@ extern "C" {
 
 enum { RILL_RDMA_LISTENER_HELD_MAX = 256 };
 
-/* How long UCX's own listener outlives rill_rdma_listener_close: see there. */
-#define RILL_RDMA_LISTENER_LINGER_NS (1 * RILL_SECOND)
-
-struct rill_rdma_door;
-
 /* Zeroed, then opened; it must not move while open.
  *
  * Invariant: held[first], modulo its length, is the oldest of held_count requests. */
@@ -45,8 +40,8 @@ struct rill_rdma_listener {
     uint64_t rejected; /* requests for which there was no room */
 
     /* private */
-    struct rill_rdma_door *door; /* owned until it is closed */
-    struct rill_line line;       /* of rill_rdma_accept.place */
+    ucp_listener_h ucp;
+    struct rill_line line; /* of rill_rdma_accept.place */
     uint32_t first, held_count;
     ucp_conn_request_h held[RILL_RDMA_LISTENER_HELD_MAX];
 };
@@ -68,7 +63,7 @@ struct rill_rdma_accept {
 
 /* Opens a listener at a socket address, which is borrowed until this returns; port 0
  * picks a free one. Returns 0 or -errno: -EADDRINUSE or -EBUSY when the port is taken,
- * -EADDRNOTAVAIL for an address that no transport can listen at, -ENOMEM. */
+ * -EADDRNOTAVAIL for an address that no transport can listen at. */
 int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma,
                      const struct sockaddr *address, socklen_t size);
 
@@ -93,16 +88,8 @@ void rill_rdma_reject(struct rill_rdma_accept *accept);
 
 /* Stops listening, and turns away the requests that nobody took. No accept may be
  * waiting, and none have a request that was neither adopted nor rejected. Does nothing to one
- * that is closed, or was never open.
- *
- * For RILL_RDMA_LISTENER_LINGER_NS, or until the rdma is closed or listens there again, later
- * requests are turned away too, and the port stays taken for others. Without that UCX would call
- * a listener that is gone for a peer that had connected and only then sends its first bytes
- * (tcp_sockcm_ep.c). */
+ * that is closed, or was never open. */
 void rill_rdma_listener_close(struct rill_rdma_listener *listener);
-
-/* private: ends those listeners of UCX's that linger. */
-void rill_rdma_doors_end(struct rill_rdma *rdma);
 
 #ifdef __cplusplus
 }

@@ -2,7 +2,6 @@
 #include "rdma/rdma.h"
 
 #include "rdma/error.h"
-#include "rdma/listener.h"
 #include "rdma/note.h"
 #include "runtime/executor.h"
 #include "runtime/panic.h"
@@ -196,7 +195,6 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
     rill_list_init(&rdma->ops);
     rill_list_init(&rdma->watchers);
     rill_list_init(&rdma->notes);
-    rill_list_init(&rdma->doors);
     for (int i = 0; i < RILL_RDMA_EP_BUCKETS; i++)
         rill_list_init(&rdma->eps[i]);
     give_signals_back(rdma->ucx);
@@ -217,7 +215,6 @@ void rill_rdma_close(struct rill_rdma *rdma)
     rill_check(rdma->listeners == 0, "rdma was closed with %zu listeners open", rdma->listeners);
     rill_check(rdma->ops_in_flight == 0, "rdma was closed with %zu operations in flight",
                rdma->ops_in_flight);
-    rill_rdma_doors_end(rdma);
     rill_check(rdma->source.pending == 0,
                "rdma was closed while %zu tasks wait for what others send", rdma->source.pending);
     rill_event_source_remove(&rdma->source);

@@ -105,7 +105,6 @@ struct rill_rdma {
     struct rill_link ops;      /* of rill_rdma_op.in_flight: those of no endpoint */
     struct rill_link watchers; /* of rill_rdma_watcher.link */
     struct rill_link notes;    /* of rill_rdma_note.link: those that were abandoned */
-    struct rill_link doors;    /* of rill_rdma_door.link: of listeners that were closed */
     struct rill_link eps[RILL_RDMA_EP_BUCKETS]; /* of rill_rdma_ep.all */
     uint64_t last_serial;                       /* of endpoints */
     uint16_t segment_kib;                       /* of TCP; 0: none */

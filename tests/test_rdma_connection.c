@@ -145,7 +145,6 @@ START_TEST(a_url_is_dialled)
     expect_eq(background_end(&connecting), 0);
     disconnect_both();
     rill_rdma_listener_close(&listener);
-    rill_rdma_doors_end(&duo.right); /* it would linger, and turn the next away */
     expect_eq(await(rill_rdma_dial(&dial, &client, &left, url, NULL)), -ENOTCONN);
     ck_assert_str_eq(dial.why, "nobody listens there");
     expect_eq(client.state, RILL_RDMA_IDLE);

@@ -44,7 +44,6 @@ static void open_all(void)
 static void close_rest(void)
 {
     expect_eq(rdma.ops_in_flight, 0);
-    rill_rdma_doors_end(&rdma); /* of listeners that were closed, which linger */
     expect_eq(rdma.source.pending, 0);
     expect_eq(rdma.endpoints, 0);
     rill_rdma_close(&rdma);
@@ -899,50 +898,6 @@ START_TEST(requests_beyond_the_limit_are_rejected_and_counted)
 }
 END_TEST
 
-/* UCX calls a listener that it has freed when the first bytes of somebody come whom it had
- * accepted before (tcp_sockcm_ep.c). */
-START_TEST(who_comes_to_a_listener_that_was_just_closed_is_turned_away)
-{
-    static struct rill_sleep sleep;
-
-    open_all();
-    expect_eq(rill_rdma_listen(&listener, &rdma, &nowhere, sizeof nowhere), 0);
-    rill_rdma_listener_close(&listener);
-    memset(&listener, 0xee, sizeof listener); /* it is not needed for that */
-    expect_eq(rdma.listeners, 0);
-    expect_eq(fake.listeners, 1);
-    fake_connect();
-    settle();
-    expect_eq(fake.rejected, 1);
-    expect_eq(rdma.stats.requests_rejected, 1);
-    expect_eq(await(rill_sleep(&sleep,
-                               RILL_RDMA_LISTENER_LINGER_NS + 2 * RILL_EVENT_SOURCE_SLEEP_MAX_NS)),
-              0);
-    expect_eq(fake.listeners, 0);
-    memset(&listener, 0, sizeof listener);
-    close_all();
-}
-END_TEST
-
-START_TEST(a_port_can_be_listened_at_again_as_soon_as_its_listener_was_closed)
-{
-    open_all();
-    fake.listeners_max = 1;
-    expect_eq(rill_rdma_listen(&listener, &rdma, &nowhere, sizeof nowhere), 0);
-    rill_rdma_listener_close(&listener);
-    expect_eq(rill_rdma_listen(&listener, &rdma, &nowhere, sizeof nowhere), 0);
-    fake_connect();
-    expect_eq(await(rill_rdma_accept(&listener, &accept_op)), 0);
-    rill_rdma_reject(&accept_op);
-    rill_rdma_listener_close(&listener);
-    expect_eq(fake.listeners, 1);
-    await(rill_rdma_ep_abort(&ep));
-    rill_rdma_close(&rdma);
-    expect_eq(fake.listeners, 0);
-    fixture_close();
-}
-END_TEST
-
 /* ---- everything at once ---- */
 
 static uint64_t randoms;
@@ -1163,8 +1118,6 @@ int main(void)
         {an_endpoint_that_could_not_be_opened_ends_its_operations_with_the_reason, IN_SIMULATED},
         {connection_requests_wait_for_accepts_and_accepts_for_requests, IN_SIMULATED},
         {requests_beyond_the_limit_are_rejected_and_counted, IN_SIMULATED},
-        {who_comes_to_a_listener_that_was_just_closed_is_turned_away, IN_SIMULATED},
-        {a_port_can_be_listened_at_again_as_soon_as_its_listener_was_closed, IN_SIMULATED},
         {whatever_happens_in_whatever_order_everything_ends, IN_SIMULATED},
         {bad_use_is_a_panic, IN_SIMULATED},
     };

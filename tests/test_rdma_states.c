@@ -349,7 +349,6 @@ static void suffer(int which, enum moment moment, enum blow blow)
     rill_rdma_listener_close(&listener);
     rill_rdma_hub_close(&hub);
     expect_eq(duo.left.ops_in_flight, 0);
-    rill_rdma_doors_end(&duo.left); /* of the listener, which lingers */
     expect_eq(duo.left.source.pending, 0);
     rill_rdma_close(&duo.left);
     fixture_close();

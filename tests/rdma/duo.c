@@ -66,8 +66,6 @@ void duo_close(void)
     background_end(&closing);
     expect_eq(duo.left.ops_in_flight, 0);
     expect_eq(duo.right.ops_in_flight, 0);
-    rill_rdma_doors_end(&duo.left); /* of listeners that were closed, which linger */
-    rill_rdma_doors_end(&duo.right);
     expect_eq(duo.left.source.pending, 0);
     expect_eq(duo.right.source.pending, 0);
     rill_rdma_close(&duo.left);

@@ -64,8 +64,6 @@ struct fake {
     unsigned contexts, workers, eps, configs; /* that exist */
     unsigned requests;                        /* that were not given back */
     unsigned rejected;                        /* connection requests */
-    unsigned listeners;                       /* that exist */
-    unsigned listeners_max;                   /* 0: any number */
     unsigned am_data;                         /* of active messages, not given back */
     unsigned memories, keys;                  /* of registered memory; that exist */
 };

@@ -633,7 +633,6 @@ static void close_node(struct node *node)
     expect_eq(node->hub.connections, 0);
     expect_eq(node->rdma.endpoints, 0);
     expect_eq(node->rdma.ops_in_flight, 0);
-    rill_rdma_doors_end(&node->rdma); /* of the listener, which lingers */
     expect_eq(node->rdma.source.pending, 0);
     rill_rdma_hub_close(&node->hub);
     rill_rdma_close(&node->rdma);
