@@ -433,7 +433,7 @@ static int sleep_and_learn(struct rill_reactor *reactor, int64_t until_ns, int64
 
 static int wait(struct rill_reactor *reactor, int64_t until_ns)
 {
-    int64_t patience_ns = patience(reactor), began_ns;
+    int64_t patience_ns = patience(reactor), began_ns = 0;
     int error = 0;
 
     if (reactor->wait_policy == RILL_WAIT_SLEEP)
