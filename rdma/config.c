@@ -184,8 +184,7 @@ int rill_rdma_config_begin(struct rill_rdma_config *config, const struct rill_uc
 
     config->lent = NULL;
     if (error)
-        return rill_rdma_say(why, error, "UCX cannot read its configuration: %s",
-                             strerror(-error));
+        return rill_rdma_say(why, error, "UCX cannot read its configuration: %s", strerror(-error));
     for (size_t i = 0; i < sizeof presets / sizeof *presets && !error; i++)
         if (applies(&presets[i], ucx, wishes, settings, count))
             error = set(config, ucx, &presets[i].setting, why);

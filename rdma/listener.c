@@ -2,6 +2,7 @@
 #include "rdma/listener.h"
 
 #include "rdma/error.h"
+#include "rdma/unheard.h"
 #include "rdma/waiting.h"
 #include "runtime/executor.h"
 #include "runtime/panic.h"
@@ -165,9 +166,13 @@ int rill_rdma_listener_address(const struct rill_rdma_listener *listener,
 
 void rill_rdma_listener_close(struct rill_rdma_listener *listener)
 {
+    struct sockaddr_storage address;
+
     if (!listener->is_open)
         return;
     rill_line_finish(&listener->line, "a listener");
+    if (rill_rdma_listener_address(listener, &address) == 0)
+        rill_rdma_end_unheard(listener->rdma, &address);
     while (listener->held_count > 0)
         listener->rdma->ucx->listener_reject(listener->ucp, pop(listener));
     listener->rdma->ucx->listener_destroy(listener->ucp);

@@ -89,11 +89,7 @@ void rill_rdma_reject(struct rill_rdma_accept *accept);
 /* Stops listening, and turns away the requests that nobody took. No accept may be
  * waiting, and none have a request that was neither adopted nor rejected. Does nothing to one
  * that is closed, or was never open.
- *
- * Over TCP, UCX ends the process (SIGSEGV in ucp_cm_server_conn_request_cb) if the first bytes
- * of somebody whom it had accepted come when the listener is gone: it keeps the socket, and
- * frees what the socket points to (tcp_listener.c, also after 1.13). Stopped while clients
- * connect, some servers so do not live to their end: what has to be saved is saved before. */
+ * Those who have connected over TCP and not said anything yet go with it (unheard.h). */
 void rill_rdma_listener_close(struct rill_rdma_listener *listener);
 
 #ifdef __cplusplus

@@ -8,6 +8,7 @@
 #include "tests/rdma/duo.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -110,6 +111,73 @@ START_TEST(a_request_that_is_rejected_ends_the_operations_of_the_client)
     expect_eq(result, -ECONNREFUSED);
     await(rill_rdma_ep_close(&client));
     rill_rdma_listener_close(&listener);
+    duo_close();
+}
+END_TEST
+
+static size_t open_fds(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    size_t count = 0;
+
+    ck_assert_ptr_nonnull(directory);
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count;
+}
+
+static int connect_silently(const struct sockaddr_in *address)
+{
+    const struct timeval patience = {.tv_sec = 5};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+    ck_assert_int_eq(connect(fd, (const void *)address, sizeof *address), 0);
+    return fd;
+}
+
+/* UCX would call a listener that is gone when their first bytes come. */
+START_TEST(those_who_have_said_nothing_go_with_the_listener)
+{
+    enum { CLIENTS = 20 };
+    static struct rill_rdma_listener listener;
+    struct rill_rdma_ep client = {0};
+    struct rill_rdma_accept accept;
+    struct rill_rdma_ep server = {0};
+    struct sockaddr_in address;
+    int fds[CLIENTS];
+    size_t fds_before;
+    char byte;
+
+    if (!duo_open(_i, NULL))
+        return;
+    address = duo_listen(&listener, &duo.right);
+    expect_eq(rill_rdma_ep_connect(&client, &duo.left, (void *)&address, sizeof address), 0);
+    background_start(&sending, rill_rdma_tag_send(&client, &send_op, "hello", 5, 1));
+    expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
+    expect_eq(rill_rdma_ep_adopt(&server, &accept), 0);
+    expect_eq(await(rill_rdma_tag_recv(&duo.right, &recv_op, buffer, 100, 1, 0)), 5);
+    expect_eq(background_end(&sending), 5);
+    expect_eq(await(rill_rdma_ep_flush(&client, &send_op)), 0);
+    fds_before = open_fds();
+    for (int i = 0; i < CLIENTS; i++)
+        fds[i] = connect_silently(&address);
+    duo_turn_until(open_fds() == fds_before + 2 * CLIENTS); /* UCX has accepted them */
+    rill_rdma_listener_close(&listener);
+    expect_eq(open_fds(), fds_before + CLIENTS - 1);
+    for (int i = 0; i < CLIENTS; i++) {
+        expect(recv(fds[i], &byte, 1, 0) <= 0 && errno != EAGAIN);
+        close(fds[i]);
+    }
+    /* who had connected before stays */
+    background_start(&sending, rill_rdma_tag_send(&client, &send_op, "still", 5, 1));
+    expect_eq(await(rill_rdma_tag_recv(&duo.right, &recv_op, buffer, 100, 1, 0)), 5);
+    expect_eq(background_end(&sending), 5);
+    background_start(&sending, rill_rdma_ep_close(&client));
+    await(rill_rdma_ep_close(&server));
+    background_end(&sending);
     duo_close();
 }
 END_TEST
@@ -343,6 +411,7 @@ int main(void)
         {a_worker_can_talk_to_itself, IN_TCP_AND_SHM | LOOPBACK},
         {where_nobody_listens_operations_end_with_an_error, IN_TCP | SOCKET_ADDRESSES},
         {a_request_that_is_rejected_ends_the_operations_of_the_client, IN_TCP | SOCKET_ADDRESSES},
+        {those_who_have_said_nothing_go_with_the_listener, IN_TCP | TCP_ITSELF},
         {a_port_that_is_taken_is_an_error, IN_TCP | SOCKET_ADDRESSES},
         {connecting_and_closing_many_times_leaves_nothing, IN_TCP | SOCKET_ADDRESSES},
         {closing_waits_for_a_rendezvous_until_it_is_received, IN_TCP_AND_SHM},

@@ -652,6 +652,14 @@ static void listener_destroy(ucp_listener_h l)
     (void)l;
 }
 
+/* It has no socket, and so no address. */
+static ucs_status_t listener_query(ucp_listener_h l, ucp_listener_attr_t *attributes)
+{
+    (void)l;
+    memset(&attributes->sockaddr, 0, sizeof attributes->sockaddr);
+    return call("listener_query");
+}
+
 static ucs_status_t listener_reject(ucp_listener_h l, ucp_conn_request_h request)
 {
     (void)l;
@@ -738,6 +746,7 @@ const struct rill_ucx fake_ucx = {
     .ep_print_info = ep_print_info,
     .listener_create = listener_create,
     .listener_destroy = listener_destroy,
+    .listener_query = listener_query,
     .listener_reject = listener_reject,
     .conn_request_query = conn_request_query,
     .tag_send_nbx = tag_send_nbx,

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rdma/unheard.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <linux/filter.h>
+#include <linux/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+/* tcpi_state, of which linux/tcp.h has no names. */
+enum { STATE_LISTEN = 10 };
+
+static uint16_t port_of(const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET)
+        return ((const struct sockaddr_in *)address)->sin_port;
+    return address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port : 0;
+}
+
+/* Whether a socket bound to local may belong to a listener at an address. */
+static bool is_at(const struct sockaddr_storage *local, const struct sockaddr_storage *at)
+{
+    if (local->ss_family != at->ss_family || port_of(local) != port_of(at))
+        return false;
+    if (at->ss_family == AF_INET) {
+        in_addr_t host = ((const struct sockaddr_in *)at)->sin_addr.s_addr;
+
+        return host == htonl(INADDR_ANY) ||
+               host == ((const struct sockaddr_in *)local)->sin_addr.s_addr;
+    }
+    const struct in6_addr *host = &((const struct sockaddr_in6 *)at)->sin6_addr;
+
+    return IN6_IS_ADDR_UNSPECIFIED(host) ||
+           IN6_ARE_ADDR_EQUAL(host, &((const struct sockaddr_in6 *)local)->sin6_addr);
+}
+
+/* Nobody gets through to it any more; the socket itself stays as UCX knows it. */
+static void shut_door(int fd)
+{
+    struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+    const struct sock_fprog filter = {.len = 1, .filter = &drop};
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
+}
+
+/* Returns whether UCX has still something to do with this descriptor: it has to accept, to read
+ * what came, or to see that a silent client has gone. */
+static bool is_unheard(int fd, const struct sockaddr_storage *at)
+{
+    struct sockaddr_storage local;
+    struct tcp_info info;
+    socklen_t size = sizeof local, info_size = sizeof info;
+    int unread = 0;
+
+    memset(&local, 0, sizeof local);
+    memset(&info, 0, sizeof info);
+    if (getsockname(fd, (struct sockaddr *)&local, &size) < 0 || !is_at(&local, at) ||
+        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &info_size) < 0)
+        return false;
+    if (info.tcpi_state == STATE_LISTEN) {
+        shut_door(fd);
+        return info.tcpi_unacked > 0; /* of a socket that listens: who waits to be accepted */
+    }
+    if (info.tcpi_bytes_received > 0)
+        return ioctl(fd, FIONREAD, &unread) == 0 && unread > 0;
+    shutdown(fd, SHUT_RDWR);
+    return true;
+}
+
+static bool are_any(const struct sockaddr_storage *at)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    const struct dirent *entry;
+    bool found = false;
+
+    if (!directory)
+        return false;
+    while ((entry = readdir(directory)))
+        if (entry->d_name[0] != '.')
+            found |= is_unheard((int)strtol(entry->d_name, NULL, 10), at);
+    closedir(directory);
+    return found;
+}
+
+void rill_rdma_end_unheard(struct rill_rdma *rdma, const struct sockaddr_storage *at)
+{
+    const struct timespec pause = {.tv_nsec = 100 * RILL_MICROSECOND};
+    int64_t patience_ns = RILL_RDMA_UNHEARD_WAIT_NS;
+
+    if (port_of(at) == 0)
+        return;
+    for (; patience_ns > 0 && are_any(at); patience_ns -= pause.tv_nsec) {
+        rdma->ucx->worker_progress(rdma->worker); /* does what UCX's thread could not */
+        nanosleep(&pause, NULL);
+    }
+}
