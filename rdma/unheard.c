@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/tcp.h>
 #include <stdlib.h>
@@ -71,6 +72,20 @@ static bool is_unheard(int fd, const struct sockaddr_storage *at)
     return true;
 }
 
+/* Under a number of its own, as UCX's thread may close the descriptor meanwhile, and another thread
+ * get its number. */
+static bool is_unheard_at(int fd, const struct sockaddr_storage *at)
+{
+    int same = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    bool found;
+
+    if (same < 0)
+        return false;
+    found = is_unheard(same, at);
+    close(same);
+    return found;
+}
+
 static bool are_any(const struct sockaddr_storage *at)
 {
     DIR *directory = opendir("/proc/self/fd");
@@ -81,7 +96,7 @@ static bool are_any(const struct sockaddr_storage *at)
         return false;
     while ((entry = readdir(directory)))
         if (entry->d_name[0] != '.')
-            found |= is_unheard((int)strtol(entry->d_name, NULL, 10), at);
+            found |= is_unheard_at((int)strtol(entry->d_name, NULL, 10), at);
     closedir(directory);
     return found;
 }

@@ -22,7 +22,8 @@ extern "C" {
 
 /* private: has nobody more come to the listener of UCX's at an address, ends those who have come
  * and not spoken, and has UCX hear the others. It blocks until that is done, which is a matter of
- * microseconds. Does nothing where the listener has no TCP socket, or without /proc. */
+ * microseconds. Does nothing where the listener has no TCP socket, without /proc, or
+ * without a descriptor to spare. */
 void rill_rdma_end_unheard(struct rill_rdma *rdma, const struct sockaddr_storage *at);
 
 #ifdef __cplusplus
