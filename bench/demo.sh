@@ -172,5 +172,5 @@ cat <<END
 Measured on this machine (TCP: $congestion), 2 seconds each, with one thread for the server and
 one for the load, on $processors processor$plural$where, Linux $(uname -r).
 A latency is the time from sending a message until all of it is back; adaptive waiting
-spins for 50 us before it sleeps.
+looks out for up to 50 us before it sleeps.
 END
