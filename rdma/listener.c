@@ -139,15 +139,18 @@ int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma
         .sockaddr = {.addr = address, .addrlen = size},
         .conn_handler = {.cb = on_request, .arg = listener},
     };
+    size_t sockets_before;
     int error;
 
     rill_check(!listener->is_open, "a listener was opened that is open already");
     memset(listener, 0, sizeof *listener);
     listener->rdma = rdma;
     rill_line_init(&listener->line);
+    sockets_before = rill_rdma_count_listening();
     error = rill_rdma_errno(rdma->ucx->listener_create(rdma->worker, &params, &listener->ucp));
     if (error)
         return error;
+    listener->has_socket = rill_rdma_count_listening() > sockets_before;
     rill_event_source_touch(&rdma->source);
     listener->is_open = true;
     rdma->listeners++;
@@ -171,7 +174,7 @@ void rill_rdma_listener_close(struct rill_rdma_listener *listener)
     if (!listener->is_open)
         return;
     rill_line_finish(&listener->line, "a listener");
-    if (rill_rdma_listener_address(listener, &address) == 0)
+    if (listener->has_socket && rill_rdma_listener_address(listener, &address) == 0)
         rill_rdma_end_unheard(listener->rdma, &address);
     while (listener->held_count > 0)
         listener->rdma->ucx->listener_reject(listener->ucp, pop(listener));

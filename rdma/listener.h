@@ -41,6 +41,7 @@ struct rill_rdma_listener {
 
     /* private */
     ucp_listener_h ucp;
+    bool has_socket;       /* UCX listens with a TCP socket */
     struct rill_line line; /* of rill_rdma_accept.place */
     uint32_t first, held_count;
     ucp_conn_request_h held[RILL_RDMA_LISTENER_HELD_MAX];

@@ -48,19 +48,31 @@ static void shut_door(int fd)
     (void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 }
 
+static bool is_bound_at(int fd, const struct sockaddr_storage *at)
+{
+    struct sockaddr_storage local;
+    socklen_t size = sizeof local;
+
+    memset(&local, 0, sizeof local);
+    return getsockname(fd, (struct sockaddr *)&local, &size) == 0 && is_at(&local, at);
+}
+
+static bool read_info(int fd, struct tcp_info *info)
+{
+    socklen_t size = sizeof *info;
+
+    memset(info, 0, sizeof *info);
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size) == 0;
+}
+
 /* Returns whether UCX has still something to do with this descriptor: it has to accept, to read
  * what came, or to see that a silent client has gone. */
 static bool is_unheard(int fd, const struct sockaddr_storage *at)
 {
-    struct sockaddr_storage local;
     struct tcp_info info;
-    socklen_t size = sizeof local, info_size = sizeof info;
     int unread = 0;
 
-    memset(&local, 0, sizeof local);
-    memset(&info, 0, sizeof info);
-    if (getsockname(fd, (struct sockaddr *)&local, &size) < 0 || !is_at(&local, at) ||
-        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &info_size) < 0)
+    if (!is_bound_at(fd, at) || !read_info(fd, &info))
         return false;
     if (info.tcpi_state == STATE_LISTEN) {
         shut_door(fd);
@@ -73,10 +85,11 @@ static bool is_unheard(int fd, const struct sockaddr_storage *at)
 }
 
 /* Under a number of its own, as UCX's thread may close the descriptor meanwhile, and another thread
- * get its number. */
+ * get its number. Only sockets have one: closing another number of a file gives up its locks
+ * (fcntl(2)). */
 static bool is_unheard_at(int fd, const struct sockaddr_storage *at)
 {
-    int same = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int same = is_bound_at(fd, at) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
     bool found;
 
     if (same < 0)
@@ -86,19 +99,34 @@ static bool is_unheard_at(int fd, const struct sockaddr_storage *at)
     return found;
 }
 
-static bool are_any(const struct sockaddr_storage *at)
+static bool listens(int fd, const struct sockaddr_storage *at)
+{
+    struct tcp_info info;
+
+    (void)at;
+    return read_info(fd, &info) && info.tcpi_state == STATE_LISTEN;
+}
+
+/* Of how many descriptors of the process something is true. */
+static size_t count(bool (*is)(int fd, const struct sockaddr_storage *at),
+                    const struct sockaddr_storage *at)
 {
     DIR *directory = opendir("/proc/self/fd");
     const struct dirent *entry;
-    bool found = false;
+    size_t found = 0;
 
     if (!directory)
-        return false;
+        return 0;
     while ((entry = readdir(directory)))
         if (entry->d_name[0] != '.')
-            found |= is_unheard_at((int)strtol(entry->d_name, NULL, 10), at);
+            found += is((int)strtol(entry->d_name, NULL, 10), at);
     closedir(directory);
     return found;
+}
+
+size_t rill_rdma_count_listening(void)
+{
+    return count(listens, NULL);
 }
 
 void rill_rdma_end_unheard(struct rill_rdma *rdma, const struct sockaddr_storage *at)
@@ -108,7 +136,7 @@ void rill_rdma_end_unheard(struct rill_rdma *rdma, const struct sockaddr_storage
 
     if (port_of(at) == 0)
         return;
-    for (; patience_ns > 0 && are_any(at); patience_ns -= pause.tv_nsec) {
+    for (; patience_ns > 0 && count(is_unheard_at, at) > 0; patience_ns -= pause.tv_nsec) {
         rdma->ucx->worker_progress(rdma->worker); /* does what UCX's thread could not */
         nanosleep(&pause, NULL);
     }

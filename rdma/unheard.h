@@ -20,9 +20,14 @@ extern "C" {
 /* How long to wait for UCX, in a thread of its own, to let go of them. */
 #define RILL_RDMA_UNHEARD_WAIT_NS (100 * RILL_MILLISECOND)
 
+/* private: how many TCP sockets the process listens with. One more after UCX's listener was made is
+ * UCX's. Where there is none, as with a device for RDMA, whose ports are others, the socket that
+ * listens at the same address is not. */
+size_t rill_rdma_count_listening(void);
+
 /* private: has nobody more come to the listener of UCX's at an address, ends those who have come
  * and not spoken, and has UCX hear the others. It blocks until that is done, which is a matter of
- * microseconds. Does nothing where the listener has no TCP socket, without /proc, or
+ * microseconds. Only for one that has a TCP socket. Does nothing without /proc, or
  * without a descriptor to spare. */
 void rill_rdma_end_unheard(struct rill_rdma *rdma, const struct sockaddr_storage *at);
 

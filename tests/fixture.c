@@ -118,7 +118,7 @@ void fixture_expect_panic(void (*body)(void), const char *text)
 
 /* ---- a runtime ---- */
 
-static size_t count_fds(void)
+size_t fixture_count_fds(void)
 {
     DIR *directory = opendir("/proc/self/fd");
     size_t count = 0;
@@ -142,7 +142,7 @@ bool fixture_open(int which, const struct sim_options *options,
         full = *runtime_options;
     fixture.sim = which == SIMULATED ? sim_create(options ? options : &no_faults) : NULL;
     full.kernel = fixture.sim ? sim_kernel(fixture.sim) : fixture_kernel();
-    fixture.fds_at_open = fixture.sim ? 0 : count_fds();
+    fixture.fds_at_open = fixture.sim ? 0 : fixture_count_fds();
     error = rill_runtime_create(&fixture.runtime, &full);
     if (error == -EPERM || error == -ENOSYS) {
         printf("skipped: %s\n", rill_runtime_explain(error));
@@ -308,7 +308,7 @@ void fixture_close(void)
     if (fixture.sim)
         expect_eq(sim_ops_in_flight(fixture.sim), 0);
     else if (!fixture.keeps_fds)
-        expect_eq(count_fds(), fixture.fds_at_open);
+        expect_eq(fixture_count_fds(), fixture.fds_at_open);
     sim_destroy(fixture.sim);
     fixture.sim = NULL;
 }

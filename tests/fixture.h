@@ -57,6 +57,9 @@ extern struct fixture fixture;
 bool fixture_open(int which, const struct sim_options *options,
                   const struct rill_runtime_options *runtime_options);
 
+/* How many descriptors the process has open. */
+size_t fixture_count_fds(void);
+
 /* The real kernel for the runtimes of this program: NULL, which is the usual one, or the
  * polite one under valgrind. */
 struct rill_kernel *fixture_kernel(void);

@@ -8,8 +8,8 @@
 #include "tests/rdma/duo.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,18 +115,6 @@ START_TEST(a_request_that_is_rejected_ends_the_operations_of_the_client)
 }
 END_TEST
 
-static size_t open_fds(void)
-{
-    DIR *directory = opendir("/proc/self/fd");
-    size_t count = 0;
-
-    ck_assert_ptr_nonnull(directory);
-    while (readdir(directory))
-        count++;
-    closedir(directory);
-    return count;
-}
-
 static int connect_silently(const struct sockaddr_in *address)
 {
     const struct timeval patience = {.tv_sec = 5};
@@ -161,12 +149,12 @@ START_TEST(those_who_have_said_nothing_go_with_the_listener)
     expect_eq(await(rill_rdma_tag_recv(&duo.right, &recv_op, buffer, 100, 1, 0)), 5);
     expect_eq(background_end(&sending), 5);
     expect_eq(await(rill_rdma_ep_flush(&client, &send_op)), 0);
-    fds_before = open_fds();
+    fds_before = fixture_count_fds();
     for (int i = 0; i < CLIENTS; i++)
         fds[i] = connect_silently(&address);
-    duo_turn_until(open_fds() == fds_before + 2 * CLIENTS); /* UCX has accepted them */
+    duo_turn_until(fixture_count_fds() == fds_before + 2 * CLIENTS); /* UCX has accepted them */
     rill_rdma_listener_close(&listener);
-    expect_eq(open_fds(), fds_before + CLIENTS - 1);
+    expect_eq(fixture_count_fds(), fds_before + CLIENTS - 1);
     for (int i = 0; i < CLIENTS; i++) {
         expect(recv(fds[i], &byte, 1, 0) <= 0 && errno != EAGAIN);
         close(fds[i]);
@@ -179,6 +167,42 @@ START_TEST(those_who_have_said_nothing_go_with_the_listener)
     await(rill_rdma_ep_close(&server));
     background_end(&sending);
     duo_close();
+}
+END_TEST
+
+static bool is_locked(int fd)
+{
+    int status;
+    pid_t child = fork();
+
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+        _exit(fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? 1 : 0);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 1;
+}
+
+/* Closing any descriptor of a file gives up the locks of its process. */
+START_TEST(closing_a_listener_leaves_locks_on_files_alone)
+{
+    static struct rill_rdma_listener listener;
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char path[] = "/tmp/rill-locked-XXXXXX";
+    int fd = mkstemp(path);
+
+    ck_assert_int_ge(fd, 0);
+    unlink(path);
+    ck_assert_int_eq(fcntl(fd, F_SETLK, &lock), 0);
+    if (!duo_open(_i, NULL))
+        return;
+    duo_listen(&listener, &duo.right);
+    rill_rdma_listener_close(&listener);
+    expect(is_locked(fd));
+    duo_close();
+    close(fd);
 }
 END_TEST
 
@@ -411,6 +435,7 @@ int main(void)
         {a_worker_can_talk_to_itself, IN_TCP_AND_SHM | LOOPBACK},
         {where_nobody_listens_operations_end_with_an_error, IN_TCP | SOCKET_ADDRESSES},
         {a_request_that_is_rejected_ends_the_operations_of_the_client, IN_TCP | SOCKET_ADDRESSES},
+        {closing_a_listener_leaves_locks_on_files_alone, IN_TCP | TCP_ITSELF},
         {those_who_have_said_nothing_go_with_the_listener, IN_TCP | TCP_ITSELF},
         {a_port_that_is_taken_is_an_error, IN_TCP | SOCKET_ADDRESSES},
         {connecting_and_closing_many_times_leaves_nothing, IN_TCP | SOCKET_ADDRESSES},

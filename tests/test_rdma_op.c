@@ -11,9 +11,12 @@
 #include "tests/fixture.h"
 #include "tests/rdma/fake_ucx.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 enum { SIZE = 64 };
 
@@ -880,6 +883,29 @@ START_TEST(connection_requests_wait_for_accepts_and_accepts_for_requests)
 }
 END_TEST
 
+/* Ports of a device for RDMA are others than those of TCP. */
+START_TEST(a_socket_of_somebody_else_at_the_address_of_a_listener_is_left_alone)
+{
+    const struct timeval patience = {.tv_sec = 1};
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof here;
+    int theirs = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+
+    open_all();
+    ck_assert_int_eq(bind(theirs, (void *)&here, size), 0);
+    ck_assert_int_eq(listen(theirs, 8), 0);
+    ck_assert_int_eq(getsockname(theirs, (void *)&here, &size), 0);
+    memcpy(&fake.listening_at, &here, sizeof here);
+    expect_eq(rill_rdma_listen(&listener, &rdma, &nowhere, sizeof nowhere), 0);
+    rill_rdma_listener_close(&listener);
+    ck_assert_int_eq(setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience), 0);
+    ck_assert_int_eq(connect(client, (void *)&here, size), 0);
+    close(client);
+    close(theirs);
+    close_all();
+}
+END_TEST
+
 START_TEST(requests_beyond_the_limit_are_rejected_and_counted)
 {
     open_all();
@@ -1117,6 +1143,7 @@ int main(void)
         {every_call_of_opening_can_fail_and_leaves_nothing, IN_SIMULATED},
         {an_endpoint_that_could_not_be_opened_ends_its_operations_with_the_reason, IN_SIMULATED},
         {connection_requests_wait_for_accepts_and_accepts_for_requests, IN_SIMULATED},
+        {a_socket_of_somebody_else_at_the_address_of_a_listener_is_left_alone, IN_SIMULATED},
         {requests_beyond_the_limit_are_rejected_and_counted, IN_SIMULATED},
         {whatever_happens_in_whatever_order_everything_ends, IN_SIMULATED},
         {bad_use_is_a_panic, IN_SIMULATED},

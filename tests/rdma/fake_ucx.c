@@ -652,11 +652,11 @@ static void listener_destroy(ucp_listener_h l)
     (void)l;
 }
 
-/* It has no socket, and so no address. */
+/* It has no socket, but maybe an address. */
 static ucs_status_t listener_query(ucp_listener_h l, ucp_listener_attr_t *attributes)
 {
     (void)l;
-    memset(&attributes->sockaddr, 0, sizeof attributes->sockaddr);
+    attributes->sockaddr = fake.listening_at;
     return call("listener_query");
 }
 

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
 
 /* What happens to an operation that is posted. */
 enum fake_mode {
@@ -64,6 +65,7 @@ struct fake {
     unsigned contexts, workers, eps, configs; /* that exist */
     unsigned requests;                        /* that were not given back */
     unsigned rejected;                        /* connection requests */
+    struct sockaddr_storage listening_at;     /* what a listener says */
     unsigned am_data;                         /* of active messages, not given back */
     unsigned memories, keys;                  /* of registered memory; that exist */
 };
