@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/reactor.h"
 
+#include "io/wait.h"
 #include "runtime/panic.h"
 
-#include <errno.h>
 #include <poll.h>
 
 /* A completion finds its op by the entry's user_data: the op's address in the low
@@ -39,21 +39,6 @@ static struct rill_reactor *reactor_of(struct rill_driver *driver)
 
 /* ---- into the kernel ---- */
 
-/* A signal, or the kernel being short of memory or of places for completions, is
- * no failure: what it did not take is still in the queue. */
-static int enter(struct rill_reactor *reactor, int64_t until_ns)
-{
-    int result;
-
-    reactor->stats.enters++;
-    if (until_ns != RILL_NO_WAIT)
-        reactor->stats.sleeps++;
-    result = reactor->kernel->ops->enter(reactor->kernel, &reactor->ring, until_ns);
-    if (result == -EINTR || result == -EAGAIN || result == -EBUSY)
-        return 0;
-    return result < 0 ? result : 0;
-}
-
 /* Returns a free submission entry, or NULL when the kernel takes no more now. */
 static struct io_uring_sqe *get_entry(struct rill_reactor *reactor)
 {
@@ -61,7 +46,7 @@ static struct io_uring_sqe *get_entry(struct rill_reactor *reactor)
 
     if (__builtin_expect(sqe != NULL, 1))
         return sqe;
-    (void)enter(reactor, RILL_NO_WAIT); /* a lasting failure shows in the turn */
+    (void)rill_reactor_enter(reactor, RILL_NO_WAIT); /* a lasting failure shows in the turn */
     sqe = io_uring_get_sqe(&reactor->ring);
     if (!sqe)
         reactor->stats.queue_full++;
@@ -306,157 +291,6 @@ static void settle(struct rill_reactor *reactor, unsigned taken_over, bool has_o
         rill_list_prepend(&reactor->quiet, rill_list_pop_last(&settled));
 }
 
-static bool has_completions(const struct rill_reactor *reactor)
-{
-    return io_uring_cq_ready(&reactor->ring) > 0;
-}
-
-/* Whether the kernel has something for us that it hands over only when entered. */
-static bool kernel_wants_us(const struct rill_reactor *reactor)
-{
-    unsigned flags = IO_URING_READ_ONCE(*reactor->ring.sq.kflags);
-
-    return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
-}
-
-static bool has_posts(const struct rill_reactor *reactor)
-{
-    return reactor->remote && rill_remote_has_posts(reactor->remote);
-}
-
-/* Tells the core that this is a loop that waits. */
-static inline void relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
-/* Most runtimes have none, and pay this one look. */
-static inline bool has_sources(const struct rill_reactor *reactor)
-{
-    return __builtin_expect(!rill_list_is_empty(&reactor->sources), 0);
-}
-
-enum found {
-    FOUND_NOTHING,
-    FOUND_IN_RING, /* or the time has come */
-    FOUND_IN_SOURCE,
-};
-
-/* Looks once, without a system call. */
-static inline enum found look(struct rill_reactor *reactor)
-{
-    if (has_completions(reactor) || kernel_wants_us(reactor) || has_posts(reactor))
-        return FOUND_IN_RING;
-    if (!has_sources(reactor))
-        relax();
-    else if (rill_event_sources_glance(reactor)) /* which is a pause in itself */
-        return FOUND_IN_SOURCE;
-    return FOUND_NOTHING;
-}
-
-/* For how long to look out before sleeping. */
-static int64_t patience(const struct rill_reactor *reactor)
-{
-    switch (reactor->wait_policy) {
-    case RILL_WAIT_ADAPTIVE:
-        return rill_spin_ns(&reactor->spin);
-    case RILL_WAIT_SPIN:
-        return RILL_NEVER;
-    case RILL_WAIT_SLEEP:
-    default:
-        return 0;
-    }
-}
-
-/* Looks out for an event for so long (or until until_ns). The clock is read after some looks, not
- * before: what comes quickly does not wait for that. Where nothing came it tells when it began. */
-static enum found look_out(struct rill_reactor *reactor, int64_t patience_ns, int64_t until_ns,
-                           int64_t *began_ns)
-{
-    enum { LOOKS_PER_CLOCK_READING = 16 };
-    struct rill_kernel *kernel = reactor->kernel;
-    int64_t now_ns, end_ns = RILL_NEVER;
-
-    do {
-        for (int i = 0; i < LOOKS_PER_CLOCK_READING; i++) {
-            enum found found = look(reactor);
-
-            if (found != FOUND_NOTHING) {
-                reactor->stats.spins_hit++;
-                return found;
-            }
-        }
-        now_ns = kernel->ops->now(kernel);
-        if (end_ns == RILL_NEVER) {
-            *began_ns = now_ns;
-            end_ns = rill_time_after(now_ns, patience_ns);
-            if (end_ns > until_ns)
-                end_ns = until_ns;
-        }
-    } while (now_ns < end_ns);
-    reactor->stats.spins_missed++;
-    return now_ns >= until_ns ? FOUND_IN_RING : FOUND_NOTHING;
-}
-
-/* Submits what is queued, and takes what there is without waiting for more. */
-static int enter_if_useful(struct rill_reactor *reactor)
-{
-    if (io_uring_sq_ready(&reactor->ring) > 0 || kernel_wants_us(reactor))
-        return enter(reactor, RILL_NO_WAIT);
-    return 0;
-}
-
-static int sleep_until(struct rill_reactor *reactor, int64_t until_ns)
-{
-    if (has_sources(reactor)) {
-        until_ns = rill_event_sources_rest(reactor, until_ns);
-        if (until_ns == RILL_NO_WAIT)
-            return enter_if_useful(reactor);
-    }
-    if (reactor->remote && !rill_remote_fall_asleep(reactor->remote))
-        until_ns = RILL_NO_WAIT;
-    return enter(reactor, until_ns);
-}
-
-/* Sleeps, and learns for the next time from how long the whole wait was. */
-static int sleep_and_learn(struct rill_reactor *reactor, int64_t until_ns, int64_t began_ns)
-{
-    int error = sleep_until(reactor, until_ns);
-
-    rill_spin_learn(&reactor->spin, reactor->kernel->ops->now(reactor->kernel) - began_ns);
-    return error;
-}
-
-static int wait(struct rill_reactor *reactor, int64_t until_ns)
-{
-    int64_t patience_ns = patience(reactor), began_ns = 0;
-    int error = 0;
-
-    if (reactor->wait_policy == RILL_WAIT_SLEEP)
-        return sleep_until(reactor, until_ns);
-    if (patience_ns == 0)
-        return sleep_and_learn(reactor, until_ns, reactor->kernel->ops->now(reactor->kernel));
-
-    if (io_uring_sq_ready(&reactor->ring) > 0)
-        error = enter(reactor, RILL_NO_WAIT);
-    /* What the kernel did not take, for want of memory, is offered again. */
-    if (error || has_completions(reactor) || io_uring_sq_ready(&reactor->ring) > 0)
-        return error;
-    switch (look_out(reactor, patience_ns, until_ns, &began_ns)) {
-    case FOUND_NOTHING:
-        return sleep_and_learn(reactor, until_ns, began_ns);
-    case FOUND_IN_RING:
-        return enter(reactor, RILL_NO_WAIT);
-    case FOUND_IN_SOURCE:
-        break;
-    }
-    return 0;
-}
-
 /* Whether there is something to be done that no completion will announce. */
 static bool may_not_sleep(const struct rill_reactor *reactor)
 {
@@ -485,9 +319,9 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
 
     if (may_not_sleep(reactor))
         until_ns = RILL_NO_WAIT;
-    if (has_sources(reactor)) {
-        bool rests_next =
-            until_ns != RILL_NO_WAIT && !has_completions(reactor) && patience(reactor) == 0;
+    if (rill_reactor_has_sources(reactor)) {
+        bool rests_next = until_ns != RILL_NO_WAIT && !rill_reactor_has_completions(reactor) &&
+                          rill_reactor_sleeps_at_once(reactor);
 
         /* It may have woken tasks, or had something submitted. */
         if (rill_event_sources_progress(reactor, rests_next) || may_not_sleep(reactor))
@@ -495,15 +329,15 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
     }
     reactor->in_hurry = false;
 
-    if (until_ns != RILL_NO_WAIT && !has_completions(reactor))
-        error = wait(reactor, until_ns);
+    if (until_ns != RILL_NO_WAIT && !rill_reactor_has_completions(reactor))
+        error = rill_reactor_wait(reactor, until_ns);
     else
-        error = enter_if_useful(reactor);
+        error = rill_reactor_enter_in_passing(reactor);
 
     /* As it is now: a complete function that submits may enter the kernel again, and
      * what the kernel then says is not drained in this turn. */
     unsigned taken_over = *reactor->ring.sq.khead;
-    bool has_overflowed = IO_URING_READ_ONCE(*reactor->ring.sq.kflags) & IORING_SQ_CQ_OVERFLOW;
+    bool has_overflowed = rill_reactor_has_overflowed(reactor);
 
     drain(reactor);
     if (!rill_list_is_empty(&reactor->quiet))
@@ -532,9 +366,10 @@ void rill_reactor_await_end(struct rill_reactor *reactor, const struct rill_op *
 
 int64_t rill_reactor_rest(struct rill_reactor *reactor, int64_t until_ns)
 {
-    if (may_not_sleep(reactor) || has_completions(reactor) || kernel_wants_us(reactor))
+    if (may_not_sleep(reactor) || rill_reactor_has_completions(reactor) ||
+        rill_reactor_is_wanted(reactor))
         return RILL_NO_WAIT;
-    if (has_sources(reactor))
+    if (rill_reactor_has_sources(reactor))
         until_ns = rill_event_sources_rest(reactor, until_ns);
     if (io_uring_sq_ready(&reactor->ring) > 0)
         return RILL_NO_WAIT;
