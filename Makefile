@@ -8,9 +8,9 @@ all:
 
 # ------------------------------------------------------------------ packages
 
-# What Debian calls the things that rill is built with. UCX and libuv are wanted,
+# What Debian calls the things that rill is built with. UCX, libuv and OpenSSL are wanted,
 # not needed: without the one there is no rdma/, without the other no test of rill
-# within libuv's loop, and everything else works.
+# within libuv's loop, without the third no example of TLS, and everything else works.
 packages_build    := gcc libc6-dev pkg-config liburing-dev
 packages_test     := check g++ patch
 packages_lint     := clang clang-format clang-tidy cppcheck shellcheck
@@ -18,6 +18,7 @@ packages_valgrind := valgrind
 packages_rdma     := libucx-dev
 packages_measure  := strace python3
 packages_loops    := libuv1-dev
+packages_tls      := libssl-dev
 
 # What `make bench` measures beside rill, and with. Each is skipped, by its name, where
 # it is not installed; they are much, so deps leaves them out.
@@ -25,7 +26,7 @@ packages_bench := python3 strace libuv1-dev libevent-dev golang-go rustc cargo l
                   fio gnuplot-nox ucx-utils
 
 packages := $(packages_build) $(packages_test) $(packages_lint) $(packages_valgrind) \
-            $(packages_rdma) $(packages_measure) $(packages_loops)
+            $(packages_rdma) $(packages_measure) $(packages_loops) $(packages_tls)
 apt_install := apt-get install -y --no-install-recommends
 
 ##@ Set up
@@ -128,10 +129,11 @@ packaged_libs  = $(shell $(PKG_CONFIG) --libs $(1) 2>/dev/null)
 rdma_sources := $(wildcard rdma/*.c)
 ucx := $(if $(rdma_sources),$(shell $(PKG_CONFIG) --exists ucx 2>/dev/null && echo ucx))
 
-libuv := $(shell $(PKG_CONFIG) --exists libuv 2>/dev/null && echo libuv)
+libuv   := $(shell $(PKG_CONFIG) --exists libuv 2>/dev/null && echo libuv)
+openssl := $(shell $(PKG_CONFIG) --exists openssl 2>/dev/null && echo openssl)
 
 language := -std=gnu11 -D_GNU_SOURCE -I. -pthread -DRILL_HAVE_UCX=$(if $(ucx),1,0) \
-            $(call packaged_flags,liburing $(ucx) $(libuv))
+            $(call packaged_flags,liburing $(ucx) $(libuv) $(openssl))
 compile  := $(language) $(optimize_$(MODE)) $(warnings) $(CPPFLAGS) $(CFLAGS)
 
 # A program without rdma must not load UCX, which does much before main begins:
@@ -168,10 +170,11 @@ peers := epoll-echo threads-echo $(if $(has_libuv),libuv-echo libuv-files) \
          $(if $(has_libevent),libevent-echo)
 peer_sources := $(patsubst %,bench/peers/%.c,$(subst -,_,$(peers))) bench/peers/malloc_count.c
 
-example_sources := $(filter-out $(if $(ucx),,examples/rdma_% examples/guide/rdma_%), \
+example_sources := $(filter-out $(if $(ucx),,examples/rdma_% examples/guide/rdma_%) \
+                   $(if $(openssl),,examples/tls_%), \
                    $(wildcard examples/*.c examples/guide/*.c))
-test_sources    := $(filter-out $(if $(ucx),,tests/test_rdma%) $(if $(libuv),,tests/test_libuv.c), \
-                   $(wildcard tests/test_*.c))
+test_sources    := $(filter-out $(if $(ucx),,tests/test_rdma%) $(if $(libuv),,tests/test_libuv.c) \
+                   $(if $(openssl),,tests/test_tls%), $(wildcard tests/test_*.c))
 test_common     := $(filter-out tests/test_%,$(wildcard tests/*.c tests/sim/*.c))
 test_scenarios  := $(filter-out $(if $(ucx),,tests/scenarios/rdma.c),$(wildcard tests/scenarios/*.c))
 test_rdma       := $(if $(ucx),$(wildcard tests/rdma/*.c))
@@ -224,7 +227,7 @@ library: $(archives) $(links) | note-rdma ## build/lib/: librill and librill-rdm
 
 programs: $(programs) ## build/bin/: rill-echo, rill-ping, rill-micro, rill-files, rill-rdma-perf, uring-echo
 
-examples: $(examples) ## build/examples/
+examples: $(examples) | note-openssl ## build/examples/
 
 tests: $(tests) | note-libuv ## build/tests/
 
@@ -337,7 +340,9 @@ peers: $(peer_programs) $(output)/peers/malloc-count.so $(if $(has_tokio),$(toki
 	    echo "bench: skipped for want of: $$missing (as root, make deps-bench installs all)"
 
 $(examples): $(output)/examples/%: $(objects)/examples/%.o $(archives)
-	$(call link_program)
+	$(call link_program,$(example_libraries))
+
+$(output)/examples/tls_%: example_libraries := $(call packaged_libs,$(openssl))
 
 # Some tests are of what the programs are made of, and some run the programs.
 $(output)/tests/test_cli:       $(call object,bench/cli.c)
@@ -347,7 +352,8 @@ $(output)/tests/test_scenarios: $(call object,$(test_scenarios) $(test_simulated
 # What the library allocates while it runs is refused now and then: tests/scenarios/scenario.c.
 $(output)/tests/test_scenarios: test_libraries += -Wl,--wrap=malloc,--wrap=aligned_alloc,--wrap=mmap
 $(output)/tests/test_libuv:     test_libraries += $(call packaged_libs,libuv)
-$(filter $(output)/tests/test_programs%,$(tests)): | $(programs) $(examples)
+$(output)/tests/test_tls_echo:  test_libraries += $(call packaged_libs,openssl)
+$(filter $(output)/tests/test_programs% $(output)/tests/test_tls%,$(tests)): | $(programs) $(examples)
 $(filter $(output)/tests/test_rdma%,$(tests)): $(call object,$(test_rdma)) | $(programs) $(examples)
 
 $(tests): $(output)/tests/%: $(objects)/tests/%.o $(call object,$(test_common)) $(archives) | have-test
@@ -413,6 +419,11 @@ endif
 note-libuv: have-test
 ifeq ($(libuv),)
 	@echo 'rill: pkg-config finds no libuv (package libuv1-dev): leaving out tests/test_libuv.c'
+endif
+
+note-openssl: have-build
+ifeq ($(openssl),)
+	@echo 'rill: pkg-config finds no openssl (package libssl-dev): leaving out examples/tls_echo.c'
 endif
 
 ##@ Run and test
@@ -602,7 +613,7 @@ help: ## this list; MODE=debug, asan or tsan, WERROR=1 and V=1 go with any build
 FORCE:
 
 .PHONY: all library programs examples tests objects FORCE \
-        have-build have-test have-lint have-measure have-valgrind note-rdma note-libuv \
+        have-build have-test have-lint have-measure have-valgrind note-rdma note-libuv note-openssl \
         demo check check-vm check-vm-floor check-vm-rdma tsan test check-headers check-docs valgrind \
         sim mutants peers bench bench-messages counts check-counts keep-counts publish-bench \
         lint format lint-format lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell \
