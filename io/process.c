@@ -219,10 +219,13 @@ int rill_process_kill_group(const struct rill_process *process, int signal)
     return error;
 }
 
-static int kill_all(const struct rill_process *process, int signal)
+/* To the child, and to the group that it leads: a leader may have gone over to another one. */
+static void kill_all(const struct rill_process *process, int signal)
 {
-    return process->leads_group ? rill_process_kill_group(process, signal)
-                                : rill_process_kill(process, signal);
+    if (process->leads_group)
+        (void)rill_process_kill_group(process, signal);
+    if (!process->leads_group || getpgid(process->pid) != process->pid)
+        (void)rill_process_kill(process, signal);
 }
 
 void rill_process_close_in(struct rill_process *process)
