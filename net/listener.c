@@ -292,8 +292,9 @@ static enum rill_poll withdraw_poll(struct rill_future *self, struct rill_task *
     return op->state == RILL_OP_IDLE ? RILL_READY : RILL_PENDING;
 }
 
-static struct rill_future *withdraw(struct rill_listener *listener)
+struct rill_future *rill_listener_withdraw(struct rill_listener *listener)
 {
+    rill_check(rill_list_is_empty(&listener->waiters), "a listener is closed while a task accepts");
     listener->op.future.poll = withdraw_poll;
     return &listener->op.future;
 }
@@ -319,8 +320,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
             return RILL_PENDING;
         RILL_RETURN(0);
     }
-    rill_check(rill_list_is_empty(&listener->waiters), "a listener is closed while a task accepts");
-    RILL_AWAIT(withdraw(listener));
+    RILL_AWAIT(rill_listener_withdraw(listener));
     while (listener->held.count > 0)
         RILL_AWAIT(rill_op_close(&listener->op,
                                  rill_fd_queue_pop(&rill_reactor_here()->fds, &listener->held)));
