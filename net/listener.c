@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/listener.h"
 
+#include "io/path.h"
 #include "io/reactor.h"
 #include "net/socket_options.h"
 #include "runtime/executor.h"
@@ -299,17 +300,6 @@ struct rill_future *rill_listener_withdraw(struct rill_listener *listener)
     return &listener->op.future;
 }
 
-/* Clients find a unix socket by its file, so that goes before the socket does. */
-static struct rill_future *remove_file(struct rill_listener *listener)
-{
-    static const struct rill_place name = {"remove the file of a unix socket", NULL, 0};
-
-    rill_op_prepare(&listener->op, &name, IORING_OP_UNLINKAT, AT_FDCWD,
-                    listener->file.local.sun_path, 0, 0);
-    listener->op.kind = RILL_OP_SHIELDED;
-    return &listener->op.future;
-}
-
 static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_listener *listener = rill_container_of(self, struct rill_listener, future);
@@ -324,8 +314,9 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     while (listener->held.count > 0)
         RILL_AWAIT(rill_op_close(&listener->op,
                                  rill_fd_queue_pop(&rill_reactor_here()->fds, &listener->held)));
+    /* Clients find a unix socket by its file, so that goes before the socket does. */
     if (listener->file.size > 0)
-        RILL_AWAIT(remove_file(listener));
+        RILL_AWAIT(rill_path_clean_up(&listener->op, AT_FDCWD, listener->file.local.sun_path));
     RILL_AWAIT(rill_op_close(&listener->op, listener->fd));
     listener->is_open = false;
     RILL_RETURN(listener->op.result);
