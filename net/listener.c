@@ -54,6 +54,12 @@ static void take_over(struct rill_listener *listener, int fd)
     rill_list_init(&listener->waiters);
 }
 
+/* Whether a socket that is bound there has a file. */
+static bool makes_file(const struct rill_address *address)
+{
+    return address->any.sa_family == AF_UNIX && !rill_address_is_abstract(address);
+}
+
 int rill_listener_open(struct rill_listener *listener, const struct rill_address *address,
                        const struct rill_listen_options *options)
 {
@@ -69,16 +75,22 @@ int rill_listener_open(struct rill_listener *listener, const struct rill_address
     error = configure(fd, address, options);
     if (!error)
         error = kernel->ops->bind(kernel, fd, &address->any, address->size);
-    if (!error)
-        error = kernel->ops->listen(kernel, fd, options->backlog ? options->backlog : BACKLOG);
-    if (error) {
-        kernel->ops->close(kernel, fd);
-        return error;
-    }
+    if (error)
+        goto close_fd;
+    error = kernel->ops->listen(kernel, fd, options->backlog ? options->backlog : BACKLOG);
+    if (error)
+        goto remove_file;
     take_over(listener, fd);
-    if (address->any.sa_family == AF_UNIX && !rill_address_is_abstract(address))
+    if (makes_file(address))
         listener->file = *address;
     return 0;
+
+remove_file:
+    if (makes_file(address))
+        (void)kernel->ops->unlinkat(kernel, AT_FDCWD, address->local.sun_path, 0);
+close_fd:
+    kernel->ops->close(kernel, fd);
+    return error;
 }
 
 static int read_option(int fd, int name, int *value)

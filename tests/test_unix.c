@@ -184,6 +184,34 @@ START_TEST(the_file_is_removed_although_the_kernel_may_start_no_thread_for_it)
 }
 END_TEST
 
+static int may_not_listen(struct rill_kernel *kernel, int fd, int backlog)
+{
+    (void)kernel;
+    (void)fd;
+    (void)backlog;
+    return -EACCES;
+}
+
+START_TEST(a_socket_that_may_not_listen_leaves_no_file)
+{
+    struct rill_reactor *reactor;
+    struct rill_kernel_ops ops;
+    struct rill_kernel strict = {&ops}, *usual;
+
+    if (!open_world(REAL, NULL))
+        return;
+    reactor = &fixture.runtime->reactor;
+    usual = reactor->kernel;
+    ops = *rill_kernel_linux()->ops;
+    ops.listen = may_not_listen;
+    reactor->kernel = &strict;
+    ck_assert_int_eq(listen_at(path), -EACCES);
+    reactor->kernel = usual;
+    ck_assert_int_eq(access(path, F_OK), -1);
+    close_world(REAL);
+}
+END_TEST
+
 START_TEST(a_path_without_a_server_and_a_path_in_no_directory_are_errors)
 {
     if (!open_world(_i, NULL))
@@ -391,6 +419,7 @@ int main(void)
         {a_file_that_is_there_is_EADDRINUSE_and_stays, IN_BOTH},
         {a_file_that_somebody_removed_does_not_keep_the_listener_from_closing, IN_REAL},
         {the_file_is_removed_although_the_kernel_may_start_no_thread_for_it, IN_REAL},
+        {a_socket_that_may_not_listen_leaves_no_file, IN_REAL},
         {a_path_without_a_server_and_a_path_in_no_directory_are_errors, IN_BOTH},
         {the_file_of_a_socket_that_was_adopted_is_left_to_those_who_made_it, IN_REAL},
         {an_abstract_name_is_listened_at_connected_to_and_free_again, IN_BOTH},
