@@ -79,6 +79,12 @@ void rill_embedding_finish(struct rill_embedding *embedding)
     embedding->is_open = false;
 }
 
+void rill_embedding_remind(struct rill_embedding *embedding)
+{
+    if (embedding->is_open)
+        (void)set_timer(embedding, RILL_NO_WAIT);
+}
+
 static void check_caller(const struct rill_runtime *runtime)
 {
     rill_check(&runtime->executor == rill_executor_of_thread,

@@ -8,7 +8,8 @@
  * The descriptor says all: completions, posts of other threads, timers, and tasks that
  * have yielded. What the other loop's own callbacks do to the runtime (spawn a task, wake
  * one, open a remote) is no turn, and is seen by the next one: such a callback ends with
- * rill_turn. All functions belong to the runtime's thread, which is the other loop's. */
+ * rill_turn. After rill_block_on there is one due. All functions belong to the runtime's thread,
+ * which is the other loop's. */
 #ifndef RILL_IO_EMBEDDING_H
 #define RILL_IO_EMBEDDING_H
 
@@ -39,13 +40,18 @@ int rill_fd(struct rill_runtime *runtime);
 /* Takes a turn: hands over what came, runs the tasks that are ready (rill_executor_run says
  * how long), and starts what they ask for. Where nothing is ready it first waits for up to
  * timeout_ns (RILL_NO_WAIT, as another loop wants it; RILL_NEVER: until something comes). Returns
- * 0, or -errno when the ring is broken for good. Panics if it is called within a task. */
+ * 0, or -errno: when the ring is broken for good, or -ENOMEM or -ENOSPC where the kernel watches
+ * no more for rill_fd. Panics if it is called within a task. */
 int rill_turn(struct rill_runtime *runtime, int64_t timeout_ns);
 
 /* Returns for how long the other loop may wait for the descriptor: RILL_NO_WAIT, RILL_NEVER
  * or a time in nanoseconds. Who waits for the descriptor need not ask: it is readable then.
  * It is of use to a loop that wants to know whether it may sleep at all. */
 int64_t rill_turn_timeout(struct rill_runtime *runtime);
+
+/* private: makes the descriptor readable, if there is one: turns were taken that it does not know
+ * of, and what they have left to be done is for the next. */
+void rill_embedding_remind(struct rill_embedding *embedding);
 
 /* private: closes what rill_fd has opened. */
 void rill_embedding_finish(struct rill_embedding *embedding);

@@ -52,7 +52,8 @@ struct rill_kernel_ops {
     int64_t (*now_coarse)(struct rill_kernel *kernel);
 
     /* The system calls that never wait, each as its manual page in section 2
-     * says, but with -errno as their result. */
+     * says, but with -errno as their result. The last two may wait for a disk, and are
+     * called where the ring cannot do it. */
     int (*socket)(struct rill_kernel *kernel, int domain, int type, int protocol);
     int (*bind)(struct rill_kernel *kernel, int fd, const struct sockaddr *address, socklen_t size);
     int (*connect)(struct rill_kernel *kernel, int fd, const struct sockaddr *address,
@@ -68,6 +69,7 @@ struct rill_kernel_ops {
                        socklen_t *size);
     int (*poll)(struct rill_kernel *kernel, struct pollfd *fds, unsigned count); /* looks only */
     int (*shutdown)(struct rill_kernel *kernel, int fd, int how);
+    int (*unlinkat)(struct rill_kernel *kernel, int directory, const char *path, int flags);
     int (*close)(struct rill_kernel *kernel, int fd);
 };
 

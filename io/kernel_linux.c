@@ -231,6 +231,12 @@ static int linux_shutdown(struct rill_kernel *kernel, int fd, int how)
     return result_of(shutdown(fd, how));
 }
 
+static int linux_unlinkat(struct rill_kernel *kernel, int directory, const char *path, int flags)
+{
+    (void)kernel;
+    return result_of(unlinkat(directory, path, flags));
+}
+
 static int linux_close(struct rill_kernel *kernel, int fd)
 {
     (void)kernel;
@@ -257,6 +263,7 @@ struct rill_kernel *rill_kernel_linux(void)
         .getpeername = linux_getpeername,
         .poll = linux_poll,
         .shutdown = linux_shutdown,
+        .unlinkat = linux_unlinkat,
         .close = linux_close,
     };
     static struct rill_kernel kernel = {&ops};

@@ -37,7 +37,7 @@ struct rill_future *rill_op_prepare(struct rill_op *op, const struct rill_place 
 
 /* Whether nobody has cancelled what was cancelled. What the kernel can not do at once it leaves to
  * a thread, and where it may start none it cancels that. */
-static bool was_refused(const struct rill_op *op, int32_t answer)
+bool rill_op_was_refused(const struct rill_op *op, int32_t answer)
 {
     return answer == -ECANCELED && op->state != RILL_OP_CANCELLING;
 }
@@ -45,7 +45,7 @@ static bool was_refused(const struct rill_op *op, int32_t answer)
 void rill_op_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
 {
     (void)cqe_flags;
-    op->result = was_refused(op, answer) ? -EAGAIN : answer;
+    op->result = rill_op_was_refused(op, answer) ? -EAGAIN : answer;
     op->state = RILL_OP_ANSWERED;
     op->waiter->ops--;
     rill_task_wake(op->waiter);
@@ -148,7 +148,7 @@ static void close_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flag
     struct rill_reactor *reactor = rill_reactor_here();
 
     /* The one that the kernel has not even begun, for want of a thread, is done by the call. */
-    if (was_refused(op, answer))
+    if (rill_op_was_refused(op, answer))
         answer = reactor->kernel->ops->close(reactor->kernel, op->fd);
     reactor->fds_open--;
     rill_op_complete(op, was_interrupted(answer) ? 0 : answer, cqe_flags);

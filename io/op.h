@@ -19,6 +19,7 @@
 
 #include "runtime/future.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
@@ -106,6 +107,9 @@ enum rill_poll rill_op_poll(struct rill_future *self, struct rill_task *task);
 
 /* The complete function of an op with one completion. */
 void rill_op_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags);
+
+/* private: whether an op that is being completed was not even begun, for want of a thread. */
+bool rill_op_was_refused(const struct rill_op *op, int32_t answer);
 
 #ifdef __cplusplus
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/path.h"
 
+#include "io/reactor.h"
+
 #include <fcntl.h>
-#include <liburing.h>
 #include <sys/stat.h>
 
 static struct rill_future *prepare_stat(struct rill_op *op, const char *path, int flags,
@@ -31,6 +32,25 @@ struct rill_future *rill_path_unlink(struct rill_op *op, const char *path)
     static const struct rill_place name = {"unlink", NULL, 0};
 
     return rill_op_prepare(op, &name, IORING_OP_UNLINKAT, AT_FDCWD, path, 0, 0);
+}
+
+static void clean_up_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
+{
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+
+    if (rill_op_was_refused(op, answer))
+        answer = kernel->ops->unlinkat(kernel, op->fd, (const char *)(uintptr_t)op->address, 0);
+    rill_op_complete(op, answer, cqe_flags);
+}
+
+struct rill_future *rill_path_clean_up(struct rill_op *op, int directory, const char *path)
+{
+    static const struct rill_place name = {"remove a file", NULL, 0};
+
+    rill_op_prepare(op, &name, IORING_OP_UNLINKAT, directory, path, 0, 0);
+    op->kind = RILL_OP_SHIELDED;
+    op->complete = clean_up_complete;
+    return &op->future;
 }
 
 /* What has two paths takes the second one's directory where others have a length. */

@@ -36,6 +36,11 @@ struct rill_future *rill_path_stat_link(struct rill_op *op, const char *path, st
  * as soon as nobody has it open. */
 struct rill_future *rill_path_unlink(struct rill_op *op, const char *path);
 
+/* private, for those who made the file: the same in a directory (or AT_FDCWD), and what stands in
+ * the way of it does not leave the file there: it cannot be cancelled, and is done by the call
+ * where the kernel may start no thread. */
+struct rill_future *rill_path_clean_up(struct rill_op *op, int directory, const char *path);
+
 /* Gives what is called from the name to, in one step (renameat2(2)). What had that name
  * loses it. flags is 0, RENAME_NOREPLACE (-EEXIST if the name is taken) or
  * RENAME_EXCHANGE (the two names are exchanged); they are in <stdio.h> where _GNU_SOURCE

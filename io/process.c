@@ -219,10 +219,13 @@ int rill_process_kill_group(const struct rill_process *process, int signal)
     return error;
 }
 
-static int kill_all(const struct rill_process *process, int signal)
+/* To the child, and to the group that it leads: a leader may have gone over to another one. */
+static void kill_all(const struct rill_process *process, int signal)
 {
-    return process->leads_group ? rill_process_kill_group(process, signal)
-                                : rill_process_kill(process, signal);
+    if (process->leads_group)
+        (void)rill_process_kill_group(process, signal);
+    if (!process->leads_group || getpgid(process->pid) != process->pid)
+        (void)rill_process_kill(process, signal);
 }
 
 void rill_process_close_in(struct rill_process *process)
@@ -232,6 +235,18 @@ void rill_process_close_in(struct rill_process *process)
     close(process->in);
     process->in_is_open = false;
     rill_reactor_here()->fds_open--;
+}
+
+/* Whether a child that was asked to end has time left, and could not be waited for. */
+static bool has_grace_left(const struct rill_process *process)
+{
+    return process->timeout.result < 0 && rill_now() < process->grace_end_ns;
+}
+
+/* Cannot be cancelled. */
+static struct rill_future *pause_before_retry(struct rill_process *process)
+{
+    return rill_shield(&process->shield, rill_sleep(&process->pause, RILL_PROCESS_RETRY_NS));
 }
 
 static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
@@ -244,8 +259,14 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     RILL_AWAIT(rill_file_close(&process->err));
     if (process->is_running && process->grace_ns > 0) {
         kill_all(process, SIGTERM);
-        RILL_AWAIT(rill_shield(
-            &process->shield, rill_timeout(&process->timeout, process->grace_ns, end_of(process))));
+        process->grace_end_ns = rill_time_after(rill_now_of_beginning(), process->grace_ns);
+        do {
+            RILL_AWAIT(rill_shield(
+                &process->shield,
+                rill_deadline(&process->timeout, process->grace_end_ns, end_of(process))));
+            if (has_grace_left(process))
+                RILL_AWAIT(pause_before_retry(process));
+        } while (has_grace_left(process));
     }
     /* A child that has just ended is not reaped yet, and this is for the others of its group. */
     if (process->is_running)
@@ -253,8 +274,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     while (process->is_running) {
         RILL_AWAIT(rill_shield(&process->shield, end_of(process)));
         if (!reap(process))
-            RILL_AWAIT(
-                rill_shield(&process->shield, rill_sleep(&process->pause, RILL_PROCESS_RETRY_NS)));
+            RILL_AWAIT(pause_before_retry(process));
     }
     RILL_RETURN(process->status);
     RILL_END();

@@ -74,7 +74,7 @@ struct rill_process {
     bool leads_group;
     int pidfd;
     int64_t status; /* the result of waiting, once it is not running */
-    int64_t grace_ns;
+    int64_t grace_ns, grace_end_ns;
     struct rill_op op;
     struct rill_sleep pause;
     struct rill_timeout timeout;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/replace.h"
 
+#include "io/path.h"
 #include "io/reactor.h"
 #include "runtime/executor.h"
 
@@ -47,21 +48,12 @@ static struct rill_future *create_temporary(struct rill_replace *replace)
     return &replace->file.control.future;
 }
 
-/* What follows is either needed to leave nothing behind, or so close to the end that to
- * give up would only make it uncertain which contents there are. */
+/* What follows is so close to the end that to give up would only make it uncertain which
+ * contents there are. */
 static struct rill_future *shielded(struct rill_op *op)
 {
     op->kind |= RILL_OP_SHIELDED;
     return &op->future;
-}
-
-static struct rill_future *remove_temporary(struct rill_replace *replace)
-{
-    static const struct rill_place name = {"remove a temporary file", NULL, 0};
-
-    rill_op_prepare(&replace->op, &name, IORING_OP_UNLINKAT, replace->directory.fd,
-                    replace->temporary, 0, 0);
-    return shielded(&replace->op);
 }
 
 static struct rill_future *rename_temporary(struct rill_replace *replace)
@@ -128,7 +120,7 @@ static enum rill_poll replace_poll(struct rill_future *self, struct rill_task *t
         RILL_AWAIT(sync_directory(replace));
         replace->error = replace->op.result;
     } else {
-        RILL_AWAIT(remove_temporary(replace));
+        RILL_AWAIT(rill_path_clean_up(&replace->op, replace->directory.fd, replace->temporary));
     }
 close_directory:
     RILL_AWAIT(rill_file_close(&replace->directory));

@@ -125,7 +125,10 @@ const char *rill_runtime_explain(int error)
 
 int64_t rill_block_on(struct rill_runtime *runtime, struct rill_future *future)
 {
-    return rill_executor_block_on(&runtime->executor, future);
+    int64_t result = rill_executor_block_on(&runtime->executor, future);
+
+    rill_embedding_remind(&runtime->embedding);
+    return result;
 }
 
 /* Accepts no more posts; says whether those that there were have spawned tasks. */

@@ -2,6 +2,7 @@
 #include "io/signals.h"
 
 #include "io/readiness.h"
+#include "runtime/panic.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -68,6 +69,8 @@ void rill_signals_close(struct rill_signals *signals)
 {
     if (!signals->is_open)
         return;
+    rill_check(signals->op.state <= RILL_OP_PREPARED,
+               "signals were closed while a task waits for them");
     close(signals->fd);
     pthread_sigmask(SIG_UNBLOCK, &signals->blocked, NULL);
     signals->is_open = false;

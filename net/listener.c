@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/listener.h"
 
+#include "io/path.h"
 #include "io/reactor.h"
 #include "net/socket_options.h"
 #include "runtime/executor.h"
@@ -53,6 +54,12 @@ static void take_over(struct rill_listener *listener, int fd)
     rill_list_init(&listener->waiters);
 }
 
+/* Whether a socket that is bound there has a file. */
+static bool makes_file(const struct rill_address *address)
+{
+    return address->any.sa_family == AF_UNIX && !rill_address_is_abstract(address);
+}
+
 int rill_listener_open(struct rill_listener *listener, const struct rill_address *address,
                        const struct rill_listen_options *options)
 {
@@ -68,16 +75,22 @@ int rill_listener_open(struct rill_listener *listener, const struct rill_address
     error = configure(fd, address, options);
     if (!error)
         error = kernel->ops->bind(kernel, fd, &address->any, address->size);
-    if (!error)
-        error = kernel->ops->listen(kernel, fd, options->backlog ? options->backlog : BACKLOG);
-    if (error) {
-        kernel->ops->close(kernel, fd);
-        return error;
-    }
+    if (error)
+        goto close_fd;
+    error = kernel->ops->listen(kernel, fd, options->backlog ? options->backlog : BACKLOG);
+    if (error)
+        goto remove_file;
     take_over(listener, fd);
-    if (address->any.sa_family == AF_UNIX && !rill_address_is_abstract(address))
+    if (makes_file(address))
         listener->file = *address;
     return 0;
+
+remove_file:
+    if (makes_file(address))
+        (void)kernel->ops->unlinkat(kernel, AT_FDCWD, address->local.sun_path, 0);
+close_fd:
+    kernel->ops->close(kernel, fd);
+    return error;
 }
 
 static int read_option(int fd, int name, int *value)
@@ -292,20 +305,10 @@ static enum rill_poll withdraw_poll(struct rill_future *self, struct rill_task *
     return op->state == RILL_OP_IDLE ? RILL_READY : RILL_PENDING;
 }
 
-static struct rill_future *withdraw(struct rill_listener *listener)
+struct rill_future *rill_listener_withdraw(struct rill_listener *listener)
 {
+    rill_check(rill_list_is_empty(&listener->waiters), "a listener is closed while a task accepts");
     listener->op.future.poll = withdraw_poll;
-    return &listener->op.future;
-}
-
-/* Clients find a unix socket by its file, so that goes before the socket does. */
-static struct rill_future *remove_file(struct rill_listener *listener)
-{
-    static const struct rill_place name = {"remove the file of a unix socket", NULL, 0};
-
-    rill_op_prepare(&listener->op, &name, IORING_OP_UNLINKAT, AT_FDCWD,
-                    listener->file.local.sun_path, 0, 0);
-    listener->op.kind = RILL_OP_SHIELDED;
     return &listener->op.future;
 }
 
@@ -319,13 +322,13 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
             return RILL_PENDING;
         RILL_RETURN(0);
     }
-    rill_check(rill_list_is_empty(&listener->waiters), "a listener is closed while a task accepts");
-    RILL_AWAIT(withdraw(listener));
+    RILL_AWAIT(rill_listener_withdraw(listener));
     while (listener->held.count > 0)
         RILL_AWAIT(rill_op_close(&listener->op,
                                  rill_fd_queue_pop(&rill_reactor_here()->fds, &listener->held)));
+    /* Clients find a unix socket by its file, so that goes before the socket does. */
     if (listener->file.size > 0)
-        RILL_AWAIT(remove_file(listener));
+        RILL_AWAIT(rill_path_clean_up(&listener->op, AT_FDCWD, listener->file.local.sun_path));
     RILL_AWAIT(rill_op_close(&listener->op, listener->fd));
     listener->is_open = false;
     RILL_RETURN(listener->op.result);

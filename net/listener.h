@@ -103,6 +103,10 @@ struct rill_accept {
  * Errors that end a listener, such as -EINVAL after shutdown(2), come to all. */
 struct rill_future *rill_tcp_accept(struct rill_listener *listener, struct rill_accept *accept);
 
+/* private, for servers: stops accepting, until the next accept. What was accepted is there for
+ * that. No accept may be waiting. It cannot be cancelled. */
+struct rill_future *rill_listener_withdraw(struct rill_listener *listener);
+
 /* Stops listening: withdraws the accept, closes the connections that nobody took,
  * then removes a unix socket's file and closes the socket. No accept may be waiting. It cannot be
  * cancelled; a listener that is closed already, or was never open, is closed with 0. */

@@ -87,8 +87,19 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
             RILL_AWAIT(rill_service_wait(&server->pause));
         start_connection(server);
     }
+    server->result = server->accept.result;
+    /* Whose connection was accepted is served: nobody else has the socket, even where it goes on
+     * listening for the next one who adopts it. */
+    RILL_AWAIT(rill_listener_withdraw(&server->listener));
+    while (server->listener.held.count > 0) {
+        RILL_AWAIT(
+            rill_shield(&server->shield, rill_tcp_accept(&server->listener, &server->accept)));
+        while (!(server->connection = rill_service_take(&server->service)))
+            RILL_AWAIT(rill_service_wait(&server->pause));
+        start_connection(server);
+    }
     RILL_AWAIT(rill_listener_close(&server->listener));
-    RILL_RETURN(server->accept.result);
+    RILL_RETURN(server->result);
     RILL_END();
 }
 

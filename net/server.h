@@ -33,6 +33,7 @@ struct rill_server {
     const char *text;
     struct rill_service service;
     struct rill_accept accept;
+    struct rill_shield shield;
     struct rill_service_pause pause;
     void *connection; /* the block of one that was accepted, until its task is spawned */
 };
@@ -41,7 +42,8 @@ struct rill_server {
  * the socket of "fd://name" that the program was started with (net/inherited.h). For each
  * connection it spawns a task of the service, whose connection is a struct rill_tcp: a zeroed block
  * with the connection adopted. The task closes the connection and then ends. Serves until it is
- * cancelled, then closes the listener; the connections go on. Borrows the url. Errors: -EINVAL
+ * cancelled, then stops accepting, gives those who were accepted by then their tasks too, and
+ * closes the listener; the connections go on. Borrows the url. Errors: -EINVAL
  * where the URL is wrong, or those of rill_listener_open or rill_listener_adopt; see server->why.
  * When memory is short the connection waits and nothing is lost. */
 struct rill_future *rill_serve(struct rill_server *server, const char *url,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/udp.h"
 
+#include "io/path.h"
 #include "io/reactor.h"
 #include "net/socket_options.h"
 #include "runtime/executor.h"
@@ -275,17 +276,6 @@ struct rill_future *rill_udp_send(struct rill_udp *udp, struct rill_datagram *da
 
 /* ---- the end ---- */
 
-/* Others find a unix socket by its file, so that goes before the socket does. */
-static struct rill_future *remove_file(struct rill_udp *udp)
-{
-    static const struct rill_place name = {"remove the file of a unix socket", NULL, 0};
-
-    rill_op_prepare(&udp->receiver.op, &name, IORING_OP_UNLINKAT, AT_FDCWD,
-                    udp->address.local.sun_path, 0, 0);
-    udp->receiver.op.kind = RILL_OP_SHIELDED;
-    return &udp->receiver.op.future;
-}
-
 static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_udp *udp = rill_container_of(self, struct rill_udp, future);
@@ -297,8 +287,9 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
         RILL_RETURN(0);
     }
     RILL_AWAIT(rill_receiver_stop(&udp->receiver));
+    /* Others find a unix socket by its file, so that goes before the socket does. */
     if (udp->address.any.sa_family == AF_UNIX && !rill_address_is_abstract(&udp->address))
-        RILL_AWAIT(remove_file(udp));
+        RILL_AWAIT(rill_path_clean_up(&udp->receiver.op, AT_FDCWD, udp->address.local.sun_path));
     RILL_AWAIT(rill_op_close(&udp->receiver.op, udp->fd));
     udp->is_open = false;
     RILL_RETURN(udp->receiver.op.result);

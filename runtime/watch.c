@@ -63,6 +63,7 @@ struct rill_future *rill_watch_changed_(struct rill_watched *watched, struct ril
 {
     static const struct rill_place name = {"wait for a change", NULL, 0};
 
+    rill_check(!rill_link_is_linked(&watch->place.link), "two tasks use the same watch");
     rill_future_init(&watch->future, changed_poll);
     watch->future.place = &name;
     watch->watched = watched;

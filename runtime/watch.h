@@ -37,7 +37,7 @@ struct rill_watched {
         type value;                                                                                \
     }
 
-/* One who watches. Zeroed, it has seen nothing. */
+/* One who watches: one task at a time. Zeroed, it has seen nothing. */
 struct rill_watch {
     union {
         int64_t result; /* 1, 0 or -ECANCELED */

@@ -239,8 +239,16 @@ static void finish_watch_too_early(void)
     rill_watch_finish(&setting);
 }
 
+static void share_a_watch(void)
+{
+    rill_watch_init(&setting);
+    start_watch(0);
+    runner_start(&runners[1], rill_watch_changed(&setting, &watches[0]), NULL);
+}
+
 START_TEST(wrong_use_of_a_watched_value_panics)
 {
+    rig_expect_text(rig_abort_message(share_a_watch), "the same watch");
     rig_expect_text(rig_abort_message(set_after_closing), "set after it was closed");
     rig_expect_text(rig_abort_message(finish_watch_too_early),
                     "a watched value was finished while a task");

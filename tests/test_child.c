@@ -179,6 +179,33 @@ START_TEST(a_wait_that_fails_can_be_repeated_and_closing_repeats_it_by_itself)
 }
 END_TEST
 
+/* The child is asked to end, and does when it is given a line. */
+START_TEST(a_wait_that_fails_does_not_shorten_the_grace)
+{
+    int ends[2];
+
+    if (!child_open_world())
+        return;
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+    ck_assert_int_eq(child_start(SHELL("trap 'read line; exit 7' TERM; echo ready; read line"),
+                                 (struct rill_process_options){.in = RILL_PROCESS_FD,
+                                                               .in_fd = ends[0],
+                                                               .out = RILL_PROCESS_PIPE}),
+                     0);
+    child_expect_ready();
+    fixture_on_entry(fail_polls);
+    polls_to_fail = 2;
+    background_start(&waiting, rill_process_close(&child, 3600 * RILL_SECOND));
+    settle();
+    ck_assert_int_eq(write(ends[1], "go\n", 3), 3);
+    ck_assert_int_eq(background_end(&waiting), W_EXITCODE(7, 0));
+    ck_assert_uint_eq(polls_to_fail, 0);
+    close(ends[0]);
+    close(ends[1]);
+    child_close_world();
+}
+END_TEST
+
 START_TEST(children_of_others_are_left_to_them)
 {
     pid_t other;
@@ -438,6 +465,7 @@ int main(void)
         {a_wait_that_is_polled_for_no_reason_goes_on, IN_REAL},
         {waits_for_an_end_that_is_known_let_others_run, IN_REAL},
         {a_wait_that_fails_can_be_repeated_and_closing_repeats_it_by_itself, IN_REAL},
+        {a_wait_that_fails_does_not_shorten_the_grace, IN_REAL},
         {children_of_others_are_left_to_them, IN_REAL},
         {an_end_that_somebody_else_has_taken_is_ECHILD, IN_REAL},
         {an_end_that_a_debugger_holds_back_is_waited_for, IN_REAL},

@@ -12,6 +12,8 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -167,6 +169,32 @@ START_TEST(a_group_is_reached_where_pidfds_know_no_groups)
 }
 END_TEST
 
+/* This program as a child that goes over to its parent's group, and waits there. */
+static int leave_group(void)
+{
+    if (setpgid(0, getpgid(getppid())) < 0 || puts("ready") < 0 || fflush(stdout) != 0)
+        return EXIT_FAILURE;
+    for (;;)
+        pause();
+}
+
+START_TEST(a_leader_that_has_left_its_group_is_ended_all_the_same)
+{
+    if (!child_open_world())
+        return;
+    for (int64_t grace = 0; grace < 2; grace++) {
+        expect_eq(
+            child_start(ARGUMENTS("/proc/self/exe", "leave"),
+                        (struct rill_process_options){.out = RILL_PROCESS_PIPE, .new_group = true}),
+            0);
+        child_expect_ready();
+        ck_assert_int_eq(await(rill_process_close(&child, grace * 3600 * RILL_SECOND)),
+                         grace ? SIGTERM : SIGKILL);
+    }
+    child_close_world();
+}
+END_TEST
+
 START_TEST(a_child_that_closes_its_pipes_lives_on)
 {
     if (!child_open_world())
@@ -234,7 +262,7 @@ START_TEST(a_program_that_is_asked_to_end_asks_its_child)
 }
 END_TEST
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct fixture_case cases[] = {
         {closing_ends_a_child_that_never_ends, IN_REAL},
@@ -243,11 +271,14 @@ int main(void)
         {a_group_is_ended_with_its_leader, IN_REAL},
         {a_signal_to_the_group_reaches_all_of_it, IN_REAL},
         {a_group_is_reached_where_pidfds_know_no_groups, IN_REAL},
+        {a_leader_that_has_left_its_group_is_ended_all_the_same, IN_REAL},
         {a_child_that_closes_its_pipes_lives_on, IN_REAL},
         {a_released_child_is_the_callers, IN_REAL},
         {a_program_that_is_asked_to_end_asks_its_child, IN_REAL},
     };
 
+    if (argc > 1 && strcmp(argv[1], "leave") == 0)
+        return leave_group();
     if (no_children_here())
         return 77;
     return fixture_main("child_close", cases, sizeof cases / sizeof *cases);

@@ -196,6 +196,29 @@ START_TEST(a_post_of_another_thread_makes_it_readable)
 }
 END_TEST
 
+/* That is a loop of the runtime's own, which knows nothing of the descriptor. */
+START_TEST(what_comes_after_blocking_on_a_future_makes_it_readable)
+{
+    static struct rill_sleep pause, sleep;
+
+    if (!open_embedded())
+        return;
+    ck_assert_int_eq(rill_waker_open(&waker), 0);
+    rest();
+    for (int i = 0; i < 2; i++) {
+        background_start(&driven,
+                         i ? rill_waker_wait(&waker) : rill_sleep(&sleep, 20 * RILL_MILLISECOND));
+        ck_assert_int_eq(rill_block_on(fixture.runtime, rill_sleep(&pause, RILL_MILLISECOND)), 0);
+        if (i)
+            wake(NULL);
+        ck_assert_int_eq(drive(&driven), 0);
+        rest();
+    }
+    rill_waker_close(&waker);
+    fixture_close();
+}
+END_TEST
+
 /* What comes between the last look at the world and the sleep: this program has an
  * epoll_wait of its own, so that it can come exactly there. */
 static void (*before_forgetting)(void);
@@ -427,6 +450,7 @@ int main(void)
         {a_completion_makes_it_readable, IN_REAL},
         {a_task_that_yields_keeps_it_readable_and_lets_the_other_loop_run, IN_REAL},
         {a_post_of_another_thread_makes_it_readable, IN_REAL},
+        {what_comes_after_blocking_on_a_future_makes_it_readable, IN_REAL},
         {what_comes_while_signals_are_forgotten_is_not_forgotten, IN_REAL},
         {a_turn_may_wait_itself, IN_REAL},
         {a_turn_without_a_descriptor_works_too, IN_REAL},

@@ -130,6 +130,39 @@ START_TEST(connections_go_on_when_their_server_has_ended)
 }
 END_TEST
 
+/* Turns up to the moment at which a connection was accepted and the server does not know yet. */
+static void turn_until_accepted(void)
+{
+    struct rill_executor *executor = &fixture.runtime->executor;
+
+    for (;;) {
+        expect_eq(rill_executor_wait(executor, RILL_SECOND), 0);
+        if (server.listener.held.count > 0)
+            return;
+        rill_executor_run(executor);
+    }
+}
+
+START_TEST(a_client_that_was_accepted_before_its_server_was_cancelled_is_served)
+{
+    static struct rill_connect connect;
+    static struct background connecting;
+    struct rill_tcp client = {.fd = 0};
+
+    if (!start_server(_i, NULL))
+        return;
+    background_start(&connecting, rill_tcp_connect(&client, &connect, "127.0.0.1", port));
+    turn_until_accepted();
+    stop_server();
+    ck_assert_int_eq(background_end(&connecting), 0);
+    expect_echo(&client);
+    ck_assert_uint_eq(server.accepted, 1);
+    fixture_hang_up(&client);
+    rill_runtime_shutdown(fixture.runtime, RILL_SECOND);
+    fixture_close();
+}
+END_TEST
+
 START_TEST(a_shutdown_cancels_the_connections_that_do_not_end)
 {
     struct rill_tcp client = {.fd = 0};
@@ -484,6 +517,7 @@ int main(void)
     const struct fixture_case cases[] = {
         {each_connection_is_served_by_a_task_of_its_own, IN_BOTH},
         {connections_go_on_when_their_server_has_ended, IN_BOTH},
+        {a_client_that_was_accepted_before_its_server_was_cancelled_is_served, IN_BOTH},
         {a_shutdown_cancels_the_connections_that_do_not_end, IN_BOTH},
         {a_URL_that_is_wrong_is_EINVAL_and_says_why, IN_BOTH},
         {a_port_that_is_taken_is_the_result, IN_BOTH},

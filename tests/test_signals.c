@@ -131,6 +131,23 @@ static void on_signal(int number)
     handled = number;
 }
 
+static void close_while_waiting(void)
+{
+    open_signals();
+    background_start(&waiting, rill_signals_next(&signals));
+    settle();
+    rill_signals_close(&signals);
+}
+
+START_TEST(closing_while_a_task_waits_is_a_panic)
+{
+    if (!open_signals())
+        return;
+    close_signals();
+    fixture_expect_panic(close_while_waiting, "signals were closed while a task waits");
+}
+END_TEST
+
 START_TEST(closing_gives_the_signals_back_as_they_were)
 {
     sigset_t before, after;
@@ -242,6 +259,7 @@ int main(void)
         {a_number_that_is_no_signal_is_EINVAL_and_opens_nothing, IN_REAL},
         {each_gives_back_what_it_took_and_nothing_else, IN_REAL},
         {closing_what_was_never_opened_does_nothing, IN_REAL},
+        {closing_while_a_task_waits_is_a_panic, IN_REAL},
         {closing_gives_the_signals_back_as_they_were, IN_REAL},
         {a_program_that_gets_a_signal_ends_because_of_a_shutdown, IN_REAL},
     };

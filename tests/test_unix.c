@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct rill_listener listener;
@@ -141,6 +143,72 @@ START_TEST(a_file_that_somebody_removed_does_not_keep_the_listener_from_closing)
     ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
     ck_assert(!listener.is_open);
     close_world(_i);
+}
+END_TEST
+
+/* The kernel leaves removing a file to a thread. Root has no limit on these, and who has become
+ * somebody else can not be looked at for leaks: so in a process that ends without that. */
+static void serve_without_threads(void)
+{
+    const struct rlimit none = {0, 0};
+    enum { NOBODY = 65534 };
+
+    if (geteuid() == 0 &&
+        (chown(directory, NOBODY, NOBODY) < 0 || setgid(NOBODY) < 0 || setuid(NOBODY) < 0))
+        _exit(0);
+    expect_eq(setrlimit(RLIMIT_NPROC, &none), 0);
+    if (!fixture_open(REAL, NULL, NULL))
+        _exit(0);
+    expect_eq(listen_at(path), 0);
+    expect_eq(await(rill_listener_close(&listener)), 0);
+    expect_eq(access(path, F_OK), -1);
+    fixture_close();
+    _exit(0);
+}
+
+START_TEST(the_file_is_removed_although_the_kernel_may_start_no_thread_for_it)
+{
+    int status;
+    pid_t process;
+
+    if (!open_world(REAL, NULL))
+        return;
+    fixture_close();
+    process = fork();
+    if (process == 0)
+        serve_without_threads();
+    ck_assert_int_eq(waitpid(process, &status, 0), process);
+    unlink(path);
+    ck_assert_int_eq(rmdir(directory), 0);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+static int may_not_listen(struct rill_kernel *kernel, int fd, int backlog)
+{
+    (void)kernel;
+    (void)fd;
+    (void)backlog;
+    return -EACCES;
+}
+
+START_TEST(a_socket_that_may_not_listen_leaves_no_file)
+{
+    struct rill_reactor *reactor;
+    struct rill_kernel_ops ops;
+    struct rill_kernel strict = {&ops}, *usual;
+
+    if (!open_world(REAL, NULL))
+        return;
+    reactor = &fixture.runtime->reactor;
+    usual = reactor->kernel;
+    ops = *rill_kernel_linux()->ops;
+    ops.listen = may_not_listen;
+    reactor->kernel = &strict;
+    ck_assert_int_eq(listen_at(path), -EACCES);
+    reactor->kernel = usual;
+    ck_assert_int_eq(access(path, F_OK), -1);
+    close_world(REAL);
 }
 END_TEST
 
@@ -350,6 +418,8 @@ int main(void)
         {closing_the_listener_removes_its_file_even_in_a_cancelled_task, IN_BOTH},
         {a_file_that_is_there_is_EADDRINUSE_and_stays, IN_BOTH},
         {a_file_that_somebody_removed_does_not_keep_the_listener_from_closing, IN_REAL},
+        {the_file_is_removed_although_the_kernel_may_start_no_thread_for_it, IN_REAL},
+        {a_socket_that_may_not_listen_leaves_no_file, IN_REAL},
         {a_path_without_a_server_and_a_path_in_no_directory_are_errors, IN_BOTH},
         {the_file_of_a_socket_that_was_adopted_is_left_to_those_who_made_it, IN_REAL},
         {an_abstract_name_is_listened_at_connected_to_and_free_again, IN_BOTH},

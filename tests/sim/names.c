@@ -8,16 +8,16 @@
 #include <sys/stat.h>
 
 /* What a directory descriptor stands for; NULL is the root. */
-static int find_base(struct sim_op *op, int fd, const char *path, struct sim_node **base)
+static int find_base(struct sim *sim, int fd, const char *path, struct sim_node **base)
 {
     struct sim_object *object = NULL;
 
     *base = NULL;
     if (fd == AT_FDCWD || *path == '/')
         return 0;
-    object = sim_fd_object(op->ring->sim, fd);
+    object = sim_fd_object(sim, fd);
     if (!object) {
-        op->ring->sim->bad_fds++;
+        sim->bad_fds++;
         return -EBADF;
     }
     if (object->kind != SIM_REGULAR || !S_ISDIR(object->node->mode))
@@ -33,7 +33,7 @@ static int find(struct sim_op *op, int fd, const char *path, bool follow, struct
 
     *place = (struct sim_place){.last = ""};
     if (result == 0)
-        result = find_base(op, fd, path, &base);
+        result = find_base(op->ring->sim, fd, path, &base);
     return result < 0 ? result : sim_disk_find(op->ring->sim, base, path, follow, place);
 }
 
@@ -132,25 +132,43 @@ int sim_attempt_statx(struct sim_op *op)
     return 0;
 }
 
+static int unlink_place(struct sim *sim, const struct sim_place *place, unsigned flags)
+{
+    if (!place->entry)
+        return -EBUSY;
+    if (flags & AT_REMOVEDIR) {
+        if (!S_ISDIR(place->node->mode))
+            return -ENOTDIR;
+        if (!sim_list_empty(&place->node->entries))
+            return -ENOTEMPTY;
+    } else if (S_ISDIR(place->node->mode)) {
+        return -EISDIR;
+    }
+    sim_entry_remove(sim, place->entry);
+    return 0;
+}
+
 int sim_attempt_unlinkat(struct sim_op *op)
 {
     struct sim_place place;
     int result = find(op, op->sqe.fd, op->path, false, &place);
 
-    if (result < 0)
-        return result;
-    if (!place.entry)
-        return -EBUSY;
-    if (op->sqe.unlink_flags & AT_REMOVEDIR) {
-        if (!S_ISDIR(place.node->mode))
-            return -ENOTDIR;
-        if (!sim_list_empty(&place.node->entries))
-            return -ENOTEMPTY;
-    } else if (S_ISDIR(place.node->mode)) {
-        return -EISDIR;
-    }
-    sim_entry_remove(op->ring->sim, place.entry);
-    return 0;
+    return result < 0 ? result : unlink_place(op->ring->sim, &place, op->sqe.unlink_flags);
+}
+
+int sim_call_unlinkat(struct rill_kernel *kernel, int directory, const char *path, int flags)
+{
+    struct sim *sim = sim_container_of(kernel, struct sim, kernel);
+    struct sim_place place = {.last = ""};
+    struct sim_node *base = NULL;
+    int result = find_base(sim, directory, path, &base);
+
+    if (result == 0)
+        result = sim_disk_find(sim, base, path, false, &place);
+    if (result == 0)
+        result = unlink_place(sim, &place, (unsigned)flags);
+    sim_trace(sim, "unlinkat %.64s -> %d", path, result);
+    return result;
 }
 
 /* May what is there be replaced by node? */

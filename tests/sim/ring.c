@@ -335,5 +335,6 @@ const struct rill_kernel_ops sim_kernel_ops = {
     .getpeername = sim_call_getpeername,
     .poll = sim_call_poll,
     .shutdown = sim_call_shutdown,
+    .unlinkat = sim_call_unlinkat,
     .close = sim_call_close,
 };
