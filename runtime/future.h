@@ -118,11 +118,12 @@ __attribute__((noreturn, cold)) void rill_future_bad_resume(const struct rill_fu
     switch (self->place ? self->place->line : 0) {                                                 \
     case 0:
 
-/* Waits until the future is ready. Its result is then in the future. */
+/* Waits until the future is ready. Its result is then in the future. The place is noted first,
+ * so that a panic of a constructor names the line of its await. */
 #define RILL_AWAIT(expression)                                                                     \
     do {                                                                                           \
-        self->awaits = (expression);                                                               \
         RILL_RESUME_HERE_();                                                                       \
+        self->awaits = (expression);                                                               \
         __attribute__((fallthrough));                                                              \
     case __LINE__:                                                                                 \
         if (self->awaits->poll(self->awaits, task) == RILL_PENDING)                                \

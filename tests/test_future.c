@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_future.c - awaits go on where they stopped, once for each wake. */
 #include "runtime/future.h"
+#include "runtime/panic.h"
 #include "runtime/sleep.h"
 #include "tests/latch.h"
 #include "tests/rig.h"
@@ -409,6 +410,39 @@ START_TEST(an_await_inside_a_switch_panics_and_names_its_line)
 }
 END_TEST
 
+/* A mistake that a constructor finds, behind an await that is over. */
+static struct rill_future *never_prepared(void)
+{
+    rill_panic("not like this");
+}
+
+enum { PREPARING_LINE = __LINE__ + 6 };
+
+static enum rill_poll preparing_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(open_latch(1));
+    RILL_AWAIT(never_prepared());
+    RILL_END();
+}
+
+static void prepare_wrongly(void)
+{
+    static struct rill_future preparing;
+
+    runner_start(&runner, rill_future_init(&preparing, preparing_poll), NULL);
+    rig_turn();
+}
+
+START_TEST(a_panic_of_a_constructor_names_the_await_that_it_stands_in)
+{
+    char place[100];
+
+    snprintf(place, sizeof place, "preparing_poll at %s:%d", __FILE__, PREPARING_LINE);
+    rig_expect_text(rig_abort_message(prepare_wrongly), place);
+}
+END_TEST
+
 static void poll_twice(void)
 {
     struct rill_future nothing;
@@ -469,6 +503,7 @@ int main(void)
         a_future_that_comes_to_its_end_has_the_result_0,
         tasks_that_yield_take_turns,
         an_await_inside_a_switch_panics_and_names_its_line,
+        a_panic_of_a_constructor_names_the_await_that_it_stands_in,
         polling_a_finished_future_panics,
         awaiting_a_finished_leaf_again_panics_and_names_it,
     };
