@@ -119,13 +119,14 @@ __attribute__((noreturn, cold)) void rill_future_bad_resume(const struct rill_fu
     case 0:
 
 /* Waits until the future is ready. Its result is then in the future. The place is noted first,
- * so that a panic of a constructor names the line of its await. */
+ * so that a panic of a constructor names the line of its await. The comment behind the case is
+ * what compilers print of the macro with their complaints about it. */
 #define RILL_AWAIT(expression)                                                                     \
     do {                                                                                           \
         RILL_RESUME_HERE_();                                                                       \
         self->awaits = (expression);                                                               \
         __attribute__((fallthrough));                                                              \
-    case __LINE__:                                                                                 \
+    case __LINE__: /* one await in a line; a local variable is lost here, a field is not */        \
         if (self->awaits->poll(self->awaits, task) == RILL_PENDING)                                \
             return RILL_PENDING;                                                                   \
         self->awaits = NULL;                                                                       \
