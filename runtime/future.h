@@ -73,7 +73,9 @@ struct rill_place {
  * it is one block of memory. From its constructor to its end it must not move.
  *
  * Invariant: awaits is not NULL exactly while a composed future is pending in an
- * await; following it leads to the leaf that the task waits for. */
+ * await; following it leads to the leaf that the task waits for. Of several that are
+ * awaited together it is the one that is being polled, and after that the first that is
+ * pending. */
 struct rill_future {
     int64_t result;                 /* >= 0 or -errno, valid once ready */
     rill_poll_fn *poll;             /* how to go on */
