@@ -62,7 +62,8 @@ enum rill_poll {
  * self, never by a user. A call for no reason does no harm. */
 typedef enum rill_poll rill_poll_fn(struct rill_future *self, struct rill_task *task);
 
-/* A line of source. In a leaf line is 0, and function is the name of the operation. */
+/* A line of source; behind its end a future has the line that it ended at, below 0. In a leaf
+ * line is 0, and function is the name of the operation. */
 struct rill_place {
     const char *function;
     const char *file;
@@ -82,9 +83,6 @@ struct rill_future {
     struct rill_future *awaits;     /* the future that this one waits for, or NULL; borrowed */
     const struct rill_place *place; /* where to go on, NULL before the first poll */
 };
-
-/* Where a finished future rests. */
-extern const struct rill_place rill_place_over;
 
 /* Makes a future that runs poll from its beginning. The constructors of composed
  * futures call it; the result is returned for use in an await. */
@@ -146,8 +144,9 @@ __attribute__((noreturn, cold)) void rill_future_bad_resume(const struct rill_fu
 /* Ends the future with a result, >= 0 or -errno. */
 #define RILL_RETURN(value)                                                                         \
     do {                                                                                           \
+        static const struct rill_place rill_end_ = {__func__, __FILE__, -__LINE__};                \
         self->result = (value);                                                                    \
-        self->place = &rill_place_over;                                                            \
+        self->place = &rill_end_;                                                                  \
         return RILL_READY;                                                                         \
     } while (0)
 

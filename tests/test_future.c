@@ -97,7 +97,8 @@ START_TEST(awaits_points_to_what_is_awaited_and_to_nothing_at_the_end)
     }
     rig_settle();
     ck_assert_ptr_null(straight.awaits);
-    ck_assert_ptr_eq(straight.place, &rill_place_over);
+    ck_assert_str_eq(straight.place->function, "straight_poll");
+    ck_assert_int_lt(straight.place->line, 0);
 }
 END_TEST
 
@@ -453,7 +454,9 @@ static void poll_twice(void)
 
 START_TEST(polling_a_finished_future_panics)
 {
-    rig_expect_text(rig_abort_message(poll_twice), "a future was polled after it had ended");
+    rig_expect_text(
+        rig_abort_message(poll_twice),
+        "a future was polled after it had ended: nothing_poll, at tests/test_future.c:");
 }
 END_TEST
 
