@@ -112,11 +112,16 @@ static inline enum rill_poll rill_future_end(struct rill_future *future, int64_t
 __attribute__((noreturn, cold)) void rill_future_bad_resume(const struct rill_future *future);
 
 /* Begins the body of a poll function whose parameters are self and task. Nothing
- * but the line that recovers the struct stands before it. */
+ * but the line that recovers the struct stands before it. Up to the first await it is the
+ * place of the future, so that a panic has a name to show. */
 #define RILL_BEGIN()                                                                               \
+    static const struct rill_place rill_begin_ = {__func__, __FILE__, __LINE__};                   \
     (void)task;                                                                                    \
     switch (self->place ? self->place->line : 0) {                                                 \
-    case 0:
+    case 0:                                                                                        \
+        self->place = &rill_begin_;                                                                \
+        __attribute__((fallthrough));                                                              \
+    case __LINE__:
 
 /* Waits until the future is ready. Its result is then in the future. The place is noted first,
  * so that a panic of a constructor names the line of its await. The comment behind the case is
