@@ -51,7 +51,7 @@ static void release(struct rill_buffers *buffers)
 void rill_buffers_finish(struct rill_buffers *buffers)
 {
     rill_check(buffers->in_use + buffers->private_in_use == 0,
-               "a runtime was ended with %u shared buffers in use",
+               "a runtime was ended with %u shared buffers in use: give back what was borrowed",
                buffers->in_use + buffers->private_in_use);
     if (buffers->ring)
         buffers->kernel->ops->unregister_buffers(buffers->kernel, buffers->uring,

@@ -67,19 +67,21 @@ struct rill_future *rill_file_close(struct rill_file *file)
 struct rill_future *rill_file_read_at(struct rill_file *file, struct rill_op *op, void *buffer,
                                       size_t size, uint64_t offset)
 {
-    return rill_op_prepare(op, &name_read, IORING_OP_READ, file->fd, buffer, size, offset);
+    return rill_op_prepare(op, &name_read, IORING_OP_READ, rill_file_fd(file), buffer, size,
+                           offset);
 }
 
 struct rill_future *rill_file_write_at(struct rill_file *file, struct rill_op *op,
                                        const void *buffer, size_t size, uint64_t offset)
 {
-    return rill_op_prepare(op, &name_write, IORING_OP_WRITE, file->fd, buffer, size, offset);
+    return rill_op_prepare(op, &name_write, IORING_OP_WRITE, rill_file_fd(file), buffer, size,
+                           offset);
 }
 
 struct rill_future *rill_file_write_all_at(struct rill_file *file, struct rill_op *op,
                                            const void *buffer, size_t size, uint64_t offset)
 {
-    rill_op_prepare(op, &name_write, IORING_OP_WRITE, file->fd, buffer, size, offset);
+    rill_op_prepare(op, &name_write, IORING_OP_WRITE, rill_file_fd(file), buffer, size, offset);
     op->kind = RILL_OP_EXACT | (offset == RILL_OFFSET_CURRENT ? 0 : RILL_OP_AT_OFFSET);
     return &op->future;
 }
@@ -104,7 +106,7 @@ struct rill_future *rill_file_write_all(struct rill_file *file, struct rill_op *
 
 struct rill_future *rill_file_sync(struct rill_file *file, struct rill_op *op, bool data_only)
 {
-    rill_op_prepare(op, &name_sync, IORING_OP_FSYNC, file->fd, NULL, 0, 0);
+    rill_op_prepare(op, &name_sync, IORING_OP_FSYNC, rill_file_fd(file), NULL, 0, 0);
     op->op_flags = data_only ? IORING_FSYNC_DATASYNC : 0;
     return &op->future;
 }
@@ -113,8 +115,8 @@ struct rill_future *rill_file_allocate(struct rill_file *file, struct rill_op *o
                                        uint64_t offset, uint64_t size)
 {
     /* The entry has the mode where others have the length, and the length for an address. */
-    rill_op_prepare(op, &name_allocate, IORING_OP_FALLOCATE, file->fd, NULL, (uint32_t)mode,
-                    offset);
+    rill_op_prepare(op, &name_allocate, IORING_OP_FALLOCATE, rill_file_fd(file), NULL,
+                    (uint32_t)mode, offset);
     op->address = size;
     op->kind = RILL_OP_LITERAL;
     return &op->future;
@@ -122,7 +124,7 @@ struct rill_future *rill_file_allocate(struct rill_file *file, struct rill_op *o
 
 struct rill_future *rill_file_stat(struct rill_file *file, struct rill_op *op, struct statx *status)
 {
-    rill_op_prepare(op, &name_stat, IORING_OP_STATX, file->fd, "", STATX_BASIC_STATS,
+    rill_op_prepare(op, &name_stat, IORING_OP_STATX, rill_file_fd(file), "", STATX_BASIC_STATS,
                     (uint64_t)(uintptr_t)status);
     op->op_flags = AT_EMPTY_PATH;
     return &op->future;

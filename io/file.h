@@ -28,7 +28,8 @@ extern "C" {
 
 /* An open file. Zeroed before it is opened. Different ops may read and write it
  * at offsets at the same time; opening, closing and the streaming functions,
- * which move its position, are for one at a time. */
+ * which move its position, are for one at a time. While it is not open, whatever is done
+ * with it ends with -EBADF, but for closing, which ends with 0. */
 struct rill_file {
     union {
         int64_t result; /* of opening or closing: 0 or -errno */
@@ -37,6 +38,12 @@ struct rill_file {
     int fd;       /* valid while open */
     bool is_open; /* owns fd */
 };
+
+/* private: the descriptor, or -1 while there is none: its number may be another file's. */
+static inline int rill_file_fd(const struct rill_file *file)
+{
+    return file->is_open ? file->fd : -1;
+}
 
 /* Opens path, relative to the working directory, with the flags and mode of
  * openat(2) (O_CLOEXEC is added). When it ends with 0 the file owns a descriptor,

@@ -426,7 +426,9 @@ int rill_reactor_init(struct rill_reactor *reactor, const struct rill_reactor_op
 
 void rill_reactor_finish(struct rill_reactor *reactor)
 {
-    rill_check(reactor->ops_in_flight == 0, "a runtime was ended with %zu operations in flight",
+    rill_check(reactor->ops_in_flight == 0,
+               "a runtime was ended with %zu operations in flight: a listener, or a connection or "
+               "socket that lends buffers, was not closed",
                reactor->ops_in_flight);
     rill_check(rill_list_is_empty(&reactor->sources),
                "a runtime was ended with an event source plugged in");

@@ -53,8 +53,9 @@ struct rill_runtime_options {
 int rill_runtime_create(struct rill_runtime **runtime, const struct rill_runtime_options *options);
 
 /* Ends the runtime and releases everything, the engines that are plugged in
- * (io/event_source.h) included. Panics, naming them, if tasks are
- * alive or operations in flight: see rill_runtime_shutdown. */
+ * (io/event_source.h) included. Panics if tasks are alive, naming them: see
+ * rill_runtime_shutdown; and if a listener that has accepted, or a connection or socket that has
+ * received into shared buffers, is still open, as the kernel goes on with these. */
 void rill_runtime_destroy(struct rill_runtime *runtime);
 
 /* What an error of rill_runtime_create means here and what to do about it. */

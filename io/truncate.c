@@ -9,7 +9,7 @@ static int64_t truncate_file(void *argument)
 {
     const struct rill_truncate *truncate = argument;
 
-    return ftruncate(truncate->file->fd, (off_t)truncate->size) < 0 ? -errno : 0;
+    return ftruncate(rill_file_fd(truncate->file), (off_t)truncate->size) < 0 ? -errno : 0;
 }
 
 struct rill_future *rill_file_truncate(struct rill_file *file, struct rill_truncate *truncate,

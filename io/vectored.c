@@ -10,14 +10,16 @@ struct rill_future *rill_file_read_vectored_at(struct rill_file *file, struct ri
                                                const struct iovec *parts, size_t count,
                                                uint64_t offset)
 {
-    return rill_op_prepare(op, &name_read, IORING_OP_READV, file->fd, parts, count, offset);
+    return rill_op_prepare(op, &name_read, IORING_OP_READV, rill_file_fd(file), parts, count,
+                           offset);
 }
 
 struct rill_future *rill_file_write_vectored_at(struct rill_file *file, struct rill_op *op,
                                                 const struct iovec *parts, size_t count,
                                                 uint64_t offset)
 {
-    return rill_op_prepare(op, &name_write, IORING_OP_WRITEV, file->fd, parts, count, offset);
+    return rill_op_prepare(op, &name_write, IORING_OP_WRITEV, rill_file_fd(file), parts, count,
+                           offset);
 }
 
 void rill_parts_skip(struct iovec **parts, size_t *count, size_t moved)

@@ -129,7 +129,7 @@ struct rill_future *rill_tcp_recv_descriptors(struct rill_tcp *tcp,
         .msg_controllen = sizeof recv->control,
     };
     recv->is_cut = false;
-    rill_op_prepare(&recv->op, &name, IORING_OP_RECVMSG, tcp->fd, &recv->message, 1, 0);
+    rill_op_prepare(&recv->op, &name, IORING_OP_RECVMSG, rill_tcp_fd(tcp), &recv->message, 1, 0);
     recv->op.op_flags = MSG_CMSG_CLOEXEC;
     recv->op.future.poll = recv_poll;
     return &recv->op.future;

@@ -154,7 +154,8 @@ int rill_listener_address(const struct rill_listener *listener, struct rill_addr
     struct rill_kernel *kernel = rill_reactor_here()->kernel;
 
     address->size = sizeof address->local; /* the largest */
-    return kernel->ops->getsockname(kernel, listener->fd, &address->any, &address->size);
+    return kernel->ops->getsockname(kernel, listener->is_open ? listener->fd : -1, &address->any,
+                                    &address->size);
 }
 
 /* ---- accepting ---- */
@@ -242,6 +243,11 @@ static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *ta
     struct rill_listener *listener = accept->listener;
     struct rill_executor *executor = rill_executor_here();
 
+    if (!listener->is_open) {
+        if (!rill_budget_spend(executor, task))
+            return RILL_PENDING;
+        return rill_future_end(self, -EBADF);
+    }
     if (rill_task_is_cancelled(task)) {
         if (!rill_budget_spend(executor, task))
             return RILL_PENDING;

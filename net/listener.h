@@ -81,7 +81,7 @@ int rill_listener_adopt(struct rill_listener *listener, int fd,
  * it may be strerror's, which the next call of that changes. */
 const char *rill_listener_explain(int error, const struct rill_address *address);
 
-/* Reads the address it listens at. Returns 0 or -errno. */
+/* Reads the address it listens at. Returns 0 or -errno: -EBADF where it is not open. */
 int rill_listener_address(const struct rill_listener *listener, struct rill_address *address);
 
 /* Waiting for one connection. */
@@ -100,7 +100,8 @@ struct rill_accept {
 
 /* Waits for the next connection. Several tasks may wait, and are served in order.
  * Cancelling loses none: one that has arrived is there for the next accept.
- * Errors that end a listener, such as -EINVAL after shutdown(2), come to all. */
+ * Errors that end a listener, such as -EINVAL after shutdown(2), come to all. -EBADF where it
+ * is not open. */
 struct rill_future *rill_tcp_accept(struct rill_listener *listener, struct rill_accept *accept);
 
 /* private, for servers: stops accepting, until the next accept. What was accepted is there for

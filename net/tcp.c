@@ -26,6 +26,14 @@ void rill_tcp_adopt_foreign(struct rill_tcp *tcp, int fd)
     rill_reactor_here()->fds_open++;
 }
 
+/* Ends what needs no op of its own, on a connection that is not open. */
+static enum rill_poll end_not_open(struct rill_future *self, struct rill_task *task)
+{
+    if (!rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    return rill_future_end(self, -EBADF);
+}
+
 /* ---- receiving ---- */
 
 /* A receive into the caller's memory from a connection that has received into
@@ -76,7 +84,7 @@ static enum rill_poll copy_poll(struct rill_future *self, struct rill_task *task
 static struct rill_future *prepare_recv(struct rill_tcp *tcp, struct rill_op *op, void *buffer,
                                         size_t size)
 {
-    rill_op_prepare(op, &name_recv, IORING_OP_RECV, tcp->fd, buffer, size, 0);
+    rill_op_prepare(op, &name_recv, IORING_OP_RECV, rill_tcp_fd(tcp), buffer, size, 0);
     if (__builtin_expect(rill_receiver_is_active(&tcp->receiver) || size == 0, 0)) {
         op->offset = (uint64_t)(uintptr_t)&tcp->receiver;
         op->future.poll = copy_poll;
@@ -105,6 +113,8 @@ static enum rill_poll borrow_poll(struct rill_future *self, struct rill_task *ta
     struct rill_borrow *borrow = rill_container_of(self, struct rill_borrow, future);
     struct rill_tcp *tcp = borrow->tcp;
 
+    if (!tcp->is_open)
+        return end_not_open(self, task);
     if (rill_receiver_take(&tcp->receiver, tcp->fd, task, &borrow->result, &borrow->buffer) ==
         RILL_PENDING)
         return RILL_PENDING;
@@ -138,6 +148,9 @@ static enum rill_poll forward_poll(struct rill_future *self, struct rill_task *t
 {
     struct rill_borrow *borrow = rill_container_of(self, struct rill_borrow, future);
     struct rill_tcp *tcp = borrow->tcp;
+
+    if (!tcp->is_open)
+        return end_not_open(self, task);
 
     enum rill_poll poll =
         rill_sender_put(&tcp->sender, tcp->fd, task, &borrow->buffer, &borrow->result);
@@ -180,7 +193,9 @@ static enum rill_poll lasting_start(struct rill_future *self, struct rill_task *
     struct rill_borrow *send = rill_container_of(self, struct rill_borrow, future);
     struct rill_buffers *buffers = &rill_reactor_here()->buffers;
     int64_t size = send->result;
-    int64_t lent = size > (int64_t)RILL_OP_CHUNK_MAX ? -EINVAL : rill_buffers_ready(buffers);
+    int64_t lent = !send->tcp->is_open                 ? -EBADF
+                   : size > (int64_t)RILL_OP_CHUNK_MAX ? -EINVAL
+                                                       : rill_buffers_ready(buffers);
 
     if (lent == 0)
         lent = rill_buffers_lend(buffers, send->data, (uint32_t)size);
@@ -242,7 +257,7 @@ struct rill_future *rill_tcp_send(struct rill_tcp *tcp, struct rill_op *op, cons
                                   size_t size)
 {
     check_order(tcp);
-    rill_op_prepare(op, &name_send, IORING_OP_SEND, tcp->fd, buffer, size, 0);
+    rill_op_prepare(op, &name_send, IORING_OP_SEND, rill_tcp_fd(tcp), buffer, size, 0);
     op->op_flags = MSG_NOSIGNAL;
     return &op->future;
 }
@@ -251,7 +266,7 @@ struct rill_future *rill_tcp_send_all(struct rill_tcp *tcp, struct rill_op *op, 
                                       size_t size)
 {
     check_order(tcp);
-    rill_op_prepare(op, &name_send, IORING_OP_SEND, tcp->fd, buffer, size, 0);
+    rill_op_prepare(op, &name_send, IORING_OP_SEND, rill_tcp_fd(tcp), buffer, size, 0);
     op->op_flags = MSG_NOSIGNAL | MSG_WAITALL; /* the kernel goes on by itself as a rule */
     op->kind = RILL_OP_EXACT;
     return &op->future;
@@ -287,7 +302,7 @@ struct rill_future *rill_tcp_send_vectored(struct rill_tcp *tcp, struct rill_sen
 
     check_order(tcp);
     send->message = (struct msghdr){.msg_iov = parts, .msg_iovlen = count};
-    rill_op_prepare(&send->op, &name, IORING_OP_SENDMSG, tcp->fd, &send->message, 1, 0);
+    rill_op_prepare(&send->op, &name, IORING_OP_SENDMSG, rill_tcp_fd(tcp), &send->message, 1, 0);
     send->op.op_flags = MSG_NOSIGNAL | MSG_WAITALL;
     send->op.future.poll = vectored_poll;
     return &send->op.future;
@@ -315,7 +330,7 @@ struct rill_future *rill_tcp_finish_sending(struct rill_tcp *tcp, struct rill_op
     static const struct rill_place name = {"finish sending", NULL, 0};
 
     check_order(tcp);
-    rill_op_prepare(op, &name, IORING_OP_NOP, tcp->fd, NULL, 0, 0);
+    rill_op_prepare(op, &name, IORING_OP_NOP, rill_tcp_fd(tcp), NULL, 0, 0);
     op->future.poll = finish_poll;
     return &op->future;
 }
@@ -350,7 +365,7 @@ int rill_tcp_local_address(const struct rill_tcp *tcp, struct rill_address *addr
     struct rill_kernel *kernel = rill_reactor_here()->kernel;
 
     address->size = sizeof address->local; /* the largest */
-    return kernel->ops->getsockname(kernel, tcp->fd, &address->any, &address->size);
+    return kernel->ops->getsockname(kernel, rill_tcp_fd(tcp), &address->any, &address->size);
 }
 
 int rill_tcp_peer_address(const struct rill_tcp *tcp, struct rill_address *address)
@@ -358,5 +373,5 @@ int rill_tcp_peer_address(const struct rill_tcp *tcp, struct rill_address *addre
     struct rill_kernel *kernel = rill_reactor_here()->kernel;
 
     address->size = sizeof address->local; /* the largest */
-    return kernel->ops->getpeername(kernel, tcp->fd, &address->any, &address->size);
+    return kernel->ops->getpeername(kernel, rill_tcp_fd(tcp), &address->any, &address->size);
 }

@@ -26,7 +26,8 @@
 extern "C" {
 #endif
 
-/* Zeroed, then given a descriptor by connecting or by rill_tcp_adopt. */
+/* Zeroed, then given a descriptor by connecting or by rill_tcp_adopt. While it is not open,
+ * whatever is done with it ends with -EBADF, but for flushing and closing, which end with 0. */
 struct rill_tcp {
     union {
         int64_t result; /* of flushing and closing */
@@ -39,6 +40,12 @@ struct rill_tcp {
     struct rill_receiver receiver;
     struct rill_sender sender;
 };
+
+/* private: the descriptor, or -1 while there is none: its number may be another connection's. */
+static inline int rill_tcp_fd(const struct rill_tcp *tcp)
+{
+    return tcp->is_open ? tcp->fd : -1;
+}
 
 /* Makes a connection of the result of an accept, which it takes over. */
 void rill_tcp_adopt(struct rill_tcp *tcp, int fd);

@@ -90,7 +90,7 @@ int rill_udp_connect(struct rill_udp *udp, const struct rill_address *peer)
 
     if (!peer)
         peer = &nobody;
-    return kernel->ops->connect(kernel, udp->fd, &peer->any, peer->size);
+    return kernel->ops->connect(kernel, rill_udp_fd(udp), &peer->any, peer->size);
 }
 
 int rill_udp_local_address(const struct rill_udp *udp, struct rill_address *address)
@@ -98,7 +98,7 @@ int rill_udp_local_address(const struct rill_udp *udp, struct rill_address *addr
     struct rill_kernel *kernel = rill_reactor_here()->kernel;
 
     address->size = sizeof address->local; /* the largest */
-    return kernel->ops->getsockname(kernel, udp->fd, &address->any, &address->size);
+    return kernel->ops->getsockname(kernel, rill_udp_fd(udp), &address->any, &address->size);
 }
 
 /* ---- multicast ---- */
@@ -112,7 +112,8 @@ static int change_membership(const struct rill_udp *udp, int ip4_name, int ip6_n
             .ipv6mr_interface = interface,
         };
 
-        return rill_socket_set_option(udp->fd, IPPROTO_IPV6, ip6_name, &request, sizeof request);
+        return rill_socket_set_option(rill_udp_fd(udp), IPPROTO_IPV6, ip6_name, &request,
+                                      sizeof request);
     }
 
     struct ip_mreqn request = {
@@ -120,7 +121,7 @@ static int change_membership(const struct rill_udp *udp, int ip4_name, int ip6_n
         .imr_ifindex = (int)interface,
     };
 
-    return rill_socket_set_option(udp->fd, IPPROTO_IP, ip4_name, &request, sizeof request);
+    return rill_socket_set_option(rill_udp_fd(udp), IPPROTO_IP, ip4_name, &request, sizeof request);
 }
 
 int rill_udp_join(struct rill_udp *udp, const struct rill_address *group, unsigned interface)
@@ -166,7 +167,8 @@ struct rill_future *rill_udp_recv_vectored(struct rill_udp *udp, struct rill_dat
 
     rill_check(!rill_receiver_is_active(&udp->receiver),
                "a socket that lends its datagrams is received from in another way, too");
-    rill_op_prepare(&datagram->op, &name, IORING_OP_RECVMSG, udp->fd, &datagram->message, 1, 0);
+    rill_op_prepare(&datagram->op, &name, IORING_OP_RECVMSG, rill_udp_fd(udp), &datagram->message,
+                    1, 0);
     datagram->op.op_flags = MSG_TRUNC;
     datagram->op.future.poll = recv_poll;
     /* The kernel writes no address where the sender has none, as unix sockets may. */
@@ -213,6 +215,11 @@ static enum rill_poll borrow_poll(struct rill_future *self, struct rill_task *ta
     struct rill_udp_borrow *borrow = rill_container_of(self, struct rill_udp_borrow, future);
     struct rill_udp *udp = borrow->udp;
 
+    if (!udp->is_open) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
+        return rill_future_end(self, -EBADF);
+    }
     if (rill_receiver_take(&udp->receiver, udp->fd, task, &borrow->result, &borrow->buffer) ==
         RILL_PENDING)
         return RILL_PENDING;
@@ -248,7 +255,8 @@ struct rill_future *rill_udp_send_vectored(struct rill_udp *udp, struct rill_dat
 {
     static const struct rill_place name = {"send a datagram", NULL, 0};
 
-    rill_op_prepare(&datagram->op, &name, IORING_OP_SENDMSG, udp->fd, &datagram->message, 1, 0);
+    rill_op_prepare(&datagram->op, &name, IORING_OP_SENDMSG, rill_udp_fd(udp), &datagram->message,
+                    1, 0);
     datagram->op.op_flags = MSG_NOSIGNAL;
     /* Linux 6.18 takes the bytes of a datagram before it sees that a unix socket is full; a
      * send that then waits goes on without them, and sends an empty one. */

@@ -37,7 +37,8 @@ enum {
     RILL_UDP_SIZE_MAX = 65507,
 };
 
-/* Zeroed, then opened. */
+/* Zeroed, then opened. While it is not open, whatever is done with it ends with -EBADF, but for
+ * closing, which ends with 0. */
 struct rill_udp {
     union {
         int64_t result; /* of closing: 0, or what close(2) says */
@@ -50,6 +51,12 @@ struct rill_udp {
     struct rill_address address; /* as it was opened: a path is removed at the end */
     struct rill_receiver receiver;
 };
+
+/* private: the descriptor, or -1 while there is none: its number may be another socket's. */
+static inline int rill_udp_fd(const struct rill_udp *udp)
+{
+    return udp->is_open ? udp->fd : -1;
+}
 
 /* A zeroed field means the system's default. */
 struct rill_udp_options {

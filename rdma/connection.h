@@ -75,7 +75,7 @@ struct rill_rdma_connection_options {
      * down, by other means. */
     bool is_unprotected;
     /* How often in a row connecting is tried anew after the connection was lost; only on the
-     * side that connected. [0] */
+     * side that connected, and not when the other side has disconnected. [0] */
     unsigned reconnects;
     int64_t reconnect_first_ns, reconnect_max_ns; /* bounds of the pauses [100 ms, 5 s] */
 };

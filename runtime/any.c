@@ -19,7 +19,7 @@ static uint32_t behind(const struct rill_any *any, uint32_t index)
 static enum rill_poll next_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_any *any = rill_container_of(self, struct rill_any, future);
-    bool is_pending = false;
+    struct rill_future *pending = NULL; /* the first: what a print of the task shows */
     uint32_t i = any->first;
 
     for (uint32_t left = any->count; left > 0; left--, i = behind(any, i)) {
@@ -27,17 +27,21 @@ static enum rill_poll next_poll(struct rill_future *self, struct rill_task *task
 
         if (!future)
             continue;
+        self->awaits = future;
         if (future->poll(future, task) == RILL_PENDING) {
-            is_pending = true;
+            if (!pending)
+                pending = future;
             continue;
         }
         any->futures[i] = NULL;
+        self->awaits = NULL;
         if (!rill_future_has_won(future, task))
             continue;
         any->first = behind(any, i);
         return rill_future_end(self, i);
     }
-    if (is_pending)
+    self->awaits = pending;
+    if (pending)
         return RILL_PENDING;
     if (!rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
@@ -47,22 +51,25 @@ static enum rill_poll next_poll(struct rill_future *self, struct rill_task *task
 static enum rill_poll drain_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_any *any = rill_container_of(self, struct rill_any, future);
-    bool is_pending = false;
+    struct rill_future *pending = NULL;
 
     for (uint32_t i = 0; i < any->count; i++) {
         struct rill_future *future = any->futures[i];
 
         if (!future)
             continue;
+        self->awaits = future;
         if (rill_poll_because(future, task, (enum rill_cancel_reason)any->reason) == RILL_PENDING) {
-            is_pending = true;
+            if (!pending)
+                pending = future;
             continue;
         }
         any->futures[i] = NULL;
         if (future->result != -ECANCELED)
             any->result++;
     }
-    return is_pending ? RILL_PENDING : rill_future_end(self, any->result);
+    self->awaits = pending;
+    return pending ? RILL_PENDING : rill_future_end(self, any->result);
 }
 
 static enum rill_poll start_drain_poll(struct rill_future *self, struct rill_task *task)

@@ -3,8 +3,6 @@
 
 #include "runtime/panic.h"
 
-const struct rill_place rill_place_over = {"a finished future", __FILE__, -1};
-
 enum rill_poll rill_future_poll_ended(struct rill_future *self, struct rill_task *task)
 {
     (void)task;
@@ -14,8 +12,11 @@ enum rill_poll rill_future_poll_ended(struct rill_future *self, struct rill_task
 
 void rill_future_bad_resume(const struct rill_future *future)
 {
-    if (future->place == &rill_place_over)
-        rill_panic("a future was polled after it had ended");
+    const struct rill_place *place = future->place;
+
+    if (place->line < 0)
+        rill_panic("a future was polled after it had ended: %s, at %s:%d", place->function,
+                   place->file, -place->line);
     rill_panic("%s cannot go on at %s:%d: an await stands inside a switch statement",
-               future->place->function, future->place->file, future->place->line);
+               place->function, place->file, place->line);
 }

@@ -62,7 +62,8 @@ enum rill_poll {
  * self, never by a user. A call for no reason does no harm. */
 typedef enum rill_poll rill_poll_fn(struct rill_future *self, struct rill_task *task);
 
-/* A line of source. In a leaf line is 0, and function is the name of the operation. */
+/* A line of source; behind its end a future has the line that it ended at, below 0. In a leaf
+ * line is 0, and function is the name of the operation. */
 struct rill_place {
     const char *function;
     const char *file;
@@ -73,16 +74,15 @@ struct rill_place {
  * it is one block of memory. From its constructor to its end it must not move.
  *
  * Invariant: awaits is not NULL exactly while a composed future is pending in an
- * await; following it leads to the leaf that the task waits for. */
+ * await; following it leads to the leaf that the task waits for. Of several that are
+ * awaited together it is the one that is being polled, and after that the first that is
+ * pending. */
 struct rill_future {
     int64_t result;                 /* >= 0 or -errno, valid once ready */
     rill_poll_fn *poll;             /* how to go on */
     struct rill_future *awaits;     /* the future that this one waits for, or NULL; borrowed */
     const struct rill_place *place; /* where to go on, NULL before the first poll */
 };
-
-/* Where a finished future rests. */
-extern const struct rill_place rill_place_over;
 
 /* Makes a future that runs poll from its beginning. The constructors of composed
  * futures call it; the result is returned for use in an await. */
@@ -112,19 +112,26 @@ static inline enum rill_poll rill_future_end(struct rill_future *future, int64_t
 __attribute__((noreturn, cold)) void rill_future_bad_resume(const struct rill_future *future);
 
 /* Begins the body of a poll function whose parameters are self and task. Nothing
- * but the line that recovers the struct stands before it. */
+ * but the line that recovers the struct stands before it. Up to the first await it is the
+ * place of the future, so that a panic has a name to show. */
 #define RILL_BEGIN()                                                                               \
+    static const struct rill_place rill_begin_ = {__func__, __FILE__, __LINE__};                   \
     (void)task;                                                                                    \
     switch (self->place ? self->place->line : 0) {                                                 \
-    case 0:
+    case 0:                                                                                        \
+        self->place = &rill_begin_;                                                                \
+        __attribute__((fallthrough));                                                              \
+    case __LINE__:
 
-/* Waits until the future is ready. Its result is then in the future. */
+/* Waits until the future is ready. Its result is then in the future. The place is noted first,
+ * so that a panic of a constructor names the line of its await. The comment behind the case is
+ * what compilers print of the macro with their complaints about it. */
 #define RILL_AWAIT(expression)                                                                     \
     do {                                                                                           \
-        self->awaits = (expression);                                                               \
         RILL_RESUME_HERE_();                                                                       \
+        self->awaits = (expression);                                                               \
         __attribute__((fallthrough));                                                              \
-    case __LINE__:                                                                                 \
+    case __LINE__: /* one await in a line; a local variable is lost here, a field is not */        \
         if (self->awaits->poll(self->awaits, task) == RILL_PENDING)                                \
             return RILL_PENDING;                                                                   \
         self->awaits = NULL;                                                                       \
@@ -142,8 +149,9 @@ __attribute__((noreturn, cold)) void rill_future_bad_resume(const struct rill_fu
 /* Ends the future with a result, >= 0 or -errno. */
 #define RILL_RETURN(value)                                                                         \
     do {                                                                                           \
+        static const struct rill_place rill_end_ = {__func__, __FILE__, -__LINE__};                \
         self->result = (value);                                                                    \
-        self->place = &rill_place_over;                                                            \
+        self->place = &rill_end_;                                                                  \
         return RILL_READY;                                                                         \
     } while (0)
 

@@ -26,13 +26,16 @@ void rill_future_set_init(struct rill_future_set *set, struct rill_future **futu
 }
 
 /* Polls each that is pending, up to the one that decides. */
-static void poll_undecided(struct rill_future_set *set, struct rill_task *task,
-                           rill_future_set_decides_fn *decides)
+static void poll_undecided(struct rill_future *self, struct rill_future_set *set,
+                           struct rill_task *task, rill_future_set_decides_fn *decides)
 {
     for (uint32_t i = 0; i < set->count; i++) {
         struct rill_future *future = set->futures[i];
 
-        if (!future || future->poll(future, task) == RILL_PENDING)
+        if (!future)
+            continue;
+        self->awaits = future;
+        if (future->poll(future, task) == RILL_PENDING)
             continue;
         set->futures[i] = NULL;
         set->pending--;
@@ -47,28 +50,43 @@ static void poll_undecided(struct rill_future_set *set, struct rill_task *task,
     }
 }
 
-static void poll_decided(struct rill_future_set *set, struct rill_task *task)
+static void poll_decided(struct rill_future *self, struct rill_future_set *set,
+                         struct rill_task *task)
 {
     for (uint32_t i = 0; i < set->count; i++) {
         struct rill_future *future = set->futures[i];
 
-        if (!future ||
-            rill_poll_because(future, task, (enum rill_cancel_reason)set->reason) == RILL_PENDING)
+        if (!future)
+            continue;
+        self->awaits = future;
+        if (rill_poll_because(future, task, (enum rill_cancel_reason)set->reason) == RILL_PENDING)
             continue;
         set->futures[i] = NULL;
         set->pending--;
     }
 }
 
-enum rill_poll rill_future_set_poll(struct rill_future_set *set, struct rill_task *task,
-                                    rill_future_set_decides_fn *decides)
+static struct rill_future *first_pending(const struct rill_future_set *set)
+{
+    uint32_t i = 0;
+
+    while (!set->futures[i])
+        i++;
+    return set->futures[i];
+}
+
+enum rill_poll rill_future_set_poll(struct rill_future *self, struct rill_future_set *set,
+                                    struct rill_task *task, rill_future_set_decides_fn *decides)
 {
     if (set->decided < 0)
-        poll_undecided(set, task, decides);
+        poll_undecided(self, set, task, decides);
     if (set->decided >= 0)
-        poll_decided(set, task);
-    if (set->pending > 0)
+        poll_decided(self, set, task);
+    if (set->pending > 0) {
+        self->awaits = first_pending(set);
         return RILL_PENDING;
+    }
+    self->awaits = NULL;
     /* Each has paid for itself; a set of none has nobody who did. */
     if (set->count == 0 && !rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;

@@ -74,9 +74,11 @@ typedef bool rill_future_set_decides_fn(struct rill_future_set *set, uint32_t in
 void rill_future_set_init(struct rill_future_set *set, struct rill_future **futures, uint32_t count,
                           const char *name);
 
-/* Polls those that are pending, in order. Ready when there is none. */
-enum rill_poll rill_future_set_poll(struct rill_future_set *set, struct rill_task *task,
-                                    rill_future_set_decides_fn *decides);
+/* Polls, for the combinator self, those that are pending, in order. Ready when there is none.
+ * self awaits the one that is being polled, and then the first that is pending: what a panic
+ * below it, and a print of the task, show of them. */
+enum rill_poll rill_future_set_poll(struct rill_future *self, struct rill_future_set *set,
+                                    struct rill_task *task, rill_future_set_decides_fn *decides);
 
 /* Whether a future ended by itself, or with its real result in spite of a cancel. One
  * that ended because everything around it is cancelled has won nothing. */

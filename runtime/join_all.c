@@ -35,7 +35,7 @@ static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task
 {
     struct rill_join_all *all = rill_container_of(self, struct rill_join_all, future);
 
-    if (rill_future_set_poll(&all->set, task, decides) == RILL_PENDING)
+    if (rill_future_set_poll(self, &all->set, task, decides) == RILL_PENDING)
         return RILL_PENDING;
     return rill_future_end(self, all->result);
 }

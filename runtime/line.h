@@ -17,6 +17,7 @@
 #ifndef RILL_RUNTIME_LINE_H
 #define RILL_RUNTIME_LINE_H
 
+#include "runtime/panic.h"
 #include "runtime/task.h"
 
 #ifdef __cplusplus
@@ -65,8 +66,11 @@ static inline void rill_line_stay(struct rill_place_in_line *place, struct rill_
 static inline void rill_line_join(struct rill_line *line, struct rill_place_in_line *place,
                                   struct rill_task *task)
 {
-    if (!rill_link_is_linked(&place->link))
+    if (!rill_link_is_linked(&place->link)) {
+        rill_check(rill_link_is_linked(&line->places),
+                   "a lock, a channel or the like is used without its ..._init");
         rill_list_append(&line->places, &place->link);
+    }
     rill_line_stay(place, task);
 }
 

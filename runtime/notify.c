@@ -2,8 +2,14 @@
 #include "runtime/notify.h"
 
 #include "runtime/executor.h"
+#include "runtime/panic.h"
 
 #include <errno.h>
+
+static void check(const struct rill_notify *notify)
+{
+    rill_check(rill_link_is_linked(&notify->waiters), "a notify is used without rill_notify_init");
+}
 
 static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)
 {
@@ -47,6 +53,7 @@ struct rill_future *rill_notify_wait(struct rill_notify *notify, struct rill_wai
 {
     static const struct rill_place place = {"wait for a notification", NULL, 0};
 
+    check(notify);
     rill_future_init(&wait->future, start_poll);
     wait->future.place = &place;
     wait->notify = notify;
@@ -65,6 +72,7 @@ static struct rill_wait *wake_first(struct rill_notify *notify)
 
 bool rill_notify_one(struct rill_notify *notify)
 {
+    check(notify);
     if (rill_list_is_empty(&notify->waiters))
         return false;
     wake_first(notify);
@@ -73,6 +81,7 @@ bool rill_notify_one(struct rill_notify *notify)
 
 void rill_notify_all(struct rill_notify *notify)
 {
+    check(notify);
     while (!rill_list_is_empty(&notify->waiters))
         wake_first(notify)->notify = NULL;
 }

@@ -33,7 +33,7 @@ static enum rill_poll race_poll(struct rill_future *self, struct rill_task *task
 {
     struct rill_race *race = rill_container_of(self, struct rill_race, future);
 
-    if (rill_future_set_poll(&race->set, task, decides) == RILL_PENDING)
+    if (rill_future_set_poll(self, &race->set, task, decides) == RILL_PENDING)
         return RILL_PENDING;
     return rill_future_end(self, race->winner < 0 ? race->last_error : race->result);
 }

@@ -13,7 +13,7 @@ static enum rill_poll select_poll(struct rill_future *self, struct rill_task *ta
 {
     struct rill_select *select = rill_container_of(self, struct rill_select, future);
 
-    if (rill_future_set_poll(&select->set, task, first_decides) == RILL_PENDING)
+    if (rill_future_set_poll(self, &select->set, task, first_decides) == RILL_PENDING)
         return RILL_PENDING;
     if (select->set.count == 0)
         return rill_future_end(self, -EINVAL);

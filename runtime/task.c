@@ -90,10 +90,11 @@ void rill_task_cancel_because(struct rill_task *task, enum rill_cancel_reason re
 }
 
 /* Something would go on to write into memory that may be gone. */
-__attribute__((noreturn, cold)) static void ended_too_early(const struct rill_task *task)
+__attribute__((noreturn, cold)) static void ended_too_early(struct rill_task *task)
 {
     const struct rill_scope *scope = rill_scope_of_owner(task);
 
+    rill_executor_here()->running = task; /* so that the panic shows it */
     if (scope)
         rill_panic("a task ended while a scope that it opened has %zu tasks alive: await "
                    "rill_scope_join",
@@ -206,6 +207,8 @@ void rill_task_print(const struct rill_task *task, FILE *out)
             fprintf(out, "  has not begun\n");
         else if (place->line > 0)
             fprintf(out, "  %s at %s:%d\n", place->function, place->file, place->line);
+        else if (place->line < 0)
+            fprintf(out, "  %s ended at %s:%d\n", place->function, place->file, -place->line);
         else
             fprintf(out, "  %s\n", place->function);
     }

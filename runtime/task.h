@@ -148,8 +148,8 @@ struct rill_join {
  * still to be joined or detached. Any other result has won, as ever. */
 struct rill_future *rill_task_join(struct rill_join *join, struct rill_task *task);
 
-/* Prints the task's state and the chain of futures that it waits for, a line
- * each with its place in the source. */
+/* Prints the task's state and the chain of futures that it waits for, a line each with its place
+ * in the source; of those that a select or the like waits for, the first that is pending. */
 void rill_task_print(const struct rill_task *task, FILE *out);
 
 /* private: called by the executor when a task's future is ready. */

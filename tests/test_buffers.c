@@ -347,7 +347,9 @@ static void end_with_a_borrow(void)
 START_TEST(buffers_given_back_twice_or_never_are_a_panic)
 {
     fixture_expect_panic(give_back_too_often, "a shared buffer was given back twice");
-    fixture_expect_panic(end_with_a_borrow, "a runtime was ended with 2 shared buffers in use");
+    fixture_expect_panic(end_with_a_borrow,
+                         "a runtime was ended with 2 shared buffers in use: give back "
+                         "what was borrowed");
 }
 END_TEST
 

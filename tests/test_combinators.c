@@ -9,6 +9,7 @@
  *     SIM_SEED=17 SIM_SEEDS=1 make test NAME=combinators */
 #include "runtime/any.h"
 #include "runtime/join_all.h"
+#include "runtime/panic.h"
 #include "runtime/race.h"
 #include "runtime/scope.h"
 #include "runtime/select.h"
@@ -21,6 +22,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { DEPTH_MAX = 4, CHILDREN_MAX = 3, NODES_MAX = 128, STEPS_MAX = 60, TRIES_MAX = 1000 };
@@ -482,11 +484,123 @@ START_TEST(a_combinator_that_is_awaited_again_after_its_end_says_so)
 }
 END_TEST
 
+/* A latch, and a future whose first poll makes a mistake. */
+static struct latch quiet;
+
+enum { MISTAKE_LINE = __LINE__ + 11 };
+
+static struct rill_future *never_prepared(void)
+{
+    rill_panic("not like this");
+}
+
+static enum rill_poll mistaken_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_YIELD();
+    RILL_AWAIT(never_prepared());
+    RILL_END();
+}
+
+/* Each of those that poll several futures, over a latch and a future with that poll function. */
+enum { SETS = 4 };
+
+static struct rill_future *several(int which, rill_poll_fn *poll)
+{
+    static struct node node;
+    static struct rill_future second;
+    struct rill_future *first = latch_wait(&quiet);
+
+    rill_future_init(&second, poll);
+    if (which == 0)
+        return rill_select(&node.select, RILL_FUTURES(node.futures, first, &second));
+    if (which == 1)
+        return rill_race(&node.race, RILL_FUTURES(node.futures, first, &second));
+    if (which == 2)
+        return rill_join_all(&node.all, RILL_FUTURES(node.futures, first, &second));
+    rill_any_init(&node.any, node.futures, 2);
+    node.futures[0] = first;
+    node.futures[1] = &second;
+    return rill_any_next(&node.any);
+}
+
+static int chosen;
+
+static void be_mistaken(void)
+{
+    runner_start(&root, several(chosen, mistaken_poll), NULL);
+    rig_settle();
+}
+
+START_TEST(a_panic_below_a_combinator_names_the_line_of_its_await)
+{
+    char place[200];
+
+    snprintf(place, sizeof place, "mistaken_poll at %s:%d\n", __FILE__, MISTAKE_LINE);
+    for (chosen = 0; chosen < SETS; chosen++)
+        rig_expect_text(rig_abort_message(be_mistaken), place);
+}
+END_TEST
+
+static enum rill_poll patient_poll(struct rill_future *self, struct rill_task *task)
+{
+    static struct latch latch;
+
+    RILL_BEGIN();
+    RILL_AWAIT(latch_wait(&latch));
+    RILL_RETURN(latch.result);
+    RILL_END();
+}
+
+static char *print_root(void)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    ck_assert_ptr_nonnull(out);
+    rill_task_print(&root.task, out);
+    fclose(out);
+    return text;
+}
+
+START_TEST(a_task_that_waits_for_several_is_printed_with_the_first_that_is_pending)
+{
+    static const char *const names[SETS] = {"select", "race", "join of all", "next of any"};
+
+    for (int which = 0; which < SETS; which++) {
+        struct rill_future *set = several(which, patient_poll);
+        char expected[100], *text;
+
+        runner_start(&root, set, NULL);
+        rig_settle();
+        text = print_root();
+        snprintf(expected, sizeof expected, "  %s\n  latch\n", names[which]);
+        rig_expect_text(text, expected);
+        free(text);
+
+        latch_open(&quiet, 0);
+        rig_settle();
+        if (which == 2) { /* which waits for the other as well */
+            text = print_root();
+            rig_expect_text(text, "  join of all\n  patient_poll at ");
+            free(text);
+        }
+        rill_task_cancel(&root.task);
+        rig_settle();
+        ck_assert(rill_task_is_over(&root.task));
+        ck_assert_ptr_null(set->awaits);
+    }
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
         random_trees_end_with_the_right_results_and_leave_nothing_behind,
         a_combinator_that_is_awaited_again_after_its_end_says_so,
+        a_panic_below_a_combinator_names_the_line_of_its_await,
+        a_task_that_waits_for_several_is_printed_with_the_first_that_is_pending,
     };
 
     return rig_main("combinators", tests, RIG_COUNT(tests));

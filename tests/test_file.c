@@ -2,6 +2,7 @@
 /* test_file.c - files are opened, read, written and closed alike on both kernels. */
 #include "io/file.h"
 #include "io/path.h"
+#include "io/vectored.h"
 
 #include "runtime/timeout.h"
 #include "tests/fixture.h"
@@ -386,6 +387,39 @@ START_TEST(a_file_without_descriptors_left_is_EMFILE)
 }
 END_TEST
 
+/* Whatever can be done with a file, done with one that is not open. */
+static void expect_nothing_of(struct rill_file *closed)
+{
+    struct iovec part = {bytes, 5};
+    struct statx status;
+
+    ck_assert_int_eq(await(rill_file_read_at(closed, &op, buffer, 5, 0)), -EBADF);
+    ck_assert_int_eq(await(rill_file_read_vectored_at(closed, &op, &part, 1, 0)), -EBADF);
+    ck_assert_int_eq(await(rill_file_read_to_end(closed, &all, 100)), -EBADF);
+    ck_assert_int_eq(await(rill_file_write_at(closed, &op, bytes, 5, 0)), -EBADF);
+    ck_assert_int_eq(await(rill_file_write_all_at(closed, &op, bytes, 5, 0)), -EBADF);
+    ck_assert_int_eq(await(rill_file_write_vectored_at(closed, &op, &part, 1, 0)), -EBADF);
+    ck_assert_int_eq(await(rill_file_sync(closed, &op, false)), -EBADF);
+    ck_assert_int_eq(await(rill_file_allocate(closed, &op, 0, 0, 5)), -EBADF);
+    ck_assert_int_eq(await(rill_file_stat(closed, &op, &status)), -EBADF);
+}
+
+START_TEST(a_file_that_is_not_open_reaches_no_other_that_has_its_number)
+{
+    struct rill_file closed = {.fd = 0};
+
+    if (!open_world(_i, NULL))
+        return;
+    make_file(3);
+    open_file(O_RDWR);
+    expect_nothing_of(&closed);
+    closed.fd = file.fd; /* the kernel gives a number that is free to the next who opens */
+    expect_nothing_of(&closed);
+    ck_assert_int_eq(await(rill_file_read_at(&file, &op, buffer, 100, 0)), 3);
+    close_world();
+}
+END_TEST
+
 START_TEST(a_file_that_was_never_opened_closes)
 {
     if (!open_world(_i, NULL))
@@ -556,6 +590,7 @@ int main(void)
         {stat_tells_of_an_open_file_and_of_a_path, IN_BOTH},
         {what_can_not_be_opened_says_why_and_may_be_closed_all_the_same, IN_BOTH},
         {a_file_without_descriptors_left_is_EMFILE, IN_SIMULATED},
+        {a_file_that_is_not_open_reaches_no_other_that_has_its_number, IN_BOTH},
         {a_file_that_was_never_opened_closes, IN_BOTH},
         {preparing_a_close_closes_nothing, IN_BOTH},
         {the_ends_of_a_pipe_are_adopted_and_released, IN_REAL},

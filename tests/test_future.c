@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_future.c - awaits go on where they stopped, once for each wake. */
 #include "runtime/future.h"
+#include "runtime/panic.h"
 #include "runtime/sleep.h"
 #include "tests/latch.h"
 #include "tests/rig.h"
@@ -96,7 +97,8 @@ START_TEST(awaits_points_to_what_is_awaited_and_to_nothing_at_the_end)
     }
     rig_settle();
     ck_assert_ptr_null(straight.awaits);
-    ck_assert_ptr_eq(straight.place, &rill_place_over);
+    ck_assert_str_eq(straight.place->function, "straight_poll");
+    ck_assert_int_lt(straight.place->line, 0);
 }
 END_TEST
 
@@ -409,6 +411,90 @@ START_TEST(an_await_inside_a_switch_panics_and_names_its_line)
 }
 END_TEST
 
+/* A mistake that a constructor finds, behind an await that is over. */
+static struct rill_future *never_prepared(void)
+{
+    rill_panic("not like this");
+}
+
+enum { PREPARING_LINE = __LINE__ + 6 };
+
+static enum rill_poll preparing_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(open_latch(1));
+    RILL_AWAIT(never_prepared());
+    RILL_END();
+}
+
+static void prepare_wrongly(void)
+{
+    static struct rill_future preparing;
+
+    runner_start(&runner, rill_future_init(&preparing, preparing_poll), NULL);
+    rig_turn();
+}
+
+enum { BEGINNING_LINE = __LINE__ + 4 };
+
+static enum rill_poll beginning_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    never_prepared();
+    RILL_END();
+}
+
+static void begin_wrongly(void)
+{
+    static struct rill_future beginning;
+
+    runner_start(&runner, rill_future_init(&beginning, beginning_poll), NULL);
+    rig_turn();
+}
+
+START_TEST(a_panic_before_the_first_await_names_the_line_where_the_body_begins)
+{
+    char place[100];
+
+    snprintf(place, sizeof place, "beginning_poll at %s:%d", __FILE__, BEGINNING_LINE);
+    rig_expect_text(rig_abort_message(begin_wrongly), place);
+}
+END_TEST
+
+/* It looks at something, and waits by its own means before its first await. */
+static enum rill_poll reluctant_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    note('r');
+    if (strlen(trace) < 3) {
+        rill_task_wake(task);
+        return RILL_PENDING;
+    }
+    RILL_AWAIT(open_latch(1));
+    RILL_RETURN(latches[0].result);
+    RILL_END();
+}
+
+START_TEST(a_body_that_waits_by_its_own_means_begins_anew_until_its_first_await)
+{
+    struct rill_future reluctant;
+
+    runner_start(&runner, rill_future_init(&reluctant, reluctant_poll), NULL);
+    rig_settle();
+    ck_assert_str_eq(trace, "rrr");
+    ck_assert_int_eq(reluctant.result, 1);
+}
+END_TEST
+
+START_TEST(a_panic_of_a_constructor_names_the_await_that_it_stands_in)
+{
+    char place[100];
+
+    snprintf(place, sizeof place, "preparing_poll at %s:%d", __FILE__, PREPARING_LINE);
+    rig_expect_text(rig_abort_message(prepare_wrongly), place);
+}
+END_TEST
+
 static void poll_twice(void)
 {
     struct rill_future nothing;
@@ -419,7 +505,9 @@ static void poll_twice(void)
 
 START_TEST(polling_a_finished_future_panics)
 {
-    rig_expect_text(rig_abort_message(poll_twice), "a future was polled after it had ended");
+    rig_expect_text(
+        rig_abort_message(poll_twice),
+        "a future was polled after it had ended: nothing_poll, at tests/test_future.c:");
 }
 END_TEST
 
@@ -469,6 +557,9 @@ int main(void)
         a_future_that_comes_to_its_end_has_the_result_0,
         tasks_that_yield_take_turns,
         an_await_inside_a_switch_panics_and_names_its_line,
+        a_panic_before_the_first_await_names_the_line_where_the_body_begins,
+        a_body_that_waits_by_its_own_means_begins_anew_until_its_first_await,
+        a_panic_of_a_constructor_names_the_await_that_it_stands_in,
         polling_a_finished_future_panics,
         awaiting_a_finished_leaf_again_panics_and_names_it,
     };

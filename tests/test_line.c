@@ -201,6 +201,23 @@ START_TEST(a_wait_that_changes_its_task_wakes_the_new_one)
 }
 END_TEST
 
+static void lock_a_zeroed_mutex(void)
+{
+    static struct rill_mutex zeroed;
+    static struct rill_mutex_lock lock;
+    static struct runner runner;
+
+    runner_start(&runner, rill_mutex_lock(&zeroed, &lock), NULL);
+    rig_turn();
+}
+
+START_TEST(waiting_for_what_was_only_zeroed_panics)
+{
+    rig_expect_text(rig_abort_message(lock_a_zeroed_mutex), "without its ..._init");
+    rig_expect_text(rig_abort_message(lock_a_zeroed_mutex), "lock a mutex");
+}
+END_TEST
+
 START_TEST(finishing_what_was_only_zeroed_does_nothing)
 {
     static struct rill_semaphore semaphore;
@@ -237,6 +254,7 @@ int main(void)
         one_that_waits_for_a_once_and_changes_its_task_wakes_the_new_one,
         a_take_of_tokens_that_changes_its_task_wakes_the_new_one,
         a_wait_that_changes_its_task_wakes_the_new_one,
+        waiting_for_what_was_only_zeroed_panics,
         finishing_what_was_only_zeroed_does_nothing,
     };
 

@@ -550,6 +550,27 @@ START_TEST(what_does_not_listen_is_not_adopted_and_stays_the_callers)
 }
 END_TEST
 
+START_TEST(accepting_where_nobody_listens_is_EBADF_and_takes_no_others_connection)
+{
+    struct rill_listener closed = {.fd = 0};
+    struct rill_address address;
+
+    if (!open_listener(_i, NULL))
+        return;
+    ck_assert_int_eq(await(rill_tcp_accept(&closed, &accepting)), -EBADF);
+    closed = listener; /* as one that was closed, and whose number is another's by now */
+    closed.is_open = false;
+    ck_assert_int_eq(await(rill_tcp_accept(&closed, &accepting)), -EBADF);
+    ck_assert_int_eq(rill_listener_address(&closed, &address), -EBADF);
+    start_client(0);
+    accept_into(&servers[0]);
+    end_client(0);
+    fixture_hang_up(&servers[0]);
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
 START_TEST(closing_what_was_never_open_or_is_closed_is_0)
 {
     static struct rill_listener never, twice;
@@ -586,6 +607,7 @@ int main(void)
         {closing_while_a_task_accepts_is_a_panic, IN_SIMULATED},
         {a_socket_that_listens_is_adopted_and_closed, IN_BOTH},
         {what_does_not_listen_is_not_adopted_and_stays_the_callers, IN_BOTH},
+        {accepting_where_nobody_listens_is_EBADF_and_takes_no_others_connection, IN_BOTH},
         {closing_what_was_never_open_or_is_closed_is_0, IN_BOTH},
     };
 

@@ -238,6 +238,35 @@ START_TEST(tasks_that_wait_again_take_turns_and_all_are_notified_once_each_time)
 }
 END_TEST
 
+/* A zeroed one, in each way of use. */
+static struct rill_notify zeroed;
+
+static void wait_for_zeroed(void)
+{
+    runner_start(&runners[0], rill_notify_wait(&zeroed, &waits[0]), NULL);
+    rig_turn();
+}
+
+static void notify_one_of_zeroed(void)
+{
+    rill_notify_one(&zeroed);
+}
+
+static void notify_all_of_zeroed(void)
+{
+    rill_notify_all(&zeroed);
+}
+
+START_TEST(a_zeroed_one_is_not_an_empty_one_and_panics)
+{
+    static void (*const uses[])(void) = {wait_for_zeroed, notify_one_of_zeroed,
+                                         notify_all_of_zeroed};
+
+    for (size_t i = 0; i < RIG_COUNT(uses); i++)
+        rig_expect_text(rig_abort_message(uses[i]), "is used without rill_notify_init");
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -253,6 +282,7 @@ int main(void)
         a_wait_in_a_cancelled_task_does_not_begin,
         a_loser_of_a_select_swallows_no_notification,
         tasks_that_wait_again_take_turns_and_all_are_notified_once_each_time,
+        a_zeroed_one_is_not_an_empty_one_and_panics,
     };
 
     return rig_main("notify", tests, RIG_COUNT(tests));

@@ -393,10 +393,32 @@ static void end_with_operations_in_flight(void)
     rig_turn();
 }
 
-START_TEST(ending_with_operations_in_flight_panics)
+enum { END_LINE = __LINE__ + 6 };
+
+static enum rill_poll hasty_poll(struct rill_future *self, struct rill_task *task)
 {
+    RILL_BEGIN();
+    task->ops = 1; /* as an operation does that is begun and not awaited */
+    RILL_RETURN(0);
+    RILL_END();
+}
+
+static void end_hastily(void)
+{
+    static struct rill_task hasty;
+
+    rill_task_spawn(&hasty, hasty_poll);
+    rig_turn();
+}
+
+START_TEST(ending_with_operations_in_flight_panics_and_names_where_it_ended)
+{
+    char place[100];
+
     rig_expect_text(rig_abort_message(end_with_operations_in_flight),
                     "a task ended with 2 of its operations in flight");
+    snprintf(place, sizeof place, "  hasty_poll ended at %s:%d\n", __FILE__, END_LINE);
+    rig_expect_text(rig_abort_message(end_hastily), place);
 }
 END_TEST
 
@@ -470,7 +492,7 @@ int main(void)
         spawning_a_living_task_panics,
         a_task_that_was_not_spawned_can_neither_be_detached_nor_cancelled,
         wrong_sizes_and_wrong_blocks_panic,
-        ending_with_operations_in_flight_panics,
+        ending_with_operations_in_flight_panics_and_names_where_it_ended,
         waking_a_task_from_another_thread_panics,
     };
 

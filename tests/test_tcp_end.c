@@ -131,6 +131,50 @@ START_TEST(closing_twice_and_closing_nothing_do_nothing)
 }
 END_TEST
 
+/* Whatever can be done with a connection, done with one that is not open. */
+static void expect_nothing_of(struct rill_tcp *closed)
+{
+    struct iovec part = {bytes, 5};
+    struct rill_send_vectored vectored = {.result = 0};
+    struct rill_borrow lasting = {.data = NULL};
+    struct rill_address address;
+
+    ck_assert_int_eq(recv_now(closed, buffer, 5), -EBADF);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(closed, &op, buffer, 5)), -EBADF);
+    ck_assert_int_eq(await(rill_tcp_recv_borrowed(closed, &borrow)), -EBADF);
+    ck_assert_int_eq(await(rill_tcp_send(closed, &op, bytes, 5)), -EBADF);
+    ck_assert_int_eq(send_now(closed, bytes, 5), -EBADF);
+    ck_assert_int_eq(await(rill_tcp_send_vectored(closed, &vectored, &part, 1)), -EBADF);
+    ck_assert_int_eq(await(rill_tcp_send_lasting(closed, &lasting, bytes, 5)), -EBADF);
+    ck_assert_int_eq(await(rill_tcp_finish_sending(closed, &op)), -EBADF);
+    ck_assert_int_eq(rill_tcp_local_address(closed, &address), -EBADF);
+    ck_assert_int_eq(rill_tcp_peer_address(closed, &address), -EBADF);
+    ck_assert_int_eq(await(rill_tcp_flush(closed)), 0);
+    ck_assert_int_eq(await(rill_tcp_close(closed)), 0);
+}
+
+START_TEST(a_connection_that_is_not_open_reaches_no_other_that_has_its_number)
+{
+    struct rill_tcp closed = {.fd = 0}, third = {.fd = 0}, fourth = {.fd = 0};
+
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    fixture_pair(&third, &fourth);
+    expect_nothing_of(&closed);
+    closed.fd = third.fd; /* the kernel gives a number that is free to the next who opens */
+    ck_assert_int_eq(send_now(&fourth, bytes, 3), 3);
+    ck_assert_int_eq(await(rill_tcp_recv_borrowed(&third, &borrow)), 3);
+    ck_assert_int_eq(await(rill_tcp_send_borrowed(&closed, &borrow)), -EBADF);
+    rill_borrow_give_back(&borrow);
+    expect_nothing_of(&closed);
+    ck_assert_int_eq(send_now(&third, bytes, 2), 2);
+    ck_assert_int_eq(recv_now(&fourth, buffer, 100), 2);
+    fixture_hang_up(&third);
+    fixture_hang_up(&fourth);
+    close_pair();
+}
+END_TEST
+
 static enum rill_poll close_cancelled_poll(struct rill_future *self, struct rill_task *task)
 {
     struct background *background = rill_container_of(self, struct background, task.future);
@@ -218,6 +262,7 @@ int main(void)
         {bytes_before_a_reset_are_read_before_its_error, IN_BOTH},
         {a_send_that_waits_ends_when_the_peer_resets, IN_BOTH},
         {closing_twice_and_closing_nothing_do_nothing, IN_BOTH},
+        {a_connection_that_is_not_open_reaches_no_other_that_has_its_number, IN_BOTH},
         {a_cancelled_task_closes_its_connection_all_the_same, IN_BOTH},
         {a_connection_knows_the_addresses_of_both_ends, IN_BOTH},
         {a_foreign_socketpair_is_a_connection_too, IN_REAL},

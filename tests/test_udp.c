@@ -68,6 +68,35 @@ static bool is_same(const struct rill_address *left, const struct rill_address *
     return strcmp(rill_address_format(left, texts[0]), rill_address_format(right, texts[1])) == 0;
 }
 
+/* Whatever can be done with a socket, done with one that is not open. */
+static void expect_nothing_of(struct rill_udp *closed)
+{
+    static struct rill_udp_borrow borrow;
+    struct rill_address address;
+
+    ck_assert_int_eq(send_now(closed, 5, &at_other), -EBADF);
+    ck_assert_int_eq(recv_now(closed, 5), -EBADF);
+    ck_assert_int_eq(await(rill_udp_recv_borrowed(closed, &borrow)), -EBADF);
+    ck_assert_int_eq(rill_udp_connect(closed, &at_other), -EBADF);
+    ck_assert_int_eq(rill_udp_local_address(closed, &address), -EBADF);
+    close_udp(closed);
+}
+
+START_TEST(a_socket_that_is_not_open_reaches_no_other_that_has_its_number)
+{
+    struct rill_udp closed = {.fd = 0};
+
+    if (!open_two(_i, NULL))
+        return;
+    expect_nothing_of(&closed);
+    closed.fd = one.fd; /* the kernel gives a number that is free to the next who opens */
+    ck_assert_int_eq(send_now(&other, 3, &at_one), 3);
+    expect_nothing_of(&closed);
+    ck_assert_int_eq(recv_now(&one, 100), 3);
+    close_two();
+}
+END_TEST
+
 /* ---- one datagram ---- */
 
 START_TEST(a_datagram_arrives_whole_and_who_sent_it_can_be_answered)
@@ -581,6 +610,7 @@ START_TEST(a_sender_whose_path_fills_its_address_can_be_answered)
     path[strlen(directory)] = '/';
     memcpy(own.local.sun_path, path, sizeof own.local.sun_path);
     foreign.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    foreign.is_open = true;
     ck_assert_int_eq(bind(foreign.fd, &own.any, sizeof own.local), 0);
     ck_assert_int_eq(sendto(foreign.fd, "hello", 5, 0, &at_one.any, at_one.size), 5);
     ck_assert_int_eq(sendto(foreign.fd, "hello", 5, 0, &at_other.any, at_other.size), 5);
@@ -654,6 +684,7 @@ END_TEST
 int main(void)
 {
     const struct fixture_case cases[] = {
+        {a_socket_that_is_not_open_reaches_no_other_that_has_its_number, IN_BOTH},
         {a_datagram_arrives_whole_and_who_sent_it_can_be_answered, IN_BOTH},
         {a_receive_waits_for_a_datagram, IN_BOTH},
         {an_empty_datagram_is_0_and_has_a_sender, IN_BOTH},

@@ -116,7 +116,7 @@ int sim_attempt_statx(struct sim_op *op)
         struct sim_object *object = sim_fd_object(op->ring->sim, op->sqe.fd);
 
         if (!object) {
-            op->ring->sim->bad_fds++;
+            op->ring->sim->bad_fds += op->sqe.fd >= 0; /* -1 is no closed one */
             return -EBADF;
         }
         place.node = object->node;

@@ -250,7 +250,7 @@ static int prepare(struct sim_op *op)
         (op->sqe.opcode == IORING_OP_READ || op->sqe.opcode == IORING_OP_POLL_ADD))
         op->object = op->ring->sim->foreign;
     if (!op->object) {
-        op->ring->sim->bad_fds++;
+        op->ring->sim->bad_fds += op->sqe.fd >= 0; /* -1 is no closed one */
         return -EBADF;
     }
     sim_object_keep(op->object);

@@ -20,7 +20,7 @@ int sim_socket_find(struct rill_kernel *kernel, int fd, struct sim_object **obje
 
     *object = sim_fd_object(sim, fd);
     if (!*object) {
-        sim->bad_fds++;
+        sim->bad_fds += fd >= 0; /* -1 is no closed one */
         return -EBADF;
     }
     return is_socket(*object) ? 0 : -ENOTSOCK;
