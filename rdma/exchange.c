@@ -33,10 +33,12 @@ static int64_t result_of(const struct rill_rdma_transfer *transfer, const struct
                : result;
 }
 
-/* The id of the receiver is known only when the transfer begins. */
+/* The id of the receiver is known only when the transfer begins. All of the tag is made, as to set
+ * its upper half alone is a store of half its size: UCX then loads what lies in two stores, and a
+ * core waits with that until both, and all stores before them, have left for the cache. */
 static void address(struct rill_rdma_transfer *transfer, uint32_t id)
 {
-    transfer->op.tag = (uint64_t)id << 32 | (uint32_t)transfer->op.tag;
+    transfer->op.tag = rill_rdma_tag_make(id, RILL_RDMA_KIND_DATA, (uint32_t)transfer->op.tag);
 }
 
 /* ---- sending ---- */
