@@ -58,7 +58,7 @@ static bool was_let_go(const struct rill_rdma_op *op)
 void rill_rdma_op_complete(struct rill_rdma_op *op, void *request, ucs_status_t status,
                            int64_t result)
 {
-    int error = rill_rdma_errno(status);
+    int error = status == UCS_OK ? 0 : rill_rdma_errno(status);
 
     if (error == -ECANCELED && op->ep && op->ep->error && !was_let_go(op))
         error = op->ep->error;
