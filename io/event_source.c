@@ -19,7 +19,8 @@ static int64_t now(const struct rill_reactor *reactor)
 }
 
 /* The first call after a sleep tells what that was good for. */
-static void judge_sleep(struct rill_event_source *source, bool has_progressed)
+__attribute__((noinline)) static void judge_sleep(struct rill_event_source *source,
+                                                  bool has_progressed)
 {
     source->stats.wake_ups_futile += source->was_woken && !has_progressed;
     source->stats.events_recovered += source->has_overslept && has_progressed;
@@ -27,13 +28,14 @@ static void judge_sleep(struct rill_event_source *source, bool has_progressed)
     source->has_overslept = false;
 }
 
-static unsigned progress(struct rill_event_source *source)
+static inline unsigned progress(struct rill_event_source *source)
 {
     unsigned count = source->ops->progress(source);
 
     source->stats.progress_calls++;
-    source->stats.progress_hits += count > 0;
-    if (source->was_woken || source->has_overslept)
+    if (count > 0)
+        source->stats.progress_hits++;
+    if (__builtin_expect(source->was_woken || source->has_overslept, 0))
         judge_sleep(source, count > 0);
     return count;
 }

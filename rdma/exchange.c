@@ -33,10 +33,12 @@ static int64_t result_of(const struct rill_rdma_transfer *transfer, const struct
                : result;
 }
 
-/* The id of the receiver is known only when the transfer begins. */
+/* The id of the receiver is known only when the transfer begins. All of the tag is made, as to set
+ * its upper half alone is a store of half its size: UCX then loads what lies in two stores, and a
+ * core waits with that until both, and all stores before them, have left for the cache. */
 static void address(struct rill_rdma_transfer *transfer, uint32_t id)
 {
-    transfer->op.tag = (uint64_t)id << 32 | (uint32_t)transfer->op.tag;
+    transfer->op.tag = rill_rdma_tag_make(id, RILL_RDMA_KIND_DATA, (uint32_t)transfer->op.tag);
 }
 
 /* ---- sending ---- */
@@ -71,11 +73,11 @@ static uint64_t cost_of(const struct rill_rdma_transfer *transfer)
 }
 
 /* Spends the credit for it. Its op is to be posted next. */
-static void begin_sending(struct rill_rdma_transfer *transfer)
+static inline void begin_sending(struct rill_rdma_transfer *transfer, uint64_t cost)
 {
     struct rill_rdma_connection *connection = transfer->connection;
 
-    connection->credit.sent += cost_of(transfer);
+    connection->credit.sent += cost;
     if (rill_link_is_linked(&transfer->queue))
         rill_link_remove(&transfer->queue);
     address(transfer, connection->peer_id);
@@ -93,13 +95,15 @@ static void send_waiting(struct rill_rdma_connection *connection)
         struct rill_rdma_transfer *first =
             rill_container_of(connection->waiting.next, struct rill_rdma_transfer, queue);
 
+        uint64_t cost = cost_of(first);
+
         if (!may_be_sent(first) || left == 0) {
             rill_task_wake(first->task);
             return;
         }
-        if (!rill_rdma_credit_allows(&connection->credit, cost_of(first)))
+        if (!rill_rdma_credit_allows(&connection->credit, cost))
             return;
-        begin_sending(first);
+        begin_sending(first, cost);
         rill_rdma_op_post_for(&first->op, first->task);
     }
 }
@@ -158,14 +162,14 @@ static enum rill_poll sending_poll(struct rill_future *self, struct rill_task *t
     return end_send(transfer, result_of(transfer, task));
 }
 
-static bool is_its_turn(const struct rill_rdma_transfer *transfer)
+static bool is_its_turn(const struct rill_rdma_transfer *transfer, uint64_t cost)
 {
     const struct rill_rdma_connection *connection = transfer->connection;
     bool is_first = rill_link_is_linked(&transfer->queue)
                         ? connection->waiting.next == &transfer->queue
                         : rill_list_is_empty(&connection->waiting);
 
-    return is_first && rill_rdma_credit_allows(&connection->credit, cost_of(transfer));
+    return is_first && rill_rdma_credit_allows(&connection->credit, cost);
 }
 
 /* Starts the op when there is credit for it. */
@@ -174,6 +178,7 @@ static enum rill_poll waiting_poll(struct rill_future *self, struct rill_task *t
     struct rill_rdma_transfer *transfer = transfer_of(self);
     struct rill_rdma_connection *connection = transfer->connection;
     enum rill_poll poll;
+    uint64_t cost;
 
     transfer->task = task;
     if (rill_task_is_cancelled(task) || !may_be_sent(transfer)) {
@@ -183,14 +188,15 @@ static enum rill_poll waiting_poll(struct rill_future *self, struct rill_task *t
                                       ? -ECANCELED
                                       : rill_rdma_connection_why(connection));
     }
-    if (!is_its_turn(transfer)) {
+    cost = cost_of(transfer);
+    if (!is_its_turn(transfer, cost)) {
         if (!rill_link_is_linked(&transfer->queue)) {
             rill_list_append(&connection->waiting, &transfer->queue);
             connection->metrics.credit_waits++;
         }
         return RILL_PENDING;
     }
-    begin_sending(transfer);
+    begin_sending(transfer, cost);
     poll = sending_poll(self, task);
     send_waiting(connection);
     return poll;

@@ -8,23 +8,6 @@
 
 #include <errno.h>
 
-struct rill_future *rill_rdma_op_prepare(struct rill_rdma_op *op, const struct rill_rdma_verb *verb,
-                                         struct rill_rdma *rdma, struct rill_rdma_ep *ep)
-{
-    rill_check(op->state <= RILL_RDMA_OP_PREPARED,
-               "an operation (%s) is used while it is in flight", op->future.place->function);
-    rill_future_init(&op->future, rill_rdma_op_poll);
-    op->future.place = &verb->name;
-    op->verb = verb;
-    op->rdma = rdma;
-    op->ep = ep;
-    op->tag = 0;
-    op->length = 0;
-    op->count = 0;
-    op->state = RILL_RDMA_OP_PREPARED;
-    return &op->future;
-}
-
 /* ---- its callback ---- */
 
 /* Whether it counts in bytes_in_flight: nobody knows how much a receive will bring. */
@@ -58,7 +41,7 @@ static bool was_let_go(const struct rill_rdma_op *op)
 void rill_rdma_op_complete(struct rill_rdma_op *op, void *request, ucs_status_t status,
                            int64_t result)
 {
-    int error = rill_rdma_errno(status);
+    int error = status == UCS_OK ? 0 : rill_rdma_errno(status);
 
     if (error == -ECANCELED && op->ep && op->ep->error && !was_let_go(op))
         error = op->ep->error;
@@ -130,7 +113,7 @@ static void enter(struct rill_rdma_op *op, struct rill_task *task, void *request
 }
 
 /* Makes it IN_UCX, or ANSWERED with waiter NULL. */
-static void post(struct rill_rdma_op *op, struct rill_task *task)
+static inline void post(struct rill_rdma_op *op, struct rill_task *task)
 {
     ucs_status_ptr_t status;
 

@@ -14,6 +14,7 @@
 
 #include "rdma/rdma.h"
 #include "runtime/future.h"
+#include "runtime/panic.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -69,11 +70,6 @@ struct rill_rdma_op {
     bool was_withdrawn;         /* UCX was asked to let go */
 };
 
-/* private: prepares an op, whose arguments the caller then sets. It panics if the op is
- * not over. Returns op->future. */
-struct rill_future *rill_rdma_op_prepare(struct rill_rdma_op *op, const struct rill_rdma_verb *verb,
-                                         struct rill_rdma *rdma, struct rill_rdma_ep *ep);
-
 /* private: posts a prepared op for a task that waits for its turn, and wakes that: it goes on by
  * polling the op. Whether it is cancelled is known only while it runs, and not asked here. */
 void rill_rdma_op_post_for(struct rill_rdma_op *op, struct rill_task *task);
@@ -95,6 +91,27 @@ void rill_rdma_op_abandon(struct rill_rdma_op *op, int error);
 
 /* The state machine itself, for futures that wrap an op. */
 enum rill_poll rill_rdma_op_poll(struct rill_future *self, struct rill_task *task);
+
+/* private: prepares an op, whose arguments the caller then sets. It panics if the op is
+ * not over. Returns op->future. */
+static inline struct rill_future *rill_rdma_op_prepare(struct rill_rdma_op *op,
+                                                       const struct rill_rdma_verb *verb,
+                                                       struct rill_rdma *rdma,
+                                                       struct rill_rdma_ep *ep)
+{
+    rill_check(op->state <= RILL_RDMA_OP_PREPARED,
+               "an operation (%s) is used while it is in flight", op->future.place->function);
+    rill_future_init(&op->future, rill_rdma_op_poll);
+    op->future.place = &verb->name;
+    op->verb = verb;
+    op->rdma = rdma;
+    op->ep = ep;
+    op->tag = 0;
+    op->length = 0;
+    op->count = 0;
+    op->state = RILL_RDMA_OP_PREPARED;
+    return &op->future;
+}
 
 /* For those that have several at once: whether one is prepared or in flight, and whether it
  * has ended by being polled now. */

@@ -18,16 +18,10 @@
  * usual 8 MiB. */
 static const rlim_t locked_memory_want = 64 << 20;
 
-/* UCX does not count everything that it does: it may end the flush of a worker, and call back,
- * within a call that returns 0 (ucp_worker_flush_progress). So a task that has become ready counts
- * as well. */
-static unsigned progress(struct rill_event_source *source)
+__attribute__((noinline)) static unsigned have_watchers_look(struct rill_rdma *rdma)
 {
-    struct rill_rdma *rdma = rill_container_of(source, struct rill_rdma, source);
-    const struct rill_executor *executor = rill_executor_here();
-    size_t ready_before = executor->ready_count;
-    unsigned count = rdma->ucx->worker_progress(rdma->worker);
     struct rill_link *next;
+    unsigned count = 0;
 
     for (struct rill_link *link = rdma->watchers.next; link != &rdma->watchers; link = next) {
         struct rill_rdma_watcher *watcher = rill_container_of(link, struct rill_rdma_watcher, link);
@@ -35,7 +29,21 @@ static unsigned progress(struct rill_event_source *source)
         next = link->next;
         count += watcher->look(watcher);
     }
-    return count + (executor->ready_count > ready_before);
+    return count;
+}
+
+/* UCX does not count everything that it does: it may end the flush of a worker, and call back,
+ * within a call that returns 0 (ucp_worker_flush_progress). So a task that has become ready counts
+ * as well. (Watchers count those that they wake.) */
+static unsigned progress(struct rill_event_source *source)
+{
+    struct rill_rdma *rdma = rill_container_of(source, struct rill_rdma, source);
+    const struct rill_executor *executor = rill_executor_here();
+    size_t ready_before = executor->ready_count;
+    unsigned count = rdma->ucx->worker_progress(rdma->worker);
+
+    count += executor->ready_count > ready_before;
+    return rill_list_is_empty(&rdma->watchers) ? count : count + have_watchers_look(rdma);
 }
 
 /* A transport that cannot be armed, for whatever reason, has to be asked again and
