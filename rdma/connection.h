@@ -77,7 +77,11 @@ struct rill_rdma_connection_options {
     /* How often in a row connecting is tried anew after the connection was lost; only on the
      * side that connected. [0] */
     unsigned reconnects;
-    int64_t reconnect_first_ns, reconnect_max_ns; /* bounds of the pauses [100 ms, 5 s] */
+    /* Bounds of the pause before each attempt: it is random, and the bound of it doubles from the
+     * one to the other. It begins with the first again after a connection that has lasted for
+     * reconnect_max_ns, so that a side which ends each one at once is not hammered.
+     * [100 ms, 5 s] */
+    int64_t reconnect_first_ns, reconnect_max_ns;
 };
 
 #define RILL_RDMA_HANDSHAKE_NS (5 * RILL_SECOND)
@@ -149,9 +153,10 @@ struct rill_rdma_connection {
     bool is_wanted_over; /* by this side */
     bool is_cut;         /* without another word */
     bool is_adopted;
-    int refused; /* why the other side, or this one, refuses; or 0 */
-    int lost;    /* why the one was lost that is being made anew, or 0 */
-    unsigned attempts;
+    int refused;          /* why the other side, or this one, refuses; or 0 */
+    int lost;             /* why the one was lost that is being made anew, or 0 */
+    unsigned attempts;    /* since it was connected */
+    int64_t connected_ns; /* when it was, at the last time */
     struct rill_backoff backoff;
     struct rill_notify nudge; /* ends the pause before the next attempt */
     struct rill_wait nudged;

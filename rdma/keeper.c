@@ -260,7 +260,7 @@ static void become_connected(struct rill_rdma_connection *connection, struct ril
     connection->metrics.connects++;
     connection->attempts = 0;
     connection->lost = 0;
-    rill_backoff_reset(&connection->backoff);
+    connection->connected_ns = now;
     connection->beat_due_ns = rill_time_after(now, connection->beat_ns);
     connection->check_ns = rill_rdma_control_beat_ns(connection);
     connection->check_due_ns = rill_time_after(now, connection->check_ns);
@@ -408,9 +408,19 @@ static struct rill_future *close_ep(struct rill_rdma_connection *connection)
     return &connection->attending;
 }
 
+/* Whether there was a connection, and for long enough that the next one is not expected to end as
+ * soon as it is made. */
+static bool has_lasted(const struct rill_rdma_connection *connection)
+{
+    return connection->attempts == 0 &&
+           rill_now() - connection->connected_ns >= connection->options.reconnect_max_ns;
+}
+
 /* The pause before the next attempt. It ends early when the connection is not wanted any more. */
 static struct rill_future *pause(struct rill_rdma_connection *connection)
 {
+    if (has_lasted(connection))
+        rill_backoff_reset(&connection->backoff);
     return rill_timeout(&connection->pause, rill_backoff_next(&connection->backoff),
                         rill_notify_wait(&connection->nudge, &connection->nudged));
 }
