@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,7 @@ enum role {
     LAST_WORDS, /* asked to, sends three messages, and kills itself when asked again */
     FLOOD,      /* sends FLOOD_COUNT messages */
     DEAF,       /* receives nothing */
+    LEAVE,      /* sends back one message, and ends in order */
 };
 
 enum { FLOOD_COUNT = 100000, FLOOD_SIZE = 1000 };
@@ -89,11 +91,11 @@ static void accept_one(struct rill_rdma_listener *listener, int which)
     }
 }
 
-static void echo(void)
+static void echo(unsigned count)
 {
     int64_t got = 0;
 
-    while (got >= 0) {
+    for (; count > 0 && got >= 0; count--) {
         got =
             await(rill_rdma_recv(&connection, &received, buffer, sizeof buffer, RILL_RDMA_ANY_TAG));
         if (got >= 0)
@@ -118,7 +120,10 @@ static void serve(int which, enum role role, uint16_t port, int pipe_fd)
     expect_eq(await(rill_rdma_wait_for_connection(&connection, &wait_for)), 0);
     switch (role) {
     case ECHO:
-        echo();
+        echo(UINT_MAX);
+        break;
+    case LEAVE:
+        echo(1);
         break;
     case LAST_WORDS:
         await(rill_rdma_recv(&connection, &received, buffer, 1, RILL_RDMA_ANY_TAG));
@@ -140,8 +145,8 @@ static void serve(int which, enum role role, uint16_t port, int pipe_fd)
                                        1u << RILL_RDMA_CLOSED | 1u << RILL_RDMA_FAILED));
         break;
     }
+    rill_rdma_listener_close(&listener); /* first, or who comes back comes to this process */
     await(rill_rdma_disconnect(&connection));
-    rill_rdma_listener_close(&listener);
     rill_rdma_hub_close(&hub);
     rill_rdma_close(&duo.right);
     fixture_close();
@@ -409,6 +414,39 @@ START_TEST(a_peer_that_is_started_anew_is_connected_anew)
 }
 END_TEST
 
+START_TEST(a_peer_that_ends_in_order_and_is_started_anew_is_connected_anew)
+{
+    const struct rill_rdma_connection_options options = {
+        .silence_ns = SILENCE_NS,
+        .reconnects = UINT_MAX,
+        .reconnects_after_end = true,
+        .reconnect_first_ns = 10 * RILL_MILLISECOND,
+        .reconnect_max_ns = 100 * RILL_MILLISECOND,
+    };
+    struct child second = fork_child(_i, ECHO);
+    int status;
+    pid_t child;
+
+    if (!start(_i, LEAVE, &child))
+        return;
+    expect_eq(connect_to(_i, &options), 0);
+    echo_one(1000);
+    expect(await(rill_rdma_recv(&connection, &received, buffer, sizeof buffer, 1)) < 0);
+    background_start(&receiving, rill_rdma_wait_for_connection(&connection, &wait_for));
+    duo_turn_until(connection.attempts >= 2); /* nobody listens there */
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    expect(start_child(&second, ntohs(address.socket.sin_port), &address));
+    expect_eq(background_end(&receiving), 0);
+    expect_eq(connection.metrics.connects, 2);
+    echo_one(1000);
+    expect_eq(await(rill_rdma_disconnect(&connection)), 0);
+    end_child(second.pid);
+    finish();
+    forget_child(&second);
+}
+END_TEST
+
 START_TEST(a_peer_that_does_not_come_back_is_given_up)
 {
     const struct rill_rdma_connection_options options = {
@@ -561,6 +599,8 @@ int main(void)
         {a_peer_that_is_stopped_can_not_hold_up_disconnecting, IN_TCP_AND_SHM},
         {what_arrived_before_the_peer_died_is_received, IN_TCP_AND_SHM},
         {a_peer_that_is_started_anew_is_connected_anew, IN_TCP | SOCKET_ADDRESSES},
+        {a_peer_that_ends_in_order_and_is_started_anew_is_connected_anew,
+         IN_TCP | SOCKET_ADDRESSES},
         /* UCX 1.13 leaks memory each time that it cannot map that of a process that is gone. */
         {a_peer_that_does_not_come_back_is_given_up, IN_TCP | TCP_ITSELF},
         {a_peer_may_be_killed_at_any_moment_under_load, IN_TCP_AND_SHM},
