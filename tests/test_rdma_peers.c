@@ -3,6 +3,7 @@
  * anew, in each state and at any moment. */
 #include "rdma/connection.h"
 #include "rdma/exchange.h"
+#include "rdma/memory.h"
 #include "tests/process.h"
 #include "tests/rdma/duo.h"
 
@@ -322,6 +323,61 @@ START_TEST(a_stopped_peer_is_noticed)
 }
 END_TEST
 
+/* Reaching for memory can not be withdrawn, and whose owner does not answer ends as late as the
+ * connection. Over TCP, UCX does not ask whose memory the key is. */
+static void lose_owner(int which, int signal_number)
+{
+    static struct rill_rdma_memory memory;
+    static struct rill_rdma_remote remote;
+    struct rill_rdma_op get = {0}, add = {0}, put = {0}, flush = {0};
+    struct background getting, adding, flushing;
+    uint64_t before = 0;
+    struct rill_rdma_key key;
+    pid_t child;
+
+    if (!start(which, DEAF, &child))
+        return;
+    expect_eq(connect_to(which, &watchful), 0);
+    expect_eq(rill_rdma_memory_register(&memory, &duo.left, NULL, 4096), 0);
+    expect_eq(rill_rdma_memory_pack(&memory, &key), 0);
+    expect_eq(rill_rdma_remote_open(&remote, &connection.ep, (uintptr_t)memory.address, key.bytes),
+              0);
+    rill_rdma_key_release(&duo.left, &key);
+    kill(child, SIGSTOP);
+    background_start(&getting, rill_rdma_get(&remote, &get, buffer, 100, 0));
+    background_start(&adding, rill_rdma_fetch_add(&remote, &add, 0, 1, &before));
+    expect_eq(await(rill_rdma_put(&remote, &put, message, 100, 0)), 100);
+    background_start(&flushing, rill_rdma_ep_flush(&connection.ep, &flush));
+    settle();
+    rill_task_cancel(&getting.task);
+    settle();
+    expect(!rill_task_is_over(&getting.task));
+    kill(child, signal_number);
+    expect_eq(await(rill_rdma_wait_for_state(&connection, &wait_for, 1u << RILL_RDMA_FAILED)),
+              RILL_RDMA_FAILED);
+    expect_eq(background_end(&getting), connection.error);
+    expect_eq(background_end(&adding), connection.error);
+    expect(duo_is_loss(background_end(&flushing))); /* UCX has a reason of its own */
+    expect_eq(await(rill_rdma_put(&remote, &put, message, 100, 0)), connection.error);
+    expect(await(rill_rdma_disconnect(&connection)) < 0);
+    rill_rdma_remote_close(&remote);
+    rill_rdma_memory_release(&memory);
+    end_child(child);
+    finish();
+}
+
+START_TEST(what_reaches_for_the_memory_of_a_peer_that_is_killed_ends)
+{
+    lose_owner(_i, SIGKILL);
+}
+END_TEST
+
+START_TEST(what_reaches_for_the_memory_of_a_peer_that_is_stopped_ends)
+{
+    lose_owner(_i, SIGSTOP);
+}
+END_TEST
+
 START_TEST(a_peer_that_is_killed_before_it_accepts_is_an_error)
 {
     const struct rill_rdma_connection_options options = {.handshake_ns = SILENCE_NS};
@@ -595,6 +651,8 @@ int main(void)
         {another_process_echoes_over_a_connection, IN_TCP_AND_SHM},
         {a_killed_peer_is_noticed, IN_TCP_AND_SHM},
         {a_stopped_peer_is_noticed, IN_TCP_AND_SHM},
+        {what_reaches_for_the_memory_of_a_peer_that_is_killed_ends, IN_TCP | TCP_ITSELF},
+        {what_reaches_for_the_memory_of_a_peer_that_is_stopped_ends, IN_TCP | TCP_ITSELF},
         {a_peer_that_is_killed_before_it_accepts_is_an_error, IN_TCP_AND_SHM},
         {a_peer_that_is_stopped_can_not_hold_up_disconnecting, IN_TCP_AND_SHM},
         {what_arrived_before_the_peer_died_is_received, IN_TCP_AND_SHM},
