@@ -97,8 +97,13 @@ static enum rill_poll wait_for_connection_poll(struct rill_future *self, struct 
 {
     struct rill_rdma_state_wait *wait =
         rill_container_of(self, struct rill_rdma_state_wait, future);
-    enum rill_poll poll = wait_poll(self, task);
+    enum rill_poll poll;
 
+    wait->states = 1u << RILL_RDMA_CONNECTED | 1u << RILL_RDMA_CLOSED | 1u << RILL_RDMA_FAILED |
+                   1u << RILL_RDMA_IDLE;
+    if (!rill_rdma_keeper_comes_back(wait->connection))
+        wait->states |= 1u << RILL_RDMA_CLOSING;
+    poll = wait_poll(self, task);
     if (poll == RILL_READY && wait->result >= 0)
         wait->result =
             wait->result == RILL_RDMA_CONNECTED ? 0 : rill_rdma_connection_why(wait->connection);
@@ -109,8 +114,6 @@ struct rill_future *rill_rdma_wait_for_connection(struct rill_rdma_connection *c
                                                   struct rill_rdma_state_wait *wait)
 {
     wait->connection = connection;
-    wait->states = 1u << RILL_RDMA_CONNECTED | 1u << RILL_RDMA_CLOSING | 1u << RILL_RDMA_CLOSED |
-                   1u << RILL_RDMA_FAILED | 1u << RILL_RDMA_IDLE;
     return rill_future_init(&wait->future, wait_for_connection_poll);
 }
 

@@ -75,9 +75,22 @@ struct rill_rdma_connection_options {
      * down, by other means. */
     bool is_unprotected;
     /* How often in a row connecting is tried anew after the connection was lost; only on the
-     * side that connected, and not when the other side has disconnected. [0] */
+     * side that connected. Where nobody listens an attempt fails at once, so that all of them
+     * take about as long as the pauses: 10 take some 13 s, each further one 2.5 s. UINT_MAX: for
+     * years. [0] */
     unsigned reconnects;
-    int64_t reconnect_first_ns, reconnect_max_ns; /* bounds of the pauses [100 ms, 5 s] */
+    /* The same also after the other side has disconnected, as a server does that is restarted
+     * in order; never after an end that this side wanted. The state goes from CLOSING, in which
+     * what waits ends as without this, to CONNECTING. Before that, what had come can be received,
+     * for which connecting anew waits until close_ns after the other side's word; what is left
+     * then is dropped, as after a loss. By worker address it helps only where that worker is
+     * still there: a process that is started anew has another one. */
+    bool reconnects_after_end;
+    /* Bounds of the pause before each attempt: it is random, and the bound of it doubles from the
+     * one to the other. It begins with the first again after a connection that has lasted for
+     * reconnect_max_ns, so that a side which ends each one at once is not hammered.
+     * [100 ms, 5 s] */
+    int64_t reconnect_first_ns, reconnect_max_ns;
 };
 
 #define RILL_RDMA_HANDSHAKE_NS (5 * RILL_SECOND)
@@ -149,9 +162,10 @@ struct rill_rdma_connection {
     bool is_wanted_over; /* by this side */
     bool is_cut;         /* without another word */
     bool is_adopted;
-    int refused; /* why the other side, or this one, refuses; or 0 */
-    int lost;    /* why the one was lost that is being made anew, or 0 */
-    unsigned attempts;
+    int refused;          /* why the other side, or this one, refuses; or 0 */
+    int lost;             /* why the one was lost that is being made anew, or 0 */
+    unsigned attempts;    /* since it was connected */
+    int64_t connected_ns; /* when it was, at the last time */
     struct rill_backoff backoff;
     struct rill_notify nudge; /* ends the pause before the next attempt */
     struct rill_wait nudged;
@@ -221,8 +235,9 @@ struct rill_rdma_state_wait {
 struct rill_future *rill_rdma_wait_for_state(struct rill_rdma_connection *connection,
                                              struct rill_rdma_state_wait *wait, unsigned states);
 
-/* Waits until the connection is CONNECTED; also after it was lost and while it is connected
- * anew. The result is 0; or connection->error, where that will not happen; or -ECANCELED. */
+/* Waits until the connection is CONNECTED; also after it was lost, or ended by the other side, and
+ * while it is connected anew. The result is 0; or connection->error, where that will not happen;
+ * or -ECANCELED. */
 struct rill_future *rill_rdma_wait_for_connection(struct rill_rdma_connection *connection,
                                                   struct rill_rdma_state_wait *wait);
 

@@ -333,6 +333,7 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
             return finish(transfer, rill_rdma_connection_why(connection));
         }
         transfer->op.ep = NULL;
+        rill_task_wake(&connection->keeper); /* it may wait until nothing is left */
     }
     connection->metrics.receives_in_flight++;
     self->poll = receiving_poll;

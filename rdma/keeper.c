@@ -62,13 +62,25 @@ static int begin_attempt(struct rill_rdma_connection *connection)
     return 0;
 }
 
-/* Connects again after a loss, but not after an end that either side has wanted, nor where there
- * never was a connection. */
-static bool tries_again(const struct rill_rdma_connection *connection)
+static bool may_try_again(const struct rill_rdma_connection *connection)
 {
     return !connection->is_adopted && !connection->is_wanted_over &&
-           connection->metrics.connects > 0 && connection->error != -ESHUTDOWN &&
+           connection->metrics.connects > 0 &&
            connection->attempts < connection->options.reconnects;
+}
+
+/* Connects again after a loss, and after an end that the other side has wanted where this one goes
+ * on after that; but not where there never was a connection. */
+static bool tries_again(const struct rill_rdma_connection *connection)
+{
+    return may_try_again(connection) &&
+           (connection->error != -ESHUTDOWN || connection->options.reconnects_after_end);
+}
+
+bool rill_rdma_keeper_comes_back(const struct rill_rdma_connection *connection)
+{
+    return connection->bye_came && connection->options.reconnects_after_end &&
+           may_try_again(connection);
 }
 
 /* ---- bye ----
@@ -260,7 +272,7 @@ static void become_connected(struct rill_rdma_connection *connection, struct ril
     connection->metrics.connects++;
     connection->attempts = 0;
     connection->lost = 0;
-    rill_backoff_reset(&connection->backoff);
+    connection->connected_ns = now;
     connection->beat_due_ns = rill_time_after(now, connection->beat_ns);
     connection->check_ns = rill_rdma_control_beat_ns(connection);
     connection->check_due_ns = rill_time_after(now, connection->check_ns);
@@ -408,9 +420,50 @@ static struct rill_future *close_ep(struct rill_rdma_connection *connection)
     return &connection->attending;
 }
 
+static bool is_given_up(const struct rill_rdma_connection *connection, const struct rill_task *task)
+{
+    return connection->is_wanted_over || rill_task_is_cancelled(task);
+}
+
+/* Waits until what came before the other side's end is received: it was promised that this has
+ * arrived, and the next attempt throws it away. After a loss nobody has promised anything. */
+static enum rill_poll linger_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_rdma_connection *connection =
+        rill_container_of(self, struct rill_rdma_connection, attending);
+
+    if (connection->error == -ESHUTDOWN && !is_given_up(connection, task) &&
+        rill_rdma_probe(connection, RILL_RDMA_ANY_TAG, NULL, NULL) &&
+        rill_now() < connection->deadline_ns) {
+        set_timer(connection, connection->deadline_ns);
+        return RILL_PENDING;
+    }
+    set_timer(connection, RILL_NEVER);
+    return rill_future_end(self, 0);
+}
+
+static struct rill_future *linger(struct rill_rdma_connection *connection)
+{
+    static const struct rill_place place = {"wait until what has come is received", NULL, 0};
+
+    rill_future_init(&connection->attending, linger_poll);
+    connection->attending.place = &place;
+    return &connection->attending;
+}
+
+/* Whether there was a connection, and for long enough that the next one is not expected to end as
+ * soon as it is made. */
+static bool has_lasted(const struct rill_rdma_connection *connection)
+{
+    return connection->attempts == 0 &&
+           rill_now() - connection->connected_ns >= connection->options.reconnect_max_ns;
+}
+
 /* The pause before the next attempt. It ends early when the connection is not wanted any more. */
 static struct rill_future *pause(struct rill_rdma_connection *connection)
 {
+    if (has_lasted(connection))
+        rill_backoff_reset(&connection->backoff);
     return rill_timeout(&connection->pause, rill_backoff_next(&connection->backoff),
                         rill_notify_wait(&connection->nudge, &connection->nudged));
 }
@@ -434,8 +487,12 @@ enum rill_poll rill_rdma_keeper_poll(struct rill_future *self, struct rill_task 
             break;
         if (!connection->lost)
             connection->lost = connection->error;
-        RILL_AWAIT(pause(connection));
-        if (connection->is_wanted_over || rill_task_is_cancelled(task)) {
+        RILL_AWAIT(linger(connection));
+        if (!is_given_up(connection, task)) {
+            rill_rdma_connection_set_state(connection, RILL_RDMA_CONNECTING);
+            RILL_AWAIT(pause(connection));
+        }
+        if (is_given_up(connection, task)) {
             connection->error = connection->lost; /* and not why an attempt failed */
             break;
         }

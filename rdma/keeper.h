@@ -17,6 +17,9 @@ void rill_rdma_keeper_take_ep(struct rill_rdma_connection *connection);
 /* Takes the id away, and throws away what came for it. Does nothing if it has none. */
 void rill_rdma_keeper_bury(struct rill_rdma_connection *connection);
 
+/* Whether the other side has ended the connection, and connecting is to be tried anew. */
+bool rill_rdma_keeper_comes_back(const struct rill_rdma_connection *connection);
+
 /* Changes the state, and wakes all that it concerns. */
 void rill_rdma_connection_set_state(struct rill_rdma_connection *connection,
                                     enum rill_rdma_state state);

@@ -49,8 +49,8 @@ struct rill_rdma_key {
 int rill_rdma_memory_register(struct rill_rdma_memory *memory, struct rill_rdma *rdma,
                               void *address, size_t size);
 
-/* Ends that; memory that was allocated is freed. Nobody may reach for it any more. Does
- * nothing to one that is not registered. */
+/* Ends that, before its rdma is closed; memory that was allocated is freed. Nobody may reach for
+ * it any more. Does nothing to one that is not registered. */
 void rill_rdma_memory_release(struct rill_rdma_memory *memory);
 
 /* Makes the key of the memory: bytes that are valid until rill_rdma_key_release. Returns

@@ -3,11 +3,13 @@
  * anew, in each state and at any moment. */
 #include "rdma/connection.h"
 #include "rdma/exchange.h"
+#include "rdma/memory.h"
 #include "tests/process.h"
 #include "tests/rdma/duo.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +47,7 @@ enum role {
     LAST_WORDS, /* asked to, sends three messages, and kills itself when asked again */
     FLOOD,      /* sends FLOOD_COUNT messages */
     DEAF,       /* receives nothing */
+    LEAVE,      /* sends back one message, and ends in order */
 };
 
 enum { FLOOD_COUNT = 100000, FLOOD_SIZE = 1000 };
@@ -89,11 +92,11 @@ static void accept_one(struct rill_rdma_listener *listener, int which)
     }
 }
 
-static void echo(void)
+static void echo(unsigned count)
 {
     int64_t got = 0;
 
-    while (got >= 0) {
+    for (; count > 0 && got >= 0; count--) {
         got =
             await(rill_rdma_recv(&connection, &received, buffer, sizeof buffer, RILL_RDMA_ANY_TAG));
         if (got >= 0)
@@ -118,7 +121,10 @@ static void serve(int which, enum role role, uint16_t port, int pipe_fd)
     expect_eq(await(rill_rdma_wait_for_connection(&connection, &wait_for)), 0);
     switch (role) {
     case ECHO:
-        echo();
+        echo(UINT_MAX);
+        break;
+    case LEAVE:
+        echo(1);
         break;
     case LAST_WORDS:
         await(rill_rdma_recv(&connection, &received, buffer, 1, RILL_RDMA_ANY_TAG));
@@ -140,8 +146,8 @@ static void serve(int which, enum role role, uint16_t port, int pipe_fd)
                                        1u << RILL_RDMA_CLOSED | 1u << RILL_RDMA_FAILED));
         break;
     }
+    rill_rdma_listener_close(&listener); /* first, or who comes back comes to this process */
     await(rill_rdma_disconnect(&connection));
-    rill_rdma_listener_close(&listener);
     rill_rdma_hub_close(&hub);
     rill_rdma_close(&duo.right);
     fixture_close();
@@ -317,6 +323,61 @@ START_TEST(a_stopped_peer_is_noticed)
 }
 END_TEST
 
+/* Reaching for memory can not be withdrawn, and whose owner does not answer ends as late as the
+ * connection. Over TCP, UCX does not ask whose memory the key is. */
+static void lose_owner(int which, int signal_number)
+{
+    static struct rill_rdma_memory memory;
+    static struct rill_rdma_remote remote;
+    struct rill_rdma_op get = {0}, add = {0}, put = {0}, flush = {0};
+    struct background getting, adding, flushing;
+    uint64_t before = 0;
+    struct rill_rdma_key key;
+    pid_t child;
+
+    if (!start(which, DEAF, &child))
+        return;
+    expect_eq(connect_to(which, &watchful), 0);
+    expect_eq(rill_rdma_memory_register(&memory, &duo.left, NULL, 4096), 0);
+    expect_eq(rill_rdma_memory_pack(&memory, &key), 0);
+    expect_eq(rill_rdma_remote_open(&remote, &connection.ep, (uintptr_t)memory.address, key.bytes),
+              0);
+    rill_rdma_key_release(&duo.left, &key);
+    kill(child, SIGSTOP);
+    background_start(&getting, rill_rdma_get(&remote, &get, buffer, 100, 0));
+    background_start(&adding, rill_rdma_fetch_add(&remote, &add, 0, 1, &before));
+    expect_eq(await(rill_rdma_put(&remote, &put, message, 100, 0)), 100);
+    background_start(&flushing, rill_rdma_ep_flush(&connection.ep, &flush));
+    settle();
+    rill_task_cancel(&getting.task);
+    settle();
+    expect(!rill_task_is_over(&getting.task));
+    kill(child, signal_number);
+    expect_eq(await(rill_rdma_wait_for_state(&connection, &wait_for, 1u << RILL_RDMA_FAILED)),
+              RILL_RDMA_FAILED);
+    expect_eq(background_end(&getting), connection.error);
+    expect_eq(background_end(&adding), connection.error);
+    expect(duo_is_loss(background_end(&flushing))); /* UCX has a reason of its own */
+    expect_eq(await(rill_rdma_put(&remote, &put, message, 100, 0)), connection.error);
+    expect(await(rill_rdma_disconnect(&connection)) < 0);
+    rill_rdma_remote_close(&remote);
+    rill_rdma_memory_release(&memory);
+    end_child(child);
+    finish();
+}
+
+START_TEST(what_reaches_for_the_memory_of_a_peer_that_is_killed_ends)
+{
+    lose_owner(_i, SIGKILL);
+}
+END_TEST
+
+START_TEST(what_reaches_for_the_memory_of_a_peer_that_is_stopped_ends)
+{
+    lose_owner(_i, SIGSTOP);
+}
+END_TEST
+
 START_TEST(a_peer_that_is_killed_before_it_accepts_is_an_error)
 {
     const struct rill_rdma_connection_options options = {.handshake_ns = SILENCE_NS};
@@ -400,6 +461,39 @@ START_TEST(a_peer_that_is_started_anew_is_connected_anew)
     expect(start_child(&second, ntohs(address.socket.sin_port), &address));
     expect_eq(await(rill_rdma_wait_for_connection(&connection, &wait_for)), 0);
     expect(connection.id != first_id);
+    expect_eq(connection.metrics.connects, 2);
+    echo_one(1000);
+    expect_eq(await(rill_rdma_disconnect(&connection)), 0);
+    end_child(second.pid);
+    finish();
+    forget_child(&second);
+}
+END_TEST
+
+START_TEST(a_peer_that_ends_in_order_and_is_started_anew_is_connected_anew)
+{
+    const struct rill_rdma_connection_options options = {
+        .silence_ns = SILENCE_NS,
+        .reconnects = UINT_MAX,
+        .reconnects_after_end = true,
+        .reconnect_first_ns = 10 * RILL_MILLISECOND,
+        .reconnect_max_ns = 100 * RILL_MILLISECOND,
+    };
+    struct child second = fork_child(_i, ECHO);
+    int status;
+    pid_t child;
+
+    if (!start(_i, LEAVE, &child))
+        return;
+    expect_eq(connect_to(_i, &options), 0);
+    echo_one(1000);
+    expect(await(rill_rdma_recv(&connection, &received, buffer, sizeof buffer, 1)) < 0);
+    background_start(&receiving, rill_rdma_wait_for_connection(&connection, &wait_for));
+    duo_turn_until(connection.attempts >= 2); /* nobody listens there */
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    expect(start_child(&second, ntohs(address.socket.sin_port), &address));
+    expect_eq(background_end(&receiving), 0);
     expect_eq(connection.metrics.connects, 2);
     echo_one(1000);
     expect_eq(await(rill_rdma_disconnect(&connection)), 0);
@@ -557,10 +651,14 @@ int main(void)
         {another_process_echoes_over_a_connection, IN_TCP_AND_SHM},
         {a_killed_peer_is_noticed, IN_TCP_AND_SHM},
         {a_stopped_peer_is_noticed, IN_TCP_AND_SHM},
+        {what_reaches_for_the_memory_of_a_peer_that_is_killed_ends, IN_TCP | TCP_ITSELF},
+        {what_reaches_for_the_memory_of_a_peer_that_is_stopped_ends, IN_TCP | TCP_ITSELF},
         {a_peer_that_is_killed_before_it_accepts_is_an_error, IN_TCP_AND_SHM},
         {a_peer_that_is_stopped_can_not_hold_up_disconnecting, IN_TCP_AND_SHM},
         {what_arrived_before_the_peer_died_is_received, IN_TCP_AND_SHM},
         {a_peer_that_is_started_anew_is_connected_anew, IN_TCP | SOCKET_ADDRESSES},
+        {a_peer_that_ends_in_order_and_is_started_anew_is_connected_anew,
+         IN_TCP | SOCKET_ADDRESSES},
         /* UCX 1.13 leaks memory each time that it cannot map that of a process that is gone. */
         {a_peer_that_does_not_come_back_is_given_up, IN_TCP | TCP_ITSELF},
         {a_peer_may_be_killed_at_any_moment_under_load, IN_TCP_AND_SHM},

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rdma_endpoints.c - three ways from one side of an endpoint to the other: a tagged message, an
- * active message, and memory that is written to. */
+/* rdma_endpoints.c - two ways from one side of an endpoint to the other: a tagged message and an
+ * active message. */
 #include "io/program.h"
 #include "rdma/active_message.h"
-#include "rdma/memory.h"
 #include "rdma/tag.h"
 
 #include <stdio.h>
-#include <string.h>
 
 enum { APPLES = 1, PEARS = 2 }; /* tags */
 enum { ORDERS = 7 };            /* number of an inbox */
@@ -19,15 +17,12 @@ struct program {
     struct rill_rdma_op send, recv;
     struct rill_rdma_inbox inbox;
     struct rill_rdma_am order;
-    struct rill_rdma_memory board;
-    struct rill_rdma_key key;
-    struct rill_rdma_remote remote;
     char text[32];
     int error;
 };
 
 /* The worker is its own peer here, which is why no result is looked at below. Elsewhere its
- * address, and the key, come from another machine; or there is a listener (rill_rdma_ep_connect,
+ * address comes from another machine; or there is a listener (rill_rdma_ep_connect,
  * rill_rdma_ep_adopt). */
 static int program_open(struct program *program)
 {
@@ -39,22 +34,7 @@ static int program_open(struct program *program)
                                   rill_rdma_address(&program->rdma, &size));
     if (!error)
         error = rill_rdma_inbox_open(&program->inbox, &program->rdma, ORDERS);
-    if (!error)
-        error = rill_rdma_memory_register(&program->board, &program->rdma, NULL, 4096);
-    if (!error)
-        error = rill_rdma_memory_pack(&program->board, &program->key);
-    if (!error)
-        error = rill_rdma_remote_open(&program->remote, &program->ep,
-                                      (uintptr_t)program->board.address, program->key.bytes);
     return error;
-}
-
-static void program_close(struct program *program)
-{
-    rill_rdma_remote_close(&program->remote);
-    rill_rdma_key_release(&program->rdma, &program->key);
-    rill_rdma_memory_release(&program->board);
-    rill_rdma_inbox_close(&program->inbox);
 }
 
 static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
@@ -85,12 +65,7 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
            (const char *)program->order.data);
     rill_rdma_am_release(&program->order);
 
-    /* Memory: nobody over there receives anything. */
-    RILL_AWAIT(rill_rdma_put(&program->remote, &program->send, "sold out", 9, 0));
-    RILL_AWAIT(rill_rdma_ep_flush(&program->ep, &program->send));
-    printf("on the board: %s\n", (const char *)program->board.address);
-
-    program_close(program);
+    rill_rdma_inbox_close(&program->inbox);
     RILL_AWAIT(rill_rdma_ep_close(&program->ep));
     RILL_END();
 }

@@ -168,6 +168,7 @@ static struct rill_rdma_connection_options draw_options(bool is_client)
         .silence_ns = (int64_t)(400 + dice(1000)) * RILL_MILLISECOND,
         .window = windows[dice(5)],
         .reconnects = is_client && dice(3) == 0 ? 3 : 0,
+        .reconnects_after_end = is_client && dice(2) == 0,
         .reconnect_first_ns = 10 * RILL_MILLISECOND,
         .reconnect_max_ns = 100 * RILL_MILLISECOND,
     };
@@ -362,7 +363,8 @@ static enum rill_poll receiver_poll(struct rill_future *self, struct rill_task *
             !party->connection.is_wanted_over)
             check_all_received(receiver);
         if (receiver->transfer.result < 0 && is_lost(party)) {
-            if (receiver->transfer.result == -ESHUTDOWN)
+            if (receiver->transfer.result == -ESHUTDOWN &&
+                !party->connection.options.reconnects_after_end)
                 break;
             RILL_AWAIT(rill_rdma_wait_for_connection(&party->connection, &receiver->wait));
             if (receiver->wait.result < 0)
@@ -442,10 +444,11 @@ static void draw_fate(struct party *party)
 /* Connected: talks for a while, and ends it, or waits until the other side does. */
 static struct rill_future *wait_for_the_end(struct party *party)
 {
-    const unsigned over = 1u << RILL_RDMA_CLOSING | 1u << RILL_RDMA_CLOSED |
-                          1u << RILL_RDMA_FAILED | 1u << RILL_RDMA_IDLE;
+    bool comes_back = party->connection.options.reconnects_after_end;
+    const unsigned over = 1u << RILL_RDMA_CLOSED | 1u << RILL_RDMA_FAILED | 1u << RILL_RDMA_IDLE |
+                          (comes_back ? 0 : 1u << RILL_RDMA_CLOSING);
 
-    return rill_timeout(&party->timeout, dice_ns(200 * RILL_MILLISECOND),
+    return rill_timeout(&party->timeout, dice_ns((comes_back ? 600 : 200) * RILL_MILLISECOND),
                         rill_rdma_wait_for_state(&party->connection, &party->wait, over));
 }
 
