@@ -62,8 +62,8 @@ enum rill_poll {
  * self, never by a user. A call for no reason does no harm. */
 typedef enum rill_poll rill_poll_fn(struct rill_future *self, struct rill_task *task);
 
-/* A line of source; behind its end a future has the line that it ended at, below 0. In a leaf
- * line is 0, and function is the name of the operation. */
+/* A line of source; behind its end a future has the line that it ended at, below 0. Up to its
+ * first await line is 0; in a leaf it always is, and function is the name of the operation. */
 struct rill_place {
     const char *function;
     const char *file;
@@ -112,16 +112,14 @@ static inline enum rill_poll rill_future_end(struct rill_future *future, int64_t
 __attribute__((noreturn, cold)) void rill_future_bad_resume(const struct rill_future *future);
 
 /* Begins the body of a poll function whose parameters are self and task. Nothing
- * but the line that recovers the struct stands before it. Up to the first await it is the
- * place of the future, so that a panic has a name to show. */
+ * but the line that recovers the struct stands before it. Up to the first await that
+ * is the place of the future, so that a panic has its name to show. */
 #define RILL_BEGIN()                                                                               \
-    static const struct rill_place rill_begin_ = {__func__, __FILE__, __LINE__};                   \
+    static const struct rill_place rill_begin_ = {__func__, __FILE__, 0};                          \
     (void)task;                                                                                    \
     switch (self->place ? self->place->line : 0) {                                                 \
     case 0:                                                                                        \
-        self->place = &rill_begin_;                                                                \
-        __attribute__((fallthrough));                                                              \
-    case __LINE__:
+        self->place = &rill_begin_;
 
 /* Waits until the future is ready. Its result is then in the future. The place is noted first,
  * so that a panic of a constructor names the line of its await. The comment behind the case is

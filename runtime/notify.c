@@ -63,6 +63,8 @@ struct rill_future *rill_notify_wait(struct rill_notify *notify, struct rill_wai
 /* Takes the one that waits longest out of the queue and wakes it. */
 static struct rill_wait *wake_first(struct rill_notify *notify)
 {
+    check(notify);
+
     struct rill_wait *first =
         rill_container_of(rill_list_pop(&notify->waiters), struct rill_wait, queue);
 
@@ -72,7 +74,6 @@ static struct rill_wait *wake_first(struct rill_notify *notify)
 
 bool rill_notify_one(struct rill_notify *notify)
 {
-    check(notify);
     if (rill_list_is_empty(&notify->waiters))
         return false;
     wake_first(notify);
@@ -81,7 +82,6 @@ bool rill_notify_one(struct rill_notify *notify)
 
 void rill_notify_all(struct rill_notify *notify)
 {
-    check(notify);
     while (!rill_list_is_empty(&notify->waiters))
         wake_first(notify)->notify = NULL;
 }
