@@ -2,6 +2,7 @@
 #include "tests/fixture.h"
 
 #include "runtime/scope.h"
+#include "tests/limit.h"
 #include "tests/polite_kernel.h"
 
 #include <dirent.h>
@@ -464,7 +465,7 @@ int fixture_main(const char *name, const struct fixture_case *cases, size_t coun
     for (size_t i = 0; i < count; i++)
         tcase_add_loop_test(tcase, cases[i].test, cases[i].worlds & IN_SIMULATED ? SIMULATED : REAL,
                             cases[i].worlds & IN_REAL ? REAL + 1 : SIMULATED + 1);
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, CASE_LIMIT_S);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/rdma/duo.h"
 
+#include "tests/limit.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -159,7 +161,7 @@ int duo_main(const char *name, const struct duo_case *cases, size_t count)
             tcase_add_loop_test(tcase, cases[i].test, first, end);
         added += end - first;
     }
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, CASE_LIMIT_S);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
