@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 struct fixture fixture = {.step = -1};
@@ -354,6 +355,31 @@ void settle(void)
     struct rill_sleep sleep;
 
     await(rill_sleep(&sleep, fixture.sim ? 1 * RILL_SECOND : real_ns));
+}
+
+/* ---- real time ---- */
+
+int64_t fixture_real_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * RILL_SECOND + now.tv_nsec;
+}
+
+int64_t fixture_own_now(void)
+{
+    FILE *file = fopen("/proc/thread-self/schedstat", "r"); /* not every kernel has it */
+    char text[80], *after_run;
+    long long waited_ns = 0;
+
+    if (file && fgets(text, sizeof text, file)) {
+        strtoll(text, &after_run, 10);
+        waited_ns = strtoll(after_run, NULL, 10);
+    }
+    if (file)
+        fclose(file);
+    return fixture_real_now() - waited_ns;
 }
 
 /* ---- connections ---- */
