@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 struct duo duo;
 
@@ -83,6 +84,20 @@ struct sockaddr_in duo_address(uint16_t port)
         .sin_port = htons(port),
         .sin_addr = network()->address,
     };
+}
+
+uint16_t duo_reserve_port(int *fd)
+{
+    struct sockaddr_in address = duo_address(0);
+    socklen_t size = sizeof address;
+    const int on = 1;
+
+    *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    expect(*fd >= 0);
+    expect_eq(setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
+    expect_eq(bind(*fd, (void *)&address, sizeof address), 0);
+    expect_eq(getsockname(*fd, (void *)&address, &size), 0);
+    return ntohs(address.sin_port);
 }
 
 struct sockaddr_in duo_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma)
