@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/cancel.h"
 
+#include "tests/limit.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -278,7 +280,7 @@ int cancel_main(const char *name, const struct cancel_operation *table, int coun
     tcase_add_loop_test(tcase, and_so_it_is_on_the_real_ring, 0, count);
     if (more)
         tcase_add_test(tcase, more);
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, CASE_LIMIT_S);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

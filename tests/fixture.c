@@ -2,6 +2,7 @@
 #include "tests/fixture.h"
 
 #include "runtime/scope.h"
+#include "tests/limit.h"
 #include "tests/polite_kernel.h"
 
 #include <dirent.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 struct fixture fixture = {.step = -1};
@@ -355,6 +357,31 @@ void settle(void)
     await(rill_sleep(&sleep, fixture.sim ? 1 * RILL_SECOND : real_ns));
 }
 
+/* ---- real time ---- */
+
+int64_t fixture_real_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * RILL_SECOND + now.tv_nsec;
+}
+
+int64_t fixture_own_now(void)
+{
+    FILE *file = fopen("/proc/thread-self/schedstat", "r"); /* not every kernel has it */
+    char text[80], *after_run;
+    long long waited_ns = 0;
+
+    if (file && fgets(text, sizeof text, file)) {
+        strtoll(text, &after_run, 10);
+        waited_ns = strtoll(after_run, NULL, 10);
+    }
+    if (file)
+        fclose(file);
+    return fixture_real_now() - waited_ns;
+}
+
 /* ---- connections ---- */
 
 struct rill_address loopback(uint16_t port)
@@ -464,7 +491,7 @@ int fixture_main(const char *name, const struct fixture_case *cases, size_t coun
     for (size_t i = 0; i < count; i++)
         tcase_add_loop_test(tcase, cases[i].test, cases[i].worlds & IN_SIMULATED ? SIMULATED : REAL,
                             cases[i].worlds & IN_REAL ? REAL + 1 : SIMULATED + 1);
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, CASE_LIMIT_S);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

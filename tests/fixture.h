@@ -68,6 +68,11 @@ struct rill_kernel *fixture_kernel(void);
  * buffers, descriptors; in the simulator also that no closed one was used. */
 void fixture_close(void);
 
+/* The real time; and that without what others had of the processor while this thread could have
+ * run, which is what a time that must not be longer is measured in. */
+int64_t fixture_real_now(void);
+int64_t fixture_own_now(void);
+
 /* Runs future in a task of its own until it is ready. Returns its result. */
 int64_t await(struct rill_future *future);
 

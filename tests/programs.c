@@ -2,6 +2,7 @@
 #include "tests/programs.h"
 
 #include "tests/json_reader.h"
+#include "tests/limit.h"
 
 #include <errno.h>
 #include <liburing.h>
@@ -9,8 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { CASE_LIMIT_S = 90 };
 
 void echo_server_start(struct echo_server *server, const struct process_limits *limits,
                        const char *const *argv)

@@ -2,6 +2,8 @@
 /* rig.c - sets up the runtime of a case, moves it on, and catches its panics. */
 #include "tests/rig.h"
 
+#include "tests/limit.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +14,6 @@
 
 enum {
     TURNS_MAX = 1000000, /* after these a case is taken to turn in circles */
-    CASE_TIMEOUT_S = 60,
 };
 
 struct rig rig;
@@ -41,7 +42,7 @@ int rig_main(const char *name, const TTest *const *tests, size_t count)
     int failed;
 
     suite_add_tcase(suite, cases);
-    tcase_set_timeout(cases, CASE_TIMEOUT_S);
+    tcase_set_timeout(cases, CASE_LIMIT_S);
     tcase_add_checked_fixture(cases, rig_start, rig_end);
     for (size_t i = 0; i < count; i++)
         tcase_add_test(cases, tests[i]);

@@ -13,11 +13,11 @@
 # exit code 77 means skipped. The last line is the sum, `N passed, N failed`, and
 # the exit code is 0 only if nothing failed.
 #
-# TEST_TIMEOUT   seconds that each program has (120)
+# TEST_TIMEOUT   seconds that each program has (600), which only one that hangs needs
 # TEST_WRAPPER   a command to run each program with, such as valgrind
 set -uo pipefail
 
-timeout=${TEST_TIMEOUT:-120}
+timeout=${TEST_TIMEOUT:-600}
 read -r -a wrapper <<<"${TEST_WRAPPER:-}"
 
 # Keeps stack frames apart after their functions have returned: what a future

@@ -2,6 +2,8 @@
 /* test_cli.c - command lines are read as meant, and mistakes are told in one helpful line. */
 #include "bench/cli.h"
 
+#include "tests/limit.h"
+
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -471,7 +473,7 @@ int main(void)
 
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
         tcase_add_test(tcase, tests[i]);
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, CASE_LIMIT_S);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

@@ -11,6 +11,7 @@
 #include "runtime/select.h"
 #include "runtime/timeout.h"
 #include "tests/fixture.h"
+#include "tests/limit.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -498,7 +499,7 @@ int main(void)
     int failed;
 
     tcase_add_loop_test(tcase, both_kernels_answer_the_same, 0, SCRIPTS);
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, CASE_LIMIT_S);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

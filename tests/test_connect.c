@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct rill_listener listener;
 static struct rill_accept accepting;
@@ -15,6 +16,7 @@ static struct rill_resolve resolve;
 static struct rill_timeout timeout;
 static struct rill_tcp tcp, server;
 static uint16_t port;
+static int reserved_fd = -1;
 
 static bool open_listener(int which, const struct sim_options *options)
 {
@@ -28,6 +30,9 @@ static void close_all(void)
 {
     fixture_hang_up(&tcp);
     ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    if (reserved_fd >= 0)
+        close(reserved_fd);
+    reserved_fd = -1;
     fixture_close();
 }
 
@@ -36,15 +41,23 @@ static struct rill_future *connect_to(const char *host, uint16_t to)
     return rill_tcp_connect(&tcp, &connect_op, host, to);
 }
 
-/* A port at which nobody listens. */
+/* A port at which nobody listens, and that nobody else is given until close_all. */
 static uint16_t free_port(void)
 {
+    struct rill_address address = loopback(0);
     uint16_t unused;
     struct rill_listener other;
 
-    unused = fixture_listen(&other, NULL);
-    ck_assert_int_eq(await(rill_listener_close(&other)), 0);
-    return unused;
+    if (fixture.sim) {
+        unused = fixture_listen(&other, NULL);
+        ck_assert_int_eq(await(rill_listener_close(&other)), 0);
+        return unused;
+    }
+    reserved_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(reserved_fd, 0);
+    ck_assert_int_eq(bind(reserved_fd, &address.any, address.size), 0);
+    ck_assert_int_eq(getsockname(reserved_fd, &address.any, &address.size), 0);
+    return rill_address_port(&address);
 }
 
 START_TEST(a_numeric_address_is_connected_to_without_a_look_up)

@@ -2,6 +2,8 @@
 /* test_histogram.c - percentiles are right within the promised error, extremes exactly. */
 #include "bench/histogram.h"
 
+#include "tests/limit.h"
+
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -225,7 +227,7 @@ int main(void)
     tcase_add_test(tcase, a_value_that_is_too_large_counts_as_the_largest_and_is_counted);
     tcase_add_test(tcase, merging_is_the_same_as_recording_into_one);
     tcase_add_test(tcase, merging_an_empty_histogram_changes_nothing);
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, CASE_LIMIT_S);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

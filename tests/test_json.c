@@ -3,6 +3,7 @@
 #include "bench/json.h"
 
 #include "tests/json_reader.h"
+#include "tests/limit.h"
 
 #include <check.h>
 #include <errno.h>
@@ -279,7 +280,7 @@ int main(void)
     tcase_add_test_raise_signal(tcase, a_key_in_an_array_is_a_mistake_of_ours, SIGABRT);
     tcase_add_test_raise_signal(tcase, a_value_without_a_key_is_a_mistake_of_ours, SIGABRT);
     tcase_add_test_raise_signal(tcase, an_end_with_open_levels_is_a_mistake_of_ours, SIGABRT);
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, CASE_LIMIT_S);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

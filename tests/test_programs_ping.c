@@ -175,11 +175,16 @@ END_TEST
 
 START_TEST(a_broadcast_reaches_all_connections)
 {
+    const char *const times[] = {"300ms", "3s", "20s"}; /* the longer for a busy machine */
+    int i = 0;
+
     ECHO_SERVER_START(&server, "--broadcast");
     url_of(server.port, url);
-    PROCESS_START(&ping, "bin/rill-ping", "-j", "--broadcast", "-c", "20", "-s", _i ? "5000" : "64",
-                  "-t", "300ms", url);
-    expect_result();
+    do {
+        PROCESS_START(&ping, "bin/rill-ping", "-j", "--broadcast", "-c", "20", "-s",
+                      _i ? "5000" : "64", "-t", times[i], url);
+        expect_result();
+    } while (json_number(ping.out.text, "requests") < 20 && ++i < 3);
     ck_assert_double_ge(json_number(ping.out.text, "requests"), 20);
     echo_server_stop(&server);
 }

@@ -407,27 +407,6 @@ static void expect_all_sizes_arrive(int which)
     close_hubs();
 }
 
-START_TEST(a_refusal_that_can_not_be_told_ends_in_time)
-{
-    const struct rill_rdma_connection_options options = {.handshake_ns = 50 * RILL_MILLISECOND *
-                                                                         network()->slowness};
-    const struct rill_rdma_control answer = {
-        .version = RILL_RDMA_WIRE_VERSION + 1, .kind = RILL_RDMA_ACK, .from = 1};
-
-    if (!open_hubs(_i))
-        return;
-    struct sockaddr_in address = duo_listen(&listener, &duo.right); /* that accepts nobody */
-
-    background_start(&connecting,
-                     rill_rdma_connect(&client, &left, (void *)&address, sizeof address, &options));
-    settle();
-    expect(rill_rdma_control_hear(&client, &answer));
-    expect_eq(background_end(&connecting), -EPROTONOSUPPORT);
-    rill_rdma_listener_close(&listener);
-    close_hubs();
-}
-END_TEST
-
 START_TEST(messages_of_all_sizes_arrive_whole)
 {
     expect_all_sizes_arrive(_i);
@@ -909,7 +888,6 @@ int main(void)
         {nonsense_is_counted_and_dropped, IN_TCP_AND_SHM},
         {credit_that_was_never_given_ends_the_connection, IN_TCP_AND_SHM},
         {another_version_is_refused, IN_TCP | SOCKET_ADDRESSES},
-        {a_refusal_that_can_not_be_told_ends_in_time, IN_TCP | SOCKET_ADDRESSES},
         {long_segments_of_one_side_are_refused, IN_TCP | SOCKET_ADDRESSES},
         {long_segments_of_the_other_side_are_refused, IN_TCP | SOCKET_ADDRESSES},
         {a_refusal_is_the_reason_though_the_endpoint_fails_with_it, IN_TCP | SOCKET_ADDRESSES},

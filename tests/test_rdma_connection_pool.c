@@ -275,7 +275,10 @@ START_TEST(cancelled_while_it_connects_it_takes_none)
         if (pool.objects.idle_count > 0)
             break;
     }
-    settle();
+    /* One that is not cancelled is made after all of them. Before 1.14, UCX ends the process that
+     * closes a worker within the answer to another one (ucx#8175). */
+    take(0);
+    give_back(0);
     close_pool();
 }
 END_TEST

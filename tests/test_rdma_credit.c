@@ -3,6 +3,8 @@
  * waits for credit is told of it. */
 #include "rdma/credit.h"
 
+#include "tests/limit.h"
+
 #include <check.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -124,6 +126,7 @@ int main(void)
     tcase_add_test(tcase, without_a_window_nobody_waits_and_nobody_is_told);
     tcase_add_test(tcase,
                    an_older_acknowledgement_changes_nothing_and_one_of_what_was_not_sent_is_false);
+    tcase_set_timeout(tcase, CASE_LIMIT_S);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 static struct rill_rdma_op send_op, recv_op, any_op;
@@ -338,14 +337,6 @@ static void close_left(struct rill_rdma_ep *ep)
     fixture_close();
 }
 
-static int64_t real_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * RILL_SECOND + now.tv_nsec;
-}
-
 START_TEST(another_process_echoes)
 {
     struct rill_rdma_ep ep = {0};
@@ -385,13 +376,13 @@ START_TEST(everything_on_an_endpoint_ends_soon_after_its_peer_was_killed)
     background_start(&receiving, rill_rdma_tag_recv_from(&ep, &recv_op, buffer, 100, 1, 0));
     background_start(&receiving_any, rill_rdma_tag_recv(&duo.left, &any_op, buffer, 100, 1, 0));
     settle();
-    began_ns = real_now();
+    began_ns = fixture_own_now();
     kill(child, SIGKILL);
     result = background_end(&sending);
     expect(duo_is_loss(result));
     expect_eq(background_end(&receiving), result);
-    printf("the death was known after %lld us\n", (long long)(real_now() - began_ns) / 1000);
-    ck_assert_int_le(real_now() - began_ns, network()->slowness * 2 * RILL_SECOND);
+    printf("the death was known after %lld us\n", (long long)(fixture_own_now() - began_ns) / 1000);
+    ck_assert_int_le(fixture_own_now() - began_ns, network()->slowness * 2 * RILL_SECOND);
     expect(!rill_task_is_over(&receiving_any.task));
     rill_task_cancel(&receiving_any.task);
     expect_eq(background_end(&receiving_any), -ECANCELED);
@@ -416,12 +407,12 @@ START_TEST(closing_an_endpoint_whose_peer_is_stopped_can_be_cut_short)
     kill(child, SIGSTOP);
     background_start(&sending, rill_rdma_tag_send(&ep, &send_op, buffer, sizeof buffer / 2, 1));
     settle();
-    began_ns = real_now();
+    began_ns = fixture_own_now();
     expect_eq(await(rill_timeout(&timeout, 10 * RILL_MILLISECOND, rill_rdma_ep_close(&ep))),
               -ETIMEDOUT);
     expect(!ep.is_open);
     expect_eq(background_end(&sending), -ESHUTDOWN);
-    ck_assert_int_le(real_now() - began_ns, network()->slowness * 2 * RILL_SECOND);
+    ck_assert_int_le(fixture_own_now() - began_ns, network()->slowness * 2 * RILL_SECOND);
     close_left(&ep);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);

@@ -2,6 +2,8 @@
 /* test_rdma_error.c - every status of UCX has an errno, and none is taken for one. */
 #include "rdma/error.h"
 
+#include "tests/limit.h"
+
 #include <check.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -86,6 +88,7 @@ int main(void)
     tcase_add_test(tcase, each_status_has_the_errno_that_means_the_same);
     tcase_add_test(tcase,
                    every_number_that_can_be_a_status_is_translated_and_the_unknown_ones_are_EIO);
+    tcase_set_timeout(tcase, CASE_LIMIT_S);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

@@ -15,15 +15,20 @@ static struct background connecting, sending, waiting, ending;
 static struct rill_ucx table;
 static char message[64], buffer[64];
 
+static void open_sides_with(const struct sim_ucx_options *options)
+{
+    fixture_open(SIMULATED, NULL, NULL);
+    table = *sim_ucx_begin(options, NULL);
+    side_open(&left, &table);
+    side_open(&right, &table);
+}
+
 static void open_sides(void)
 {
     static const struct sim_ucx_options options = {.latency_max_ns = RILL_MILLISECOND,
                                                    .pairs = true};
 
-    fixture_open(SIMULATED, NULL, NULL);
-    table = *sim_ucx_begin(&options, NULL);
-    side_open(&left, &table);
-    side_open(&right, &table);
+    open_sides_with(&options);
 }
 
 static void close_sides(void)
@@ -403,6 +408,29 @@ START_TEST(a_refusal_is_an_error_whatever_reason_it_gives)
 }
 END_TEST
 
+START_TEST(a_refusal_that_can_not_be_told_ends_in_time)
+{
+    static const struct sim_ucx_options slow = {.latency_max_ns = RILL_MILLISECOND,
+                                                .late_per_mille = 1000,
+                                                .late_max_ns = 3600 * RILL_SECOND};
+    const struct rill_rdma_control answer = {
+        .version = RILL_RDMA_WIRE_VERSION + 1, .kind = RILL_RDMA_ACK, .from = 1};
+    int64_t began_ns;
+
+    open_sides_with(&slow);
+    began_ns = rill_now();
+    background_start(&connecting, connect_left(NULL));
+    fixture_turn();
+    fixture_turn();
+    expect_eq(left.connection.state, RILL_RDMA_CONNECTING);
+    expect(rill_rdma_control_hear(&left.connection, &answer));
+    expect_eq(background_end(&connecting), -EPROTONOSUPPORT);
+    ck_assert_int_ge(rill_now() - began_ns, RILL_RDMA_HANDSHAKE_NS);
+    ck_assert_int_le(rill_now() - began_ns, RILL_RDMA_HANDSHAKE_NS + 2 * RILL_RDMA_DRAIN_NS);
+    close_sides();
+}
+END_TEST
+
 /* ---- messages ---- */
 
 /* A future that polls its child only once the gate is open. */
@@ -484,6 +512,7 @@ int main(void)
         {who_waits_for_a_state_goes_on_waiting_when_a_connection_is_made_anew, IN_SIMULATED},
         {a_hello_of_another_version_is_read_however_long_it_is, IN_SIMULATED},
         {a_refusal_is_an_error_whatever_reason_it_gives, IN_SIMULATED},
+        {a_refusal_that_can_not_be_told_ends_in_time, IN_SIMULATED},
         {what_is_prepared_before_the_connection_is_there_begins_when_it_is, IN_SIMULATED},
         {messages_over_a_connection_that_was_never_made_are_a_panic, IN_SIMULATED},
         {the_first_state_of_a_connection_is_told_as_all_others, IN_SIMULATED},

@@ -153,6 +153,14 @@ static void send_from_pool(size_t size)
     expect_eq(await(rill_rdma_recv(&linked.server, &transfer, received, size, 1)), size);
 }
 
+/* Heartbeats come when their time has come, and UCX allocates what it needs for the first. */
+static void beat(struct rill_rdma_connection *from, const struct rill_rdma_connection *to)
+{
+    from->to_say |= 1u << RILL_RDMA_BEAT;
+    rill_task_wake(&from->keeper);
+    duo_turn_until(to->metrics.beats_received > 0);
+}
+
 START_TEST(a_pipeline_out_of_a_pool_needs_no_malloc)
 {
     unsigned long before;
@@ -163,6 +171,8 @@ START_TEST(a_pipeline_out_of_a_pool_needs_no_malloc)
     rill_rdma_pipeline_init(&pipeline, &linked.client, slots, 4, NULL);
     for (int i = 0; i < 300; i++)
         send_from_pool(64);
+    beat(&linked.client, &linked.server);
+    beat(&linked.server, &linked.client);
     before = calls;
     for (int i = 0; i < 1000; i++)
         send_from_pool(64);

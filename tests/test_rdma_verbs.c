@@ -16,7 +16,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* How soon a loss is told with the settings of check_vm.sh; it takes 1 to 5 s as a rule. */
@@ -27,14 +26,6 @@ enum { LARGE = 4 << 20, ADDRESS_MAX = 4096 };
 static struct rill_rdma_op send_op, recv_op, back_op, any_op;
 static struct background sending, receiving, receiving_back, receiving_any;
 static char buffer[LARGE], echoed[LARGE];
-
-static int64_t real_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * RILL_SECOND + now.tv_nsec;
-}
 
 /* ---- which transport ---- */
 
@@ -169,13 +160,13 @@ static void start_all(void)
 /* All that is on the endpoint ends; what could come from others goes on. */
 static void expect_loss(const char *what)
 {
-    int64_t began_ns = real_now(), result = background_end(&sending);
+    int64_t began_ns = fixture_real_now(), result = background_end(&sending);
 
     expect_eq(background_end(&receiving), result);
     printf("%s was known after %lld ms: %s\n", what,
-           (long long)((real_now() - began_ns) / RILL_MILLISECOND), strerror((int)-result));
+           (long long)((fixture_real_now() - began_ns) / RILL_MILLISECOND), strerror((int)-result));
     expect(duo_is_loss(result));
-    ck_assert_int_le(real_now() - began_ns, loss_max_ns);
+    ck_assert_int_le(fixture_real_now() - began_ns, loss_max_ns);
     expect(!rill_task_is_over(&receiving_any.task));
     rill_task_cancel(&receiving_any.task);
     expect_eq(background_end(&receiving_any), -ECANCELED);
@@ -223,13 +214,13 @@ START_TEST(a_receive_ends_after_its_peer_was_killed)
     background_start(&receiving, rill_rdma_tag_recv_from(&duo.to_right, &recv_op, echoed, 100,
                                                          NEVER_SENT, RILL_RDMA_TAG_EXACT));
     settle();
-    began_ns = real_now();
+    began_ns = fixture_real_now();
     kill(child, SIGKILL);
     result = background_end(&receiving);
     printf("a death was known after %lld ms, to a receive: %s\n",
-           (long long)((real_now() - began_ns) / RILL_MILLISECOND), strerror((int)-result));
+           (long long)((fixture_real_now() - began_ns) / RILL_MILLISECOND), strerror((int)-result));
     expect(duo_is_loss(result));
-    ck_assert_int_le(real_now() - began_ns, loss_max_ns);
+    ck_assert_int_le(fixture_real_now() - began_ns, loss_max_ns);
     expect_eq(await(rill_rdma_ep_close(&duo.to_right)), result);
     close_left();
     waitpid(child, NULL, 0);
@@ -250,10 +241,10 @@ START_TEST(waiting_asleep_misses_no_event)
         return;
     before = *stats;
     for (size_t i = 0; i < ECHOES; i++) {
-        int64_t began_ns = real_now(), took_ns;
+        int64_t began_ns = fixture_real_now(), took_ns;
 
         have_echoed(1 + i * i);
-        took_ns = real_now() - began_ns;
+        took_ns = fixture_real_now() - began_ns;
         longest_ns = took_ns > longest_ns ? took_ns : longest_ns;
     }
     printf("%d echoes: woken %llu times, %llu of %llu long sleeps found what had come before; the "
@@ -285,12 +276,12 @@ START_TEST(closing_towards_a_stopped_peer_can_be_cut_short)
     background_start(&sending,
                      rill_rdma_tag_send(&duo.to_right, &send_op, buffer, LARGE, NEVER_TAKEN));
     settle();
-    began_ns = real_now();
+    began_ns = fixture_real_now();
     expect_eq(
         await(rill_timeout(&timeout, 100 * RILL_MILLISECOND, rill_rdma_ep_close(&duo.to_right))),
         -ETIMEDOUT);
     expect_eq(background_end(&sending), -ESHUTDOWN);
-    ck_assert_int_le(real_now() - began_ns, 2 * RILL_RDMA_DRAIN_NS);
+    ck_assert_int_le(fixture_real_now() - began_ns, 2 * RILL_RDMA_DRAIN_NS);
     close_left();
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
@@ -327,13 +318,13 @@ START_TEST(on_a_wire_that_loses_everything_all_ends_and_afterwards_all_works_aga
     background_start(&receiving_back, /* the other side only receives */
                      rill_rdma_tag_recv_from(&duo.to_left, &back_op, echoed, 100, NEVER_SENT,
                                              RILL_RDMA_TAG_EXACT));
-    began_ns = real_now();
+    began_ns = fixture_real_now();
     expect_loss("a wire that loses everything");
     result = background_end(&receiving_back);
     printf("to the other side after %lld ms: %s\n",
-           (long long)((real_now() - began_ns) / RILL_MILLISECOND), strerror((int)-result));
+           (long long)((fixture_real_now() - began_ns) / RILL_MILLISECOND), strerror((int)-result));
     expect(duo_is_loss(result));
-    ck_assert_int_le(real_now() - began_ns, loss_max_ns);
+    ck_assert_int_le(fixture_real_now() - began_ns, loss_max_ns);
     expect_eq(await(rill_rdma_ep_close(&duo.to_left)), result);
     network_mend();
 
@@ -356,12 +347,12 @@ START_TEST(closing_over_a_wire_that_loses_everything_can_be_cut_short)
     background_start(&sending,
                      rill_rdma_tag_send(&duo.to_right, &send_op, buffer, LARGE, NEVER_TAKEN));
     settle();
-    began_ns = real_now();
+    began_ns = fixture_real_now();
     expect_eq(
         await(rill_timeout(&timeout, 100 * RILL_MILLISECOND, rill_rdma_ep_close(&duo.to_right))),
         -ETIMEDOUT);
     expect_eq(background_end(&sending), -ESHUTDOWN);
-    ck_assert_int_le(real_now() - began_ns, 2 * RILL_RDMA_DRAIN_NS);
+    ck_assert_int_le(fixture_real_now() - began_ns, 2 * RILL_RDMA_DRAIN_NS);
     await(rill_rdma_ep_abort(&duo.to_left));
     network_mend();
     rill_rdma_close(&duo.left);

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 /* How long the other side may be silent; and how soon that is told, in a machine that is busy
  * with other things as well. */
@@ -27,14 +26,6 @@ static struct rill_rdma_transfer send_large, send_sync, to_client, to_server;
 static struct rill_rdma_state_wait wait;
 static struct background sending, syncing, receiving, receiving_back, ending;
 static char message[LARGE], buffer[LARGE];
-
-static int64_t real_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * RILL_SECOND + now.tv_nsec;
-}
 
 static void exchange_with(struct rill_rdma_connection *server, size_t size)
 {
@@ -70,9 +61,10 @@ static void expect_failure(struct rill_rdma_connection *connection, const char *
     expect_eq(await(rill_rdma_wait_for_state(connection, &wait, 1u << RILL_RDMA_FAILED)),
               RILL_RDMA_FAILED);
     printf("%s side knows after %lld ms: %s\n", whose,
-           (long long)((real_now() - began_ns) / RILL_MILLISECOND), strerror(-connection->error));
+           (long long)((fixture_real_now() - began_ns) / RILL_MILLISECOND),
+           strerror(-connection->error));
     expect(duo_is_loss(connection->error));
-    ck_assert_int_le(real_now() - began_ns, NOTICE_MAX_NS);
+    ck_assert_int_le(fixture_real_now() - began_ns, NOTICE_MAX_NS);
 }
 
 static void end_both(int64_t began_ns)
@@ -80,7 +72,7 @@ static void end_both(int64_t began_ns)
     background_start(&ending, rill_rdma_disconnect(&linked.client));
     expect(await(rill_rdma_disconnect(&linked.server)) < 0);
     expect(background_end(&ending) < 0);
-    ck_assert_int_le(real_now() - began_ns, 2 * NOTICE_MAX_NS);
+    ck_assert_int_le(fixture_real_now() - began_ns, 2 * NOTICE_MAX_NS);
 }
 
 START_TEST(all_that_is_pending_ends_at_both_sides_of_a_wire_that_is_cut)
@@ -96,14 +88,14 @@ START_TEST(all_that_is_pending_ends_at_both_sides_of_a_wire_that_is_cut)
     background_start(&receiving_back, rill_rdma_recv(&linked.server, &to_server, buffer, 100, 5));
     settle();
     network_cut();
-    began_ns = real_now();
+    began_ns = fixture_real_now();
     expect_failure(&linked.client, "one", began_ns);
     expect_failure(&linked.server, "the other", began_ns);
     expect_eq(background_end(&sending), linked.client.error);
     expect_eq(background_end(&syncing), linked.client.error);
     expect_eq(background_end(&receiving), linked.client.error);
     expect_eq(background_end(&receiving_back), linked.server.error);
-    ck_assert_int_le(real_now() - began_ns, NOTICE_MAX_NS + RILL_RDMA_DRAIN_NS);
+    ck_assert_int_le(fixture_real_now() - began_ns, NOTICE_MAX_NS + RILL_RDMA_DRAIN_NS);
     end_both(began_ns);
 
     network_mend();
@@ -120,7 +112,7 @@ START_TEST(a_connection_that_says_nothing_notices_that_its_wire_is_cut)
     if (!open_over_wire(_i))
         return;
     network_cut();
-    began_ns = real_now();
+    began_ns = fixture_real_now();
     expect_failure(&linked.server, "one", began_ns);
     expect_failure(&linked.client, "the other", began_ns);
     end_both(began_ns);
@@ -136,7 +128,7 @@ START_TEST(disconnecting_over_a_wire_that_is_cut_ends)
     if (!open_over_wire(_i))
         return;
     network_cut();
-    began_ns = real_now();
+    began_ns = fixture_real_now();
     end_both(began_ns);
     network_mend();
     linked_close();
@@ -189,7 +181,7 @@ START_TEST(a_connection_is_made_anew_when_its_wire_is_mended)
         return;
     exchange(LARGE);
     network_cut();
-    began_ns = real_now();
+    began_ns = fixture_real_now();
     expect_failure(&linked.server, "one", began_ns);
     expect(await(rill_rdma_disconnect(&linked.server)) < 0);
     while (linked.client.attempts < 2) /* one in vain */
@@ -239,9 +231,9 @@ START_TEST(a_call_over_a_wire_that_is_cut_ends)
                      rill_rdma_rpc_call(&to_callee, &call, METHOD, message, 100000, buffer, LARGE));
     settle();
     network_cut();
-    began_ns = real_now();
+    began_ns = fixture_real_now();
     expect(background_end(&calling) < 0);
-    ck_assert_int_le(real_now() - began_ns, NOTICE_MAX_NS);
+    ck_assert_int_le(fixture_real_now() - began_ns, NOTICE_MAX_NS);
     end_both(began_ns);
     network_mend();
     rill_rdma_rpc_client_finish(&to_callee);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/rdma/duo.h"
 
+#include "tests/limit.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 struct duo duo;
 
@@ -83,6 +86,20 @@ struct sockaddr_in duo_address(uint16_t port)
     };
 }
 
+uint16_t duo_reserve_port(int *fd)
+{
+    struct sockaddr_in address = duo_address(0);
+    socklen_t size = sizeof address;
+    const int on = 1;
+
+    *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    expect(*fd >= 0);
+    expect_eq(setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
+    expect_eq(bind(*fd, (void *)&address, sizeof address), 0);
+    expect_eq(getsockname(*fd, (void *)&address, &size), 0);
+    return ntohs(address.sin_port);
+}
+
 struct sockaddr_in duo_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma)
 {
     struct sockaddr_in address = duo_address(0);
@@ -159,7 +176,7 @@ int duo_main(const char *name, const struct duo_case *cases, size_t count)
             tcase_add_loop_test(tcase, cases[i].test, first, end);
         added += end - first;
     }
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, CASE_LIMIT_S);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

@@ -72,6 +72,11 @@ void duo_close(void);
  * should have said SOCKET_ADDRESSES. */
 struct sockaddr_in duo_address(uint16_t port);
 
+/* A port of that address that nobody else is given until *fd is closed: who has a number for
+ * later, as for a peer that is started anew, would find the port taken now and then. Whoever
+ * listens at it has to say SO_REUSEADDR, as rdma does. */
+uint16_t duo_reserve_port(int *fd);
+
 /* Has a worker listen at a free port. Returns where. */
 struct sockaddr_in duo_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma);
 

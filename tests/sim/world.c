@@ -2,6 +2,8 @@
 /* world.c - the same few calls on the simulated kernel and on the real one. */
 #include "tests/sim/world.h"
 
+#include "tests/limit.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -297,7 +299,7 @@ int world_main(const char *name, int worlds, const TTest *const *tests, size_t c
 
     for (size_t i = 0; i < count; i++)
         tcase_add_loop_test(tcase, tests[i], 0, worlds);
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, CASE_LIMIT_S);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
