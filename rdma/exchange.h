@@ -45,7 +45,6 @@ struct rill_rdma_transfer {
     struct rill_link queue; /* rill_rdma_connection.waiting */
     struct rill_task *task;
     int64_t begun_ns; /* where it has waited */
-    uint32_t mask;
     bool has_waited;
 };
 

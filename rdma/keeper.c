@@ -3,6 +3,7 @@
 
 #include "rdma/control.h"
 #include "rdma/exchange.h"
+#include "rdma/heartbeat.h"
 #include "rdma/tag.h"
 #include "runtime/executor.h"
 
@@ -186,67 +187,16 @@ static void go_on_with_closing(struct rill_rdma_connection *connection, struct r
         say_done(connection, task);
 }
 
-/* ---- time ---- */
+/* ---- attending ---- */
 
-/* How long what is on its way may take. Heartbeats of this side and of the other may be behind
- * it, whichever side moves the bytes. */
-static int64_t load_ns(const struct rill_rdma_connection *connection)
-{
-    uint64_t bytes = connection->ep.bytes_in_flight + connection->peer_load;
-    uint64_t per_millisecond = connection->options.bytes_per_second / 1000 + 1;
-
-    return (int64_t)(bytes / per_millisecond) * RILL_MILLISECOND;
-}
-
-static void look_for_life(struct rill_rdma_connection *connection)
-{
-    if (connection->heard != connection->heard_before) {
-        connection->silent_checks = 0;
-        connection->laden_checks = 0;
-    } else if ((connection->laden_checks + 1) * connection->check_ns <= load_ns(connection)) {
-        connection->laden_checks++;
-    } else if (++connection->silent_checks == RILL_RDMA_BEATS - 1) {
-        rill_rdma_ep_fail(&connection->ep, -ETIMEDOUT);
-    }
-    connection->heard_before = connection->heard;
-}
-
-/* Announces a large load before it goes out: this side's heartbeats will wait behind it, and the
- * other side must not take that for silence. */
-static void tell_of_load(struct rill_rdma_connection *connection)
-{
-    if (connection->beat_ns > 0 &&
-        connection->ep.bytes_in_flight >= connection->ep.bytes_told + RILL_RDMA_EP_LOAD)
-        connection->to_say |= 1u << RILL_RDMA_BEAT;
-}
-
-static void look_at_time(struct rill_rdma_connection *connection)
-{
-    int64_t now = rill_now();
-
-    if (connection->state != RILL_RDMA_CONNECTED && connection->state != RILL_RDMA_CLOSING)
-        return;
-    if (connection->beat_ns > 0 && now >= connection->beat_due_ns) {
-        connection->beat_due_ns = rill_time_after(now, connection->beat_ns);
-        connection->to_say |= 1u << RILL_RDMA_BEAT;
-    }
-    tell_of_load(connection);
-    if (connection->check_ns == 0 || now < connection->check_due_ns)
-        return;
-    connection->check_due_ns = rill_time_after(now, connection->check_ns);
-    look_for_life(connection);
-}
-
+/* When to look again at all that has a time. */
 static int64_t next_moment(const struct rill_rdma_connection *connection)
 {
-    bool is_up = connection->state == RILL_RDMA_CONNECTED || connection->state == RILL_RDMA_CLOSING;
-    int64_t next = connection->state == RILL_RDMA_CONNECTED ? RILL_NEVER : connection->deadline_ns;
+    int64_t beat_ns = rill_rdma_heartbeat_next(connection);
 
-    if (is_up && connection->beat_ns > 0 && connection->beat_due_ns < next)
-        next = connection->beat_due_ns;
-    if (is_up && connection->check_ns > 0 && connection->check_due_ns < next)
-        next = connection->check_due_ns;
-    return next;
+    if (connection->state == RILL_RDMA_CONNECTED)
+        return beat_ns;
+    return beat_ns < connection->deadline_ns ? beat_ns : connection->deadline_ns;
 }
 
 static void set_timer(struct rill_rdma_connection *connection, int64_t when_ns)
@@ -263,21 +213,13 @@ static void set_timer(struct rill_rdma_connection *connection, int64_t when_ns)
     rill_wheel_arm(wheel, &connection->timer);
 }
 
-/* ---- attending ---- */
-
 static void become_connected(struct rill_rdma_connection *connection, struct rill_task *task)
 {
-    int64_t now = rill_now();
-
     connection->metrics.connects++;
     connection->attempts = 0;
     connection->lost = 0;
-    connection->connected_ns = now;
-    connection->beat_due_ns = rill_time_after(now, connection->beat_ns);
-    connection->check_ns = rill_rdma_control_beat_ns(connection);
-    connection->check_due_ns = rill_time_after(now, connection->check_ns);
-    connection->silent_checks = 0;
-    connection->laden_checks = 0;
+    connection->connected_ns = rill_now();
+    rill_rdma_heartbeat_begin(connection);
     if (connection->is_adopted)
         connection->to_say |= 1u << RILL_RDMA_ACK;
     expect_bye(connection, task);
@@ -354,7 +296,7 @@ static enum rill_poll attend_poll(struct rill_future *self, struct rill_task *ta
     struct rill_rdma_connection *connection =
         rill_container_of(self, struct rill_rdma_connection, attending);
 
-    look_at_time(connection);
+    rill_rdma_heartbeat_look(connection);
     rill_rdma_control_speak(connection, task);
     if (is_over(connection, task)) {
         set_timer(connection, RILL_NEVER);
