@@ -351,7 +351,9 @@ void fixture_turn(void)
 
 void settle(void)
 {
-    const int64_t real_ns = (getenv("TEST_UNDER_VALGRIND") ? 30 : 3) * RILL_MILLISECOND;
+    /* tests/check_vm.sh says that everything is slow */
+    bool is_slow = getenv("TEST_UNDER_VALGRIND") || getenv("TEST_SLOWNESS");
+    const int64_t real_ns = (is_slow ? 30 : 3) * RILL_MILLISECOND;
     struct rill_sleep sleep;
 
     await(rill_sleep(&sleep, fixture.sim ? 1 * RILL_SECOND : real_ns));

@@ -133,7 +133,7 @@ START_TEST(an_open_loop_sends_as_many_requests_as_are_due)
     PROCESS_START(&ping, "bin/rill-ping", "-j", "-c", "7", "--rate", rates[_i], "-t", "500ms", url);
     expect_result();
     ck_assert_double_le(json_number(ping.out.text, "requests"), expected * 1.5 + 2);
-    if (!UNDER_ASAN)
+    if (!UNDER_ASAN && !getenv("TEST_SLOWNESS"))
         ck_assert_double_ge(json_number(ping.out.text, "requests"), expected * 0.5);
     ck_assert_double_ge(json_number(ping.out.text, "unsent"), 0);
     echo_server_stop(&server);
