@@ -131,11 +131,12 @@ static int sleep_and_learn(struct rill_reactor *reactor, int64_t until_ns, int64
 
 int rill_reactor_wait(struct rill_reactor *reactor, int64_t until_ns)
 {
-    int64_t patience_ns = patience(reactor), began_ns = 0;
+    int64_t patience_ns, began_ns = 0;
     int error = 0;
 
     if (reactor->wait_policy == RILL_WAIT_SLEEP)
         return sleep_until(reactor, until_ns);
+    patience_ns = patience(reactor);
     if (patience_ns == 0)
         return sleep_and_learn(reactor, until_ns, reactor->kernel->ops->now(reactor->kernel));
 
