@@ -314,8 +314,9 @@ static enum rill_poll disconnect_poll(struct rill_future *self, struct rill_task
         cut(connection);
         RILL_AWAIT(rill_shield(&connection->shield,
                                rill_task_join(&connection->join, &connection->keeper)));
-        connection->error = -ECANCELED;
     }
+    if (connection->is_cut) /* here, or by its keeper, which was cancelled with the runtime */
+        connection->error = -ECANCELED;
     forget(connection);
     RILL_RETURN(connection->error == -ESHUTDOWN ? 0 : connection->error);
     RILL_END();

@@ -345,6 +345,28 @@ START_TEST(a_runtime_that_is_shut_down_cuts_its_connections)
 }
 END_TEST
 
+/* Its message is with left until it is received, so it has not arrived. */
+START_TEST(who_disconnects_after_that_is_not_told_that_all_has_arrived)
+{
+    for (int is_over = 0; is_over < 2; is_over++) {
+        sides_open(NULL);
+        sides_connect(&mute, &mute);
+        background_start(&sending, rill_rdma_send(left, &sides.left.send, message, LONG, 1));
+        sides_pause(RILL_SECOND);
+        rill_task_cancel(&left->keeper);
+        fixture_turn();
+        expect(left->is_cut);
+        if (is_over)
+            sides_pause(RILL_SECOND);
+        expect_eq(rill_task_is_over(&left->keeper), is_over);
+        expect_eq(await(rill_rdma_disconnect(left)), -ECANCELED);
+        expect(background_end(&sending) < 0);
+        sides_cut();
+        sides_close();
+    }
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
@@ -361,6 +383,7 @@ int main(void)
         {one_that_listens_is_disconnected_at_once, IN_SIMULATED},
         {a_heartbeat_that_is_due_takes_the_place_of_nothing_else, IN_SIMULATED},
         {a_runtime_that_is_shut_down_cuts_its_connections, IN_SIMULATED},
+        {who_disconnects_after_that_is_not_told_that_all_has_arrived, IN_SIMULATED},
     };
 
     return fixture_main("rdma ending", cases, sizeof cases / sizeof *cases);
