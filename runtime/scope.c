@@ -13,6 +13,7 @@ void rill_scope_init(struct rill_scope *scope, enum rill_scope_policy policy)
         .policy = (uint8_t)policy,
     };
     rill_list_init(&scope->parked);
+    rill_line_init(&scope->line);
 }
 
 /* A scope with tasks alive lies in its owner's memory and is written to by their
@@ -66,7 +67,9 @@ void rill_scope_task_ended(struct rill_scope *scope, int64_t result)
         if (scope->policy == RILL_SCOPE_TOGETHER)
             rill_scope_cancel(scope, RILL_CANCELLED);
     }
-    if (--scope->alive > 0)
+    scope->alive--;
+    rill_line_wake_first(&scope->line);
+    if (scope->alive > 0)
         return;
     rill_link_remove(&scope->entry);
     if (scope->owner)
@@ -161,4 +164,36 @@ struct rill_future *rill_scope_wait(struct rill_scope *scope)
     static const struct rill_place place = {"wait for a scope", NULL, 0};
 
     return prepare(scope, &place, wait_poll);
+}
+
+static enum rill_poll room_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_scope_room *room = rill_container_of(self, struct rill_scope_room, future);
+    struct rill_scope *scope = room->scope;
+    bool is_cancelled = rill_task_is_cancelled(task);
+
+    if (!is_cancelled &&
+        (scope->alive >= room->max || !rill_line_is_first(&scope->line, &room->place))) {
+        rill_line_join(&scope->line, &room->place, task);
+        return RILL_PENDING;
+    }
+    if (!rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    rill_line_leave(&room->place);
+    rill_line_wake_first(&scope->line);
+    return rill_future_end(self, is_cancelled ? -ECANCELED : 0);
+}
+
+struct rill_future *rill_scope_wait_for_room(struct rill_scope *scope, struct rill_scope_room *room,
+                                             size_t max)
+{
+    static const struct rill_place place = {"wait for room in a scope", NULL, 0};
+
+    rill_check(max > 0, "a scope never has fewer than 0 tasks: wait for room for 1 at least");
+    rill_future_init(&room->future, room_poll);
+    room->future.place = &place;
+    room->scope = scope;
+    room->max = max;
+    room->place.link = (struct rill_link){0};
+    return &room->future;
 }

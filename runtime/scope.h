@@ -12,6 +12,7 @@
 #ifndef RILL_RUNTIME_SCOPE_H
 #define RILL_RUNTIME_SCOPE_H
 
+#include "runtime/line.h"
 #include "runtime/task.h"
 
 #ifdef __cplusplus
@@ -39,6 +40,7 @@ struct rill_scope {
     struct rill_link entry;   /* executor.scopes */
     struct rill_task *owner;  /* which must not end before them, or NULL: not known yet */
     struct rill_task *waiter; /* woken when none is alive, or NULL */
+    struct rill_line line;    /* of rill_scope_room.place */
     int64_t error;            /* of the first task that failed, or 0 */
     uint8_t policy;           /* enum rill_scope_policy */
     uint8_t reason : 2;       /* enum rill_cancel_reason: what its tasks are told */
@@ -72,6 +74,32 @@ struct rill_future *rill_scope_join(struct rill_scope *scope);
 /* The same, but cancelling it leaves the tasks alone: -ECANCELED, and the scope is
  * still to be joined. For waiting up to some moment (rill_timeout). */
 struct rill_future *rill_scope_wait(struct rill_scope *scope);
+
+/* Waiting for room. */
+struct rill_scope_room {
+    union {
+        int64_t result; /* 0 or -errno */
+        struct rill_future future;
+    };
+
+    /* private */
+    struct rill_scope *scope;
+    size_t max;
+    struct rill_place_in_line place; /* in scope.line */
+};
+
+/* Waits until fewer than max tasks of the scope are alive, so that there is room for one more:
+ *
+ *     while (next_page(crawl)) {
+ *         RILL_AWAIT(rill_scope_wait_for_room(&crawl->scope, &crawl->room, 16));
+ *         rill_scope_spawn(&crawl->scope, ...);
+ *     }
+ *
+ * The room is there until the task that waited awaits something else. Several may wait, and are
+ * served in order, whatever their max. A task of the scope may wait too, but takes room itself.
+ * Panics if max is 0. Borrows the scope. Cancelling it: -ECANCELED, and the next one looks. */
+struct rill_future *rill_scope_wait_for_room(struct rill_scope *scope, struct rill_scope_room *room,
+                                             size_t max);
 
 /* private: called when a task of the scope has ended. */
 void rill_scope_task_ended(struct rill_scope *scope, int64_t result);

@@ -750,6 +750,163 @@ START_TEST(cancelling_a_scope_for_no_reason_panics)
 }
 END_TEST
 
+/* ---- room ---- */
+
+/* Waits for room, and takes it with a child. */
+struct spawner {
+    struct rill_task task;
+    struct rill_scope_room room;
+    size_t max;
+    int child;
+};
+
+static enum rill_poll spawner_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct spawner *spawner = rill_container_of(self, struct spawner, task.future);
+
+    RILL_BEGIN();
+    RILL_AWAIT(rill_scope_wait_for_room(&scope, &spawner->room, spawner->max));
+    if (spawner->room.result == 0) {
+        ck_assert_uint_lt(scope.alive, spawner->max);
+        spawn(spawner->child);
+    }
+    RILL_RETURN(spawner->room.result);
+    RILL_END();
+}
+
+static struct spawner spawners[2];
+
+/* A scope with two children, and two that want to spawn the other two. */
+static void start_spawners(size_t first_max, size_t second_max)
+{
+    rill_scope_init(&scope, RILL_SCOPE_INDEPENDENT);
+    spawn(0);
+    spawn(1);
+    for (int i = 0; i < 2; i++) {
+        spawners[i].child = 2 + i;
+        spawners[i].max = i == 0 ? first_max : second_max;
+        rill_task_spawn(&spawners[i].task, spawner_poll);
+    }
+    rig_settle();
+}
+
+static void expect_spawners(int64_t first, int64_t second)
+{
+    const int64_t want[2] = {first, second};
+
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(rill_task_is_over(&spawners[i].task), want[i] <= 0);
+        if (want[i] <= 0)
+            ck_assert_int_eq(spawners[i].task.future.result, want[i]);
+    }
+}
+
+enum { WAITS = 1 };
+
+static void end_children(void)
+{
+    for (int i = 0; i < COUNT; i++)
+        latch_open(&latches[i], 0);
+    rig_settle();
+    ck_assert_uint_eq(scope.alive, 0);
+}
+
+START_TEST(room_that_is_there_is_not_waited_for)
+{
+    start_spawners(3, 4);
+    expect_spawners(0, 0);
+    ck_assert_uint_eq(scope.alive, COUNT);
+    end_children();
+}
+END_TEST
+
+START_TEST(those_who_wait_for_room_get_it_in_order_as_tasks_end)
+{
+    uint64_t polls;
+
+    start_spawners(2, 2);
+    expect_spawners(WAITS, WAITS);
+    polls = rig.executor.polls;
+    latch_open(&latches[1], 0);
+    rig_settle();
+    expect_spawners(0, WAITS);
+    ck_assert_uint_eq(rig.executor.polls - polls, 4); /* both children, and both who wait */
+    latch_open(&latches[0], -EIO);
+    rig_settle();
+    expect_spawners(0, 0);
+    ck_assert_uint_eq(scope.alive, 2);
+    end_children();
+}
+END_TEST
+
+START_TEST(who_ends_in_one_turn_makes_room_for_as_many)
+{
+    start_spawners(2, 2);
+    latch_open(&latches[0], 0);
+    latch_open(&latches[1], 0);
+    rig_settle();
+    expect_spawners(0, 0);
+    ck_assert_uint_eq(scope.alive, 2);
+    end_children();
+}
+END_TEST
+
+START_TEST(who_wants_more_room_holds_up_those_behind)
+{
+    start_spawners(1, 3);
+    expect_spawners(WAITS, WAITS);
+    latch_open(&latches[0], 0);
+    rig_settle();
+    expect_spawners(WAITS, WAITS);
+    latch_open(&latches[1], 0);
+    rig_settle();
+    expect_spawners(0, 0);
+    end_children();
+}
+END_TEST
+
+/* In both orders of the end of a task and the cancel of who is first in line. */
+START_TEST(a_cancelled_wait_for_room_leaves_it_to_the_next)
+{
+    for (int order = 0; order < 2; order++) {
+        start_spawners(2, 2);
+        if (order == 0)
+            latch_open(&latches[0], 0);
+        rill_task_cancel(&spawners[0].task);
+        if (order == 1)
+            latch_open(&latches[0], 0);
+        rig_settle();
+        expect_spawners(-ECANCELED, 0);
+        ck_assert_uint_eq(scope.alive, 2);
+        end_children();
+    }
+}
+END_TEST
+
+START_TEST(a_wait_that_is_cancelled_before_it_begins_gets_no_room)
+{
+    rill_scope_init(&scope, RILL_SCOPE_INDEPENDENT);
+    spawners[0].max = 1;
+    rill_task_spawn(&spawners[0].task, spawner_poll);
+    rill_task_cancel(&spawners[0].task);
+    rig_settle();
+    ck_assert_int_eq(spawners[0].task.future.result, -ECANCELED);
+    ck_assert_uint_eq(scope.alive, 0);
+}
+END_TEST
+
+static void wait_for_no_room(void)
+{
+    rill_scope_init(&scope, RILL_SCOPE_INDEPENDENT);
+    rill_scope_wait_for_room(&scope, &spawners[0].room, 0);
+}
+
+START_TEST(waiting_for_fewer_than_no_tasks_panics)
+{
+    rig_expect_text(rig_abort_message(wait_for_no_room), "wait for room for 1 at least");
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -787,6 +944,13 @@ int main(void)
         a_task_that_waits_for_a_scope_that_it_is_in_panics,
         a_task_of_a_scope_can_be_neither_joined_nor_detached,
         cancelling_a_scope_for_no_reason_panics,
+        room_that_is_there_is_not_waited_for,
+        those_who_wait_for_room_get_it_in_order_as_tasks_end,
+        who_ends_in_one_turn_makes_room_for_as_many,
+        who_wants_more_room_holds_up_those_behind,
+        a_cancelled_wait_for_room_leaves_it_to_the_next,
+        a_wait_that_is_cancelled_before_it_begins_gets_no_room,
+        waiting_for_fewer_than_no_tasks_panics,
     };
 
     return rig_main("scope", tests, RIG_COUNT(tests));
