@@ -102,6 +102,7 @@ struct program {
     bool is_rdma[LISTENERS_MAX];
     unsigned count, rdma_count;
     struct rdma_echo_options rdma_options;
+    struct rill_scope connections;
     struct rill_service service;
     int64_t first; /* the index of the future that ended first */
 };
@@ -238,7 +239,7 @@ int main(int argc, char **argv)
     struct rill_runtime *runtime;
     const char *congestion = NULL;
     int64_t grace_ns = 2 * RILL_SECOND, spin_ns = 50 * RILL_MICROSECOND;
-    int64_t buffer_count = 4096, buffer_size = 16 * 1024;
+    int64_t buffer_count = 4096, buffer_size = 16 * 1024, connections_max = 0;
     int wait_policy = RILL_WAIT_SLEEP;
     bool json = false, broadcast = false, shared_memory = false, unprotected = false;
     bool long_segments = false, single_copy = false;
@@ -252,6 +253,8 @@ int main(int argc, char **argv)
                     "shared receive buffers, at most, a power of two"),
         CLI_SIZE(0, "buffer-size", &buffer_size, 64, 1 << 20, "the size of each"),
         CLI_STRING(0, "congestion", &congestion, "NAME", "congestion control, such as cubic"),
+        CLI_INTEGER(0, "connections-max", &connections_max, 0, 10000000,
+                    "serve so many at a time, of all URLs together; others wait; 0 any number"),
         CLI_DURATION(0, "timeout", &silence_max_ns, 0, 86400 * RILL_SECOND,
                      "close a connection that is silent for so long, 0 never"),
         CLI_FLAG(0, "broadcast", &broadcast,
@@ -310,16 +313,21 @@ int main(int argc, char **argv)
         .single_copy = single_copy,
         .is_unprotected = unprotected,
         .silence_max_ns = silence_max_ns,
+        .scope = connections_max > 0 ? &program.connections : NULL,
+        .connections_max = (size_t)connections_max,
     };
     error = rill_runtime_create(&runtime, &runtime_options);
     if (error) {
         fprintf(stderr, "rill-echo: %s\n", rill_runtime_explain(error));
         return 1;
     }
+    rill_scope_init(&program.connections, RILL_SCOPE_INDEPENDENT);
     for (unsigned i = 0; i < program.count; i++) {
         program.servers[i].announce = stdout;
         program.servers[i].options.nodelay = true;
         program.servers[i].options.congestion = congestion;
+        program.servers[i].scope = program.rdma_options.scope;
+        program.servers[i].connections_max = program.rdma_options.connections_max;
     }
     program.service = broadcast            ? room_open()
                       : silence_max_ns > 0 ? RILL_SERVICE(struct timed_echo, peer, timed_echo_poll)

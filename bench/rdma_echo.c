@@ -20,6 +20,8 @@ static struct {
     struct rill_rdma_hub hub;
     struct rill_rdma_connection_options connection;
     int64_t silence_max_ns;
+    struct rill_scope *scope;
+    size_t connections_max;
     struct echo_counts *counts; /* NULL: not open */
 } shared;
 
@@ -113,6 +115,8 @@ struct rill_future *rdma_echo_serve(unsigned number, const char *url)
 
     server->announce = stdout;
     server->options = shared.connection;
+    server->scope = shared.scope;
+    server->connections_max = shared.connections_max;
     return rill_rdma_serve(server, &shared.hub, url,
                            RILL_SERVICE_WITH(struct echo, peer, echo_poll, url, url));
 }
@@ -141,6 +145,8 @@ int rdma_echo_open(const struct rdma_echo_options *options, struct echo_counts *
     }
     shared.connection.is_unprotected = options->is_unprotected;
     shared.silence_max_ns = options->silence_max_ns;
+    shared.scope = options->scope;
+    shared.connections_max = options->connections_max;
     shared.counts = counts;
     return 0;
 }

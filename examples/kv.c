@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kv.c - a key-value store with one command a line, "set KEY VALUE" or "get KEY". A
  * line that is too long is skipped and answered; a client that is silent, or does not
- * read, for a minute is hung up on; a signal lets go at once of those that wait. */
+ * read, for a minute is hung up on; more clients than CLIENTS_MAX wait until one is gone; a
+ * signal lets go at once of those that wait. */
 #include "io/program.h"
 #include "net/server.h"
 #include "runtime/notify.h"
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LINE_MAX_SIZE = 256, KEY_MAX_SIZE = 32, ENTRIES_MAX = 4096 };
+enum { LINE_MAX_SIZE = 256, KEY_MAX_SIZE = 32, ENTRIES_MAX = 4096, CLIENTS_MAX = 1000 };
 
 static const int64_t patience_ns = 60 * RILL_SECOND;
 
@@ -130,6 +131,7 @@ static enum rill_poll session_poll(struct rill_future *self, struct rill_task *t
 struct program {
     struct rill_future future;
     struct rill_server server;
+    struct rill_scope clients; /* their tasks */
     struct store store;
 };
 
@@ -152,6 +154,9 @@ int main(int argc, char **argv)
 
     program.server.announce = stdout;
     program.server.options.nodelay = true; /* answers do not wait for one another */
+    program.server.scope = &program.clients;
+    program.server.connections_max = CLIENTS_MAX;
+    rill_scope_init(&program.clients, RILL_SCOPE_INDEPENDENT);
     rill_serve(&program.server, url,
                RILL_SERVICE_WITH(struct session, peer, session_poll, store, &program.store));
     rill_notify_init(&program.store.stop);

@@ -44,12 +44,13 @@ static int configure(int fd, const struct rill_address *address,
     return error ? error : configure_connections(fd, options);
 }
 
-static void take_over(struct rill_listener *listener, int fd)
+static void take_over(struct rill_listener *listener, int fd, bool one_by_one)
 {
     rill_reactor_here()->fds_open++;
     memset(listener, 0, sizeof *listener);
     listener->fd = fd;
     listener->is_open = true;
+    listener->one_by_one = one_by_one;
     rill_fd_queue_init(&listener->held);
     rill_list_init(&listener->waiters);
 }
@@ -80,7 +81,7 @@ int rill_listener_open(struct rill_listener *listener, const struct rill_address
     error = kernel->ops->listen(kernel, fd, options->backlog ? options->backlog : BACKLOG);
     if (error)
         goto remove_file;
-    take_over(listener, fd);
+    take_over(listener, fd, options->one_by_one);
     if (makes_file(address))
         listener->file = *address;
     return 0;
@@ -120,7 +121,7 @@ int rill_listener_adopt(struct rill_listener *listener, int fd,
         error = configure_connections(fd, options);
     if (error)
         return error;
-    take_over(listener, fd);
+    take_over(listener, fd, options && options->one_by_one);
     return 0;
 }
 
@@ -218,7 +219,7 @@ static void arm(struct rill_listener *listener)
 
     rill_op_prepare(op, &name, IORING_OP_ACCEPT, listener->fd, NULL, 0, 0);
     op->op_flags = SOCK_CLOEXEC;
-    op->ioprio = IORING_ACCEPT_MULTISHOT;
+    op->ioprio = listener->one_by_one ? 0 : IORING_ACCEPT_MULTISHOT;
     op->waiter = NULL;
     op->complete = accept_complete;
     rill_reactor_submit(rill_reactor_here(), op);

@@ -5,6 +5,9 @@
  * while connections are awaited. One that arrives when nobody waits is kept for
  * the next accept; when RILL_LISTENER_HELD_MAX are kept the accept is withdrawn,
  * what was in the backlog at that moment is kept too, and later ones wait in it.
+ * A listener that accepts one by one puts an accept into the kernel only for
+ * somebody who waits, so that those for whom there is no room are left to other
+ * processes that listen there, or to the next one.
  *
  * When the process or the system has no descriptor (or memory) left for a
  * connection, the connection stays in the backlog and accepting is tried again
@@ -29,6 +32,7 @@ enum { RILL_LISTENER_HELD_MAX = 64 };
 struct rill_listen_options {
     int backlog;            /* connections that wait in the kernel [4096, capped by
                                net.core.somaxconn, listen(2)] */
+    bool one_by_one;        /* none is taken out of the backlog before somebody awaits it */
     bool reuseport;         /* several sockets may listen at the same port */
     bool ip6_only;          /* an IPv6 socket does not take IPv4 connections */
     bool nodelay;           /* connections send small messages at once (TCP_NODELAY) */
@@ -55,6 +59,7 @@ struct rill_listener {
     int error;                 /* that ended the accept for good, or 0 */
     int64_t pause_ns;          /* the latest pause, 0 if there is no shortage */
     int64_t resume_ns;         /* not to be armed before */
+    bool one_by_one;
 };
 
 /* Opens a socket that listens at address; port 0 picks a free one (see
@@ -70,10 +75,10 @@ int rill_listener_open(struct rill_listener *listener, const struct rill_address
 /* Makes a listener of a stream socket that somebody else opened and that listens already, such
  * as one that the program was started with (net/inherited.h), which it takes over: closing closes
  * the descriptor, but leaves the file of a unix socket, and the other descriptors of the socket, to
- * those who made them. Of the options, which may be NULL, nodelay and congestion are set; the
- * others are as they are. It may be in non-blocking mode. Returns 0; or -errno, and the descriptor
- * is still the caller's: -EBADF, -ENOTSOCK, -EINVAL when it does not listen, -EPROTOTYPE for
- * another kind of socket, -ENOENT as above. */
+ * those who made them. Of the options, which may be NULL, one_by_one, nodelay and
+ * congestion are set; the others are as they are. It may be in non-blocking mode. Returns 0; or
+ * -errno, and the descriptor is still the caller's: -EBADF, -ENOTSOCK, -EINVAL when it does not
+ * listen, -EPROTOTYPE for another kind of socket, -ENOENT as above. */
 int rill_listener_adopt(struct rill_listener *listener, int fd,
                         const struct rill_listen_options *options);
 

@@ -8,11 +8,11 @@
 #include <string.h>
 
 /* Takes over the socket that an fd URL means. */
-static int server_adopt(struct rill_server *server)
+static int server_adopt(struct rill_server *server, const struct rill_listen_options *options)
 {
     static const struct rill_address unknown;
     int fd = rill_inherited_find(server->url.path);
-    int error = fd < 0 ? fd : rill_listener_adopt(&server->listener, fd, &server->options);
+    int error = fd < 0 ? fd : rill_listener_adopt(&server->listener, fd, options);
 
     if (error == -ENOENT && fd < 0)
         server->why = "the program was started with no descriptor of that name";
@@ -25,17 +25,20 @@ static int server_adopt(struct rill_server *server)
 
 static int server_open(struct rill_server *server)
 {
+    struct rill_listen_options options = server->options;
     struct rill_address address;
     int error = rill_url_parse(&server->url, server->text, &server->why);
 
     if (error)
         return error;
+    /* Whom it has no room for may be another process's. */
+    options.one_by_one |= server->connections_max > 0;
     if (strcmp(server->url.scheme, "fd") == 0)
-        return server_adopt(server);
+        return server_adopt(server, &options);
     error = rill_url_address(&server->url, &address, &server->why);
     if (error)
         return error;
-    error = rill_listener_open(&server->listener, &address, &server->options);
+    error = rill_listener_open(&server->listener, &address, &options);
     if (error)
         server->why = rill_listener_explain(error, &address);
     return error;
@@ -65,6 +68,11 @@ static void start_connection(struct rill_server *server)
     server->accepted++;
 }
 
+static struct rill_future *wait_for_room(struct rill_server *server)
+{
+    return rill_scope_wait_for_room(server->scope, &server->room, server->connections_max);
+}
+
 static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_server *server = rill_container_of(self, struct rill_server, future);
@@ -80,9 +88,13 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
         RILL_RETURN(server->result);
 
     for (;;) {
+        if (server->connections_max > 0) /* where that is cancelled, so is accepting */
+            RILL_AWAIT(wait_for_room(server));
         RILL_AWAIT(rill_tcp_accept(&server->listener, &server->accept));
         if (server->accept.result < 0)
             break;
+        if (server->connections_max > 0) /* which others that spawn into the scope may have taken */
+            RILL_AWAIT(wait_for_room(server));
         while (!(server->connection = rill_service_take(&server->service)))
             RILL_AWAIT(rill_service_wait(&server->pause));
         start_connection(server);
@@ -106,7 +118,7 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
 struct rill_future *rill_serve(struct rill_server *server, const char *url,
                                struct rill_service service)
 {
-    rill_service_check(&service, sizeof(struct rill_tcp));
+    rill_service_check(&service, sizeof(struct rill_tcp), server->scope, server->connections_max);
     server->text = url;
     server->service = service;
     server->accepted = 0;

@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-/* Zeroed; then the fields up to scope may be set. */
+/* Zeroed; then the fields up to connections_max may be set. */
 struct rill_server {
     union {
         int64_t result; /* why it ended: -ECANCELED, or the -errno of rill_serve */
@@ -24,6 +24,9 @@ struct rill_server {
                      * cannot listen there goes to stderr then */
     struct rill_listen_options options;
     struct rill_scope *scope;      /* into which the tasks are spawned; NULL: they are detached */
+    size_t connections_max;        /* tasks alive in the scope, which there has to be: further
+                                    * connections wait in the backlog; 0: as many as there are
+                                    * descriptors */
     const char *why;               /* it cannot listen: a sentence, or part of one */
     uint64_t accepted;             /* connections since it began */
     struct rill_listener listener; /* open while it serves: rill_listener_address tells where */
@@ -32,6 +35,7 @@ struct rill_server {
     struct rill_url url;
     const char *text;
     struct rill_service service;
+    struct rill_scope_room room;
     struct rill_accept accept;
     struct rill_shield shield;
     struct rill_service_pause pause;
@@ -45,7 +49,8 @@ struct rill_server {
  * cancelled, then stops accepting, gives those who were accepted by then their tasks too, and
  * closes the listener; the connections go on. Borrows the url. Errors: -EINVAL
  * where the URL is wrong, or those of rill_listener_open or rill_listener_adopt; see server->why.
- * When memory is short the connection waits and nothing is lost. */
+ * When memory is short the connection waits and nothing is lost. So it is where
+ * others fill the scope while it accepts; one that is cancelled then does not wait for room. */
 struct rill_future *rill_serve(struct rill_server *server, const char *url,
                                struct rill_service service);
 

@@ -62,6 +62,11 @@ static void start_connection(struct rill_rdma_server *server)
     rill_service_start(&server->service, block, server->scope);
 }
 
+static struct rill_future *wait_for_room(struct rill_rdma_server *server)
+{
+    return rill_scope_wait_for_room(server->scope, &server->room, server->connections_max);
+}
+
 static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_rdma_server *server = rill_container_of(self, struct rill_rdma_server, future);
@@ -77,9 +82,13 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
         RILL_RETURN(server->result);
     }
     for (;;) {
+        if (server->connections_max > 0) /* where that is cancelled, so is accepting */
+            RILL_AWAIT(wait_for_room(server));
         RILL_AWAIT(rill_rdma_accept(&server->listener, &server->accept));
         if (server->accept.result < 0)
             break;
+        if (server->connections_max > 0) /* which others that spawn into the scope may have taken */
+            RILL_AWAIT(wait_for_room(server));
         while (!(server->connection = rill_service_take(&server->service)))
             RILL_AWAIT(rill_service_wait(&server->pause));
         start_connection(server);
@@ -103,7 +112,8 @@ static struct rill_future *prepare(struct rill_rdma_server *server, const char *
 struct rill_future *rill_rdma_serve(struct rill_rdma_server *server, struct rill_rdma_hub *hub,
                                     const char *url, struct rill_service service)
 {
-    rill_service_check(&service, sizeof(struct rill_rdma_connection));
+    rill_service_check(&service, sizeof(struct rill_rdma_connection), server->scope,
+                       server->connections_max);
     rill_check(hub->is_open, "a server of connections in a hub that is not open");
     server->hub = hub;
     server->rdma = hub->rdma;
@@ -113,7 +123,8 @@ struct rill_future *rill_rdma_serve(struct rill_rdma_server *server, struct rill
 struct rill_future *rill_rdma_serve_ep(struct rill_rdma_server *server, struct rill_rdma *rdma,
                                        const char *url, struct rill_service service)
 {
-    rill_service_check(&service, sizeof(struct rill_rdma_ep));
+    rill_service_check(&service, sizeof(struct rill_rdma_ep), server->scope,
+                       server->connections_max);
     server->hub = NULL;
     server->rdma = rdma;
     return prepare(server, url, service);

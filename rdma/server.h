@@ -26,7 +26,7 @@
 extern "C" {
 #endif
 
-/* Zeroed; then the fields up to scope may be set. It must not move while it serves. */
+/* Zeroed; then the fields up to connections_max may be set. It must not move while it serves. */
 struct rill_rdma_server {
     union {
         int64_t result; /* why it ended: -ECANCELED, or the -errno of rill_rdma_serve */
@@ -36,6 +36,8 @@ struct rill_rdma_server {
                      * cannot listen there goes to stderr then */
     struct rill_rdma_connection_options options; /* of its connections */
     struct rill_scope *scope; /* into which their tasks are spawned; NULL: they are detached */
+    size_t connections_max;   /* tasks alive in the scope, which there has to be: further requests
+                               * wait in the listener; 0: any number */
     const char *why;          /* it cannot listen: a sentence, or part of one */
     uint64_t accepted;        /* connections since it began */
     uint64_t failed;          /* that were accepted, and of which UCX could make no endpoint */
@@ -47,6 +49,7 @@ struct rill_rdma_server {
     struct rill_url url;
     const char *text;
     struct rill_service service;
+    struct rill_scope_room room;
     struct rill_rdma_accept accept;
     struct rill_service_pause pause;
     void *connection; /* the block of one that was accepted, until its task is spawned */
@@ -59,7 +62,9 @@ struct rill_rdma_server {
  * cancelled, then closes the listener, which turns those away that nobody took; the connections
  * go on. Borrows the hub and the url. Errors: -EINVAL where the URL is wrong, or those
  * of rill_rdma_listen; see server->why. When memory is short the connection waits: the other side
- * for its answer, as long as its options.handshake_ns. */
+ * for its answer, as long as its options.handshake_ns. So it does for room, if there is a
+ * connections_max; where others fill the scope while the server accepts, and it is cancelled then,
+ * it does not wait for room. */
 struct rill_future *rill_rdma_serve(struct rill_rdma_server *server, struct rill_rdma_hub *hub,
                                     const char *url, struct rill_service service);
 

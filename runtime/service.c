@@ -8,7 +8,8 @@
 
 static const int64_t memory_pause_ns = 10 * RILL_MILLISECOND;
 
-void rill_service_check(const struct rill_service *service, size_t peer_size)
+void rill_service_check(const struct rill_service *service, size_t peer_size,
+                        const struct rill_scope *scope, size_t connections_max)
 {
     rill_check(service->size <= RILL_POOL_BLOCK_MAX,
                "a connection's struct has %zu bytes; a task from the runtime's free lists has %d "
@@ -18,6 +19,8 @@ void rill_service_check(const struct rill_service *service, size_t peer_size)
                "the connection in the struct of a service has %zu bytes, and those of the server "
                "have %zu: it is another one's service",
                service->peer_size, peer_size);
+    rill_check(scope || connections_max == 0,
+               "a server has connections_max, but not the scope that counts them");
 }
 
 void *rill_service_take(const struct rill_service *service)

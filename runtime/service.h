@@ -68,9 +68,11 @@ struct rill_service_pause {
     struct rill_shield shield;
 };
 
-/* Panics if the struct is too large for the runtime's free lists, or if the connection in it
- * has another size than those of the server. */
-void rill_service_check(const struct rill_service *service, size_t peer_size);
+/* Panics if the struct is too large for the runtime's free lists, if the connection in it has
+ * another size than those of the server, or if connections are limited without a scope, which
+ * counts them. */
+void rill_service_check(const struct rill_service *service, size_t peer_size,
+                        const struct rill_scope *scope, size_t connections_max);
 
 /* Takes the block of a connection from the runtime's free lists: zeroed, with the shared pointer
  * set, and the caller's until it is started. Returns NULL where memory is short. */

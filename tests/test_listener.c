@@ -259,6 +259,30 @@ START_TEST(a_listener_that_holds_many_leaves_the_others_in_the_backlog_and_serve
 }
 END_TEST
 
+START_TEST(a_listener_that_accepts_one_by_one_takes_nobody_whom_no_one_awaits)
+{
+    static const struct rill_listen_options one_by_one = {.one_by_one = true};
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    port = fixture_listen(&listener, &one_by_one);
+    for (int i = 0; i < 3; i++)
+        start_client(i);
+    for (int i = 0; i < 3; i++) {
+        settle();
+        expect_eq(listener.held.count, 0);
+        expect_eq(listener.op.state, RILL_OP_IDLE);
+        accept_into(&servers[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        fixture_hang_up(&servers[i]);
+        end_client(i);
+    }
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
 START_TEST(a_thousand_connections_at_once)
 {
     const struct sim_options options = {.fds_max = 3000, .latency_max_ns = 1000};
@@ -598,6 +622,7 @@ int main(void)
         {connections_that_nobody_took_are_closed_with_the_listener, IN_BOTH},
         {a_listener_that_never_accepted_closes, IN_BOTH},
         {a_listener_that_holds_many_leaves_the_others_in_the_backlog_and_serves_all, IN_BOTH},
+        {a_listener_that_accepts_one_by_one_takes_nobody_whom_no_one_awaits, IN_BOTH},
         {a_thousand_connections_at_once, IN_BOTH},
         {an_IPv6_listener_takes_IPv6_and_with_its_option_nothing_else, IN_BOTH},
         {a_listener_without_descriptors_pauses_and_serves_again_when_there_are_some, IN_SIMULATED},

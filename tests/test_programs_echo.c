@@ -4,6 +4,7 @@
 #include "tests/json_reader.h"
 #include "tests/programs.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -117,6 +118,34 @@ START_TEST(a_few_small_buffers_shared_by_many_lose_no_byte)
     for (int i = 0; i < 20; i++)
         client_close(fds[i]);
     ck_assert_double_eq(json_number(echo_server_stop(&server), "bytes"), 20 * 20000);
+}
+END_TEST
+
+START_TEST(who_is_too_many_waits_until_another_client_is_gone)
+{
+    uint16_t ports[2];
+    char byte;
+    int fds[3];
+
+    ECHO_SERVER_START(&server, LOOPBACK_URL, "--connections-max", "2");
+    for (unsigned i = 0; i < 2; i++)
+        ports[i] = listening_port(&server.process, i);
+    for (int i = 0; i < 3; i++) {
+        fds[i] = client_connect(ports[i % 2]);
+        if (i < 2)
+            client_echo(fds[i], 1, 1);
+    }
+    client_send(fds[2], 1, 7);
+    for (uint64_t i = 0; i < 100; i++)
+        client_echo(fds[i % 2], 1000, i);
+    ck_assert_int_eq(recv(fds[2], &byte, 1, MSG_DONTWAIT), -1);
+    ck_assert_int_eq(errno, EAGAIN);
+    client_close(fds[0]);
+    client_receive(fds[2], 1, 7);
+    client_echo(fds[1], 1000, 1);
+    for (int i = 1; i < 3; i++)
+        client_close(fds[i]);
+    ck_assert_double_eq(json_number(echo_server_stop(&server), "connections"), 3);
 }
 END_TEST
 
@@ -475,6 +504,7 @@ int main(void)
         {a_socket_that_it_is_started_with_is_served_by_number_and_by_name, 1},
         {every_byte_comes_back_be_it_one_or_16_MiB, 3},
         {a_few_small_buffers_shared_by_many_lose_no_byte, 1},
+        {who_is_too_many_waits_until_another_client_is_gone, 1},
         {without_connections_a_signal_ends_it_at_once, 2},
         {an_idle_connection_has_the_grace_period_and_no_longer, 1},
         {within_the_grace_period_connections_go_on_and_new_ones_are_refused, 1},

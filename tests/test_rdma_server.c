@@ -223,6 +223,39 @@ START_TEST(a_server_that_is_cancelled_at_any_moment_loses_nobody)
 }
 END_TEST
 
+START_TEST(who_is_too_many_is_connected_when_another_one_ends)
+{
+    static struct rill_scope scope;
+    struct rill_sleep pause;
+    int late = 0; /* the last whose request has arrived */
+
+    open_sides();
+    rill_scope_init(&scope, RILL_SCOPE_INDEPENDENT);
+    server.scope = &scope;
+    server.connections_max = 2;
+    start_server(echoes());
+    connect_clients(3, 60 * RILL_SECOND);
+    await(rill_sleep(&pause, 10 * RILL_SECOND));
+    expect_eq(scope.alive, 2);
+    expect_eq(server.accepted, 2);
+    while (rill_task_is_over(&clients[late].connecting.task))
+        expect(++late < 3);
+    for (int i = 1; i < 3; i++)
+        expect_eq(background_end(&clients[(late + i) % 3].connecting), 0);
+    expect_echo(&clients[(late + 1) % 3]);
+    expect_eq(await(rill_rdma_disconnect(&clients[(late + 1) % 3].connection)), 0);
+    expect_eq(background_end(&clients[late].connecting), 0);
+    expect_eq(scope.alive, 2);
+    expect_echo(&clients[late]);
+    expect_echo(&clients[(late + 2) % 3]);
+    for (int i = 2; i < 4; i++)
+        expect_eq(await(rill_rdma_disconnect(&clients[(late + i) % 3].connection)), 0);
+    settle();
+    stop_server();
+    close_sides();
+}
+END_TEST
+
 START_TEST(tasks_that_are_spawned_into_a_scope_are_cancelled_with_it)
 {
     static struct rill_scope scope;
@@ -482,6 +515,7 @@ int main(void)
         {each_client_is_served_by_a_task_of_its_own, IN_SIMULATED},
         {connections_go_on_when_their_server_has_ended, IN_SIMULATED},
         {a_server_that_is_cancelled_at_any_moment_loses_nobody, IN_SIMULATED},
+        {who_is_too_many_is_connected_when_another_one_ends, IN_SIMULATED},
         {tasks_that_are_spawned_into_a_scope_are_cancelled_with_it, IN_SIMULATED},
         {a_client_waits_until_there_is_memory_for_it, IN_SIMULATED},
         {a_client_that_was_accepted_is_served_though_the_server_is_cancelled, IN_SIMULATED},

@@ -405,9 +405,10 @@ START_TEST(the_connections_of_a_service_share_what_it_was_given)
 }
 END_TEST
 
+static struct rill_scope scope;
+
 START_TEST(connections_that_are_spawned_into_a_scope_are_cancelled_with_it)
 {
-    static struct rill_scope scope;
     struct rill_tcp client = {.fd = 0};
     static struct rill_op op;
     char byte = 0;
@@ -427,6 +428,80 @@ START_TEST(connections_that_are_spawned_into_a_scope_are_cancelled_with_it)
     expect_eq(await(rill_tcp_recv(&client, &op, &byte, 1)), 0);
     fixture_hang_up(&client);
     fixture_close();
+}
+END_TEST
+
+/* ---- no more than so many ---- */
+
+/* A server that is full, with two clients and a third one that waits. */
+static bool start_full_server(int which, struct rill_tcp clients[3])
+{
+    rill_scope_init(&scope, RILL_SCOPE_INDEPENDENT);
+    server.scope = &scope;
+    server.connections_max = 2;
+    if (!start_server(which, NULL))
+        return false;
+    for (int i = 0; i < 3; i++) {
+        connect_client(&clients[i]);
+        if (i < 2)
+            expect_echo(&clients[i]);
+    }
+    settle();
+    return true;
+}
+
+START_TEST(who_is_too_many_waits_in_the_backlog_until_another_one_ends)
+{
+    struct rill_tcp clients[3] = {{.fd = 0}};
+
+    if (!start_full_server(_i, clients))
+        return;
+    expect_eq(scope.alive, 2);
+    expect_eq(server.accepted, 2);
+    expect_eq(server.listener.held.count, 0);
+    fixture_hang_up(&clients[0]);
+    expect_echo(&clients[2]);
+    expect_eq(scope.alive, 2);
+    expect_eq(server.accepted, 3);
+    fixture_hang_up(&clients[1]);
+    fixture_hang_up(&clients[2]);
+    settle();
+    expect_eq(scope.alive, 0);
+    stop_server();
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_full_server_ends_when_it_is_cancelled_and_its_connections_go_on)
+{
+    struct rill_tcp clients[3] = {{.fd = 0}};
+    static struct rill_op op;
+    char byte;
+
+    if (!start_full_server(_i, clients))
+        return;
+    stop_server();
+    expect_echo(&clients[0]);
+    expect(await(rill_tcp_recv(&clients[2], &op, &byte, 1)) <= 0);
+    expect_eq(server.accepted, 2);
+    for (int i = 0; i < 3; i++)
+        fixture_hang_up(&clients[i]);
+    rill_runtime_shutdown(fixture.runtime, RILL_SECOND);
+    expect_eq(scope.alive, 0);
+    fixture_close();
+}
+END_TEST
+
+static void limit_without_a_scope(void)
+{
+    fixture_open(SIMULATED, NULL, NULL);
+    server.connections_max = 10;
+    serve("tcp://127.0.0.1:0");
+}
+
+START_TEST(a_maximum_without_a_scope_is_a_panic)
+{
+    fixture_expect_panic(limit_without_a_scope, "but not the scope that counts them");
 }
 END_TEST
 
@@ -529,6 +604,9 @@ int main(void)
         {a_server_that_was_cancelled_before_it_began_leaves_no_socket, IN_BOTH},
         {the_connections_of_a_service_share_what_it_was_given, IN_BOTH},
         {connections_that_are_spawned_into_a_scope_are_cancelled_with_it, IN_BOTH},
+        {who_is_too_many_waits_in_the_backlog_until_another_one_ends, IN_BOTH},
+        {a_full_server_ends_when_it_is_cancelled_and_its_connections_go_on, IN_BOTH},
+        {a_maximum_without_a_scope_is_a_panic, IN_SIMULATED},
         {a_client_waits_until_there_is_memory_for_it, IN_BOTH},
         {a_client_that_was_accepted_is_served_though_the_server_is_cancelled, IN_BOTH},
         {a_connection_struct_that_is_too_large_is_a_panic, IN_SIMULATED},
