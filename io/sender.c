@@ -171,9 +171,7 @@ static enum rill_poll flush_poll(struct rill_future *self, struct rill_task *tas
         rill_reactor_hurry(reactor);
         return RILL_PENDING;
     }
-    if (!rill_budget_spend(rill_executor_here(), task)) /* there may have been nothing in line */
-        return RILL_PENDING;
-    return rill_future_end(self, sender->error);
+    return rill_end_at_once(self, task, sender->error); /* there may have been nothing in line */
 }
 
 struct rill_future *rill_sender_flush(struct rill_sender *sender)

@@ -244,11 +244,8 @@ static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *ta
     struct rill_listener *listener = accept->listener;
     struct rill_executor *executor = rill_executor_here();
 
-    if (!listener->is_open) {
-        if (!rill_budget_spend(executor, task))
-            return RILL_PENDING;
-        return rill_future_end(self, -EBADF);
-    }
+    if (!listener->is_open)
+        return rill_end_at_once(self, task, -EBADF);
     if (rill_task_is_cancelled(task)) {
         if (!rill_budget_spend(executor, task))
             return RILL_PENDING;

@@ -26,14 +26,6 @@ void rill_tcp_adopt_foreign(struct rill_tcp *tcp, int fd)
     rill_reactor_here()->fds_open++;
 }
 
-/* Ends what needs no op of its own, on a connection that is not open. */
-static enum rill_poll end_not_open(struct rill_future *self, struct rill_task *task)
-{
-    if (!rill_budget_spend(rill_executor_here(), task))
-        return RILL_PENDING;
-    return rill_future_end(self, -EBADF);
-}
-
 /* ---- receiving ---- */
 
 /* A receive into the caller's memory from a connection that has received into
@@ -114,7 +106,7 @@ static enum rill_poll borrow_poll(struct rill_future *self, struct rill_task *ta
     struct rill_tcp *tcp = borrow->tcp;
 
     if (!tcp->is_open)
-        return end_not_open(self, task);
+        return rill_end_at_once(self, task, -EBADF);
     if (rill_receiver_take(&tcp->receiver, tcp->fd, task, &borrow->result, &borrow->buffer) ==
         RILL_PENDING)
         return RILL_PENDING;
@@ -150,7 +142,7 @@ static enum rill_poll forward_poll(struct rill_future *self, struct rill_task *t
     struct rill_tcp *tcp = borrow->tcp;
 
     if (!tcp->is_open)
-        return end_not_open(self, task);
+        return rill_end_at_once(self, task, -EBADF);
 
     enum rill_poll poll =
         rill_sender_put(&tcp->sender, tcp->fd, task, &borrow->buffer, &borrow->result);
@@ -212,9 +204,7 @@ static enum rill_poll lasting_start(struct rill_future *self, struct rill_task *
 /* Nothing to send is sent at once. */
 static enum rill_poll nothing_poll(struct rill_future *self, struct rill_task *task)
 {
-    if (!rill_budget_spend(rill_executor_here(), task))
-        return RILL_PENDING;
-    return rill_future_end(self, 0);
+    return rill_end_at_once(self, task, 0);
 }
 
 struct rill_future *rill_tcp_send_lasting(struct rill_tcp *tcp, struct rill_borrow *send,

@@ -215,11 +215,8 @@ static enum rill_poll borrow_poll(struct rill_future *self, struct rill_task *ta
     struct rill_udp_borrow *borrow = rill_container_of(self, struct rill_udp_borrow, future);
     struct rill_udp *udp = borrow->udp;
 
-    if (!udp->is_open) {
-        if (!rill_budget_spend(rill_executor_here(), task))
-            return RILL_PENDING;
-        return rill_future_end(self, -EBADF);
-    }
+    if (!udp->is_open)
+        return rill_end_at_once(self, task, -EBADF);
     if (rill_receiver_take(&udp->receiver, udp->fd, task, &borrow->result, &borrow->buffer) ==
         RILL_PENDING)
         return RILL_PENDING;

@@ -43,9 +43,7 @@ static enum rill_poll next_poll(struct rill_future *self, struct rill_task *task
     self->awaits = pending;
     if (pending)
         return RILL_PENDING;
-    if (!rill_budget_spend(rill_executor_here(), task))
-        return RILL_PENDING;
-    return rill_future_end(self, rill_task_is_cancelled(task) ? -ECANCELED : -ENOENT);
+    return rill_end_at_once(self, task, rill_task_is_cancelled(task) ? -ECANCELED : -ENOENT);
 }
 
 static enum rill_poll drain_poll(struct rill_future *self, struct rill_task *task)

@@ -121,6 +121,15 @@ static inline bool rill_budget_spend(struct rill_executor *executor, struct rill
     return false;
 }
 
+/* Ends such a future with its result, once the budget pays for it. */
+static inline enum rill_poll rill_end_at_once(struct rill_future *self, struct rill_task *task,
+                                              int64_t result)
+{
+    if (!rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    return rill_future_end(self, result);
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -32,9 +32,7 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
 __attribute__((noinline, cold)) static enum rill_poll end_unbegun(struct rill_future *self,
                                                                   struct rill_task *task)
 {
-    if (!rill_budget_spend(rill_executor_here(), task))
-        return RILL_PENDING;
-    return rill_future_end(self, -ECANCELED);
+    return rill_end_at_once(self, task, -ECANCELED);
 }
 
 static enum rill_poll start_poll(struct rill_future *self, struct rill_task *task)

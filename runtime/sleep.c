@@ -30,11 +30,9 @@ static enum rill_poll start_until(struct rill_sleep *sleep, struct rill_task *ta
 {
     struct rill_executor *executor = rill_executor_here();
 
-    if (rill_task_is_cancelled(task) || sleep->timer.deadline_ns <= rill_now()) {
-        if (!rill_budget_spend(executor, task))
-            return RILL_PENDING;
-        return rill_future_end(&sleep->future, rill_task_is_cancelled(task) ? -ECANCELED : 0);
-    }
+    if (rill_task_is_cancelled(task) || sleep->timer.deadline_ns <= rill_now())
+        return rill_end_at_once(&sleep->future, task,
+                                rill_task_is_cancelled(task) ? -ECANCELED : 0);
     sleep->timer.task = task;
     rill_wheel_arm(&executor->wheel, &sleep->timer);
     sleep->future.poll = wait_poll;
@@ -51,11 +49,8 @@ static enum rill_poll delay_poll(struct rill_future *self, struct rill_task *tas
     struct rill_sleep *sleep = rill_container_of(self, struct rill_sleep, future);
     int64_t delay_ns = sleep->timer.deadline_ns;
 
-    if (delay_ns < 0) {
-        if (!rill_budget_spend(rill_executor_here(), task))
-            return RILL_PENDING;
-        return rill_future_end(self, -EINVAL);
-    }
+    if (delay_ns < 0)
+        return rill_end_at_once(self, task, -EINVAL);
     sleep->timer.deadline_ns = rill_time_after(rill_now_of_beginning(), delay_ns);
     sleep->future.poll = until_poll;
     return start_until(sleep, task);

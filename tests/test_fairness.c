@@ -44,6 +44,7 @@ static struct rill_rwlock rwlock;
 static struct rill_barrier barrier;
 static struct rill_rate_limit rate_limit;
 static struct rill_scope scope;
+static struct rill_scope_room room;
 static struct rill_once once;
 static struct rill_object_pool pool;
 static struct rill_any any;
@@ -203,6 +204,11 @@ static struct rill_future *join_scope(void)
 static struct rill_future *wait_for_scope(void)
 {
     return rill_scope_wait(&scope);
+}
+
+static struct rill_future *wait_for_room(void)
+{
+    return rill_scope_wait_for_room(&scope, &room, 1);
 }
 
 static void fill_scope(void)
@@ -372,6 +378,8 @@ static const struct fairness_loop loops[] = {
     {"a join of a task that is over", join_target, 5, end_target, NULL},
     {"a join of an empty scope", join_scope, 0, NULL, NULL},
     {"a wait for an empty scope", wait_for_scope, 0, NULL, NULL},
+    {"a wait for room in an empty scope", wait_for_room, 0, NULL, NULL},
+    {"a cancelled wait for room in a scope", wait_for_room, -ECANCELED, fill_scope, end_scope},
     {"a cancelled wait for a scope", wait_for_scope, -ECANCELED, fill_scope, end_scope},
     {"a take from a drained pool", take_object, -EPIPE, drain_pool, NULL},
     {"a cancelled take from a pool", take_object, -ECANCELED, NULL, NULL},
