@@ -46,6 +46,11 @@ void child_start_idle(void)
     expect_eq(child_start(ARGUMENTS("cat"), options), 0);
 }
 
+void child_start_endless(void)
+{
+    expect_eq(child_start(ARGUMENTS("sleep", "3600"), NOTHING_SPECIAL), 0);
+}
+
 int64_t child_wait(void)
 {
     return await(rill_process_wait(&child));

@@ -34,6 +34,9 @@ int child_start(const char *const *argv, struct rill_process_options options);
 /* A child that does nothing, and ends when its standard input does. */
 void child_start_idle(void);
 
+/* One that ends by a signal only. */
+void child_start_endless(void);
+
 int64_t child_wait(void);
 
 /* With a grace of 0; there is nothing left then. Returns its status. */

@@ -143,7 +143,7 @@ START_TEST(waits_for_an_end_that_is_known_let_others_run)
 
     if (!child_open_world())
         return;
-    child_start_idle();
+    child_start_endless();
     ck_assert_int_eq(child_close(), SIGKILL);
     rill_task_spawn(&greedy, greedy_poll);
     fixture_turn();
@@ -169,7 +169,7 @@ START_TEST(a_wait_that_fails_can_be_repeated_and_closing_repeats_it_by_itself)
     if (!child_open_world())
         return;
     fixture_on_entry(fail_polls);
-    child_start_idle();
+    child_start_endless();
     polls_to_fail = 1;
     ck_assert_int_eq(child_wait(), -EBADF);
     ck_assert(child.is_running);
@@ -216,7 +216,7 @@ START_TEST(children_of_others_are_left_to_them)
     other = fork();
     if (other == 0)
         _exit(5);
-    child_start_idle();
+    child_start_endless();
     ck_assert_int_eq(child_close(), SIGKILL);
     ck_assert_int_eq(waitpid(other, &status, 0), other);
     ck_assert_int_eq(WEXITSTATUS(status), 5);

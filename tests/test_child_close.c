@@ -30,7 +30,7 @@ START_TEST(closing_ends_a_child_that_never_ends)
     if (!child_open_world())
         return;
     for (int turns = 0; turns < 4; turns++) {
-        child_start_idle();
+        child_start_endless();
         for (int i = 0; i < turns; i++)
             fixture_turn();
         ck_assert_int_eq(child_close(), SIGKILL);
