@@ -16,12 +16,31 @@ static uint32_t behind(const struct rill_any *any, uint32_t index)
     return index + 1 < any->count ? index + 1 : 0;
 }
 
+/* Between two rounds what is pending may still write into memory that goes with the task, as an
+ * operation in flight does, and so it is counted as one. */
+static void owe(struct rill_any *any, struct rill_task *task)
+{
+    for (uint32_t i = 0; i < any->count && !any->debtor; i++)
+        if (any->futures[i])
+            any->debtor = task;
+    if (any->debtor)
+        task->ops++;
+}
+
+static void settle(struct rill_any *any)
+{
+    if (any->debtor)
+        any->debtor->ops--;
+    any->debtor = NULL;
+}
+
 static enum rill_poll next_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_any *any = rill_container_of(self, struct rill_any, future);
     struct rill_future *pending = NULL; /* the first: what a print of the task shows */
     uint32_t i = any->first;
 
+    settle(any);
     for (uint32_t left = any->count; left > 0; left--, i = behind(any, i)) {
         struct rill_future *future = any->futures[i];
 
@@ -38,6 +57,7 @@ static enum rill_poll next_poll(struct rill_future *self, struct rill_task *task
         if (!rill_future_has_won(future, task))
             continue;
         any->first = behind(any, i);
+        owe(any, task);
         return rill_future_end(self, i);
     }
     self->awaits = pending;
@@ -76,6 +96,7 @@ static enum rill_poll start_drain_poll(struct rill_future *self, struct rill_tas
 
     if (!rill_budget_spend(rill_executor_here(), task)) /* there may be none left */
         return RILL_PENDING;
+    settle(any);
     /* They have been told already, and the first reason stays. */
     if (rill_task_is_cancelled(task))
         any->reason = (uint8_t)rill_task_cancel_reason(task);

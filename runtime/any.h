@@ -20,7 +20,7 @@
  *
  * What is pending stays begun between two rounds: it is neither cancelled nor started
  * again, so nothing can be lost there. A loop that is left by itself, while futures
- * are pending, awaits rill_any_drain before their memory goes. */
+ * are pending, awaits rill_any_drain before their memory goes; a task that ends without panics. */
 #ifndef RILL_RUNTIME_ANY_H
 #define RILL_RUNTIME_ANY_H
 
@@ -39,8 +39,9 @@ struct rill_any {
     /* private */
     struct rill_future **futures; /* borrowed; NULL where there is nothing to wait for */
     uint32_t count;
-    uint32_t first; /* where the next round begins to look */
-    uint8_t reason; /* enum rill_cancel_reason, of a drain */
+    uint32_t first;           /* where the next round begins to look */
+    uint8_t reason;           /* enum rill_cancel_reason, of a drain */
+    struct rill_task *debtor; /* which must not end before it has drained, or NULL */
 };
 
 /* Prepares for a loop over an array of count entries, which it borrows together with

@@ -99,8 +99,8 @@ __attribute__((noreturn, cold)) static void ended_too_early(struct rill_task *ta
         rill_panic("a task ended while a scope that it opened has %zu tasks alive: await "
                    "rill_scope_join",
                    scope->alive);
-    rill_panic("a task ended with %d of its operations in flight or locks held: await them, "
-               "unlock them",
+    rill_panic("a task ended with %d of its operations in flight, locks held or loops over any not "
+               "drained: await them, unlock them, drain them",
                task->ops);
 }
 

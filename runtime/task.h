@@ -60,7 +60,8 @@ struct rill_task {
     bool pooled : 1;
     bool in_scope : 1;
     uint16_t executor_id; /* whose it is */
-    uint16_t ops;         /* operations and scopes that still write into its memory, locks held */
+    uint16_t ops;         /* what may still write into its memory: operations, scopes, futures of an
+                           * any; and locks held */
 };
 
 static_assert(sizeof(struct rill_task) <= 64, "a task header is at most one cache line");

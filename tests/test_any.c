@@ -311,6 +311,37 @@ START_TEST(polls_for_no_reason_do_not_end_a_turn)
 }
 END_TEST
 
+/* A loop that is left after a sleep of no time, with another one armed. */
+static enum rill_poll hasty_poll(struct rill_future *self, struct rill_task *task)
+{
+    static struct rill_sleep sleeps[2];
+
+    RILL_BEGIN();
+    rill_any_init(&loop.any, loop.futures, 2);
+    loop.futures[0] = rill_sleep(&sleeps[0], RILL_SECOND);
+    loop.futures[1] = rill_sleep(&sleeps[1], 0);
+    RILL_AWAIT(rill_any_next(&loop.any));
+    ck_assert_int_eq(loop.any.result, 1);
+    if (loop.drains)
+        RILL_AWAIT(rill_any_drain(&loop.any, RILL_CANCELLED));
+    RILL_END();
+}
+
+static void leave_in_haste(void)
+{
+    rill_task_spawn(&loop.task, hasty_poll);
+    rig_settle();
+}
+
+START_TEST(a_task_that_ends_without_draining_panics_also_where_only_timers_are_pending)
+{
+    rig_expect_text(rig_abort_message(leave_in_haste), "loops over any not drained");
+    loop.drains = true;
+    leave_in_haste();
+    ck_assert(rill_task_is_over(&loop.task));
+}
+END_TEST
+
 static void drain_for_no_reason(void)
 {
     rill_any_drain(&loop.any, RILL_NOT_CANCELLED);
@@ -337,6 +368,7 @@ int main(void)
         a_drain_cancels_what_is_pending_and_counts_the_real_results,
         a_drain_in_a_cancelled_task_gives_the_reason_of_the_task,
         polls_for_no_reason_do_not_end_a_turn,
+        a_task_that_ends_without_draining_panics_also_where_only_timers_are_pending,
         draining_for_no_reason_panics,
     };
 

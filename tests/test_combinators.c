@@ -579,8 +579,10 @@ START_TEST(a_task_that_waits_for_several_is_printed_with_the_first_that_is_pendi
         rig_expect_text(text, expected);
         free(text);
 
-        latch_open(&quiet, 0);
-        rig_settle();
+        if (which < 3) { /* any would leave the other one to be drained */
+            latch_open(&quiet, 0);
+            rig_settle();
+        }
         if (which == 2) { /* which waits for the other as well */
             text = print_root();
             rig_expect_text(text, "  join of all\n  patient_poll at ");

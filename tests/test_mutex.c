@@ -320,7 +320,7 @@ START_TEST(wrong_use_panics_and_names_the_holder)
     rig_expect_text(message, "locks a mutex that it holds already");
     rig_expect_text(message, "lock_twice_poll at tests/test_mutex.c");
     rig_expect_text(rig_abort_message(end_while_holding),
-                    "a task ended with 1 of its operations in flight or locks held");
+                    "a task ended with 1 of its operations in flight, locks held");
     message = rig_abort_message(finish_while_held);
     rig_expect_text(message, "a mutex was finished while a task (0x");
     rig_expect_text(message, "holder_poll at tests/test_mutex.c");

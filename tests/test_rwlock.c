@@ -341,7 +341,7 @@ START_TEST(wrong_use_panics)
     rig_expect_text(rig_abort_message(finish_while_waited_for),
                     "a rwlock was finished while a task (above) waits for it");
     rig_expect_text(rig_abort_message(end_while_holding),
-                    "a task ended with 1 of its operations in flight or locks held");
+                    "a task ended with 1 of its operations in flight, locks held");
 }
 END_TEST
 
