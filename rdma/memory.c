@@ -5,6 +5,7 @@
 #include "runtime/panic.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* ---- one's own ---- */
 
@@ -68,15 +69,19 @@ void rill_rdma_key_release(struct rill_rdma *rdma, struct rill_rdma_key *key)
 /* ---- another's ---- */
 
 int rill_rdma_remote_open(struct rill_rdma_remote *remote, struct rill_rdma_ep *ep,
-                          uint64_t address, const void *key_bytes)
+                          uint64_t address, const void *key_bytes, size_t key_size)
 {
+    char padded[RILL_RDMA_KEY_SIZE_MAX] = "";
     int error;
 
     rill_check(!remote->ucp, "remote memory was opened that is open already");
     if (ep->error)
         return ep->error;
     rill_check(ep->is_open, "remote memory was opened through an endpoint that is not open");
-    error = rill_rdma_errno(ep->rdma->ucx->ep_rkey_unpack(ep->ucp, key_bytes, &remote->ucp));
+    if (key_size == 0 || key_size > sizeof padded)
+        return -EINVAL;
+    memcpy(padded, key_bytes, key_size);
+    error = rill_rdma_errno(ep->rdma->ucx->ep_rkey_unpack(ep->ucp, padded, &remote->ucp));
     if (error)
         remote->ucp = NULL;
     remote->ep = ep;

@@ -5,7 +5,7 @@
  *     error = rill_rdma_memory_pack(&board, &key);
  *     ...  key.bytes go to the other side, by a message, with board.address  ...
  *
- *     error = rill_rdma_remote_open(&remote, &peer, address, key_bytes);     // the other
+ *     error = rill_rdma_remote_open(&remote, &peer, address, bytes, size);   // the other
  *     RILL_AWAIT(rill_rdma_put(&remote, &op, "hello", 5, 0));
  *     RILL_AWAIT(rill_rdma_ep_flush(&peer, &op));
  *
@@ -70,11 +70,17 @@ struct rill_rdma_remote {
     uint64_t serial; /* of ep when it was opened */
 };
 
+/* No key is longer. UCX packs a head of 9 bytes, then for each memory domain that knows the memory,
+ * of which it has 64 at the most, a length in a byte and so many bytes (ucp_rkey.c, 1.13). */
+enum { RILL_RDMA_KEY_SIZE_MAX = 9 + 64 * 256 };
+
 /* Makes the memory of the other side reachable through ep, by the address that it has
- * there and the bytes of its key, borrowed until this returns. The bytes tell their length
- * themselves, and UCX believes them. Returns 0 or -errno: why ep has failed or was closed. */
+ * there and the bytes of its key, borrowed until this returns. UCX takes no size and believes the
+ * lengths within the key; here it finds zeros behind the last byte, and reads no further. Returns 0
+ * or -errno: why ep has failed or was closed, -EINVAL where the size is 0 or more than
+ * RILL_RDMA_KEY_SIZE_MAX. */
 int rill_rdma_remote_open(struct rill_rdma_remote *remote, struct rill_rdma_ep *ep,
-                          uint64_t address, const void *key_bytes);
+                          uint64_t address, const void *key_bytes, size_t key_size);
 
 /* Ends that, before its endpoint is closed; where the endpoint has ended by itself, as that of a
  * connection which was lost does, afterwards. Nothing may be in flight on it. Does nothing to one

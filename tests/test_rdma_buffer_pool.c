@@ -418,7 +418,8 @@ START_TEST(a_buffer_is_written_and_read_from_the_other_side)
     buffers[1] = try_take(100);
     memset(buffers[1]->bytes, 0, 100);
     expect_eq(rill_rdma_remote_open(&remote, &duo.to_right, (uintptr_t)buffers[1]->bytes,
-                                    rill_rdma_buffer_key(buffers[1])->bytes),
+                                    rill_rdma_buffer_key(buffers[1])->bytes,
+                                    rill_rdma_buffer_key(buffers[1])->size),
               0);
     expect_eq(await(rill_rdma_put(&remote, &op, "hello", 6, 10)), 6);
     expect_eq(await(rill_rdma_ep_flush(&duo.to_right, &op)), 0);

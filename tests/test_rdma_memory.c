@@ -32,7 +32,8 @@ static bool open_duo(int which, bool is_allocated)
     memset(memory.address, 0, SIZE);
     expect_eq(rill_rdma_memory_pack(&memory, &key), 0);
     expect(key.size > 0);
-    expect_eq(rill_rdma_remote_open(&remote, &duo.to_right, (uintptr_t)memory.address, key.bytes),
+    expect_eq(rill_rdma_remote_open(&remote, &duo.to_right, (uintptr_t)memory.address, key.bytes,
+                                    key.size),
               0);
     rill_rdma_key_release(&duo.right, &key);
     return true;
@@ -116,8 +117,35 @@ START_TEST(nothing_can_not_be_registered_and_an_ended_endpoint_reaches_nothing)
     expect_eq(rill_rdma_memory_pack(&memory, &key), 0);
     rill_rdma_remote_close(&remote);
     duo.to_right.error = -ECONNRESET;
-    expect_eq(rill_rdma_remote_open(&remote, &duo.to_right, 0, key.bytes), -ECONNRESET);
+    expect_eq(rill_rdma_remote_open(&remote, &duo.to_right, 0, key.bytes, key.size), -ECONNRESET);
     duo.to_right.error = 0;
+    rill_rdma_key_release(&duo.right, &key);
+    release();
+    close_duo(true);
+}
+END_TEST
+
+/* In a block of just that size, so that a byte too far is seen. */
+START_TEST(of_a_key_that_was_cut_short_nothing_behind_its_end_is_read)
+{
+    struct rill_rdma_key key;
+
+    if (!open_duo(_i, true))
+        return;
+    rill_rdma_remote_close(&remote);
+    expect_eq(rill_rdma_memory_pack(&memory, &key), 0);
+    expect(key.size <= RILL_RDMA_KEY_SIZE_MAX);
+    for (size_t size = 1; size < key.size; size++) {
+        void *part = memcpy(malloc(size), key.bytes, size);
+
+        (void)rill_rdma_remote_open(&remote, &duo.to_right, (uintptr_t)memory.address, part, size);
+        rill_rdma_remote_close(&remote);
+        free(part);
+    }
+    expect_eq(rill_rdma_remote_open(&remote, &duo.to_right, 0, key.bytes, 0), -EINVAL);
+    expect_eq(
+        rill_rdma_remote_open(&remote, &duo.to_right, 0, key.bytes, RILL_RDMA_KEY_SIZE_MAX + 1),
+        -EINVAL);
     rill_rdma_key_release(&duo.right, &key);
     release();
     close_duo(true);
@@ -149,6 +177,7 @@ int main(void)
         {what_is_put_is_there_after_a_flush_and_can_be_got, IN_TCP_AND_SHM},
         {numbers_are_added_to_and_swapped, IN_TCP_AND_SHM},
         {nothing_can_not_be_registered_and_an_ended_endpoint_reaches_nothing, IN_TCP},
+        {of_a_key_that_was_cut_short_nothing_behind_its_end_is_read, IN_TCP},
         {an_endpoint_that_was_opened_anew_does_not_take_the_keys_of_the_old_one,
          IN_TCP | TCP_ITSELF},
     };

@@ -823,7 +823,7 @@ START_TEST(an_endpoint_that_could_not_be_opened_ends_its_operations_with_the_rea
     fake.failing = NULL;
     expect_eq(await(rill_rdma_tag_send(&other, &used, "hello", 5, 1)), -EHOSTUNREACH);
     expect_eq(await(rill_rdma_ep_flush(&other, &used)), -EHOSTUNREACH);
-    expect_eq(rill_rdma_remote_open(&there, &other, 0, "key"), -EHOSTUNREACH);
+    expect_eq(rill_rdma_remote_open(&there, &other, 0, "key", 4), -EHOSTUNREACH);
     expect_eq(await(rill_rdma_ep_close(&other)), 0);
     expect_eq(rill_rdma_ep_open(&other, &rdma, "address"), 0);
     expect_eq(other.error, 0);

@@ -339,7 +339,8 @@ static void lose_owner(int which, int signal_number)
     expect_eq(connect_to(which, &watchful), 0);
     expect_eq(rill_rdma_memory_register(&memory, &duo.left, NULL, 4096), 0);
     expect_eq(rill_rdma_memory_pack(&memory, &key), 0);
-    expect_eq(rill_rdma_remote_open(&remote, &connection.ep, (uintptr_t)memory.address, key.bytes),
+    expect_eq(rill_rdma_remote_open(&remote, &connection.ep, (uintptr_t)memory.address, key.bytes,
+                                    key.size),
               0);
     rill_rdma_key_release(&duo.left, &key);
     kill(child, SIGSTOP);

@@ -111,7 +111,8 @@ static enum rill_poll visit_poll(struct rill_future *self, struct rill_task *tas
     if (guest->recv.result <= (int64_t)sizeof guest->ticket.address)
         RILL_RETURN(guest->recv.result < 0 ? guest->recv.result : -EPROTO);
     guest->error = rill_rdma_remote_open(&guest->book, &guest->connection.ep, guest->ticket.address,
-                                         guest->ticket.key);
+                                         guest->ticket.key,
+                                         (size_t)guest->recv.result - offsetof(struct ticket, key));
     if (guest->error)
         RILL_RETURN(guest->error);
 
