@@ -124,6 +124,15 @@ static size_t count(bool (*is)(int fd, const struct sockaddr_storage *at),
     return found;
 }
 
+/* The real one, as it is UCX's thread that is waited for. */
+static int64_t clock_ns(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * RILL_SECOND + time.tv_nsec;
+}
+
 size_t rill_rdma_count_listening(void)
 {
     return count(listens, NULL);
@@ -132,11 +141,11 @@ size_t rill_rdma_count_listening(void)
 void rill_rdma_end_unheard(struct rill_rdma *rdma, const struct sockaddr_storage *at)
 {
     const struct timespec pause = {.tv_nsec = 100 * RILL_MICROSECOND};
-    int64_t patience_ns = RILL_RDMA_UNHEARD_WAIT_NS;
+    const int64_t until_ns = clock_ns() + RILL_RDMA_UNHEARD_WAIT_NS;
 
     if (port_of(at) == 0)
         return;
-    for (; patience_ns > 0 && count(is_unheard_at, at) > 0; patience_ns -= pause.tv_nsec) {
+    while (count(is_unheard_at, at) > 0 && clock_ns() < until_ns) {
         rdma->ucx->worker_progress(rdma->worker); /* does what UCX's thread could not */
         nanosleep(&pause, NULL);
     }
