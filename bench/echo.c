@@ -93,15 +93,21 @@ static enum rill_poll timed_echo_poll(struct rill_future *self, struct rill_task
 /* ---- the program, which ends as docs/guide/shutdown.md describes ---- */
 
 struct program {
+    /* as the command line says */
+    const char *urls[LISTENERS_MAX], *congestion;
+    unsigned count;
+    int wait_policy;
+    int64_t spin_ns, grace_ns, buffer_count, buffer_size, connections_max;
+    bool broadcast, json;
+    struct rdma_echo_options rdma_options;
+
     struct rill_future future;
     struct rill_server servers[LISTENERS_MAX];
     struct rill_signals signals;
     struct rill_any any;
     struct rill_future *futures[LISTENERS_MAX + 1]; /* the servers, then the signals */
-    const char *urls[LISTENERS_MAX];
     bool is_rdma[LISTENERS_MAX];
-    unsigned count, rdma_count;
-    struct rdma_echo_options rdma_options;
+    unsigned rdma_count;
     struct rill_scope connections;
     struct rill_service service;
     int64_t first; /* the index of the future that ended first */
@@ -171,6 +177,8 @@ static void print_statistics(const struct rill_runtime *runtime)
     json_end(&json);
 }
 
+/* ---- the command line ---- */
+
 /* Reads one URL. Returns a sentence about what is wrong with it, or NULL. */
 static const char *read_url(struct program *program, unsigned number)
 {
@@ -207,8 +215,105 @@ static void read_urls(const struct cli *cli, struct program *program)
     }
 }
 
+/* Exits where two of the options, or one and a URL, do not go together. */
+static void check_together(const struct cli *cli, const struct program *program)
+{
+    const struct rdma_echo_options *rdma = &program->rdma_options;
+
+    if (program->broadcast && silence_max_ns > 0)
+        cli_fail(cli, "--broadcast and --timeout: want one of them");
+    if (program->broadcast && program->rdma_count > 0)
+        cli_fail(cli, "--broadcast: it goes with tcp:// and unix:// only");
+    if (rdma->single_copy && !rdma->shared_memory)
+        cli_fail(cli, "--single-copy: want --shared-memory with it");
+    if (program->buffer_count & (program->buffer_count - 1))
+        cli_fail(cli, "--buffers %" PRId64 ": want a power of two from 1 to %d",
+                 program->buffer_count, RILL_BUFFERS_MAX);
+    if (program->rdma_count == 0 &&
+        (rdma->shared_memory || rdma->long_segments || rdma->single_copy || rdma->is_unprotected))
+        cli_fail(cli, "--shared-memory, --long-segments, --single-copy and --unprotected: over "
+                      "rdma:// only");
+}
+
+/* Exits where something is wrong with it. */
+static void read_command_line(struct program *program, int argc, char **argv)
+{
+    struct rdma_echo_options *rdma = &program->rdma_options;
+    const struct cli_option options[] = {
+        CLI_CHOICE('w', "wait", &program->wait_policy, wait_words,
+                   "what to do when there is nothing to do"),
+        CLI_DURATION(0, "spin", &program->spin_ns, 1, RILL_SECOND,
+                     "how long adaptive waiting looks out, at the most"),
+        CLI_DURATION(0, "grace", &program->grace_ns, 0, 3600 * RILL_SECOND,
+                     "how long connections may take to end after a signal"),
+        CLI_INTEGER(0, "buffers", &program->buffer_count, 1, RILL_BUFFERS_MAX,
+                    "shared receive buffers, at most, a power of two"),
+        CLI_SIZE(0, "buffer-size", &program->buffer_size, 64, 1 << 20, "the size of each"),
+        CLI_STRING(0, "congestion", &program->congestion, "NAME",
+                   "congestion control, such as cubic"),
+        CLI_INTEGER(0, "connections-max", &program->connections_max, 0, 10000000,
+                    "serve so many at a time, of all URLs together; others wait; 0 any number"),
+        CLI_DURATION(0, "timeout", &silence_max_ns, 0, 86400 * RILL_SECOND,
+                     "close a connection that is silent for so long, 0 never"),
+        CLI_FLAG(0, "broadcast", &program->broadcast,
+                 "send what one connection sends to all connections of all URLs"),
+        CLI_FLAG(0, "shared-memory", &rdma->shared_memory,
+                 "rdma:// over shared memory too, with clients on this machine"),
+        CLI_FLAG(0, "long-segments", &rdma->long_segments,
+                 "rdma:// over TCP in longer pieces, with clients that say so as well"),
+        CLI_FLAG(0, "single-copy", &rdma->single_copy,
+                 "rdma:// over shared memory without the copy between the processes"),
+        CLI_FLAG(0, "unprotected", &rdma->is_unprotected,
+                 "rdma:// with neither heartbeats nor limits for what nobody has received"),
+        CLI_FLAG('j', "json", &program->json, "print statistics at the end as one JSON object"),
+        CLI_END,
+    };
+    const struct cli_positional positionals[] = {
+        CLI_MANY("URL", program->urls, 1, LISTENERS_MAX, &program->count,
+                 "where to listen, such as tcp://127.0.0.1:7000 (port 0 picks a free one), "
+                 "unix:///run/echo.sock or rdma://127.0.0.1:7001"),
+        CLI_POSITIONAL_END,
+    };
+    const struct cli cli = {
+        .program = "rill-echo",
+        .summary = "Sends back whatever it receives, to any number of connections.",
+        .options = options,
+        .positionals = positionals,
+    };
+
+    cli_parse(&cli, argc, argv);
+    read_urls(&cli, program);
+    check_together(&cli, program);
+}
+
+/* ---- running ---- */
+
+/* What all servers are told. */
+static void configure(struct program *program)
+{
+    struct rdma_echo_options *rdma = &program->rdma_options;
+
+    rill_scope_init(&program->connections, RILL_SCOPE_INDEPENDENT);
+    rdma->silence_max_ns = silence_max_ns;
+    rdma->connections_max = (size_t)program->connections_max;
+    if (rdma->connections_max > 0)
+        rdma->scope = &program->connections;
+    for (unsigned i = 0; i < program->count; i++) {
+        struct rill_server *server = &program->servers[i];
+
+        server->announce = stdout;
+        server->options.nodelay = true;
+        server->options.congestion = program->congestion;
+        server->scope = rdma->scope;
+        server->connections_max = rdma->connections_max;
+    }
+    program->service = program->broadcast   ? room_open()
+                       : silence_max_ns > 0 ? RILL_SERVICE(struct timed_echo, peer, timed_echo_poll)
+                                            : RILL_SERVICE(struct echo, peer, echo_poll);
+}
+
 /* Runs the servers to their end. Returns the exit status. */
-static int run(struct rill_runtime *runtime, struct program *program, int64_t grace_ns, bool json)
+static int run(struct rill_runtime *runtime, struct program *program)
 {
     bool failed;
     int error = rill_signals_open(&program->signals, (const int[]){SIGINT, SIGTERM}, 2);
@@ -224,116 +329,44 @@ static int run(struct rill_runtime *runtime, struct program *program, int64_t gr
     rill_signals_close(&program->signals); /* a second signal ends it at once */
     /* The connections end when their peers do, up to the deadline, and are cancelled
      * and drained then. */
-    rill_runtime_shutdown(runtime, failed ? 0 : grace_ns);
+    rill_runtime_shutdown(runtime, failed ? 0 : program->grace_ns);
     rdma_echo_close();
     if (failed)
         return 1;
-    if (json)
+    if (program->json)
         print_statistics(runtime);
     return 0;
 }
 
 int main(int argc, char **argv)
 {
-    static struct program program;
+    static struct program program = {
+        .wait_policy = RILL_WAIT_SLEEP,
+        .spin_ns = 50 * RILL_MICROSECOND,
+        .grace_ns = 2 * RILL_SECOND,
+        .buffer_count = 4096,
+        .buffer_size = 16 * 1024,
+    };
+    struct rill_runtime_options options;
     struct rill_runtime *runtime;
-    const char *congestion = NULL;
-    int64_t grace_ns = 2 * RILL_SECOND, spin_ns = 50 * RILL_MICROSECOND;
-    int64_t buffer_count = 4096, buffer_size = 16 * 1024, connections_max = 0;
-    int wait_policy = RILL_WAIT_SLEEP;
-    bool json = false, broadcast = false, shared_memory = false, unprotected = false;
-    bool long_segments = false, single_copy = false;
-    const struct cli_option options[] = {
-        CLI_CHOICE('w', "wait", &wait_policy, wait_words, "what to do when there is nothing to do"),
-        CLI_DURATION(0, "spin", &spin_ns, 1, RILL_SECOND,
-                     "how long adaptive waiting looks out, at the most"),
-        CLI_DURATION(0, "grace", &grace_ns, 0, 3600 * RILL_SECOND,
-                     "how long connections may take to end after a signal"),
-        CLI_INTEGER(0, "buffers", &buffer_count, 1, RILL_BUFFERS_MAX,
-                    "shared receive buffers, at most, a power of two"),
-        CLI_SIZE(0, "buffer-size", &buffer_size, 64, 1 << 20, "the size of each"),
-        CLI_STRING(0, "congestion", &congestion, "NAME", "congestion control, such as cubic"),
-        CLI_INTEGER(0, "connections-max", &connections_max, 0, 10000000,
-                    "serve so many at a time, of all URLs together; others wait; 0 any number"),
-        CLI_DURATION(0, "timeout", &silence_max_ns, 0, 86400 * RILL_SECOND,
-                     "close a connection that is silent for so long, 0 never"),
-        CLI_FLAG(0, "broadcast", &broadcast,
-                 "send what one connection sends to all connections of all URLs"),
-        CLI_FLAG(0, "shared-memory", &shared_memory,
-                 "rdma:// over shared memory too, with clients on this machine"),
-        CLI_FLAG(0, "long-segments", &long_segments,
-                 "rdma:// over TCP in longer pieces, with clients that say so as well"),
-        CLI_FLAG(0, "single-copy", &single_copy,
-                 "rdma:// over shared memory without the copy between the processes"),
-        CLI_FLAG(0, "unprotected", &unprotected,
-                 "rdma:// with neither heartbeats nor limits for what nobody has received"),
-        CLI_FLAG('j', "json", &json, "print statistics at the end as one JSON object"),
-        CLI_END,
-    };
-    const struct cli_positional positionals[] = {
-        CLI_MANY("URL", program.urls, 1, LISTENERS_MAX, &program.count,
-                 "where to listen, such as tcp://127.0.0.1:7000 (port 0 picks a free one), "
-                 "unix:///run/echo.sock or rdma://127.0.0.1:7001"),
-        CLI_POSITIONAL_END,
-    };
-    const struct cli cli = {
-        .program = "rill-echo",
-        .summary = "Sends back whatever it receives, to any number of connections.",
-        .options = options,
-        .positionals = positionals,
-    };
     int error, status;
 
-    cli_parse(&cli, argc, argv);
-    if (broadcast && silence_max_ns > 0)
-        cli_fail(&cli, "--broadcast and --timeout: want one of them");
-    read_urls(&cli, &program);
-    if (broadcast && program.rdma_count > 0)
-        cli_fail(&cli, "--broadcast: it goes with tcp:// and unix:// only");
-    if (single_copy && !shared_memory)
-        cli_fail(&cli, "--single-copy: want --shared-memory with it");
-    if (buffer_count & (buffer_count - 1))
-        cli_fail(&cli, "--buffers %" PRId64 ": want a power of two from 1 to %d", buffer_count,
-                 RILL_BUFFERS_MAX);
-    if (program.rdma_count == 0 && (shared_memory || long_segments || single_copy || unprotected))
-        cli_fail(&cli, "--shared-memory, --long-segments, --single-copy and --unprotected: over "
-                       "rdma:// only");
+    read_command_line(&program, argc, argv);
     raise_descriptor_limit();
-
-    const struct rill_runtime_options runtime_options = {
-        .wait_policy = (enum rill_wait_policy)wait_policy,
-        .spin_ns = spin_ns,
-        .buffer_count = (unsigned)buffer_count,
-        .buffer_size = (size_t)buffer_size,
+    options = (struct rill_runtime_options){
+        .wait_policy = (enum rill_wait_policy)program.wait_policy,
+        .spin_ns = program.spin_ns,
+        .buffer_count = (unsigned)program.buffer_count,
+        .buffer_size = (size_t)program.buffer_size,
     };
-
-    program.rdma_options = (struct rdma_echo_options){
-        .shared_memory = shared_memory,
-        .long_segments = long_segments,
-        .single_copy = single_copy,
-        .is_unprotected = unprotected,
-        .silence_max_ns = silence_max_ns,
-        .scope = connections_max > 0 ? &program.connections : NULL,
-        .connections_max = (size_t)connections_max,
-    };
-    error = rill_runtime_create(&runtime, &runtime_options);
+    error = rill_runtime_create(&runtime, &options);
     if (error) {
         fprintf(stderr, "rill-echo: %s\n", rill_runtime_explain(error));
         return 1;
     }
-    rill_scope_init(&program.connections, RILL_SCOPE_INDEPENDENT);
-    for (unsigned i = 0; i < program.count; i++) {
-        program.servers[i].announce = stdout;
-        program.servers[i].options.nodelay = true;
-        program.servers[i].options.congestion = congestion;
-        program.servers[i].scope = program.rdma_options.scope;
-        program.servers[i].connections_max = program.rdma_options.connections_max;
-    }
-    program.service = broadcast            ? room_open()
-                      : silence_max_ns > 0 ? RILL_SERVICE(struct timed_echo, peer, timed_echo_poll)
-                                           : RILL_SERVICE(struct echo, peer, echo_poll);
-    status = run(runtime, &program, grace_ns, json);
-    if (broadcast)
+    configure(&program);
+    status = run(runtime, &program);
+    if (program.broadcast)
         room_close();
     rill_runtime_destroy(runtime);
     return status;

@@ -264,7 +264,7 @@ static int open_rdma(struct ping *ping)
     return rdma_load_open(&options, &ping->load, &ping->url);
 }
 
-static int run_and_report(struct rill_runtime *runtime, struct ping *ping, bool json)
+static int run_and_report(struct rill_runtime *runtime, struct ping *ping)
 {
     int64_t error = rill_signals_open(&ping->signals, (const int[]){SIGINT, SIGTERM}, 2);
 
@@ -283,26 +283,46 @@ static int run_and_report(struct rill_runtime *runtime, struct ping *ping, bool 
                 ping_reason(ping, error));
         return 1;
     }
-    if (json)
+    if (ping->json)
         ping_print_json(runtime, ping);
     else
         ping_print_report(ping);
     return 0;
 }
 
+/* ---- the command line ---- */
+
+/* A URL that is wrong is found before anything is opened. */
+static void read_url(const struct cli *cli, struct ping *ping)
+{
+    const char *why;
+
+    if (rill_url_parse(&ping->url, ping->text, &why) < 0)
+        cli_fail(cli, "%s: %s", ping->text, why);
+    ping->is_rdma = strcmp(ping->url.scheme, "rdma") == 0;
+    if (!ping->is_rdma && strcmp(ping->url.scheme, "tcp") != 0 &&
+        strcmp(ping->url.scheme, "unix") != 0)
+        cli_fail(cli,
+                 "%s: the scheme %s is not known; want tcp://host:port, unix:///path or "
+                 "rdma://host:port",
+                 ping->text, ping->url.scheme);
+    if (ping->is_rdma && rdma_absent)
+        cli_fail(cli, "%s: %s", ping->text, rdma_absent);
+}
+
 /* What each kind of load cannot be combined with. */
-static void check_mode(const struct cli *cli, const struct ping *ping, int64_t size, int64_t depth)
+static void check_mode(const struct cli *cli, const struct ping *ping)
 {
     if (ping->idle + ping->churn + ping->load.broadcast > 1)
         cli_fail(cli, "--idle, --churn and --broadcast: want one of them");
     if (ping->rate > 0 && (ping->idle || ping->churn || ping->load.broadcast))
         cli_fail(cli, "--rate: it goes with none of --idle, --churn and --broadcast");
-    if (ping->churn && (depth > 1 || size > EXCHANGE_CHUNK_MAX))
+    if (ping->churn && (ping->depth > 1 || ping->size > EXCHANGE_CHUNK_MAX))
         cli_fail(cli, "--churn: want --depth 1 and a --size of at most 1m: a connection has one "
                       "request");
     if (ping->is_rdma && (ping->churn || ping->load.broadcast || ping->congestion))
         cli_fail(cli, "--churn, --broadcast and --congestion: not over rdma://");
-    if (ping->is_rdma && size > RDMA_MESSAGE_MAX)
+    if (ping->is_rdma && ping->size > RDMA_MESSAGE_MAX)
         cli_fail(cli, "--size: want at most 1m over rdma://, where a request is a message");
     if (!ping->is_rdma &&
         (ping->shared_memory || ping->long_segments || ping->single_copy || ping->is_unprotected))
@@ -310,10 +330,70 @@ static void check_mode(const struct cli *cli, const struct ping *ping, int64_t s
                       "rdma:// only");
     if (ping->single_copy && !ping->shared_memory)
         cli_fail(cli, "--single-copy: want --shared-memory with it");
-    if (ping->load.broadcast && depth > 1)
+    if (ping->load.broadcast && ping->depth > 1)
         cli_fail(cli, "--broadcast: want --depth 1: the next message is sent when all have the "
                       "last");
+    if (ping->size * ping->depth > IN_FLIGHT_MAX)
+        cli_fail(cli,
+                 "--size %" PRId64 " with --depth %" PRId64
+                 ": want at most 1 GiB in flight on a connection",
+                 ping->size, ping->depth);
 }
+
+/* Exits where something is wrong with it. */
+static void read_command_line(struct ping *ping, int argc, char **argv)
+{
+    const struct cli_option options[] = {
+        CLI_INTEGER('c', "connections", &ping->connections, 1, 1000000, "connections to open"),
+        CLI_SIZE('s', "size", &ping->size, 1, 64 << 20, "bytes in a request"),
+        CLI_INTEGER('d', "depth", &ping->depth, 1, 65536, "requests in flight on each connection"),
+        CLI_DURATION('t', "seconds", &ping->seconds_ns, RILL_MILLISECOND, 86400 * RILL_SECOND,
+                     "how long to measure"),
+        CLI_DURATION(0, "warmup", &ping->warmup_ns, 0, 3600 * RILL_SECOND,
+                     "how long to run before measuring"),
+        CLI_CHOICE('w', "wait", &ping->wait_policy, wait_words,
+                   "what to do when there is nothing to do"),
+        CLI_STRING(0, "congestion", &ping->congestion, "NAME", "congestion control, such as cubic"),
+        CLI_INTEGER('r', "rate", &ping->rate, 0, 100000000,
+                    "send so many requests a second on all connections together, answered or "
+                    "not; a latency counts from the moment at which a request was due"),
+        CLI_FLAG(0, "churn", &ping->churn,
+                 "open a connection for each request and close it after the answer"),
+        CLI_FLAG(0, "broadcast", &ping->load.broadcast,
+                 "send on one connection and receive on all, from a server that broadcasts"),
+        CLI_FLAG(0, "idle", &ping->idle, "open the connections and send nothing"),
+        CLI_FLAG(0, "shared-memory", &ping->shared_memory,
+                 "rdma:// over shared memory too, to a server on this machine"),
+        CLI_FLAG(0, "long-segments", &ping->long_segments,
+                 "rdma:// over TCP in longer pieces, to a server that says so as well"),
+        CLI_FLAG(0, "single-copy", &ping->single_copy,
+                 "rdma:// over shared memory without the copy between the processes"),
+        CLI_FLAG(0, "unprotected", &ping->is_unprotected,
+                 "rdma:// with neither heartbeats nor limits for what nobody has received"),
+        CLI_FLAG(0, "marks", &ping->marks,
+                 "print a line when measuring begins and when it has ended"),
+        CLI_FLAG('j', "json", &ping->json, "print the result as one JSON object"),
+        CLI_END,
+    };
+    const struct cli_positional positionals[] = {
+        CLI_ONE("URL", &ping->text,
+                "the server, such as tcp://127.0.0.1:7000, unix:///run/echo.sock or "
+                "rdma://127.0.0.1:7001"),
+        CLI_POSITIONAL_END,
+    };
+    const struct cli cli = {
+        .program = "rill-ping",
+        .summary = "Measures an echo server and checks every byte that comes back.",
+        .options = options,
+        .positionals = positionals,
+    };
+
+    cli_parse(&cli, argc, argv);
+    read_url(&cli, ping);
+    check_mode(&cli, ping);
+}
+
+/* ---- running ---- */
 
 /* Memory for all connections. Returns false without. */
 static bool allocate(struct ping *ping)
@@ -330,102 +410,50 @@ static bool allocate(struct ping *ping)
     return true;
 }
 
+static void prepare_load(struct ping *ping)
+{
+    struct load *load = &ping->load;
+
+    load->size = (uint32_t)ping->size;
+    load->depth = (uint32_t)ping->depth;
+    load->connections = (uint64_t)ping->connections;
+    load->pace.connections = (uint64_t)ping->connections;
+    load->pace.interval_ns = ping->rate > 0 ? (double)RILL_SECOND / (double)ping->rate : 0;
+    ping->progress = !ping->json && isatty(STDERR_FILENO);
+    histogram_reset(&load->latency);
+    exchange_make_pattern();
+}
+
 int main(int argc, char **argv)
 {
-    static struct ping ping = {.connections = 1, .seconds_ns = 5 * RILL_SECOND};
-    struct rill_runtime_options runtime_options = {0};
+    static struct ping ping = {
+        .connections = 1,
+        .size = 64,
+        .depth = 1,
+        .seconds_ns = 5 * RILL_SECOND,
+        .wait_policy = RILL_WAIT_SLEEP,
+    };
+    struct rill_runtime_options options = {0};
     struct rill_runtime *runtime = NULL;
-    int64_t size = 64, depth = 1;
-    int wait_policy = RILL_WAIT_SLEEP;
-    bool json = false;
-    const char *why;
     int error, status = 1;
-    const struct cli_option options[] = {
-        CLI_INTEGER('c', "connections", &ping.connections, 1, 1000000, "connections to open"),
-        CLI_SIZE('s', "size", &size, 1, 64 << 20, "bytes in a request"),
-        CLI_INTEGER('d', "depth", &depth, 1, 65536, "requests in flight on each connection"),
-        CLI_DURATION('t', "seconds", &ping.seconds_ns, RILL_MILLISECOND, 86400 * RILL_SECOND,
-                     "how long to measure"),
-        CLI_DURATION(0, "warmup", &ping.warmup_ns, 0, 3600 * RILL_SECOND,
-                     "how long to run before measuring"),
-        CLI_CHOICE('w', "wait", &wait_policy, wait_words, "what to do when there is nothing to do"),
-        CLI_STRING(0, "congestion", &ping.congestion, "NAME", "congestion control, such as cubic"),
-        CLI_INTEGER('r', "rate", &ping.rate, 0, 100000000,
-                    "send so many requests a second on all connections together, answered or "
-                    "not; a latency counts from the moment at which a request was due"),
-        CLI_FLAG(0, "churn", &ping.churn,
-                 "open a connection for each request and close it after the answer"),
-        CLI_FLAG(0, "broadcast", &ping.load.broadcast,
-                 "send on one connection and receive on all, from a server that broadcasts"),
-        CLI_FLAG(0, "idle", &ping.idle, "open the connections and send nothing"),
-        CLI_FLAG(0, "shared-memory", &ping.shared_memory,
-                 "rdma:// over shared memory too, to a server on this machine"),
-        CLI_FLAG(0, "long-segments", &ping.long_segments,
-                 "rdma:// over TCP in longer pieces, to a server that says so as well"),
-        CLI_FLAG(0, "single-copy", &ping.single_copy,
-                 "rdma:// over shared memory without the copy between the processes"),
-        CLI_FLAG(0, "unprotected", &ping.is_unprotected,
-                 "rdma:// with neither heartbeats nor limits for what nobody has received"),
-        CLI_FLAG(0, "marks", &ping.marks,
-                 "print a line when measuring begins and when it has ended"),
-        CLI_FLAG('j', "json", &json, "print the result as one JSON object"),
-        CLI_END,
-    };
-    const struct cli_positional positionals[] = {
-        CLI_ONE("URL", &ping.text,
-                "the server, such as tcp://127.0.0.1:7000, unix:///run/echo.sock or "
-                "rdma://127.0.0.1:7001"),
-        CLI_POSITIONAL_END,
-    };
-    const struct cli cli = {
-        .program = "rill-ping",
-        .summary = "Measures an echo server and checks every byte that comes back.",
-        .options = options,
-        .positionals = positionals,
-    };
 
-    cli_parse(&cli, argc, argv);
-    if (rill_url_parse(&ping.url, ping.text, &why) < 0)
-        cli_fail(&cli, "%s: %s", ping.text, why);
-    ping.is_rdma = strcmp(ping.url.scheme, "rdma") == 0;
-    if (!ping.is_rdma && strcmp(ping.url.scheme, "tcp") != 0 &&
-        strcmp(ping.url.scheme, "unix") != 0)
-        cli_fail(&cli,
-                 "%s: the scheme %s is not known; want tcp://host:port, unix:///path or "
-                 "rdma://host:port",
-                 ping.text, ping.url.scheme);
-    if (ping.is_rdma && rdma_absent)
-        cli_fail(&cli, "%s: %s", ping.text, rdma_absent);
-    check_mode(&cli, &ping, size, depth);
-    if (size * depth > IN_FLIGHT_MAX)
-        cli_fail(&cli,
-                 "--size %" PRId64 " with --depth %" PRId64
-                 ": want at most 1 GiB in flight on a connection",
-                 size, depth);
-    ping.load.size = (uint32_t)size;
-    ping.load.depth = (uint32_t)depth;
-    ping.load.connections = (uint64_t)ping.connections;
-    ping.load.pace.connections = (uint64_t)ping.connections;
-    ping.load.pace.interval_ns = ping.rate > 0 ? (double)RILL_SECOND / (double)ping.rate : 0;
-    ping.progress = !json && isatty(STDERR_FILENO);
-    histogram_reset(&ping.load.latency);
-    exchange_make_pattern();
+    read_command_line(&ping, argc, argv);
+    prepare_load(&ping);
     raise_descriptor_limit();
-
     if (!allocate(&ping)) {
         fprintf(stderr,
                 "rill-ping: no memory for %" PRId64 " connections with %" PRId64
                 " requests in flight\n",
-                ping.connections, depth);
+                ping.connections, ping.depth);
         goto free_all;
     }
-    runtime_options.wait_policy = (enum rill_wait_policy)wait_policy;
-    error = rill_runtime_create(&runtime, &runtime_options);
+    options.wait_policy = (enum rill_wait_policy)ping.wait_policy;
+    error = rill_runtime_create(&runtime, &options);
     if (error) {
         fprintf(stderr, "rill-ping: %s\n", rill_runtime_explain(error));
         goto free_all;
     }
-    status = run_and_report(runtime, &ping, json);
+    status = run_and_report(runtime, &ping);
     rill_runtime_destroy(runtime);
     if (ping.is_rdma)
         rdma_load_free();

@@ -31,10 +31,11 @@ struct ping {
     /* what is asked for */
     const char *text;
     struct rill_url url;
-    int64_t connections, seconds_ns, warmup_ns;
+    int64_t connections, size, depth, seconds_ns, warmup_ns;
     int64_t rate; /* requests per second, 0: as fast as they are answered */
     const char *congestion;
-    bool idle, churn, marks, progress, interrupted;
+    int wait_policy;
+    bool idle, churn, marks, json, progress, interrupted;
     bool is_rdma, shared_memory, long_segments, single_copy, is_unprotected;
 
     /* the run */
