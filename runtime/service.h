@@ -11,7 +11,7 @@
  *     rill_serve(&server, "tcp://127.0.0.1:7000",
  *                RILL_SERVICE_WITH(struct session, peer, session_poll, store, &store));
  *
- * Which struct the connection is says the server: net/server.h, rdma/server.h. */
+ * The server decides which struct the connection is: net/server.h, rdma/server.h. */
 #ifndef RILL_RUNTIME_SERVICE_H
 #define RILL_RUNTIME_SERVICE_H
 
@@ -55,7 +55,7 @@ struct rill_service {
                   poll_function, NULL, 0})
 #define RILL_SERVICE_WITH(type, member, poll_function, shared_member, pointer)                     \
     (rill_service{sizeof(type), offsetof(type, member), sizeof(((type *)0)->member),               \
-                  poll_function, static_cast<decltype(type::shared_member)>(pointer),              \
+                  poll_function, static_cast<decltype(((type *)nullptr)->shared_member)>(pointer), \
                   offsetof(type, shared_member)})
 #endif
 

@@ -81,7 +81,7 @@ static rill_poll program_poll(rill_future *self, rill_task *task)
     RILL_AWAIT(rill_select(&program->select,
                            RILL_FUTURES(program->choices,
                                         rill_serve(&program->server, "tcp://127.0.0.1:0",
-                                                   RILL_SERVICE_WITH(session, peer, session_poll,
+                                                   RILL_SERVICE_WITH(struct session, peer, session_poll,
                                                                      number, &program->number)),
                                         rill_serve(&program->local, "unix://in_cxx.sock",
                                                    RILL_SERVICE(session, peer, session_poll)),
