@@ -67,9 +67,12 @@ ifneq ($(filter deps deps-bench,$(MAKECMDGOALS)),)
 
 goals := $(filter-out deps deps-bench,$(MAKECMDGOALS))
 
+# What sudo has built is to be used without it as well.
+give_back := $(if $(SUDO_UID),test ! -d build || chown -R $(SUDO_UID):$(SUDO_GID) build,:)
+
 ifneq ($(goals),)
 after-deps: $(filter deps deps-bench,$(MAKECMDGOALS))
-	@$(MAKE) --no-print-directory $(goals)
+	@trap '$(give_back)' EXIT; $(MAKE) --no-print-directory $(goals)
 $(sort $(goals)): after-deps
 	@:
 .PHONY: after-deps $(goals)
@@ -448,8 +451,8 @@ tsan: have-test ## run the tests with threads under ThreadSanitizer
 	@$(MAKE) --no-print-directory MODE=tsan $(thread_tests:tests/%.c=build/tsan/tests/%)
 	@tests/run.sh $(thread_tests:tests/%.c=build/tsan/tests/%)
 
-test: $(if $(NAME),$(output)/tests/test_$(NAME)) ## run one and see each case: make test NAME=timer [MODE=asan]
-	@$(if $(NAME),CK_VERBOSITY=verbose $<,echo 'make test NAME=timer runs tests/test_timer.c'; exit 2)
+test: $(if $(NAME),$(output)/tests/test_$(NAME)) ## run one and see each case: make test NAME=wheel [MODE=asan]
+	@$(if $(NAME),CK_VERBOSITY=verbose $<,echo 'make test NAME=wheel runs tests/test_wheel.c'; exit 2)
 
 check-headers: have-test ## compile each public header alone, as C11 and as C++17
 	@CC='$(CC)' CXX='$(CXX)' tests/check_headers.sh
