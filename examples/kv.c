@@ -156,7 +156,7 @@ int main(int argc, char **argv)
     program.server.options.nodelay = true; /* answers do not wait for one another */
     program.server.scope = &program.clients;
     program.server.connections_max = CLIENTS_MAX;
-    rill_scope_init(&program.clients, RILL_SCOPE_INDEPENDENT);
+    rill_scope_init(&program.clients, RILL_SCOPE_INDEPENDENT); /* here, where it is no task's */
     rill_serve(&program.server, url,
                RILL_SERVICE_WITH(struct session, peer, session_poll, store, &program.store));
     rill_notify_init(&program.store.stop);

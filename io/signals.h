@@ -41,8 +41,8 @@ int rill_signals_open(struct rill_signals *signals, const int *numbers, int coun
  * of each kind, as always. Cancelling leaves them for the next wait. */
 struct rill_future *rill_signals_next(struct rill_signals *signals);
 
-/* Gives those signals back that it took: what was blocked before stays so, as others may have
- * been opened before and since. No wait may be pending. Does nothing to one that is not open. */
+/* Unblocks the signals that rill_signals_open has blocked; those that were blocked already stay
+ * so, as others may be open. No wait may be pending. Does nothing to one that is not open. */
 void rill_signals_close(struct rill_signals *signals);
 
 #ifdef __cplusplus

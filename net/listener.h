@@ -5,9 +5,9 @@
  * while connections are awaited. One that arrives when nobody waits is kept for
  * the next accept; when RILL_LISTENER_HELD_MAX are kept the accept is withdrawn,
  * what was in the backlog at that moment is kept too, and later ones wait in it.
- * A listener that accepts one by one puts an accept into the kernel only for
- * somebody who waits, so that those for whom there is no room are left to other
- * processes that listen there, or to the next one.
+ * Of a listener with one_by_one an accept is in the kernel only while somebody
+ * waits for a connection. All others stay in the backlog, for other processes
+ * that listen there or for a successor.
  *
  * When the process or the system has no descriptor (or memory) left for a
  * connection, the connection stays in the backlog and accepting is tried again

@@ -49,8 +49,8 @@ struct rill_server {
  * cancelled, then stops accepting, gives those who were accepted by then their tasks too, and
  * closes the listener; the connections go on. Borrows the url. Errors: -EINVAL
  * where the URL is wrong, or those of rill_listener_open or rill_listener_adopt; see server->why.
- * When memory is short the connection waits and nothing is lost. So it is where
- * others fill the scope while it accepts; one that is cancelled then does not wait for room. */
+ * A connection that was accepted waits, and is not lost, while memory is short, or where others
+ * have filled the scope since; a server that is cancelled then does not wait for room any more. */
 struct rill_future *rill_serve(struct rill_server *server, const char *url,
                                struct rill_service service);
 

@@ -109,8 +109,8 @@ int64_t rill_now_of_beginning(void);
 /* For a future that found its result there without waiting, be it an error, the end or
  * -ECANCELED: pays for it from the running task's budget. False means that the task has had its
  * share for now and was woken: the future answers RILL_PENDING and gives its result next time.
- * One that goes on waiting does not pay each time that it is polled: a crowd of such would leave
- * nothing for those behind it in the same task, ever. */
+ * A poll that stays pending is not paid for: a crowd of such futures would use the budget up in
+ * every turn, and those behind them in the same task would never end. */
 static inline bool rill_budget_spend(struct rill_executor *executor, struct rill_task *task)
 {
     if (__builtin_expect(executor->budget_left > 0, 1)) {
