@@ -51,7 +51,9 @@ static void send_first(struct rill_sender *sender, bool wait)
     rill_op_refill(op, rill_buffers_data(&reactor->buffers, sender->first),
                    reactor->buffers.buffers[sender->first].length);
     op->offset = 0;
-    op->op_flags = MSG_NOSIGNAL | MSG_WAITALL | (wait ? 0 : MSG_DONTWAIT);
+    /* MSG_WAITALL makes a short send one that tells so. One that waits goes on by itself, as the
+     * kernel gives what has waited 128 times to a thread that blocks (net/tcp.c). */
+    op->op_flags = MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT | MSG_WAITALL);
     op->sqe_flags = wait ? 0 : IOSQE_CQE_SKIP_SUCCESS;
     rill_reactor_submit(reactor, op);
     if (sender->held > 1 || op->waiter)

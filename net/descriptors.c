@@ -71,8 +71,6 @@ struct rill_future *rill_tcp_send_descriptors(struct rill_tcp *tcp,
                "%u descriptors are sent at once; want 1 to %d", count, RILL_DESCRIPTORS_MAX);
     send->part = (struct iovec){.iov_base = (void *)(uintptr_t)buffer, .iov_len = size};
     rill_tcp_send_vectored(tcp, &send->bytes, &send->part, 1);
-    /* Kernels before 6.5 that go on by themselves send the descriptors once more. */
-    send->bytes.op.op_flags &= ~(uint32_t)MSG_WAITALL;
     write_control(send, fds, count);
     send->poll = future->poll;
     future->poll = start_poll;

@@ -257,7 +257,9 @@ struct rill_future *rill_tcp_send_all(struct rill_tcp *tcp, struct rill_op *op, 
 {
     check_order(tcp);
     rill_op_prepare(op, &name_send, IORING_OP_SEND, rill_tcp_fd(tcp), buffer, size, 0);
-    op->op_flags = MSG_NOSIGNAL | MSG_WAITALL; /* the kernel goes on by itself as a rule */
+    /* Without MSG_WAITALL: the kernel gives a send that has waited 128 times (APOLL_MAX_RETRY in
+     * io_uring/poll.c) to a thread, which blocks for as long as the peer does not read. */
+    op->op_flags = MSG_NOSIGNAL;
     op->kind = RILL_OP_EXACT;
     return &op->future;
 }
@@ -278,7 +280,6 @@ static enum rill_poll vectored_poll(struct rill_future *self, struct rill_task *
         /* What goes with the first byte (net/descriptors.h) has gone. */
         send->message.msg_control = NULL;
         send->message.msg_controllen = 0;
-        send->op.op_flags |= MSG_WAITALL;
         rill_op_refill(&send->op, &send->message, 1);
     }
     send->result = (int64_t)send->op.transferred;
@@ -293,7 +294,7 @@ struct rill_future *rill_tcp_send_vectored(struct rill_tcp *tcp, struct rill_sen
     check_order(tcp);
     send->message = (struct msghdr){.msg_iov = parts, .msg_iovlen = count};
     rill_op_prepare(&send->op, &name, IORING_OP_SENDMSG, rill_tcp_fd(tcp), &send->message, 1, 0);
-    send->op.op_flags = MSG_NOSIGNAL | MSG_WAITALL;
+    send->op.op_flags = MSG_NOSIGNAL; /* as above */
     send->op.future.poll = vectored_poll;
     return &send->op.future;
 }

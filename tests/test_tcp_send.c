@@ -3,7 +3,9 @@
 #include "net/socket_options.h"
 #include "tests/tcp_pair.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,6 +162,60 @@ START_TEST(both_directions_move_at_the_same_time)
 }
 END_TEST
 
+/* How many threads the kernel has for operations of this process that block. */
+static unsigned kernel_threads(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    const struct dirent *entry;
+    unsigned count = 0;
+
+    ck_assert_ptr_nonnull(tasks);
+    while ((entry = readdir(tasks))) {
+        char path[300], name[32] = "";
+        FILE *comm;
+
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", entry->d_name);
+        comm = fopen(path, "r");
+        if (!comm)
+            continue;
+        count += fgets(name, sizeof name, comm) && strncmp(name, "iou-wrk", 7) == 0;
+        fclose(comm);
+    }
+    closedir(tasks);
+    return count;
+}
+
+/* The kernel gives what has waited 128 times to a thread, which then blocks for as long as the
+ * peer likes: so a send is not to wait there for each of its parts. */
+START_TEST(a_peer_that_reads_slowly_takes_no_thread_of_the_kernels)
+{
+    enum { SIZE = 4 << 20, PIECE = 4096 };
+    static struct rill_send_vectored vectored;
+    static struct rill_borrow lasting;
+    struct iovec part;
+    char *all = malloc(SIZE);
+
+    ck_assert_ptr_nonnull(all);
+    pattern_fill(all, 0, SIZE);
+    part = (struct iovec){all, SIZE};
+    for (int way = 0; way < 3 && open_pair(REAL, NULL, NULL); way++) {
+        ck_assert_int_eq(rill_socket_set_buffers(one.fd, 16384, 0), 0);
+        ck_assert_int_eq(rill_socket_set_buffers(other.fd, 0, 32768), 0);
+        background_start(&sending, way == 0   ? rill_tcp_send_all(&one, &send_op, all, SIZE)
+                                   : way == 1 ? rill_tcp_send_vectored(&one, &vectored, &part, 1)
+                                              : rill_tcp_send_lasting(&one, &lasting, all, SIZE));
+        for (size_t at = 0; at < SIZE; at += PIECE) {
+            ck_assert_int_eq(await(rill_tcp_recv_exactly(&other, &recv_op, buffer, PIECE)), PIECE);
+            ck_assert(pattern_is(buffer, at, PIECE));
+        }
+        ck_assert_int_eq(background_end(&sending), SIZE);
+        ck_assert_uint_eq(kernel_threads(), 0);
+        close_pair();
+    }
+    free(all);
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
@@ -170,6 +226,7 @@ int main(void)
         {a_vectored_send_of_nothing_is_0, IN_BOTH},
         {a_vectored_send_that_is_cancelled_tells_how_much_went_out, IN_SIMULATED},
         {both_directions_move_at_the_same_time, IN_BOTH},
+        {a_peer_that_reads_slowly_takes_no_thread_of_the_kernels, IN_REAL},
     };
 
     return fixture_main("tcp_send", cases, sizeof cases / sizeof *cases);
