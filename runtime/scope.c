@@ -58,6 +58,27 @@ void rill_scope_cancel(struct rill_scope *scope, enum rill_cancel_reason reason)
         rill_task_cancel_because(running, reason);
 }
 
+/* The first in line for whose max there is room, or NULL. */
+static struct rill_scope_room *next_in_line(const struct rill_scope *scope)
+{
+    for (struct rill_link *link = scope->line.places.next; link != &scope->line.places;
+         link = link->next) {
+        struct rill_scope_room *room = rill_container_of(link, struct rill_scope_room, place.link);
+
+        if (scope->alive < room->max)
+            return room;
+    }
+    return NULL;
+}
+
+static void wake_next_in_line(const struct rill_scope *scope)
+{
+    const struct rill_scope_room *next = next_in_line(scope);
+
+    if (next)
+        rill_task_wake(next->place.task);
+}
+
 void rill_scope_task_ended(struct rill_scope *scope, int64_t result)
 {
     if (result == -ECANCELED) {
@@ -68,7 +89,7 @@ void rill_scope_task_ended(struct rill_scope *scope, int64_t result)
             rill_scope_cancel(scope, RILL_CANCELLED);
     }
     scope->alive--;
-    rill_line_wake_first(&scope->line);
+    wake_next_in_line(scope);
     if (scope->alive > 0)
         return;
     rill_link_remove(&scope->entry);
@@ -166,21 +187,28 @@ struct rill_future *rill_scope_wait(struct rill_scope *scope)
     return prepare(scope, &place, wait_poll);
 }
 
+/* Whether there is room, and nobody before it in line has any use for that. */
+static bool is_its_turn(const struct rill_scope *scope, const struct rill_scope_room *room)
+{
+    const struct rill_scope_room *next = next_in_line(scope);
+
+    return scope->alive < room->max && (!next || next == room);
+}
+
 static enum rill_poll room_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_scope_room *room = rill_container_of(self, struct rill_scope_room, future);
     struct rill_scope *scope = room->scope;
     bool is_cancelled = rill_task_is_cancelled(task);
 
-    if (!is_cancelled &&
-        (scope->alive >= room->max || !rill_line_is_first(&scope->line, &room->place))) {
+    if (!is_cancelled && !is_its_turn(scope, room)) {
         rill_line_join(&scope->line, &room->place, task);
         return RILL_PENDING;
     }
     if (!rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
     rill_line_leave(&room->place);
-    rill_line_wake_first(&scope->line);
+    wake_next_in_line(scope);
     return rill_future_end(self, is_cancelled ? -ECANCELED : 0);
 }
 

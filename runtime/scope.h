@@ -92,11 +92,14 @@ struct rill_scope_room {
  *
  *     while (next_page(crawl)) {
  *         RILL_AWAIT(rill_scope_wait_for_room(&crawl->scope, &crawl->room, 16));
+ *         if (crawl->room.result < 0) // cancelled: or all that is left would be spawned now
+ *             break;
  *         rill_scope_spawn(&crawl->scope, ...);
  *     }
  *
- * The room is there until the task that waited awaits something else. Several may wait, and are
- * served in order, whatever their max. A task of the scope may wait too, but takes room itself.
+ * The room is there until the task that waited awaits something else. Several may wait; of those
+ * for whose max there is room the first goes first. A task of the scope may wait too, but takes
+ * room itself.
  * Panics if max is 0. Borrows the scope. Cancelling it: -ECANCELED, and the next one looks. */
 struct rill_future *rill_scope_wait_for_room(struct rill_scope *scope, struct rill_scope_room *room,
                                              size_t max);

@@ -851,14 +851,30 @@ START_TEST(who_ends_in_one_turn_makes_room_for_as_many)
 }
 END_TEST
 
-START_TEST(who_wants_more_room_holds_up_those_behind)
+START_TEST(who_wants_more_room_does_not_hold_up_those_behind)
 {
-    start_spawners(1, 3);
+    start_spawners(1, 2);
     expect_spawners(WAITS, WAITS);
     latch_open(&latches[0], 0);
     rig_settle();
-    expect_spawners(WAITS, WAITS);
+    expect_spawners(WAITS, 0);
     latch_open(&latches[1], 0);
+    rig_settle();
+    expect_spawners(WAITS, 0);
+    latch_open(&latches[3], 0);
+    rig_settle();
+    expect_spawners(0, 0);
+    end_children();
+}
+END_TEST
+
+START_TEST(who_comes_late_and_has_room_does_not_wait_for_those_who_have_none)
+{
+    start_spawners(1, 3);
+    expect_spawners(WAITS, 0);
+    latch_open(&latches[0], 0);
+    latch_open(&latches[1], 0);
+    latch_open(&latches[3], 0);
     rig_settle();
     expect_spawners(0, 0);
     end_children();
@@ -947,7 +963,8 @@ int main(void)
         room_that_is_there_is_not_waited_for,
         those_who_wait_for_room_get_it_in_order_as_tasks_end,
         who_ends_in_one_turn_makes_room_for_as_many,
-        who_wants_more_room_holds_up_those_behind,
+        who_wants_more_room_does_not_hold_up_those_behind,
+        who_comes_late_and_has_room_does_not_wait_for_those_who_have_none,
         a_cancelled_wait_for_room_leaves_it_to_the_next,
         a_wait_that_is_cancelled_before_it_begins_gets_no_room,
         waiting_for_fewer_than_no_tasks_panics,
