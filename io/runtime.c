@@ -24,14 +24,26 @@ static bool is_power_of_two(unsigned n)
     return n > 0 && (n & (n - 1)) == 0;
 }
 
+/* Where one of the queues has its default, this follows the other: the completion queue is no
+ * smaller. */
+static unsigned default_sq(unsigned cq)
+{
+    return cq > 0 && cq < SQ_ENTRIES ? cq : SQ_ENTRIES;
+}
+
+static unsigned default_cq(unsigned sq)
+{
+    return sq <= ENTRIES_MAX && 2 * sq > CQ_ENTRIES ? 2 * sq : CQ_ENTRIES;
+}
+
 /* Fills in the defaults. Returns 0 or -EINVAL. */
 static int complete_options(struct rill_reactor_options *full,
                             const struct rill_runtime_options *options)
 {
     *full = (struct rill_reactor_options){
         .kernel = options->kernel ? options->kernel : rill_kernel_linux(),
-        .sq_entries = options->sq_entries ? options->sq_entries : SQ_ENTRIES,
-        .cq_entries = options->cq_entries ? options->cq_entries : CQ_ENTRIES,
+        .sq_entries = options->sq_entries ? options->sq_entries : default_sq(options->cq_entries),
+        .cq_entries = options->cq_entries ? options->cq_entries : default_cq(options->sq_entries),
         .wait_policy = options->wait_policy,
         .spin_ns = options->spin_ns ? options->spin_ns : spin_default_ns,
         .buffer_count = options->buffer_count ? options->buffer_count : BUFFER_COUNT,
@@ -113,7 +125,7 @@ const char *rill_runtime_explain(int error)
         return "this thread has a runtime already";
     case -EINVAL:
         return "an option of the runtime is out of range: queue and buffer counts are powers of "
-               "two of at most 32768";
+               "two of at most 32768 (cq_entries: 65536, and not below sq_entries)";
     case -ENOMEM:
         return "not enough memory for the queues of io_uring; they are locked, and without "
                "privilege `ulimit -l` limits that (some 256 KiB do for a runtime of the usual "

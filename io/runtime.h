@@ -35,8 +35,10 @@ struct rill_runtime {
 struct rill_runtime_options {
     enum rill_wait_policy wait_policy; /* [RILL_WAIT_SLEEP] */
     int64_t spin_ns;                   /* of adaptive waiting, at the most [50 us] */
-    unsigned sq_entries;               /* submission queue, a power of two [512] */
-    unsigned cq_entries;               /* completion queue, a power of two [4096] */
+    unsigned sq_entries;               /* submission queue, a power of two up to 32768 [512, or
+                                        * cq_entries where that is smaller] */
+    unsigned cq_entries;               /* completion queue, a power of two up to 65536, not smaller
+                                        * than the other [4096, or twice the other] */
     unsigned buffer_count;             /* shared receive buffers, at most, a power of two [4096] */
     size_t buffer_size;                /* of each, in bytes [16 KiB] */
     struct rill_kernel *kernel;        /* [rill_kernel_linux()] */
@@ -45,7 +47,8 @@ struct rill_runtime_options {
 /* Creates the runtime of this thread. Spinning is turned into sleeping where the
  * machine has one core. Returns 0, or -errno, which rill_runtime_explain puts into
  * words:
- *   -EINVAL  an option is not a power of two, too large or negative
+ *   -EINVAL  an option is not a power of two, too large or negative, or the completion queue
+ *            smaller than the submission queue
  *   -EBUSY   the thread has a runtime already
  *   -EPERM   io_uring is forbidden here (kernel.io_uring_disabled, seccomp)
  *   -ENOSYS  the kernel is older than Linux 6.1 or lacks an operation

@@ -352,6 +352,11 @@ START_TEST(options_out_of_range_are_EINVAL)
     static const struct rill_runtime_options right[] = {
         {.sq_entries = 1, .cq_entries = 1},
         {.sq_entries = 32768, .cq_entries = 65536},
+        {.sq_entries = 32768},
+        {.sq_entries = 4096},
+        {.cq_entries = 256},
+        {.cq_entries = 1},
+        {.cq_entries = 65536},
         {.buffer_count = 1, .buffer_size = 1},
         {.buffer_count = 32768, .buffer_size = 16},
     };
