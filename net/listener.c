@@ -238,6 +238,27 @@ static enum rill_poll leave(struct rill_accept *accept, int64_t result)
     return rill_future_end(&accept->future, result);
 }
 
+/* Takes the accept back from the kernel. Returns whether that is done: it wakes who is first in the
+ * queue, or the waiter of the op. */
+static bool take_back(struct rill_listener *listener)
+{
+    struct rill_reactor *reactor = rill_reactor_here();
+    struct rill_op *op = &listener->op;
+
+    if (op->state == RILL_OP_QUEUED)
+        rill_reactor_withdraw(reactor, op);
+    if (op->state == RILL_OP_IN_KERNEL)
+        rill_reactor_cancel(reactor, op);
+    return op->state == RILL_OP_IDLE;
+}
+
+static bool is_alone(const struct rill_accept *accept)
+{
+    const struct rill_link *waiters = &accept->listener->waiters;
+
+    return waiters->next == &accept->queue && waiters->prev == &accept->queue;
+}
+
 static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_accept *accept = rill_container_of(self, struct rill_accept, future);
@@ -247,6 +268,9 @@ static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *ta
     if (!listener->is_open)
         return rill_end_at_once(self, task, -EBADF);
     if (rill_task_is_cancelled(task)) {
+        accept->task = task;
+        if (listener->one_by_one && is_alone(accept) && !take_back(listener))
+            return RILL_PENDING;
         if (!rill_budget_spend(executor, task))
             return RILL_PENDING;
         return leave(accept, -ECANCELED);
@@ -296,17 +320,17 @@ struct rill_future *rill_tcp_accept(struct rill_listener *listener, struct rill_
 
 /* ---- closing ---- */
 
+void rill_listener_leave_file(struct rill_listener *listener)
+{
+    listener->file.size = 0;
+}
+
 static enum rill_poll withdraw_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_op *op = rill_container_of(self, struct rill_op, future);
-    struct rill_reactor *reactor = rill_reactor_here();
 
-    if (op->state == RILL_OP_QUEUED)
-        rill_reactor_withdraw(reactor, op);
-    if (op->state == RILL_OP_IN_KERNEL)
-        rill_reactor_cancel(reactor, op);
     op->waiter = task;
-    return op->state == RILL_OP_IDLE ? RILL_READY : RILL_PENDING;
+    return take_back(rill_container_of(op, struct rill_listener, op)) ? RILL_READY : RILL_PENDING;
 }
 
 struct rill_future *rill_listener_withdraw(struct rill_listener *listener)

@@ -82,6 +82,11 @@ int rill_listener_open(struct rill_listener *listener, const struct rill_address
 int rill_listener_adopt(struct rill_listener *listener, int fd,
                         const struct rill_listen_options *options);
 
+/* Leaves the file of a unix socket where it is when the listener is closed, as when the socket was
+ * handed to another process (net/descriptors.h) that goes on with it. Does nothing to other
+ * sockets. */
+void rill_listener_leave_file(struct rill_listener *listener);
+
 /* A sentence, or part of one, about an error that rill_listener_open returned for that address;
  * it may be strerror's, which the next call of that changes. */
 const char *rill_listener_explain(int error, const struct rill_address *address);
@@ -104,7 +109,8 @@ struct rill_accept {
 };
 
 /* Waits for the next connection. Several tasks may wait, and are served in order.
- * Cancelling loses none: one that has arrived is there for the next accept.
+ * Cancelling loses none: one that has arrived is there for the next accept. Where none waits behind
+ * it, cancelling one of a listener with one_by_one waits until the kernel accepts no more.
  * Errors that end a listener, such as -EINVAL after shutdown(2), come to all. -EBADF where it
  * is not open. */
 struct rill_future *rill_tcp_accept(struct rill_listener *listener, struct rill_accept *accept);

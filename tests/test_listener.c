@@ -262,10 +262,21 @@ END_TEST
 START_TEST(a_listener_that_accepts_one_by_one_takes_nobody_whom_no_one_awaits)
 {
     static const struct rill_listen_options one_by_one = {.one_by_one = true};
+    static struct rill_accept accepts[2];
+    static struct background tasks[2];
 
     if (!fixture_open(_i, NULL, NULL))
         return;
     port = fixture_listen(&listener, &one_by_one);
+    /* Nor one whose accept was cancelled, the first of two or the last of all. */
+    for (int i = 0; i < 2; i++)
+        background_start(&tasks[i], rill_tcp_accept(&listener, &accepts[i]));
+    settle();
+    for (int i = 0; i < 2; i++) {
+        expect_eq(listener.op.state, RILL_OP_IN_KERNEL);
+        rill_task_cancel(&tasks[i].task);
+        expect_eq(background_end(&tasks[i]), -ECANCELED);
+    }
     for (int i = 0; i < 3; i++)
         start_client(i);
     for (int i = 0; i < 3; i++) {

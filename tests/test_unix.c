@@ -98,6 +98,28 @@ START_TEST(bytes_go_both_ways_through_a_unix_socket)
 }
 END_TEST
 
+START_TEST(a_successor_that_got_the_socket_is_found_when_the_first_has_left_it_the_file)
+{
+    static struct rill_listener successor;
+
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(listen_at(path), 0);
+    ck_assert_int_eq(rill_listener_adopt(&successor, fcntl(listener.fd, F_DUPFD_CLOEXEC, 0), NULL),
+                     0);
+    rill_listener_leave_file(&listener);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    ck_assert_int_eq(await(rill_tcp_connect_url(&client, &connecting, &url)), 0);
+    ck_assert_int_ge(await(rill_tcp_accept(&successor, &accepting)), 0);
+    rill_tcp_adopt(&peer, (int)accepting.result);
+    fixture_hang_up(&client);
+    fixture_hang_up(&peer);
+    ck_assert_int_eq(await(rill_listener_close(&successor)), 0);
+    ck_assert_int_eq(unlink(path), 0);
+    close_world(_i);
+}
+END_TEST
+
 START_TEST(closing_the_listener_removes_its_file_even_in_a_cancelled_task)
 {
     struct background closing;
@@ -415,6 +437,7 @@ int main(void)
 {
     const struct fixture_case cases[] = {
         {bytes_go_both_ways_through_a_unix_socket, IN_BOTH},
+        {a_successor_that_got_the_socket_is_found_when_the_first_has_left_it_the_file, IN_REAL},
         {closing_the_listener_removes_its_file_even_in_a_cancelled_task, IN_BOTH},
         {a_file_that_is_there_is_EADDRINUSE_and_stays, IN_BOTH},
         {a_file_that_somebody_removed_does_not_keep_the_listener_from_closing, IN_REAL},
