@@ -52,7 +52,9 @@ static inline int rill_file_fd(const struct rill_file *file)
  * Opening a FIFO for reading or for writing alone may wait for the other side, as openat(2)
  * does, or not, as with O_NONBLOCK, where the kernel knows the name already: then a read is at
  * the end (0) while nobody writes, and opening for writing is -ENXIO while nobody reads. With
- * O_RDWR it never waits, and a read does, until something was written (fifo(7)). */
+ * O_RDWR it never waits, and a read does, until something was written (fifo(7)). An open that waits
+ * holds one of the threads, four for each processor, to which the kernel leaves what it cannot do
+ * at once with files: as many of them hold up all other opens, syncs, renames and the like. */
 struct rill_future *rill_file_open(struct rill_file *file, const char *path, int flags,
                                    mode_t mode);
 

@@ -82,7 +82,8 @@ void rill_remote_release(struct rill_remote *remote);
  * sleeps; in the order in which they were posted. Borrows the post until it is run. One
  * that is posted already and has not begun to run is run once, as with wakes: what the
  * caller stored before either call is seen. Returns 0, or -ESHUTDOWN: the runtime has
- * ended, and the post remains its caller's. Any thread that holds the remote, and signal
+ * ended, and the post remains its caller's. Where another thread is about to post the same one, 0
+ * says no more than what that thread is told. Any thread that holds the remote, and signal
  * handlers too. */
 int rill_post(struct rill_remote *remote, struct rill_post *post);
 

@@ -43,8 +43,8 @@ int rill_waker_open(struct rill_waker *waker);
 struct rill_future *rill_waker_wait(struct rill_waker *waker);
 
 /* Ends a wait, this one or the next. What was stored before is seen behind the wait.
- * Returns 0, or -ESHUTDOWN when the runtime accepts no more. Any thread, and signal
- * handlers. */
+ * Returns 0, or -ESHUTDOWN when the runtime accepts no more; 0 also where another thread is about
+ * to wake it, and is told that. Any thread, and signal handlers. */
 int rill_waker_wake(struct rill_waker *waker);
 
 /* Ends the waker. Nobody may wait for it, or wake it any more. The runtime's thread. */
