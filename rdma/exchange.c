@@ -302,17 +302,23 @@ static enum rill_poll receiving_poll(struct rill_future *self, struct rill_task 
 }
 
 /* Whether a message for this receive has arrived as a whole, so that it can be taken although the
- * connection is over. Of a long one only the announcement has, and its sender may be gone. */
+ * connection is over. Of a long one only the announcement has, and its sender may be gone. One that
+ * is longer than the default for that, but goes with its announcement, comes in pieces, of which
+ * UCX would wait for the others for ever: unless the other side has said BYE, behind all of them.
+ */
 static bool is_left(const struct rill_rdma_transfer *transfer)
 {
     const struct rill_rdma_connection *connection = transfer->connection;
-    size_t size;
+    size_t size, whole = connection->peer_eager_size;
+
+    if (whole > RILL_RDMA_EAGER_SIZE && !connection->bye_came)
+        whole = RILL_RDMA_EAGER_SIZE;
 
     if (connection->id == 0 || connection->is_wanted_over)
         return false;
     return rill_rdma_tag_probe(connection->hub->rdma, transfer->op.tag, transfer->op.where, &size,
                                NULL) &&
-           size < connection->peer_eager_size;
+           size < whole;
 }
 
 static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task)

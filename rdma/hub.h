@@ -52,7 +52,8 @@ struct rill_rdma_hub {
 };
 
 /* Opens the hub of a worker, one for each. eager_size is to be given where UCX_RNDV_THRESH
- * was raised above RILL_RDMA_EAGER_SIZE, so that credit (credit.h) is right; 0 means that.
+ * was raised above RILL_RDMA_EAGER_SIZE, so that credit (credit.h) is right; 0 means that. Messages
+ * from RILL_RDMA_EAGER_SIZE on are then not received after a loss, even where they had come.
  * Returns 0, or -errno of UCX. */
 int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32_t eager_size);
 

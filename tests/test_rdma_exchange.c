@@ -341,6 +341,38 @@ START_TEST(after_a_loss_only_those_messages_are_received_whose_bytes_are_here)
 }
 END_TEST
 
+/* Of one that went in pieces the first may be here alone, and UCX would wait for the others. */
+START_TEST(where_long_messages_go_at_once_too_they_are_not_received_after_a_loss)
+{
+    enum { LONGER = 2 * RILL_RDMA_EAGER_SIZE };
+    static const struct sim_ucx_options silent = {
+        .latency_max_ns = RILL_MILLISECOND, .pairs = true, .mute_per_mille = 1000};
+
+    for (int is_lost = 0; is_lost < 2; is_lost++) {
+        sides_open(is_lost ? &silent : NULL);
+        sides.left.hub.eager_size = LONGER;
+        sides_connect(&mute, &mute);
+        background_start(&sending, rill_rdma_send(left, &sides.left.send, message, LONGER - 1, 1));
+        sides_pause(RILL_SECOND);
+        if (is_lost) {
+            await(rill_rdma_cut(left));
+            background_end(&sending);
+            expect_eq(
+                await(rill_rdma_wait_for_state(right, &sides.right.wait, 1u << RILL_RDMA_FAILED)),
+                RILL_RDMA_FAILED);
+            expect(rill_rdma_probe(right, RILL_RDMA_ANY_TAG, NULL, NULL));
+            expect_eq(receive(LONGER), right->error);
+            sides_cut();
+        } else {
+            expect_eq(receive(LONGER), LONGER - 1);
+            expect_eq(background_end(&sending), LONGER - 1);
+            sides_disconnect();
+        }
+        sides_close();
+    }
+}
+END_TEST
+
 static ucs_status_t find_no_way(ucp_worker_h worker, const ucp_ep_params_t *params, ucp_ep_h *ep)
 {
     (void)worker;
@@ -469,6 +501,7 @@ int main(void)
         {a_message_is_a_sign_of_life, IN_SIMULATED},
         {a_side_that_disconnects_begins_no_send_and_no_receive_any_more, IN_SIMULATED},
         {after_a_loss_only_those_messages_are_received_whose_bytes_are_here, IN_SIMULATED},
+        {where_long_messages_go_at_once_too_they_are_not_received_after_a_loss, IN_SIMULATED},
         {a_connection_that_is_over_or_never_was_receives_nothing, IN_SIMULATED},
         {a_transfer_that_is_cancelled_before_it_begins_ends_at_once, IN_SIMULATED},
         {a_receive_in_parts_ends_with_its_connection, IN_SIMULATED},
