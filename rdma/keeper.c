@@ -39,6 +39,17 @@ static int begin_attempt(struct rill_rdma_connection *connection)
     if (connection->is_adopted)
         return 0;
     connection->attempts++;
+    if (connection->target_worker)
+        error =
+            rill_rdma_ep_open(&connection->ep, connection->hub->rdma, connection->target_worker);
+    else
+        error = rill_rdma_ep_connect(&connection->ep, connection->hub->rdma,
+                                     (const struct sockaddr *)&connection->target,
+                                     connection->target_size);
+    if (error)
+        return error;
+    /* Up to here it is the one that was lost, whose messages may still be received. */
+    rill_rdma_keeper_bury(connection);
     connection->peer_id = 0;
     connection->credit = (struct rill_rdma_credit){0};
     connection->peer_load = 0;
@@ -49,15 +60,6 @@ static int begin_attempt(struct rill_rdma_connection *connection)
     connection->is_done_said = false;
     connection->done_came = false;
     connection->refused = 0;
-    if (connection->target_worker)
-        error =
-            rill_rdma_ep_open(&connection->ep, connection->hub->rdma, connection->target_worker);
-    else
-        error = rill_rdma_ep_connect(&connection->ep, connection->hub->rdma,
-                                     (const struct sockaddr *)&connection->target,
-                                     connection->target_size);
-    if (error)
-        return error;
     rill_rdma_keeper_take_ep(connection);
     connection->to_say = 1u << RILL_RDMA_HELLO;
     return 0;
@@ -438,7 +440,6 @@ enum rill_poll rill_rdma_keeper_poll(struct rill_future *self, struct rill_task 
             connection->error = connection->lost; /* and not why an attempt failed */
             break;
         }
-        rill_rdma_keeper_bury(connection);
     }
     rill_rdma_connection_set_state(connection, connection->error == -ESHUTDOWN ? RILL_RDMA_CLOSED
                                                                                : RILL_RDMA_FAILED);

@@ -168,6 +168,37 @@ static ucs_status_ptr_t look_at_hello(ucp_ep_h ep, unsigned id, const void *head
     return sides.sim.am_send_nbx(ep, id, header, header_size, bytes, size, param);
 }
 
+/* Of which UCX makes no endpoint. */
+START_TEST(what_was_counted_stays_while_attempts_fail)
+{
+    struct rill_rdma_metrics metrics;
+
+    sides_open(NULL);
+    sides_connect(&persistent, &mute);
+    background_start(&sending, rill_rdma_send(left, &sides.left.send, message, 100, 1));
+    expect_eq(await(rill_rdma_recv(right, &sides.right.recv, message, 100, 1)), 100);
+    expect_eq(background_end(&sending), 100);
+    sides.table.ep_create = find_no_way;
+    rill_rdma_ep_fail(&left->ep, -ECONNRESET);
+    await(rill_rdma_cut(right));
+    sides_pause(20 * RILL_MILLISECOND);
+    expect(left->attempts > 2);
+    expect_eq(left->state, RILL_RDMA_CONNECTING);
+    expect_eq(sides.left.hub.connections, 1);
+    rill_rdma_hub_metrics(&sides.left.hub, &metrics);
+    expect_eq(metrics.messages_sent, 1);
+    expect_eq(metrics.connects, 1);
+    expect(metrics.failures > 2);
+    sides.table.ep_create = sides.sim.ep_create;
+    sides_adopt(&mute);
+    expect_eq(await(rill_rdma_wait_for_connection(left, &sides.left.wait)), 0);
+    rill_rdma_hub_metrics(&sides.left.hub, &metrics);
+    expect_eq(metrics.connects, 2);
+    sides_disconnect();
+    sides_close();
+}
+END_TEST
+
 START_TEST(a_hello_says_nothing_of_the_connection_that_was_lost)
 {
     sides_open(NULL);
@@ -394,6 +425,7 @@ int main(void)
         {a_side_beats_as_often_as_the_other_one_wants_whatever_it_wants_itself, IN_SIMULATED},
         {a_keeper_says_what_it_does, IN_SIMULATED},
         {what_never_was_a_connection_is_a_failure_and_not_tried_again, IN_SIMULATED},
+        {what_was_counted_stays_while_attempts_fail, IN_SIMULATED},
         {a_hello_says_nothing_of_the_connection_that_was_lost, IN_SIMULATED},
         {a_connection_made_anew_notices_silence_as_the_first_one_did, IN_SIMULATED},
         {a_long_message_has_its_time_and_silence_its_own_also_after_a_loss, IN_SIMULATED},
