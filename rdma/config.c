@@ -168,6 +168,11 @@ static int set(struct rill_rdma_config *config, const struct rill_ucx *ucx,
     const char *key = bare(setting->key);
     int error, found = is_of_ucp(ucx, config->ucp, key);
 
+    if (found == 0 && ucx->is_process_wide(key))
+        return rill_rdma_say(why, -EINVAL,
+                             "UCX reads %s once, as the process starts: set UCX_%s in the "
+                             "environment before that",
+                             key, key);
     if (found <= 0) {
         error = found < 0 ? found : lend(config, key, setting->value);
         return error ? rill_rdma_say(why, error, "no memory for the setting %s", key) : 0;
@@ -270,7 +275,8 @@ static void name_nearest(char *const *keys, size_t count, const char *key,
             far = other_far;
         }
     }
-    used = snprintf(text->text, sizeof text->text, "UCX has no setting %.*s; the nearest are",
+    used = snprintf(text->text, sizeof text->text,
+                    "UCX has no setting %.*s, or not that value for it; the nearest names are",
                     KEY_MAX, key);
     for (size_t k = 0; k < NEAREST && nearest[k] && (size_t)used < sizeof text->text; k++)
         used += snprintf(text->text + used, sizeof text->text - (size_t)used, "%s %s",

@@ -53,8 +53,9 @@ struct rill_rdma_options {
      * since. UCX uses no CMA where errors are reported for this reason. For programs that leave
      * such buffers alone, or whose messages tell that they are whole. [no] */
     bool single_copy;
-    /* Settings of UCX, which are stronger than the environment's UCX_ variables. Where neither
-     * says something, a few are rill's: they stand, with the reasons, at the top of config.c. */
+    /* Settings of UCX, which are stronger than the environment's UCX_ variables; but for those that
+     * it reads as the process starts, such as LOG_LEVEL: -EINVAL. Where neither says something, a
+     * few are rill's: they stand, with the reasons, at the top of config.c. */
     const struct rill_rdma_setting *settings;
     size_t setting_count;
     /* What is asked of UCX, of its UCP_FEATURE_ bits. [all that rill has functions for] */

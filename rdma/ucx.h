@@ -8,6 +8,7 @@
 #ifndef RILL_RDMA_UCX_H
 #define RILL_RDMA_UCX_H
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <ucp/api/ucp.h>
 
@@ -25,6 +26,7 @@ struct rill_ucx {
     void (*config_print)(const ucp_config_t *config, FILE *file, const char *title,
                          ucs_config_print_flags_t flags);
     void (*print_keys)(FILE *file);
+    bool (*is_process_wide)(const char *key); /* read when the library is loaded, and never again */
     void (*get_version)(unsigned *major, unsigned *minor, unsigned *release);
     void (*disable_signal)(int number);
 

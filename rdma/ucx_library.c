@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rdma/ucx.h"
 
+#include <ucs/config/global_opts.h>
 #include <ucs/config/parser.h>
 #include <ucs/debug/debug.h>
 
@@ -10,6 +11,13 @@ static void print_keys(FILE *file)
 {
     ucs_config_parser_print_all_opts(file, "UCX_", UCS_CONFIG_PRINT_CONFIG,
                                      &ucs_config_global_list);
+}
+
+static bool is_process_wide(const char *key)
+{
+    char value[512];
+
+    return ucs_global_opts_get_value(key, value, sizeof value) != UCS_ERR_NO_ELEM;
 }
 
 /* ucp_init is an inline function. */
@@ -25,6 +33,7 @@ const struct rill_ucx rill_ucx_library = {
     .config_release = ucp_config_release,
     .config_print = ucp_config_print,
     .print_keys = print_keys,
+    .is_process_wide = is_process_wide,
     .get_version = ucp_get_version,
     .disable_signal = ucs_debug_disable_signal,
     .init = init,

@@ -64,9 +64,11 @@ START_TEST(an_unknown_setting_is_an_error_that_names_the_nearest)
     if (!start())
         return;
     expect_eq(open_with("RNDV_TRESH", "1"), -EINVAL);
-    expect_why("UCX has no setting RNDV_TRESH; the nearest are RNDV_THRESH,");
+    expect_why("UCX has no setting RNDV_TRESH, or not that value for it; the nearest names are "
+               "RNDV_THRESH,");
     expect_eq(open_with("UCX_TCP_KEEPIDEL", "1"), -EINVAL);
-    expect_why("UCX has no setting TCP_KEEPIDEL; the nearest are TCP_KEEPIDLE");
+    expect_why("UCX has no setting TCP_KEEPIDEL, or not that value for it; the nearest names are "
+               "TCP_KEEPIDLE");
     expect(getenv("UCX_TCP_KEEPIDEL") == NULL);
     expect_eq(open_with("", ""), -EINVAL);
     fixture_close();
@@ -80,7 +82,20 @@ START_TEST(a_value_that_a_setting_can_not_have_is_an_error)
     expect_eq(open_with("RNDV_THRESH", "many"), -EINVAL);
     expect_why("UCX does not take RNDV_THRESH=many");
     expect_eq(open_with("TCP_RX_SEG_SIZE", "many"), -EINVAL);
+    expect_why("TCP_RX_SEG_SIZE, or not that value for it");
     expect(getenv("UCX_TCP_RX_SEG_SIZE") == NULL);
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_setting_that_is_read_as_the_process_starts_is_an_error)
+{
+    if (!start())
+        return;
+    expect_eq(open_with("LOG_LEVEL", "info"), -EINVAL);
+    expect_why("UCX reads LOG_LEVEL once, as the process starts: set UCX_LOG_LEVEL in the");
+    expect_eq(open_with("UCX_HANDLE_ERRORS", "none"), -EINVAL);
+    expect_why("set UCX_HANDLE_ERRORS in the environment");
     fixture_close();
 }
 END_TEST
@@ -119,7 +134,8 @@ START_TEST(an_unknown_variable_of_the_environment_is_told_and_no_error)
     if (!start())
         return;
     expect_eq(rill_rdma_open(&rdma, NULL), 0);
-    ck_assert_msg(strstr(rdma.remark.text, "UCX has no setting TSL; the nearest are TLS") != NULL,
+    ck_assert_msg(strstr(rdma.remark.text, "UCX has no setting TSL, or") != NULL &&
+                      strstr(rdma.remark.text, "the nearest names are TLS") != NULL,
                   "%s", rdma.remark.text);
     finish();
 }
@@ -231,6 +247,7 @@ int main(void)
         {it_opens_and_closes_and_opens_again, IN_TCP},
         {an_unknown_setting_is_an_error_that_names_the_nearest, IN_TCP},
         {a_value_that_a_setting_can_not_have_is_an_error, IN_TCP},
+        {a_setting_that_is_read_as_the_process_starts_is_an_error, IN_TCP},
         {a_transport_that_is_not_there_is_ENODEV, IN_TCP},
         {a_known_setting_is_taken_with_and_without_its_prefix, IN_TCP},
         {an_unknown_variable_of_the_environment_is_told_and_no_error, IN_TCP},

@@ -516,6 +516,12 @@ static void print_keys(FILE *file)
         fputs(fake.transport_keys, file);
 }
 
+static bool is_process_wide(const char *key)
+{
+    (void)key;
+    return false;
+}
+
 static void get_version(unsigned *major, unsigned *minor, unsigned *release)
 {
     *major = 1;
@@ -727,6 +733,7 @@ const struct rill_ucx fake_ucx = {
     .config_release = config_release,
     .config_print = config_print,
     .print_keys = print_keys,
+    .is_process_wide = is_process_wide,
     .get_version = get_version,
     .disable_signal = disable_signal,
     .init = init,
