@@ -16,6 +16,11 @@ void rill_scope_init(struct rill_scope *scope, enum rill_scope_policy policy)
     rill_line_init(&scope->line);
 }
 
+static void check_begun(const struct rill_scope *scope)
+{
+    rill_check(rill_link_is_linked(&scope->parked), "a scope is used without rill_scope_init");
+}
+
 /* A scope with tasks alive lies in its owner's memory and is written to by their
  * ends, just as an operation in flight is, and so it is counted as one. */
 static void hand_over(struct rill_scope *scope, struct rill_task *owner)
@@ -30,6 +35,7 @@ static void hand_over(struct rill_scope *scope, struct rill_task *owner)
 
 void rill_scope_spawn(struct rill_scope *scope, struct rill_task *task, rill_poll_fn *poll)
 {
+    check_begun(scope);
     rill_check(!scope->owner || !rill_task_is_over(scope->owner),
                "a task was spawned into a scope whose owner has ended");
     rill_task_spawn(task, poll);
@@ -217,6 +223,7 @@ struct rill_future *rill_scope_wait_for_room(struct rill_scope *scope, struct ri
 {
     static const struct rill_place place = {"wait for room in a scope", NULL, 0};
 
+    check_begun(scope);
     rill_check(max > 0, "a scope never has fewer than 0 tasks: wait for room for 1 at least");
     rill_future_init(&room->future, room_poll);
     room->future.place = &place;

@@ -911,6 +911,25 @@ START_TEST(a_wait_that_is_cancelled_before_it_begins_gets_no_room)
 }
 END_TEST
 
+static void spawn_unbegun(void)
+{
+    memset(&scope, 0, sizeof scope);
+    spawn(0);
+}
+
+static void wait_unbegun(void)
+{
+    memset(&scope, 0, sizeof scope);
+    rill_scope_wait_for_room(&scope, &spawners[0].room, 1);
+}
+
+START_TEST(using_a_scope_that_was_not_begun_panics)
+{
+    rig_expect_text(rig_abort_message(spawn_unbegun), "a scope is used without rill_scope_init");
+    rig_expect_text(rig_abort_message(wait_unbegun), "a scope is used without rill_scope_init");
+}
+END_TEST
+
 static void wait_for_no_room(void)
 {
     rill_scope_init(&scope, RILL_SCOPE_INDEPENDENT);
@@ -967,6 +986,7 @@ int main(void)
         who_comes_late_and_has_room_does_not_wait_for_those_who_have_none,
         a_cancelled_wait_for_room_leaves_it_to_the_next,
         a_wait_that_is_cancelled_before_it_begins_gets_no_room,
+        using_a_scope_that_was_not_begun_panics,
         waiting_for_fewer_than_no_tasks_panics,
     };
 

@@ -204,6 +204,8 @@ struct sim_op {
     struct iovec *iov;
     struct iovec iov_one;
     size_t iov_count, total, done;
+    size_t done_before; /* the latest wait, */
+    unsigned waits;     /* of so many that a part came before */
     struct msghdr *message;
     size_t control_size; /* of what was put into message->msg_control, and its MSG_CTRUNC */
     int control_flags;

@@ -27,11 +27,22 @@ static unsigned flags_of(const struct sim_op *op)
     return plain ? 0 : op->sqe.msg_flags;
 }
 
+/* How often the kernel has an operation wait for its descriptor (APOLL_MAX_RETRY in
+ * io_uring/poll.c) before it gives it to a thread of its own, which then blocks: nothing that a
+ * peer may bring about. */
+enum { WAITS_MAX = 128 };
+
 /* What a transfer answers that has to wait, or ends, after a part of it. */
 static int partial(struct sim_op *op, int result, unsigned mask)
 {
-    if (result == SIM_WAIT && !(flags_of(op) & MSG_DONTWAIT))
+    if (result == SIM_WAIT && !(flags_of(op) & MSG_DONTWAIT)) {
+        op->waits += op->done > op->done_before;
+        op->done_before = op->done;
+        if (op->waits == WAITS_MAX)
+            sim_fail(op->ring->sim, "#%llu %s fd %d has waited %d times, and goes to a thread",
+                     (unsigned long long)op->id, sim_op_name(op), op->sqe.fd, WAITS_MAX);
         return sim_op_wait(op, mask);
+    }
     if (op->done)
         return (int)op->done;
     return result == SIM_WAIT ? -EAGAIN : result;
