@@ -27,7 +27,8 @@ extern "C" {
 #endif
 
 /* Zeroed, then given a descriptor by connecting or by rill_tcp_adopt. While it is not open,
- * whatever is done with it ends with -EBADF, but for flushing and closing, which end with 0. */
+ * whatever is done with it ends with -EBADF, but for flushing and closing, and for receiving no
+ * bytes or lending none (rill_tcp_send_lasting), which end with 0. */
 struct rill_tcp {
     union {
         int64_t result; /* of flushing and closing */
