@@ -67,6 +67,7 @@ struct rill_reactor {
     bool in_hurry;              /* do not sleep in this turn */
     struct rill_remote *remote; /* held; what other threads post to, or NULL: nobody does */
     bool hears_bell;            /* a poll of remote.bell_fd is submitted */
+    bool refuses_posts;         /* the runtime was shut down: no remote is made any more */
     struct rill_recheck recheck;
     struct rill_recancel recancel;
     struct rill_buffers buffers;

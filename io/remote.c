@@ -29,7 +29,7 @@ int rill_remote_open(struct rill_remote **out)
     struct rill_remote *remote = reactor->remote;
 
     *out = NULL;
-    if (remote && remote->is_closed)
+    if (reactor->refuses_posts)
         return -ESHUTDOWN;
     if (!remote) {
         remote = calloc(1, sizeof *remote);

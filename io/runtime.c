@@ -146,6 +146,7 @@ int64_t rill_block_on(struct rill_runtime *runtime, struct rill_future *future)
 /* Accepts no more posts; says whether those that there were have spawned tasks. */
 static bool has_late_posts(struct rill_runtime *runtime)
 {
+    runtime->reactor.refuses_posts = true;
     if (runtime->reactor.remote)
         rill_remote_close(runtime->reactor.remote);
     return runtime->executor.tasks_alive > 0;

@@ -354,6 +354,19 @@ START_TEST(shutting_down_waits_for_what_the_last_posts_spawn)
 }
 END_TEST
 
+START_TEST(a_runtime_that_was_shut_down_makes_no_first_remote_either)
+{
+    struct rill_remote *first = NULL;
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    rill_runtime_shutdown(fixture.runtime, 0);
+    ck_assert_int_eq(rill_remote_open(&first), -ESHUTDOWN);
+    ck_assert_ptr_null(first);
+    fixture_close();
+}
+END_TEST
+
 /* A post that says when it is its thread's again. */
 struct numbered {
     struct rill_post post;
@@ -621,6 +634,7 @@ int main(void)
 {
     const struct fixture_case cases[] = {
         {posts_are_run_in_the_next_turn_in_their_order, IN_REAL},
+        {a_runtime_that_was_shut_down_makes_no_first_remote_either, IN_BOTH},
         {a_post_that_is_posted_twice_is_run_once_and_can_be_posted_again, IN_REAL},
         {a_post_that_posts_itself_is_run_in_the_next_turn, IN_REAL},
         {a_post_that_is_withdrawn_is_not_run, IN_REAL},
