@@ -78,6 +78,10 @@ add_up() {
     local closing
     closing=$(tail -n 1 "$output")
     if [[ $closing =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)?$ ]]; then
+        if ((BASH_REMATCH[1] == 0)); then
+            failed=$((failed + 1))
+            printf 'FAIL  nothing was run in the machine of %s\n' "$1"
+        fi
         passed=$((passed + BASH_REMATCH[1]))
         failed=$((failed + BASH_REMATCH[2]))
         skipped=$((skipped + ${BASH_REMATCH[4]:-0}))

@@ -28,7 +28,9 @@ else
     patches=(tests/mutants/*.patch)
 fi
 
-# Built once: after each patch only what it touches is compiled again.
+# Built once: after each patch only what it touches is compiled again. What an interrupted run
+# has left is older than its objects, with a bug in them.
+rm -rf "$copy"
 mkdir -p "$copy"
 tar -c --exclude=./build --exclude=./.git . | tar -x -C "$copy"
 build() {
@@ -59,10 +61,6 @@ who() {
 # busy can make any test slow.
 catch() {
     local test code hung=''
-    if ! build; then
-        echo 'the compiler'
-        return
-    fi
     for test in "${tests[@]}"; do
         code=0
         SIM_SEEDS=$seeds SIM_SEED=1 timeout -k 5 "$timeout" \
@@ -77,6 +75,11 @@ catch() {
     [[ -n $hung ]] && echo "$hung"
 }
 
+if by=$(catch); then
+    echo "mutants: the tree as it is does not pass $by"
+    exit 1
+fi
+
 caught=0 survived=0
 for patch in "${patches[@]}"; do
     name=$(basename "$patch" .patch)
@@ -84,6 +87,11 @@ for patch in "${patches[@]}"; do
     if ! patch -s -p1 -d "$copy" <"$patch" >"$copy/patch.log"; then
         cat "$copy/patch.log"
         echo "mutants: $patch does not apply any more: plant its bug anew"
+        exit 1
+    fi
+    if ! build; then
+        tail -n 20 "$copy/build.log"
+        echo "mutants: $patch does not build any more: plant its bug anew"
         exit 1
     fi
     if by=$(catch); then

@@ -21,9 +21,11 @@ timeout=${TEST_TIMEOUT:-600}
 read -r -a wrapper <<<"${TEST_WRAPPER:-}"
 
 # Keeps stack frames apart after their functions have returned: what a future
-# wrongly left in a local variable is then found when it is used.
-export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
-export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+# wrongly left in a local variable is then found when it is used. A program that is to fail
+# ends with 1, so what a sanitizer finds is to end with something else.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:exitcode=99}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:exitcode=99}
+export LSAN_OPTIONS=${LSAN_OPTIONS:-exitcode=99}
 # A process that ends while threads of a pool wait for work would wait a second for them.
 export TSAN_OPTIONS=${TSAN_OPTIONS:-atexit_sleep_ms=20}
 

@@ -310,8 +310,14 @@ static pid_t start_server(int which, struct sockaddr_in *address)
     if (child == 0)
         serve(which, ends[1]);
     close(ends[1]);
-    if (read(ends[0], address, sizeof *address) != sizeof *address)
+    if (read(ends[0], address, sizeof *address) != sizeof *address) {
+        int status;
+
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 77, "the server: %#x",
+                      (unsigned)status);
         return -1;
+    }
     close(ends[0]);
     return child;
 }

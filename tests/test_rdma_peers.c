@@ -212,9 +212,15 @@ static bool start_at(uint16_t port, int which, enum role role, pid_t *child)
     struct child forked = fork_child(which, role);
 
     bool is_there = start_child(&forked, port, &address);
+    int status;
 
     forget_child(&forked);
     *child = forked.pid;
+    if (!is_there) {
+        ck_assert_int_eq(waitpid(*child, &status, 0), *child);
+        ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 77, "the peer: %#x",
+                      (unsigned)status);
+    }
     if (!is_there || !fixture_open(REAL, NULL, NULL))
         return false;
     duo_open_worker(&duo.left, which);

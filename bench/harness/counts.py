@@ -70,6 +70,8 @@ def instructions_of_steps(build):
             callgrind(f"{build}/bin/rill-micro", "--rounds", "1", "--only", key,
                       "--count", str(steps)),
             capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise servers.Failed(f"rill-micro --only {key}: {result.stderr.strip()[-200:]}")
         return collected(result.stderr)
 
     for key, what in INSTRUCTIONS.items():
@@ -195,6 +197,8 @@ def allocations(build, server, workload, placement):
                                   preexec_fn=servers.pinned(placement.load)) as process:
                 process.stdout.readline()
                 before = count()
+                if before == 0:
+                    raise servers.Failed("the library that counts allocations counts none")
                 process.stdout.readline()
                 after = count()
                 return (after - before) / json.loads(process.stdout.read())["requests"]
@@ -218,7 +222,9 @@ def idle_connection_bytes(build, server, placement, connections=IDLE_CONNECTIONS
             end = time.monotonic() + 10
             while count_descriptors(running.pid) < descriptors + connections:
                 if time.monotonic() > end:
-                    break
+                    process.terminate()
+                    raise servers.Failed(f"{server.name}: not all connections came; is the limit "
+                                         "of descriptors too low (ulimit -n)?")
                 time.sleep(0.01)
             after = dirty_bytes(running.pid)
             process.terminate()
@@ -412,10 +418,13 @@ def check_command(arguments, placement):
         notes.append(f"instructions are not compared: they were kept with {kept_with}, "
                      f"here is {context()}")
     print(*notes, sep="\n")
+    missing = sorted(kept.keys() - least.keys())
+    if missing:
+        print("kept, and not counted now:", *missing, sep="\n  ")
     if grown:
         print(f"{grown} of {len(counts)} grew by more than {100 * (GROWTH_MAX - 1):.0f} %: make it "
               "less, or keep the new ones with make keep-counts and say why in the commit")
-    return 1 if grown else 0
+    return 1 if grown or missing else 0
 
 
 def main(arguments):
