@@ -72,8 +72,9 @@ static int linux_setup(struct rill_kernel *kernel, struct io_uring *ring, unsign
     /* Saves the kernel a look-up of the descriptor at each call. An old kernel
      * refuses, and all goes on without. */
     (void)io_uring_register_ring_fd(ring);
-    /* Entry i of the queue is always sqes[i], so submitting only moves the tail. */
-    for (unsigned i = 0; i < ring->sq.ring_entries; i++)
+    /* Entry i of the queue is always sqes[i], so submitting only moves the tail. liburing from 2.6
+     * on asks by itself for a ring without that array, where the kernel has such. */
+    for (unsigned i = 0; ring->sq.array && i < ring->sq.ring_entries; i++)
         ring->sq.array[i] = i;
     return 0;
 }
