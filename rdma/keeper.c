@@ -20,7 +20,8 @@ void rill_rdma_keeper_take_ep(struct rill_rdma_connection *connection)
     connection->credit.window = connection->options.window;
     if (connection->options.is_unprotected || connection->options.window == UINT64_MAX)
         connection->credit.window = 0;
-    connection->deadline_ns = rill_time_after(rill_now(), connection->options.handshake_ns);
+    connection->deadline_ns =
+        rill_time_after(rill_now_of_beginning(), connection->options.handshake_ns);
 }
 
 void rill_rdma_keeper_bury(struct rill_rdma_connection *connection)
@@ -149,7 +150,8 @@ static bool is_agreed(const struct rill_rdma_connection *connection)
  * it is this side that disconnects, it wants nothing more. */
 static void begin_closing(struct rill_rdma_connection *connection)
 {
-    connection->deadline_ns = rill_time_after(rill_now(), connection->options.close_ns);
+    connection->deadline_ns =
+        rill_time_after(rill_now_of_beginning(), connection->options.close_ns);
     rill_rdma_ep_withdraw(&connection->ep, &connection->bye_recv);
     rill_rdma_connection_set_state(connection, RILL_RDMA_CLOSING);
 }
@@ -157,7 +159,8 @@ static void begin_closing(struct rill_rdma_connection *connection)
 /* This side disconnects: from now on what comes is swept out. */
 static void begin_end(struct rill_rdma_connection *connection)
 {
-    connection->deadline_ns = rill_time_after(rill_now(), connection->options.close_ns);
+    connection->deadline_ns =
+        rill_time_after(rill_now_of_beginning(), connection->options.close_ns);
     connection->sweeper.look = sweep;
     rill_rdma_watch(connection->hub->rdma, &connection->sweeper);
     sweep(&connection->sweeper);

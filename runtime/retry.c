@@ -16,7 +16,7 @@ static void begin(struct rill_retry *retry)
     const struct rill_retry_policy *policy = retry->policy;
 
     rill_backoff_init(&retry->backoff, policy->first_ns, policy->max_ns, policy->random);
-    if (__builtin_add_overflow(rill_now(), policy->limit_ns, &retry->deadline_ns))
+    if (__builtin_add_overflow(rill_now_of_beginning(), policy->limit_ns, &retry->deadline_ns))
         retry->deadline_ns = RILL_NEVER;
 }
 

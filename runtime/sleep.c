@@ -85,7 +85,7 @@ void rill_interval_init(struct rill_interval *interval, int64_t period_ns)
 {
     check_period(period_ns);
     *interval = (struct rill_interval){
-        .next_ns = rill_time_after(rill_now(), period_ns),
+        .next_ns = rill_time_after(rill_now_of_beginning(), period_ns),
         .period_ns = period_ns,
     };
 }

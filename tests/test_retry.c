@@ -159,6 +159,40 @@ START_TEST(an_attempt_that_takes_too_long_is_cancelled_and_timed_out)
 }
 END_TEST
 
+static int64_t now_coarse(struct rill_driver *driver)
+{
+    return rill_container_of(driver, struct manual_driver, driver)->now_ns;
+}
+
+static enum rill_poll late_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    (void)rill_now();
+    rig.driver.now_ns += RILL_SECOND; /* it computes */
+    RILL_AWAIT(rill_retry(&fetch.retry, &policy, attempt));
+    RILL_END();
+}
+
+START_TEST(the_limit_counts_from_its_beginning_however_long_the_turn_has_lasted)
+{
+    const struct rill_driver_ops *usual = rig.driver.driver.ops;
+    struct rill_driver_ops ops = *usual;
+
+    setup();
+    ops.now_coarse = now_coarse;
+    rig.driver.driver.ops = &ops;
+    policy.limit_ns = 100 * RILL_MILLISECOND;
+    fetch = (struct fetch){.begun = 0};
+    rill_task_spawn(&fetch.runner.task, late_poll);
+    rig_settle();
+    rig_advance(50 * RILL_MILLISECOND);
+    ck_assert(!is_over());
+    end(7);
+    expect_over(7, 1);
+    rig.driver.driver.ops = usual;
+}
+END_TEST
+
 START_TEST(an_attempt_that_ends_with_the_limit_is_the_result)
 {
     setup();
@@ -456,6 +490,7 @@ int main(void)
         what_is_not_worth_repeating_is_not_repeated,
         a_pause_that_would_be_too_long_is_not_begun,
         an_attempt_that_takes_too_long_is_cancelled_and_timed_out,
+        the_limit_counts_from_its_beginning_however_long_the_turn_has_lasted,
         an_attempt_that_ends_with_the_limit_is_the_result,
         a_cancelled_attempt_is_not_repeated,
         a_cancelled_pause_ends_it_and_the_last_result_is_there,
