@@ -70,6 +70,11 @@ static enum rill_poll take_poll(struct rill_future *self, struct rill_task *task
     RILL_AWAIT(rill_semaphore_acquire(&pool->permits, &take->acquire, 1));
     if (take->acquire.result < 0)
         RILL_RETURN(take->acquire.result);
+    /* It may not have stood in line when the draining began: who has no budget left does not. */
+    if (pool->is_drained) {
+        rill_semaphore_release(&pool->permits, 1);
+        RILL_RETURN(-EPIPE);
+    }
     if (pool->idle_count > 0) {
         take->object = remove_idle(pool, pool->idle.prev);
         if (is_good(pool, take->object))
@@ -156,6 +161,7 @@ static enum rill_poll drain_poll(struct rill_future *self, struct rill_task *tas
         RILL_RETURN(drain->acquire.result);
     while (pool->idle_count > 0)
         RILL_AWAIT(pool->options->end(remove_idle(pool, pool->idle.next)));
+    pool->is_drained = true;
     rill_semaphore_release(&pool->permits, pool->permits.limit);
     RILL_END();
 }

@@ -56,6 +56,7 @@ struct rill_object_pool {
     bool is_draining;
 
     /* private */
+    bool is_drained; /* and no object is made any more */
     const struct rill_object_pool_options *options;
     struct rill_semaphore permits;
     struct rill_link idle; /* of rill_pooled.link, the longest idle first */

@@ -439,6 +439,50 @@ START_TEST(draining_waits_for_those_in_use_serves_who_waits_and_refuses_the_rest
 }
 END_TEST
 
+/* Takes and gives back without ever waiting, until it is refused. */
+static struct {
+    struct rill_task task;
+    struct rill_object_pool_take take;
+    struct rill_future make;
+    unsigned takes;
+} greedy;
+
+static enum rill_poll make_now_poll(struct rill_future *self, struct rill_task *task)
+{
+    (void)task;
+    greedy.take.object = &new_connection()->pooled;
+    return rill_future_end(self, 0);
+}
+
+static enum rill_poll greedy_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    for (greedy.takes = 0;; greedy.takes++) {
+        RILL_AWAIT(rill_object_pool_take(&pool, &greedy.take,
+                                         rill_future_init(&greedy.make, make_now_poll)));
+        if (greedy.take.result < 0)
+            RILL_RETURN(greedy.take.result);
+        rill_object_pool_give_back(&pool, greedy.take.object);
+    }
+    RILL_END();
+}
+
+/* The task whose share of the turn was over had found the pool open, and is not in line. */
+START_TEST(who_is_about_to_wait_when_a_pool_is_drained_gets_nothing_of_it)
+{
+    make_pool();
+    rill_task_spawn(&greedy.task, greedy_poll);
+    runner_start(&carer, rill_object_pool_drain(&pool, &care), NULL);
+    rig_settle();
+    ck_assert_uint_ge(greedy.takes, 100);
+    ck_assert(rill_task_is_over(&greedy.task));
+    ck_assert_int_eq(greedy.task.future.result, -EPIPE);
+    ck_assert_int_eq(care.result, 0);
+    ck_assert_int_eq(alive, 0);
+    rill_object_pool_finish(&pool);
+}
+END_TEST
+
 START_TEST(a_cancelled_drain_can_be_repeated)
 {
     make_pool();
@@ -680,6 +724,7 @@ int main(void)
         what_was_made_though_it_was_cancelled_is_there_for_the_next,
         cancelling_while_a_broken_one_is_ended_waits_for_its_end,
         draining_waits_for_those_in_use_serves_who_waits_and_refuses_the_rest,
+        who_is_about_to_wait_when_a_pool_is_drained_gets_nothing_of_it,
         a_cancelled_drain_can_be_repeated,
         options_out_of_range_are_refused,
         wrong_use_panics,
