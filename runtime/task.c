@@ -20,7 +20,15 @@ void *rill_task_alloc(size_t size)
     memset(task, 0, size);
     task->size_class = size_class;
     task->pooled = true;
+    task->executor_id = rill_executor_here()->id;
     return task;
+}
+
+/* A block goes back to where it came from, which is in the memory of one thread's runtime. */
+static void check_block(const struct rill_task *task)
+{
+    rill_check(!task->pooled || task->executor_id == rill_executor_here()->id,
+               "a block of rill_task_alloc is used by a thread that it does not belong to");
 }
 
 static void give_back(struct rill_task *task)
@@ -37,6 +45,7 @@ void rill_task_free(void *block)
         return;
     rill_check(task->pooled && task->state == RILL_TASK_NEW,
                "only a block of rill_task_alloc whose task was never spawned can be freed");
+    check_block(task);
     give_back(task);
 }
 
@@ -46,6 +55,7 @@ void rill_task_spawn(struct rill_task *task, rill_poll_fn *poll)
 
     rill_check(task->state == RILL_TASK_NEW || task->state == RILL_TASK_OVER,
                "a task was spawned while it is alive");
+    check_block(task);
     rill_future_init(&task->future, poll);
     task->joiner = NULL;
     task->below = 0;

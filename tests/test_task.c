@@ -461,6 +461,49 @@ static void wake_from_another_runtime(void)
         pthread_join(thread, NULL);
 }
 
+static void *spawn_foreign_block(void *task)
+{
+    struct manual_driver driver;
+    struct rill_executor executor;
+
+    manual_driver_init(&driver);
+    if (rill_executor_init(&executor, &driver.driver) == 0)
+        rill_task_spawn(task, counter_poll);
+    return NULL;
+}
+
+static void *free_foreign_block(void *task)
+{
+    struct manual_driver driver;
+    struct rill_executor executor;
+
+    manual_driver_init(&driver);
+    if (rill_executor_init(&executor, &driver.driver) == 0)
+        rill_task_free(task);
+    return NULL;
+}
+
+static void *(*foreign_use)(void *block);
+
+static void use_from_another_runtime(void)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, foreign_use, rill_task_alloc(sizeof(struct counter))) == 0)
+        pthread_join(thread, NULL);
+}
+
+START_TEST(a_block_of_another_runtime_is_neither_spawned_nor_freed)
+{
+    foreign_use = spawn_foreign_block;
+    rig_expect_text(rig_abort_message(use_from_another_runtime),
+                    "a block of rill_task_alloc is used by a thread that it does not belong to");
+    foreign_use = free_foreign_block;
+    rig_expect_text(rig_abort_message(use_from_another_runtime),
+                    "a block of rill_task_alloc is used by a thread that it does not belong to");
+}
+END_TEST
+
 START_TEST(waking_a_task_from_another_thread_panics)
 {
     rig_expect_text(rig_abort_message(wake_from_another_thread),
@@ -494,6 +537,7 @@ int main(void)
         wrong_sizes_and_wrong_blocks_panic,
         ending_with_operations_in_flight_panics_and_names_where_it_ended,
         waking_a_task_from_another_thread_panics,
+        a_block_of_another_runtime_is_neither_spawned_nor_freed,
     };
 
     return rig_main("task", tests, RIG_COUNT(tests));
