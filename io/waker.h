@@ -47,7 +47,10 @@ struct rill_future *rill_waker_wait(struct rill_waker *waker);
  * to wake it, and is told that. Any thread, and signal handlers. */
 int rill_waker_wake(struct rill_waker *waker);
 
-/* Ends the waker. Nobody may wait for it, or wake it any more. The runtime's thread. */
+/* Ends the waker. Nobody may wait for it, or wake it any more: each call of rill_waker_wake has to
+ * have returned, which the end of a wait does not say. Where the other thread cannot be joined,
+ * have it hold the runtime's remote as well, until it is done (rill_remote_open). The runtime's
+ * thread. */
 void rill_waker_close(struct rill_waker *waker);
 
 #ifdef __cplusplus

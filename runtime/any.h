@@ -19,8 +19,11 @@
  *     }
  *
  * What is pending stays begun between two rounds: it is neither cancelled nor started
- * again, so nothing can be lost there. A loop that is left by itself, while futures
- * are pending, awaits rill_any_drain before their memory goes; a task that ends without panics. */
+ * again, so nothing can be lost there. But nor is it polled between them: what stands in line, for
+ * a lock or a message, keeps all behind it waiting until the next round, and whoever awaits the
+ * same lock in between waits for ever. Such waits belong into tasks of their own. A loop that is
+ * left by itself, while futures are pending, awaits rill_any_drain before their memory goes; a task
+ * that ends without panics. */
 #ifndef RILL_RUNTIME_ANY_H
 #define RILL_RUNTIME_ANY_H
 

@@ -10,9 +10,9 @@
  *     RILL_AWAIT(rill_priority_channel_receive(&shop->orders, &clerk->receive, &clerk->order));
  *
  * Each priority has a channel of its own, with its own capacity and its own line of
- * senders, so that a flood of one kind keeps no place from another. A waiting message
- * is overtaken by at most RILL_PRIORITY_OVERTAKEN_MAX of a higher priority; then it is
- * its turn. */
+ * senders, so that a flood of one kind keeps no place from another. The oldest
+ * message of each priority is overtaken by at most RILL_PRIORITY_OVERTAKEN_MAX of a higher
+ * one; then it is its turn. */
 #ifndef RILL_RUNTIME_PRIORITY_CHANNEL_H
 #define RILL_RUNTIME_PRIORITY_CHANNEL_H
 
