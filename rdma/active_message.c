@@ -312,9 +312,9 @@ static ucs_status_t drop_message(void *nothing, const void *header, size_t heade
     return UCS_OK;
 }
 
-void rill_rdma_am_unhandle(struct rill_rdma *rdma, unsigned id)
+int rill_rdma_am_unhandle(struct rill_rdma *rdma, unsigned id)
 {
-    (void)rill_rdma_am_handle(rdma, id, drop_message, NULL);
+    return rill_rdma_am_handle(rdma, id, drop_message, NULL);
 }
 
 int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, unsigned id)
@@ -341,7 +341,7 @@ void rill_rdma_inbox_close(struct rill_rdma_inbox *inbox)
     if (!inbox->is_open)
         return;
     rill_line_finish(&inbox->line, "an inbox");
-    rill_rdma_am_unhandle(inbox->rdma, inbox->id);
+    (void)rill_rdma_am_unhandle(inbox->rdma, inbox->id);
     while (inbox->held_count > 0)
         drop(inbox->rdma, pop(inbox));
     inbox->is_open = false;

@@ -79,7 +79,8 @@ struct rill_rdma_am {
 };
 
 /* Opens the inbox of that number. Returns 0, -EINVAL for a number out of range, or what
- * UCX says. Messages that came before to a number without an inbox are dropped by UCX. */
+ * UCX says. Messages that came before to a number without an inbox are gone: UCX drops them and, of
+ * those that do not come with their data, ends the sender's operation with -EINVAL. */
 int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, unsigned id);
 
 /* Closes it, and drops the messages that nobody took. No task may wait. Does nothing to
@@ -129,8 +130,8 @@ static inline void rill_rdma_am_let_go(struct rill_rdma *rdma, void *data)
 int rill_rdma_am_handle(struct rill_rdma *rdma, unsigned id, ucp_am_recv_callback_t callback,
                         void *inbox);
 
-/* private: has those dropped that come from now on. */
-void rill_rdma_am_unhandle(struct rill_rdma *rdma, unsigned id);
+/* private: has those dropped that come from now on. Returns 0 or -errno. */
+int rill_rdma_am_unhandle(struct rill_rdma *rdma, unsigned id);
 
 /* private: fetches size bytes, more than none, that were announced to such a callback by
  * *data. That is NULL as soon as UCX has taken it over, and else still to be released. */

@@ -157,7 +157,7 @@ void rill_rdma_hub_close(struct rill_rdma_hub *hub)
                hub->connections);
     sweep_dead(hub);
     rill_rdma_inbox_close(&hub->strangers);
-    rill_rdma_am_unhandle(hub->rdma, RILL_RDMA_CONTROL_ID);
+    (void)rill_rdma_am_unhandle(hub->rdma, RILL_RDMA_CONTROL_ID);
     hub->is_open = false;
 }
 

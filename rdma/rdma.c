@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rdma/rdma.h"
 
+#include "rdma/active_message.h"
 #include "rdma/error.h"
 #include "rdma/note.h"
 #include "runtime/executor.h"
@@ -113,16 +114,19 @@ static int complain(struct rill_rdma *rdma, ucs_status_t status, const char *wha
                          (int)status);
 }
 
+static uint64_t features_of(const struct rill_rdma_options *options)
+{
+    return options->features ? options->features
+                             : UCP_FEATURE_TAG | UCP_FEATURE_STREAM | UCP_FEATURE_AM |
+                                   UCP_FEATURE_RMA | UCP_FEATURE_AMO32 | UCP_FEATURE_AMO64;
+}
+
 static int open_context(struct rill_rdma *rdma, const struct rill_rdma_options *options,
                         struct rill_rdma_config *config)
 {
     const ucp_params_t params = {
         .field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_NAME,
-        .features =
-            UCP_FEATURE_WAKEUP |
-            (options->features ? options->features
-                               : UCP_FEATURE_TAG | UCP_FEATURE_STREAM | UCP_FEATURE_AM |
-                                     UCP_FEATURE_RMA | UCP_FEATURE_AMO32 | UCP_FEATURE_AMO64),
+        .features = UCP_FEATURE_WAKEUP | features_of(options),
         .name = "rill",
     };
     ucs_status_t status = rdma->ucx->init(&params, config->ucp, &rdma->context);
@@ -138,13 +142,14 @@ static int open_context(struct rill_rdma *rdma, const struct rill_rdma_options *
     return error;
 }
 
-static int open_worker(struct rill_rdma *rdma)
+static int open_worker(struct rill_rdma *rdma, uint64_t features)
 {
     ucp_worker_params_t params = {
         .field_mask = UCP_WORKER_PARAM_FIELD_THREAD_MODE | UCP_WORKER_PARAM_FIELD_CLIENT_ID,
         .thread_mode = UCS_THREAD_MODE_SINGLE,
     };
     ucs_status_t status;
+    int error;
 
     if (getrandom(&rdma->client_id, sizeof rdma->client_id, 0) != sizeof rdma->client_id)
         rdma->client_id = (uint64_t)(uintptr_t)rdma; /* before the kernel has entropy */
@@ -152,21 +157,29 @@ static int open_worker(struct rill_rdma *rdma)
     status = rdma->ucx->worker_create(rdma->context, &params, &rdma->worker);
     if (status != UCS_OK)
         return complain(rdma, status, "make a worker");
+    /* UCX looks up a message's number in its table before it looks whether the table is so long
+     * (ucp_am.c, 1.13 to 1.20): of a number that nobody has an inbox for it would read, and call,
+     * what lies behind. With the last number in it the table has all of them: 1.5 MiB. */
+    error = features & UCP_FEATURE_AM ? rill_rdma_am_unhandle(rdma, RILL_RDMA_AM_IDS - 1) : 0;
+    if (error) {
+        rill_rdma_say(&rdma->why, error, "UCX cannot take active messages: %s", strerror(-error));
+        goto destroy_worker;
+    }
     status = rdma->ucx->worker_get_efd(rdma->worker, &rdma->source.fd);
     if (status != UCS_OK) {
-        complain(rdma, status, "wait for events");
+        error = complain(rdma, status, "wait for events");
         goto destroy_worker;
     }
     status = rdma->ucx->worker_get_address(rdma->worker, &rdma->address, &rdma->address_size);
     if (status != UCS_OK) {
-        complain(rdma, status, "tell its address");
+        error = complain(rdma, status, "tell its address");
         goto destroy_worker;
     }
     return 0;
 
 destroy_worker:
     rdma->ucx->worker_destroy(rdma->worker);
-    return rill_rdma_errno(status);
+    return error;
 }
 
 static int open_all(struct rill_rdma *rdma, const struct rill_rdma_options *options)
@@ -182,7 +195,7 @@ static int open_all(struct rill_rdma *rdma, const struct rill_rdma_options *opti
         return error;
     error = open_context(rdma, options, &config);
     if (!error) {
-        error = open_worker(rdma);
+        error = open_worker(rdma, features_of(options));
         if (error)
             rdma->ucx->cleanup(rdma->context);
     }

@@ -105,7 +105,7 @@ void rill_rdma_rpc_close(struct rill_rdma_rpc *rpc)
     rill_check(rpc->waiting == 0, "a service was closed while %zu calls wait for their reply",
                rpc->waiting);
     rill_check(rpc->taken == 0, "a service was closed with %zu requests not answered", rpc->taken);
-    rill_rdma_am_unhandle(rpc->rdma, rpc->id);
+    (void)rill_rdma_am_unhandle(rpc->rdma, rpc->id);
     rill_rdma_rpc_refuse_held(rpc, -ESHUTDOWN);
     rpc->is_open = false;
 }
