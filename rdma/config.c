@@ -168,16 +168,22 @@ static int set(struct rill_rdma_config *config, const struct rill_ucx *ucx,
     const char *key = bare(setting->key);
     int error, found = is_of_ucp(ucx, config->ucp, key);
 
-    if (found == 0 && ucx->is_process_wide(key))
+    ucs_status_t status = UCS_OK;
+
+    if (found < 0)
+        return rill_rdma_say(why, found, "no memory for the setting %s", key);
+    status = found ? ucx->config_modify(config->ucp, key, setting->value)
+                   : ucx->set_global(key, setting->value);
+    if (status == UCS_ERR_UNSUPPORTED)
         return rill_rdma_say(why, -EINVAL,
                              "UCX reads %s once, as the process starts: set UCX_%s in the "
                              "environment before that",
                              key, key);
-    if (found <= 0) {
-        error = found < 0 ? found : lend(config, key, setting->value);
+    if (!found && status == UCS_ERR_NO_ELEM) {
+        error = lend(config, key, setting->value);
         return error ? rill_rdma_say(why, error, "no memory for the setting %s", key) : 0;
     }
-    error = rill_rdma_errno(ucx->config_modify(config->ucp, key, setting->value));
+    error = rill_rdma_errno(status);
     return error ? rill_rdma_say(why, error, "UCX does not take %s=%s", key, setting->value) : 0;
 }
 

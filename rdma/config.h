@@ -52,7 +52,7 @@ struct rill_rdma_config {
 
 /* Reads the environment, then sets rill's defaults where that says nothing, then the
  * settings. wishes are of enum rill_rdma_wish. Returns 0, to be followed by rill_rdma_config_end
- * when UCX is open; or -EINVAL for a value that a key cannot have, and for a key such as LOG_LEVEL,
+ * when UCX is open; or -EINVAL for a value that a key cannot have, and for a key such as LOG_FILE,
  * which UCX reads when it is loaded (global_opts.h); -ENOMEM. */
 int rill_rdma_config_begin(struct rill_rdma_config *config, const struct rill_ucx *ucx,
                            unsigned wishes, const struct rill_rdma_setting *settings, size_t count,

@@ -104,17 +104,6 @@ static ucs_status_ptr_t post_ep_flush(struct rill_rdma_op *op)
     return op->rdma->ucx->ep_flush_nbx(op->ep->ucp, &param);
 }
 
-static ucs_status_ptr_t post_flush(struct rill_rdma_op *op)
-{
-    const ucp_request_param_t param = {
-        .op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA,
-        .cb.send = rill_rdma_op_sent,
-        .user_data = op,
-    };
-
-    return op->rdma->ucx->worker_flush_nbx(op->rdma->worker, &param);
-}
-
 struct rill_future *rill_rdma_ep_flush(struct rill_rdma_ep *ep, struct rill_rdma_op *op)
 {
     static const struct rill_rdma_verb verb = {
@@ -122,12 +111,4 @@ struct rill_future *rill_rdma_ep_flush(struct rill_rdma_ep *ep, struct rill_rdma
 
     op->size = 0;
     return rill_rdma_op_prepare(op, &verb, ep->rdma, ep);
-}
-
-struct rill_future *rill_rdma_flush(struct rill_rdma *rdma, struct rill_rdma_op *op)
-{
-    static const struct rill_rdma_verb verb = {{"flush a worker", NULL, 0}, post_flush, false};
-
-    op->size = 0;
-    return rill_rdma_op_prepare(op, &verb, rdma, NULL);
 }

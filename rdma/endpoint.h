@@ -120,11 +120,9 @@ int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
 
 /* Waits until all that was sent on the endpoint has gone out, and what was put into the
  * other side's memory has arrived there. The result is 0 or -errno. It cannot be
- * withdrawn, as a send. */
+ * withdrawn, as a send. Each endpoint is flushed by itself: UCX's flush of a whole worker succeeds
+ * whatever its endpoints have lost (ucp_worker_flush_ep_flushed_cb in flush.c, 1.13 to 1.19). */
 struct rill_future *rill_rdma_ep_flush(struct rill_rdma_ep *ep, struct rill_rdma_op *op);
-
-/* The same for all endpoints of a worker. */
-struct rill_future *rill_rdma_flush(struct rill_rdma *rdma, struct rill_rdma_op *op);
 
 /* Closes the endpoint: ends its receives with -ESHUTDOWN, waits until its sends went
  * out (large ones: until the other side has received them), and tells the other side. In a task

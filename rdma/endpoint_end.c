@@ -124,7 +124,8 @@ static void cut(struct rill_rdma_ep *ep)
 }
 
 /* Ends the operations that UCX does not let go of. Since the endpoint is closed it will never touch
- * their memory again, but its requests would call back into structs that may be gone by then. */
+ * their memory again, as long as nobody else sends with the tags of its receives (tag.h); but its
+ * requests would call back into structs that may be gone by then. */
 static void abandon(struct rill_rdma_ep *ep)
 {
     const struct rill_ucx *ucx = ep->rdma->ucx;

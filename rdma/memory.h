@@ -11,9 +11,10 @@
  *
  * Where the network can do it, the side whose memory it is has no part in that: nobody
  * tells it, and no task of its runs. Over TCP, UCX does it there in its progress; and it ends
- * the process of that side ("unexpected error", ucp_request.inl) if it comes to answer a reader
- * just when the endpoint to that has failed: after some twenty, or a thousand, readers that were
- * killed while they read. Where peers may be killed, let them ask by a message (rpc.h). */
+ * the process of that side ("unexpected error", ucp_request.inl, 1.13 to 1.19) if it comes to
+ * answer a peer just when the endpoint to that has failed: after the second, the twentieth or the
+ * thousandth that was killed while it put, read or added. Where peers may be killed, let them ask
+ * by a message (rpc.h). */
 #ifndef RILL_RDMA_MEMORY_H
 #define RILL_RDMA_MEMORY_H
 

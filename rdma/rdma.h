@@ -54,7 +54,8 @@ struct rill_rdma_options {
      * such buffers alone, or whose messages tell that they are whole. [no] */
     bool single_copy;
     /* Settings of UCX, which are stronger than the environment's UCX_ variables; but for those that
-     * it reads as the process starts, such as LOG_LEVEL: -EINVAL. Where neither says something, a
+     * it reads as the process starts, such as LOG_FILE: -EINVAL. Those of the whole process that
+     * can be changed, such as LOG_LEVEL, stay as they are set here. Where neither says something, a
      * few are rill's: they stand, with the reasons, at the top of config.c. */
     const struct rill_rdma_setting *settings;
     size_t setting_count;

@@ -56,7 +56,9 @@ struct rill_future *rill_rdma_tag_recv(struct rill_rdma *rdma, struct rill_rdma_
                                        void *buffer, size_t size, uint64_t tag, uint64_t mask);
 
 /* The same for a message that is to come through ep, though it is the tag alone that
- * sees to that: ends with an -errno when ep fails, and -ESHUTDOWN when it is closed. */
+ * sees to that: ends with an -errno when ep fails, and -ESHUTDOWN when it is closed. The tag has to
+ * be one that nobody else sends with: a message of another one's that had begun to arrive then
+ * would still be written into the buffer. */
 struct rill_future *rill_rdma_tag_recv_from(struct rill_rdma_ep *ep, struct rill_rdma_op *op,
                                             void *buffer, size_t size, uint64_t tag, uint64_t mask);
 

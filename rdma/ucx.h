@@ -8,7 +8,6 @@
 #ifndef RILL_RDMA_UCX_H
 #define RILL_RDMA_UCX_H
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <ucp/api/ucp.h>
 
@@ -26,7 +25,9 @@ struct rill_ucx {
     void (*config_print)(const ucp_config_t *config, FILE *file, const char *title,
                          ucs_config_print_flags_t flags);
     void (*print_keys)(FILE *file);
-    bool (*is_process_wide)(const char *key); /* read when the library is loaded, and never again */
+    /* Sets a key of the whole process (ucs/config/global_opts.h): UCS_ERR_NO_ELEM where it is none,
+     * UCS_ERR_UNSUPPORTED for one that is read when the library is loaded, and never again. */
+    ucs_status_t (*set_global)(const char *key, const char *value);
     void (*get_version)(unsigned *major, unsigned *minor, unsigned *release);
     void (*disable_signal)(int number);
 
@@ -42,7 +43,6 @@ struct rill_ucx {
     void (*worker_release_address)(ucp_worker_h worker, ucp_address_t *address);
     unsigned (*worker_progress)(ucp_worker_h worker);
     ucs_status_t (*worker_arm)(ucp_worker_h worker);
-    ucs_status_ptr_t (*worker_flush_nbx)(ucp_worker_h worker, const ucp_request_param_t *param);
 
     ucs_status_t (*ep_create)(ucp_worker_h worker, const ucp_ep_params_t *params, ucp_ep_h *ep);
     ucs_status_ptr_t (*ep_close_nbx)(ucp_ep_h ep, const ucp_request_param_t *param);

@@ -5,19 +5,34 @@
 #include <ucs/config/parser.h>
 #include <ucs/debug/debug.h>
 
+/* As it is declared from UCX 1.19 on (ucs/config/parser.h): a name that keys have to contain, or
+ * NULL, has come to it. The library's version is the same, so a program may meet either; to one
+ * before that, an argument too many is nothing (in the calling conventions of all machines UCX runs
+ * on). */
+typedef void print_all_fn(FILE *file, const char *prefix, ucs_config_print_flags_t flags,
+                          ucs_list_link_t *list, const char *filter);
+
 /* ucp_config_print knows the keys of UCP alone; those of the transports are in the
  * list that all parts of UCX share, once ucp_init has loaded them. */
 static void print_keys(FILE *file)
 {
-    ucs_config_parser_print_all_opts(file, "UCX_", UCS_CONFIG_PRINT_CONFIG,
-                                     &ucs_config_global_list);
+    /* volatile: gcc must not see that it is declared otherwise here, or it puts a trap in its place
+     */
+    void (*volatile print_all)(void) = (void (*)(void))ucs_config_parser_print_all_opts;
+
+    ((print_all_fn *)print_all)(file, "UCX_", UCS_CONFIG_PRINT_CONFIG, &ucs_config_global_list,
+                                NULL);
 }
 
-static bool is_process_wide(const char *key)
+static ucs_status_t set_global(const char *key, const char *value)
 {
-    char value[512];
+    ucs_status_t status = ucs_global_opts_set_value_modifiable(key, value);
+    char before[512];
 
-    return ucs_global_opts_get_value(key, value, sizeof value) != UCS_ERR_NO_ELEM;
+    if (status != UCS_ERR_NO_ELEM ||
+        ucs_global_opts_get_value(key, before, sizeof before) == UCS_ERR_NO_ELEM)
+        return status;
+    return UCS_ERR_UNSUPPORTED;
 }
 
 /* ucp_init is an inline function. */
@@ -33,7 +48,7 @@ const struct rill_ucx rill_ucx_library = {
     .config_release = ucp_config_release,
     .config_print = ucp_config_print,
     .print_keys = print_keys,
-    .is_process_wide = is_process_wide,
+    .set_global = set_global,
     .get_version = ucp_get_version,
     .disable_signal = ucs_debug_disable_signal,
     .init = init,
@@ -45,7 +60,6 @@ const struct rill_ucx rill_ucx_library = {
     .worker_release_address = ucp_worker_release_address,
     .worker_progress = ucp_worker_progress,
     .worker_arm = ucp_worker_arm,
-    .worker_flush_nbx = ucp_worker_flush_nbx,
     .ep_create = ucp_ep_create,
     .ep_close_nbx = ucp_ep_close_nbx,
     .ep_flush_nbx = ucp_ep_flush_nbx,

@@ -306,7 +306,6 @@ const struct rill_ucx *sim_ucx_begin(const struct sim_ucx_options *options,
     table.worker_get_address = worker_get_address;
     table.worker_progress = worker_progress;
     table.worker_arm = worker_arm;
-    table.worker_flush_nbx = NULL;
     table.request_cancel = request_cancel;
     table.request_free = request_free;
     sim_ucx_ep_table(&table);
