@@ -16,14 +16,20 @@ static const struct rill_place name_sync = {"sync a file", NULL, 0};
 static const struct rill_place name_allocate = {"allocate room for a file", NULL, 0};
 static const struct rill_place name_stat = {"stat a file", NULL, 0};
 
+static void take_over(struct rill_file *file, int fd)
+{
+    struct rill_reactor *reactor = rill_reactor_here();
+
+    file->fd = fd;
+    file->is_open = true;
+    file->is_terminal = reactor->kernel->ops->is_terminal(reactor->kernel, fd);
+    reactor->fds_open++;
+}
+
 static void open_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags)
 {
     if (answer >= 0) {
-        struct rill_file *file = rill_container_of(op, struct rill_file, control);
-
-        file->fd = answer;
-        file->is_open = true;
-        rill_reactor_here()->fds_open++;
+        take_over(rill_container_of(op, struct rill_file, control), answer);
         answer = 0;
     }
     rill_op_complete(op, answer, cqe_flags);
@@ -64,24 +70,34 @@ struct rill_future *rill_file_close(struct rill_file *file)
     return &file->control.future;
 }
 
+/* The kernel writes to a terminal, and reads from it, in the call that submits that: where nobody
+ * reads the other side, or has stopped the output (^S), all tasks would stand still. A thread of
+ * its own is asked for. */
+struct rill_future *rill_file_prepare(struct rill_file *file, struct rill_op *op,
+                                      const struct rill_place *name, uint8_t opcode,
+                                      const void *address, uint64_t length, uint64_t offset)
+{
+    rill_op_prepare(op, name, opcode, rill_file_fd(file), address, length, offset);
+    op->sqe_flags = file->is_terminal ? IOSQE_ASYNC : 0;
+    return &op->future;
+}
+
 struct rill_future *rill_file_read_at(struct rill_file *file, struct rill_op *op, void *buffer,
                                       size_t size, uint64_t offset)
 {
-    return rill_op_prepare(op, &name_read, IORING_OP_READ, rill_file_fd(file), buffer, size,
-                           offset);
+    return rill_file_prepare(file, op, &name_read, IORING_OP_READ, buffer, size, offset);
 }
 
 struct rill_future *rill_file_write_at(struct rill_file *file, struct rill_op *op,
                                        const void *buffer, size_t size, uint64_t offset)
 {
-    return rill_op_prepare(op, &name_write, IORING_OP_WRITE, rill_file_fd(file), buffer, size,
-                           offset);
+    return rill_file_prepare(file, op, &name_write, IORING_OP_WRITE, buffer, size, offset);
 }
 
 struct rill_future *rill_file_write_all_at(struct rill_file *file, struct rill_op *op,
                                            const void *buffer, size_t size, uint64_t offset)
 {
-    rill_op_prepare(op, &name_write, IORING_OP_WRITE, rill_file_fd(file), buffer, size, offset);
+    rill_file_prepare(file, op, &name_write, IORING_OP_WRITE, buffer, size, offset);
     op->kind = RILL_OP_EXACT | (offset == RILL_OFFSET_CURRENT ? 0 : RILL_OP_AT_OFFSET);
     return &op->future;
 }
@@ -199,9 +215,7 @@ struct rill_future *rill_file_read_to_end(struct rill_file *file, struct rill_re
 void rill_file_adopt(struct rill_file *file, int fd)
 {
     memset(file, 0, sizeof *file);
-    file->fd = fd;
-    file->is_open = true;
-    rill_reactor_here()->fds_open++;
+    take_over(file, fd);
 }
 
 int rill_file_release(struct rill_file *file)

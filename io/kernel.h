@@ -71,6 +71,7 @@ struct rill_kernel_ops {
     int (*shutdown)(struct rill_kernel *kernel, int fd, int how);
     int (*unlinkat)(struct rill_kernel *kernel, int directory, const char *path, int flags);
     int (*close)(struct rill_kernel *kernel, int fd);
+    bool (*is_terminal)(struct rill_kernel *kernel, int fd);
 };
 
 /* An implementation embeds this first and puts its own state behind it. */

@@ -128,8 +128,8 @@ const char *rill_runtime_explain(int error)
                "two of at most 32768 (cq_entries: 65536, and not below sq_entries)";
     case -ENOMEM:
         return "not enough memory for the queues of io_uring; they are locked, and without "
-               "privilege `ulimit -l` limits that (some 256 KiB do for a runtime of the usual "
-               "size)";
+               "privilege `ulimit -l` limits that for all of the user's together (some 256 KiB do "
+               "for a runtime of the usual size)";
     default:
         return strerror(-error);
     }

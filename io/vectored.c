@@ -10,16 +10,14 @@ struct rill_future *rill_file_read_vectored_at(struct rill_file *file, struct ri
                                                const struct iovec *parts, size_t count,
                                                uint64_t offset)
 {
-    return rill_op_prepare(op, &name_read, IORING_OP_READV, rill_file_fd(file), parts, count,
-                           offset);
+    return rill_file_prepare(file, op, &name_read, IORING_OP_READV, parts, count, offset);
 }
 
 struct rill_future *rill_file_write_vectored_at(struct rill_file *file, struct rill_op *op,
                                                 const struct iovec *parts, size_t count,
                                                 uint64_t offset)
 {
-    return rill_op_prepare(op, &name_write, IORING_OP_WRITEV, rill_file_fd(file), parts, count,
-                           offset);
+    return rill_file_prepare(file, op, &name_write, IORING_OP_WRITEV, parts, count, offset);
 }
 
 void rill_parts_skip(struct iovec **parts, size_t *count, size_t moved)

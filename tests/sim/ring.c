@@ -337,4 +337,5 @@ const struct rill_kernel_ops sim_kernel_ops = {
     .shutdown = sim_call_shutdown,
     .unlinkat = sim_call_unlinkat,
     .close = sim_call_close,
+    .is_terminal = sim_call_is_terminal,
 };
