@@ -2,6 +2,7 @@
 #include "net/connect.h"
 
 #include "io/reactor.h"
+#include "net/socket_options.h"
 #include "runtime/executor.h"
 
 #include <errno.h>
@@ -41,6 +42,8 @@ static int open_socket(struct rill_connect *connect)
     if (connect->fd < 0)
         return connect->fd;
     error = connect->local.size > 0 ? bind_local(connect) : 0;
+    if (!error && address->any.sa_family != AF_UNIX)
+        error = rill_socket_take_urgent(connect->fd);
     if (error) {
         kernel->ops->close(kernel, connect->fd);
         return error;

@@ -19,8 +19,10 @@ static const int64_t pause_max_ns = 1 * RILL_SECOND;
 /* What connections inherit from a listener of TCP. */
 static int configure_connections(int fd, const struct rill_listen_options *options)
 {
-    int error = options->nodelay ? rill_socket_set_nodelay(fd, true) : 0;
+    int error = rill_socket_take_urgent(fd);
 
+    if (!error && options->nodelay)
+        error = rill_socket_set_nodelay(fd, true);
     if (!error && options->congestion)
         error = rill_socket_set_congestion(fd, options->congestion);
     return error;
@@ -105,6 +107,7 @@ static int read_option(int fd, int name, int *value)
 int rill_listener_adopt(struct rill_listener *listener, int fd,
                         const struct rill_listen_options *options)
 {
+    static const struct rill_listen_options defaults;
     int type, listens, family, error = read_option(fd, SO_TYPE, &type);
 
     if (!error)
@@ -117,11 +120,13 @@ int rill_listener_adopt(struct rill_listener *listener, int fd,
         return -EPROTOTYPE;
     if (!listens)
         return -EINVAL;
-    if (options && family != AF_UNIX)
+    if (!options)
+        options = &defaults;
+    if (family != AF_UNIX)
         error = configure_connections(fd, options);
     if (error)
         return error;
-    take_over(listener, fd, options && options->one_by_one);
+    take_over(listener, fd, options->one_by_one);
     return 0;
 }
 

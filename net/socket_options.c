@@ -19,6 +19,11 @@ int rill_socket_set_int(int fd, int level, int name, int value)
     return rill_socket_set_option(fd, level, name, &value, sizeof value);
 }
 
+int rill_socket_take_urgent(int fd)
+{
+    return rill_socket_set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+}
+
 int rill_socket_set_nodelay(int fd, bool on)
 {
     return rill_socket_set_int(fd, IPPROTO_TCP, TCP_NODELAY, on);

@@ -3,6 +3,7 @@
 
 #include "io/reactor.h"
 #include "io/vectored.h"
+#include "net/socket_options.h"
 #include "runtime/executor.h"
 #include "runtime/panic.h"
 #include "runtime/task.h"
@@ -23,6 +24,7 @@ void rill_tcp_adopt(struct rill_tcp *tcp, int fd)
 void rill_tcp_adopt_foreign(struct rill_tcp *tcp, int fd)
 {
     rill_tcp_adopt(tcp, fd);
+    (void)rill_socket_take_urgent(fd); /* what is no socket will say so when it is used */
     rill_reactor_here()->fds_open++;
 }
 

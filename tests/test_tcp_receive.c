@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 START_TEST(a_receive_gives_what_is_there)
 {
@@ -51,6 +52,26 @@ END_TEST
 
 /* A message whose length says 0 has no body, and no byte of the next may be needed
  * to see that. */
+/* On the side that connected, and on that which accepted. */
+START_TEST(a_byte_that_is_sent_as_urgent_comes_in_its_place)
+{
+    struct rill_tcp *sides[2] = {&one, &other};
+    char got[3];
+
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    for (int i = 0; i < 2; i++)
+        for (int round = 0; round < 200; round++) {
+            ck_assert_int_eq(send(sides[i]->fd, "a", 1, 0), 1);
+            ck_assert_int_eq(send(sides[i]->fd, "b", 1, MSG_OOB), 1);
+            ck_assert_int_eq(send(sides[i]->fd, "c", 1, 0), 1);
+            ck_assert_int_eq(await(rill_tcp_recv_exactly(sides[1 - i], &recv_op, got, 3)), 3);
+            ck_assert_mem_eq(got, "abc", 3);
+        }
+    close_pair();
+}
+END_TEST
+
 START_TEST(an_exact_receive_of_no_bytes_does_not_wait_for_the_peer)
 {
     struct rill_timeout timeout;
@@ -140,6 +161,7 @@ int main(void)
         {a_receive_gives_what_is_there, IN_BOTH},
         {a_receive_waits_for_the_first_bytes, IN_BOTH},
         {a_receive_of_no_bytes_is_0_and_takes_nothing, IN_BOTH},
+        {a_byte_that_is_sent_as_urgent_comes_in_its_place, IN_REAL},
         {an_exact_receive_of_no_bytes_does_not_wait_for_the_peer, IN_BOTH},
         {an_exact_receive_collects_what_comes_in_pieces, IN_BOTH},
         {an_exact_receive_is_short_when_the_peer_finishes_before, IN_BOTH},

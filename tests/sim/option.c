@@ -14,6 +14,7 @@ static bool is_known(int level, int name)
         {SOL_SOCKET, SO_REUSEADDR},
         {SOL_SOCKET, SO_REUSEPORT},
         {SOL_SOCKET, SO_KEEPALIVE},
+        {SOL_SOCKET, SO_OOBINLINE},
         {SOL_SOCKET, SO_LINGER},
         {SOL_SOCKET, SO_RCVBUF},
         {SOL_SOCKET, SO_SNDBUF},
