@@ -44,7 +44,8 @@ struct rill_future *rill_tcp_connect(struct rill_tcp *tcp, struct rill_connect *
 
 /* The same to where a URL points: the host of a tcp URL, or the path or name of a unix
  * URL; for a path there are also -ENOENT (no such file) and -EACCES. -EINVAL for another
- * scheme. url is borrowed. */
+ * scheme. url is borrowed. Where the backlog of a unix socket is full each connect that waits holds
+ * a thread of the kernel's: put a limit to how many do. */
 struct rill_future *rill_tcp_connect_url(struct rill_tcp *tcp, struct rill_connect *connect,
                                          const struct rill_url *url);
 
