@@ -167,8 +167,7 @@ static int set(struct rill_rdma_config *config, const struct rill_ucx *ucx,
 {
     const char *key = bare(setting->key);
     int error, found = is_of_ucp(ucx, config->ucp, key);
-
-    ucs_status_t status = UCS_OK;
+    ucs_status_t status;
 
     if (found < 0)
         return rill_rdma_say(why, found, "no memory for the setting %s", key);

@@ -16,8 +16,7 @@ typedef void print_all_fn(FILE *file, const char *prefix, ucs_config_print_flags
  * list that all parts of UCX share, once ucp_init has loaded them. */
 static void print_keys(FILE *file)
 {
-    /* volatile: gcc must not see that it is declared otherwise here, or it puts a trap in its place
-     */
+    /* volatile: gcc must not see that it is declared otherwise here, or it calls a trap instead */
     void (*volatile print_all)(void) = (void (*)(void))ucs_config_parser_print_all_opts;
 
     ((print_all_fn *)print_all)(file, "UCX_", UCS_CONFIG_PRINT_CONFIG, &ucs_config_global_list,
