@@ -38,10 +38,3 @@ struct rill_reactor *reactor(void)
 {
     return &fixture.runtime->reactor;
 }
-
-void strip_waitall(struct io_uring_sqe *sqe)
-{
-    if (sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_SENDMSG ||
-        sqe->opcode == IORING_OP_RECV)
-        sqe->msg_flags &= ~(unsigned)MSG_WAITALL;
-}

@@ -25,7 +25,4 @@ int64_t send_now(struct rill_tcp *tcp, const void *data, size_t size);
 int64_t recv_now(struct rill_tcp *tcp, void *data, size_t size);
 struct rill_reactor *reactor(void);
 
-/* For fixture_on_entry: as if the kernel did not know MSG_WAITALL. */
-void strip_waitall(struct io_uring_sqe *sqe);
-
 #endif
