@@ -10,24 +10,25 @@
 
 void *rill_task_alloc(size_t size)
 {
+    struct rill_executor *executor = rill_executor_here();
     uint8_t size_class;
     struct rill_task *task;
 
     rill_check(size >= sizeof *task, "%zu bytes do not hold a task", size);
-    task = rill_pool_get(&rill_executor_here()->pool, size, &size_class);
+    task = rill_pool_get(&executor->pool, size, &size_class);
     if (!task)
         return NULL;
     memset(task, 0, size);
     task->size_class = size_class;
     task->pooled = true;
-    task->executor_id = rill_executor_here()->id;
+    task->executor_id = executor->id;
     return task;
 }
 
 /* A block goes back to where it came from, which is in the memory of one thread's runtime. */
-static void check_block(const struct rill_task *task)
+static void check_block(const struct rill_task *task, const struct rill_executor *executor)
 {
-    rill_check(!task->pooled || task->executor_id == rill_executor_here()->id,
+    rill_check(!task->pooled || task->executor_id == executor->id,
                "a block of rill_task_alloc is used by a thread that it does not belong to");
 }
 
@@ -45,7 +46,7 @@ void rill_task_free(void *block)
         return;
     rill_check(task->pooled && task->state == RILL_TASK_NEW,
                "only a block of rill_task_alloc whose task was never spawned can be freed");
-    check_block(task);
+    check_block(task, rill_executor_here());
     give_back(task);
 }
 
@@ -55,7 +56,7 @@ void rill_task_spawn(struct rill_task *task, rill_poll_fn *poll)
 
     rill_check(task->state == RILL_TASK_NEW || task->state == RILL_TASK_OVER,
                "a task was spawned while it is alive");
-    check_block(task);
+    check_block(task, executor);
     rill_future_init(&task->future, poll);
     task->joiner = NULL;
     task->below = 0;
