@@ -40,14 +40,11 @@ static struct rill_future *attempt(struct rill_retry *retry)
                              producer->address.size, NULL);
 }
 
-static uint64_t randomness = 1; /* of the pauses between attempts */
-
 static const struct rill_retry_policy policy = {
     .attempts_max = 5,
     .first_ns = 50 * RILL_MILLISECOND,
     .max_ns = RILL_SECOND,
     .limit_ns = 10 * RILL_SECOND,
-    .random = &randomness,
 };
 
 static enum rill_poll sender_poll(struct rill_future *self, struct rill_task *task)

@@ -169,7 +169,7 @@ static void begin(struct rill_rdma_connection *connection, struct rill_rdma_hub 
     rill_notify_init(&connection->nudge);
     set_options(connection, options);
     rill_backoff_init(&connection->backoff, connection->options.reconnect_first_ns,
-                      connection->options.reconnect_max_ns, &hub->random);
+                      connection->options.reconnect_max_ns);
 }
 
 static void start_keeper(struct rill_rdma_connection *connection, enum rill_rdma_state state)

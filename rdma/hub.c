@@ -132,7 +132,6 @@ int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32
     *hub = (struct rill_rdma_hub){
         .rdma = rdma,
         .eager_size = eager_size ? eager_size : RILL_RDMA_EAGER_SIZE,
-        .random = rdma->client_id,
         .last_id = (uint32_t)rdma->client_id, /* so that a process does not begin where the one
                                                  before it did */
     };

@@ -43,7 +43,6 @@ struct rill_rdma_hub {
 
     /* private */
     uint32_t last_id;
-    uint64_t random;                               /* of back-offs */
     struct rill_link by_id[RILL_RDMA_HUB_BUCKETS]; /* of rill_rdma_connection.by_id */
     struct rill_rdma_inbox strangers;
     uint32_t dead[RILL_RDMA_DEAD_MAX]; /* the latest, 0: none */

@@ -6,13 +6,13 @@
 #include "rdma/note.h"
 #include "runtime/executor.h"
 #include "runtime/panic.h"
+#include "runtime/random.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 
 /* Without root, devices for RDMA work with this much locked memory and not with the
@@ -151,8 +151,7 @@ static int open_worker(struct rill_rdma *rdma, uint64_t features)
     ucs_status_t status;
     int error;
 
-    if (getrandom(&rdma->client_id, sizeof rdma->client_id, 0) != sizeof rdma->client_id)
-        rdma->client_id = (uint64_t)(uintptr_t)rdma; /* before the kernel has entropy */
+    rdma->client_id = rill_random();
     params.client_id = rdma->client_id;
     status = rdma->ucx->worker_create(rdma->context, &params, &rdma->worker);
     if (status != UCS_OK)

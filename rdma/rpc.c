@@ -3,11 +3,11 @@
 
 #include "rdma/note.h"
 #include "runtime/panic.h"
+#include "runtime/random.h"
 
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
 
 /* ---- the header ---- */
 
@@ -83,9 +83,8 @@ int rill_rdma_rpc_open(struct rill_rdma_rpc *rpc, struct rill_rdma *rdma, unsign
     rill_check(!rpc->is_open, "a service was opened that is open already");
     if (id >= RILL_RDMA_AM_IDS)
         return -EINVAL;
-    *rpc = (struct rill_rdma_rpc){.rdma = rdma, .id = id, .requests_max = requests_max};
-    if (getrandom(&rpc->next_call, sizeof rpc->next_call, 0) != sizeof rpc->next_call)
-        rpc->next_call = rdma->client_id; /* before the kernel has entropy */
+    *rpc = (struct rill_rdma_rpc){
+        .rdma = rdma, .id = id, .requests_max = requests_max, .next_call = rill_random()};
     for (int i = 0; i < RILL_RDMA_RPC_BUCKETS; i++) {
         rill_list_init(&rpc->calls[i]);
         rill_list_init(&rpc->requests[i]);

@@ -8,7 +8,7 @@
  *
  *     struct rill_backoff backoff;
  *
- *     rill_backoff_init(&backoff, 10 * RILL_MILLISECOND, 5 * RILL_SECOND, &client->random);
+ *     rill_backoff_init(&backoff, 10 * RILL_MILLISECOND, 5 * RILL_SECOND);
  *     delay_ns = rill_backoff_next(&backoff);
  */
 #ifndef RILL_RUNTIME_BACKOFF_H
@@ -25,18 +25,13 @@ struct rill_backoff {
 
     /* private */
     int64_t first_ns, max_ns;
-    uint64_t *random;
 };
 
-/* Makes one whose first delay is at most first_ns and whose bound grows to max_ns. It
- * draws from *random, which it borrows: a seed of the caller's, any number. Give all of
- * them the same variable, so that no two draw the same delays, and seed it from the
- * system where several machines do this; the same seed gives the same delays. Panics
+/* Makes one whose first delay is at most first_ns and whose bound grows to max_ns. Panics
  * unless 0 < first_ns <= max_ns. */
-void rill_backoff_init(struct rill_backoff *backoff, int64_t first_ns, int64_t max_ns,
-                       uint64_t *random);
+void rill_backoff_init(struct rill_backoff *backoff, int64_t first_ns, int64_t max_ns);
 
-/* Returns the next delay in nanoseconds, from 0 to backoff.bound_ns. */
+/* Returns the next delay in nanoseconds, from 0 to backoff.bound_ns, by rill_random. */
 int64_t rill_backoff_next(struct rill_backoff *backoff);
 
 /* Begins anew with the first bound, after a success. */

@@ -5,8 +5,20 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <sys/random.h>
 
 __thread struct rill_executor *rill_executor_of_thread;
+
+/* GRND_INSECURE: never waits for the kernel to have entropy, as early in a boot. A filter of
+ * system calls may refuse it: address and time differ from process to process as well. */
+static uint64_t seed_of(const struct rill_executor *executor)
+{
+    uint64_t seed;
+
+    if (getrandom(&seed, sizeof seed, GRND_INSECURE) == sizeof seed)
+        return seed;
+    return (uint64_t)executor->now_ns ^ (uint64_t)(uintptr_t)executor;
+}
 
 int rill_executor_init(struct rill_executor *executor, struct rill_driver *driver)
 {
@@ -32,6 +44,7 @@ int rill_executor_init(struct rill_executor *executor, struct rill_driver *drive
     executor->waits_for_timer = 0;
     rill_wheel_init(&executor->wheel, executor->now_ns);
     rill_pool_init(&executor->pool);
+    executor->random = seed_of(executor);
     rill_executor_of_thread = executor;
     return 0;
 }

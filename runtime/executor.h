@@ -53,6 +53,7 @@ struct rill_executor {
     struct rill_wheel wheel;
     struct rill_pool pool;
     struct rill_link scopes; /* of rill_scope.entry: those with tasks alive */
+    uint64_t random;         /* see runtime/random.h */
 };
 
 /* Makes the executor of this thread over a driver, which it borrows until it is

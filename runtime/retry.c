@@ -8,14 +8,14 @@
 static bool is_right(const struct rill_retry_policy *policy)
 {
     return policy->attempts_max > 0 && policy->first_ns > 0 && policy->first_ns <= policy->max_ns &&
-           policy->limit_ns >= 0 && policy->random;
+           policy->limit_ns >= 0;
 }
 
 static void begin(struct rill_retry *retry)
 {
     const struct rill_retry_policy *policy = retry->policy;
 
-    rill_backoff_init(&retry->backoff, policy->first_ns, policy->max_ns, policy->random);
+    rill_backoff_init(&retry->backoff, policy->first_ns, policy->max_ns);
     if (__builtin_add_overflow(rill_now_of_beginning(), policy->limit_ns, &retry->deadline_ns))
         retry->deadline_ns = RILL_NEVER;
 }

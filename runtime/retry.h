@@ -34,7 +34,6 @@ struct rill_retry_policy {
     int64_t first_ns;      /* of the back-off: see runtime/backoff.h */
     int64_t max_ns;
     int64_t limit_ns; /* for everything, from the first poll on; RILL_NEVER for no limit */
-    uint64_t *random; /* borrowed; of the back-off: several retries may share it */
 
     /* Says whether an error (-errno) may be gone next time. NULL: every one but
      * -EINVAL, which comes back for sure. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/fixture.h"
 
+#include "runtime/random.h"
 #include "runtime/scope.h"
 #include "tests/limit.h"
 #include "tests/polite_kernel.h"
@@ -152,8 +153,11 @@ bool fixture_open(int which, const struct sim_options *options,
     }
     if (error)
         fixture_fail(__FILE__, __LINE__, "%s", rill_runtime_explain(error));
-    if (fixture.sim) /* so that a case can step between a wake and what it wakes */
+    if (fixture.sim) {
+        rill_random_seed(options ? options->seed : 0);
+        /* so that a case can step between a wake and what it wakes */
         fixture.runtime->executor.polls_soon = 0;
+    }
     return true;
 }
 

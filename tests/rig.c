@@ -2,6 +2,7 @@
 /* rig.c - sets up the runtime of a case, moves it on, and catches its panics. */
 #include "tests/rig.h"
 
+#include "runtime/random.h"
 #include "tests/limit.h"
 
 #include <signal.h>
@@ -24,6 +25,7 @@ void rig_start(void)
     manual_driver_init(&rig.driver);
     ck_assert_int_eq(rill_executor_init(&rig.executor, &rig.driver.driver), 0);
     rig.executor.polls_soon = 0;
+    rill_random_seed(0);
 }
 
 void rig_end(void)

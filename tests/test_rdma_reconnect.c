@@ -173,12 +173,10 @@ static bool is_worth(const struct rill_retry *retry, int64_t error)
 
 START_TEST(a_call_that_is_lost_with_its_connection_is_made_again_over_the_new_one)
 {
-    static uint64_t randomness = 1;
     static const struct rill_retry_policy policy = {.attempts_max = 5,
                                                     .first_ns = RILL_MILLISECOND,
                                                     .max_ns = RILL_MILLISECOND,
                                                     .limit_ns = RILL_NEVER,
-                                                    .random = &randomness,
                                                     .is_worth = is_worth};
     static struct rill_rdma_rpc callers, servers;
     static struct rill_rdma_rpc_request request;

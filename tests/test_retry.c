@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_retry.c - attempts are repeated as long as it makes sense, at the right moments. */
+#include "runtime/random.h"
 #include "runtime/retry.h"
 #include "runtime/sleep.h"
 #include "tests/latch.h"
@@ -17,7 +18,6 @@ static struct fetch {
     int begun;
 } fetch;
 
-static uint64_t randomness;
 static struct rill_retry_policy policy;
 
 static struct rill_future *attempt(struct rill_retry *retry)
@@ -37,13 +37,11 @@ static void start(void)
 
 static void setup(void)
 {
-    randomness = 1;
     policy = (struct rill_retry_policy){
         .attempts_max = COUNT,
         .first_ns = RILL_MILLISECOND,
         .max_ns = 4 * RILL_MILLISECOND,
         .limit_ns = RILL_NEVER,
-        .random = &randomness,
     };
 }
 
@@ -275,9 +273,8 @@ END_TEST
 START_TEST(a_policy_out_of_range_is_refused)
 {
     const struct rill_retry_policy wrong[] = {
-        {0, 1, 1, 1, &randomness, NULL},  {1, 0, 1, 1, &randomness, NULL},
-        {1, 2, 1, 1, &randomness, NULL},  {1, -1, 1, 1, &randomness, NULL},
-        {1, 1, 1, -1, &randomness, NULL}, {1, 1, 1, 1, NULL, NULL},
+        {0, 1, 1, 1, NULL},  {1, 0, 1, 1, NULL},  {1, 2, 1, 1, NULL},
+        {1, -1, 1, 1, NULL}, {1, 1, 1, -1, NULL},
     };
 
     for (size_t i = 0; i < RIG_COUNT(wrong); i++) {
@@ -295,7 +292,7 @@ START_TEST(the_bound_doubles_up_to_the_maximum_and_begins_anew_after_a_reset)
     const int64_t bounds[] = {3, 6, 12, 20, 20, 20};
     struct rill_backoff backoff;
 
-    rill_backoff_init(&backoff, 3, 20, &randomness);
+    rill_backoff_init(&backoff, 3, 20);
     for (int round = 0; round < 2; round++) {
         for (size_t i = 0; i < RIG_COUNT(bounds); i++) {
             ck_assert_int_eq(backoff.bound_ns, bounds[i]);
@@ -312,8 +309,7 @@ START_TEST(each_delay_up_to_the_bound_is_drawn_about_equally_often)
     struct rill_backoff backoff;
     int drawn[BOUND + 1] = {0};
 
-    randomness = 0;
-    rill_backoff_init(&backoff, BOUND, BOUND, &randomness);
+    rill_backoff_init(&backoff, BOUND, BOUND);
     for (int i = 0; i < DRAWS; i++) {
         int64_t delay_ns = rill_backoff_next(&backoff);
 
@@ -331,26 +327,31 @@ START_TEST(the_largest_bounds_do_not_overflow)
 {
     struct rill_backoff backoff;
 
-    rill_backoff_init(&backoff, 1, INT64_MAX, &randomness);
+    rill_backoff_init(&backoff, 1, INT64_MAX);
     for (int i = 0; i < 200; i++)
         ck_assert_int_ge(rill_backoff_next(&backoff), 0);
     ck_assert_int_eq(backoff.bound_ns, INT64_MAX);
 }
 END_TEST
 
-START_TEST(the_same_seed_gives_the_same_delays_and_shared_randomness_different_ones)
+START_TEST(no_two_draw_the_same_delays_unless_a_seed_makes_them_the_same)
 {
     struct rill_backoff a, b;
-    uint64_t random_a = 5, random_b = 5;
+    int64_t delays[50];
     int same = 0;
 
-    rill_backoff_init(&a, 1000, RILL_SECOND, &random_a);
-    rill_backoff_init(&b, 1000, RILL_SECOND, &random_b);
-    for (int i = 0; i < 50; i++)
-        ck_assert_int_eq(rill_backoff_next(&a), rill_backoff_next(&b));
+    for (int round = 0; round < 2; round++) {
+        rill_random_seed(5);
+        rill_backoff_init(&a, 1000, RILL_SECOND);
+        for (int i = 0; i < 50; i++)
+            if (round == 0)
+                delays[i] = rill_backoff_next(&a);
+            else
+                ck_assert_int_eq(rill_backoff_next(&a), delays[i]);
+    }
 
-    rill_backoff_init(&a, 1000, RILL_SECOND, &random_a);
-    rill_backoff_init(&b, 1000, RILL_SECOND, &random_a);
+    rill_backoff_reset(&a);
+    rill_backoff_init(&b, 1000, RILL_SECOND);
     for (int i = 0; i < 50; i++)
         same += rill_backoff_next(&a) == rill_backoff_next(&b);
     ck_assert_int_lt(same, 3);
@@ -361,14 +362,14 @@ static void back_off_by_nothing(void)
 {
     struct rill_backoff backoff;
 
-    rill_backoff_init(&backoff, 0, 1, &randomness);
+    rill_backoff_init(&backoff, 0, 1);
 }
 
 static void back_off_beyond_the_maximum(void)
 {
     struct rill_backoff backoff;
 
-    rill_backoff_init(&backoff, 2, 1, &randomness);
+    rill_backoff_init(&backoff, 2, 1);
 }
 
 START_TEST(bounds_that_are_not_in_order_panic)
@@ -447,7 +448,7 @@ static void run(uint64_t seed)
 
     rig.seed = seed;
     dice_state = seed;
-    randomness = seed;
+    rill_random_seed(seed);
     policy.attempts_max = 1 + (unsigned)dice(8);
     policy.limit_ns = dice(2) ? RILL_NEVER : (int64_t)dice(20 * RILL_MILLISECOND);
     job = (struct job){.failures = (unsigned)dice(10)};
@@ -500,7 +501,7 @@ int main(void)
         the_bound_doubles_up_to_the_maximum_and_begins_anew_after_a_reset,
         each_delay_up_to_the_bound_is_drawn_about_equally_often,
         the_largest_bounds_do_not_overflow,
-        the_same_seed_gives_the_same_delays_and_shared_randomness_different_ones,
+        no_two_draw_the_same_delays_unless_a_seed_makes_them_the_same,
         bounds_that_are_not_in_order_panic,
         attempts_are_as_many_as_it_takes_and_none_begins_too_late,
     };

@@ -74,14 +74,11 @@ static struct rill_future *attempt(struct rill_retry *retry)
                                     rill_rdma_address(&client->rdma, &size), NULL);
 }
 
-static uint64_t randomness = 1; /* of all retries of this program; from getrandom, say */
-
 static const struct rill_retry_policy policy = {
     .attempts_max = 10,
     .first_ns = 50 * RILL_MILLISECOND,
     .max_ns = 2 * RILL_SECOND,
     .limit_ns = 30 * RILL_SECOND,
-    .random = &randomness,
 };
 
 /* Here the worker connects to itself; elsewhere its address comes from another machine, or

@@ -46,14 +46,11 @@ static bool may_be_starting(const struct rill_retry *retry, int64_t error)
     return error == -ECONNREFUSED;
 }
 
-static uint64_t randomness = 1; /* of all retries of this program; from getrandom, say */
-
 static const struct rill_retry_policy policy = {
     .attempts_max = 5,
     .first_ns = 5 * RILL_MILLISECOND,
     .max_ns = 50 * RILL_MILLISECOND,
     .limit_ns = 10 * RILL_SECOND,
-    .random = &randomness,
     .is_worth = may_be_starting,
 };
 

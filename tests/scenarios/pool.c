@@ -75,7 +75,7 @@ static struct user {
     struct rill_op send, recv;
     int64_t result;
     int questions;
-    uint64_t base, random;
+    uint64_t base;
     char out[SIZE], in[SIZE];
 } users[USERS];
 
@@ -170,9 +170,7 @@ static void run(void)
         users[i].policy = (struct rill_retry_policy){.attempts_max = 3,
                                                      .first_ns = RILL_MILLISECOND,
                                                      .max_ns = 20 * RILL_MILLISECOND,
-                                                     .limit_ns = RILL_NEVER,
-                                                     .random = &users[i].random};
-        users[i].random = dice(UINT64_MAX);
+                                                     .limit_ns = RILL_NEVER};
         victims[i] = &users[i].task;
         rill_task_spawn(&users[i].task, user_poll);
     }
