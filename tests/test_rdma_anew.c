@@ -20,19 +20,24 @@ static const struct rill_rdma_connection_options faithful = {
     .reconnects_after_end = true,
 };
 
-static void open_sides(void)
+static void open_sides_of(uint64_t seed)
 {
     static const struct sim_ucx_options options = {.latency_max_ns = RILL_MILLISECOND,
                                                    .pairs = true};
     const struct sockaddr_in any = {.sin_family = AF_INET};
     const struct rill_ucx *ucx;
 
-    fixture_open(SIMULATED, NULL, NULL);
+    fixture_open(SIMULATED, &(struct sim_options){.seed = seed}, NULL);
     ucx = sim_ucx_begin(&options, NULL);
     side_open(&left, ucx);
     side_open(&right, ucx);
     expect_eq(rill_rdma_listen(&listener, &right.rdma, (const void *)&any, sizeof any), 0);
     expect_eq(rill_rdma_listener_address(&listener, &address), 0);
+}
+
+static void open_sides(void)
+{
+    open_sides_of(0);
 }
 
 static void close_sides(void)
@@ -397,17 +402,23 @@ static const struct rill_rdma_connection_options stubborn = {
 
 START_TEST(a_side_that_ends_each_connection_at_once_is_not_hammered)
 {
-    for (int cuts = 0; cuts < 2; cuts++) {
+    uint64_t first, count;
+
+    fixture_seeds(20, &first, &count);
+    for (uint64_t run = 0; run < 2 * count; run++) {
+        bool cuts = run % 2;
         int64_t began_ns;
 
-        open_sides();
+        fixture.seed = first + run / 2;
+        fixture.seeded = true;
+        open_sides_of(fixture.seed);
         connect_sides(&stubborn);
-        ender = (struct ender){.cuts = cuts};
-        rill_task_spawn(&ender.task, ender_poll);
         if (cuts)
             await(rill_rdma_cut(&right.connection));
         else
             expect_eq(await(rill_rdma_disconnect(&right.connection)), 0);
+        ender = (struct ender){.cuts = cuts};
+        rill_task_spawn(&ender.task, ender_poll);
         pass(100 * RILL_SECOND); /* a pause takes 2.5 s on average */
         expect(ender.count >= 20 && ender.count <= 80);
         rill_task_cancel(&ender.task);
@@ -423,6 +434,7 @@ START_TEST(a_side_that_ends_each_connection_at_once_is_not_hammered)
         expect(rill_now() - began_ns < RILL_RDMA_RECONNECT_FIRST_NS + 50 * RILL_MILLISECOND);
         disconnect_sides();
         close_sides();
+        fixture.seeded = false;
     }
 }
 END_TEST
