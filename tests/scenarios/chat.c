@@ -178,6 +178,7 @@ static void run(void)
         lines += sent[i];
     }
     expect_eq(host.lines, lines);
+    scenario_count(MEMBERS * LINES, (size_t)lines);
     for (int i = 0; i < MEMBERS; i++) {
         struct listener *listener = &listeners[i];
 
@@ -189,4 +190,4 @@ static void run(void)
     rill_watch_finish(&count);
 }
 
-const struct scenario scenario_chat = {"chat", run};
+const struct scenario scenario_chat = {"chat", run, 75};

@@ -170,8 +170,9 @@ static void run(void)
         await(rill_task_join(&parties[i].listener_join, &parties[i].listener));
     }
     receive_the_rest();
+    scenario_count(SOCKETS * COUNT, (size_t)(sent - (int64_t)sim_datagrams_lost(fixture.sim)));
     for (int i = 0; i < SOCKETS; i++)
         expect_eq(await(rill_udp_close(&parties[i].udp)), 0);
 }
 
-const struct scenario scenario_datagrams = {"datagrams", run};
+const struct scenario scenario_datagrams = {"datagrams", run, 60};

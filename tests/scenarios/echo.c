@@ -359,6 +359,7 @@ static size_t count_short_changed(void)
 
         if (await(rill_task_join(&client->join, &client->task)) == 0)
             count += client->received < client->total;
+        scenario_count(client->total, client->received);
     }
     return count;
 }
@@ -428,4 +429,4 @@ static void run(void)
         expect(!echoes[i]);
 }
 
-const struct scenario scenario_echo = {"echo", run};
+const struct scenario scenario_echo = {"echo", run, 25};

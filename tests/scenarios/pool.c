@@ -145,9 +145,11 @@ static enum rill_poll user_poll(struct rill_future *self, struct rill_task *task
     struct user *user = rill_container_of(self, struct user, task.future);
 
     RILL_BEGIN();
-    for (; user->questions > 0; user->questions--)
+    for (; user->questions > 0; user->questions--) {
         RILL_AWAIT(rill_timeout(&user->timeout, dice_ns(RILL_SECOND),
                                 rill_retry(&user->retry, &user->policy, ask)));
+        scenario_count(1, user->timeout.result == 0);
+    }
     RILL_END();
 }
 
@@ -186,4 +188,4 @@ static void run(void)
     service_stop(&service);
 }
 
-const struct scenario scenario_pool = {"pool", run};
+const struct scenario scenario_pool = {"pool", run, 60};

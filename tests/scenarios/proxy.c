@@ -171,9 +171,11 @@ static void run(void)
     }
     saboteur_start(&saboteur, victims, CLIENTS, dice(2) ? 3 : 0, 5 * RILL_MILLISECOND);
     saboteur_end(&saboteur);
-    for (size_t i = 0; i < CLIENTS; i++)
+    for (size_t i = 0; i < CLIENTS; i++) {
         if (await(rill_task_join(&clients[i].join, &clients[i].task)) == 0)
             short_changed += clients[i].received < clients[i].total;
+        scenario_count(clients[i].total, clients[i].received);
+    }
     /* A connection that the target or the proxy lost comes to an early end. */
     service_stop(&proxy);
     service_stop(&target);
@@ -181,4 +183,4 @@ static void run(void)
     expect(short_changed <= broken + service_errors);
 }
 
-const struct scenario scenario_proxy = {"proxy", run};
+const struct scenario scenario_proxy = {"proxy", run, 25};

@@ -721,7 +721,9 @@ static void run(void)
             await(rill_task_join(&parties[i].join, &parties[i].task));
     for (int i = 0; i < NODES; i++)
         close_node(&nodes[i]);
+    for (size_t i = 0; i < message_count; i++)
+        scenario_count(1, messages[i].has_arrived);
     sim_ucx_end();
 }
 
-const struct scenario scenario_rdma = {"rdma", run};
+const struct scenario scenario_rdma = {"rdma", run, 75};

@@ -17,6 +17,8 @@ const struct scenario *const scenarios[] = {
     NULL,
 };
 
+struct scenario_tally scenario_tally;
+
 /* ---- allocations that fail ----
  *
  * The linker puts these before the functions by which the library gets memory while a

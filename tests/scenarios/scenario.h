@@ -12,10 +12,24 @@
 struct scenario {
     const char *name;
     void (*run)(void); /* within an open fixture */
+    unsigned done_min; /* percent of the tally: well below what is usual over many seeds */
 };
 
 extern const struct scenario scenario_chat, scenario_datagrams, scenario_echo, scenario_pool,
     scenario_proxy, scenario_rdma, scenario_scopes;
+
+/* Of the runs so far: what their tasks set out to do, be it lines, bytes or messages, and what
+ * of that came about. A hostile world may keep them from some of it, but not from most. */
+struct scenario_tally {
+    uint64_t wanted, done;
+};
+extern struct scenario_tally scenario_tally;
+
+static inline void scenario_count(size_t wanted, size_t done)
+{
+    scenario_tally.wanted += wanted;
+    scenario_tally.done += done;
+}
 
 /* All of them, ending with NULL. */
 extern const struct scenario *const scenarios[];

@@ -69,6 +69,7 @@ static enum rill_poll talker_poll(struct rill_future *self, struct rill_task *ta
         RILL_AWAIT(rill_tcp_close(&worker->tcp));
     }
     alive--;
+    scenario_count(1, worker->result == SIZE);
     RILL_RETURN(worker->result);
     RILL_END();
 }
@@ -92,6 +93,7 @@ static enum rill_poll writer_poll(struct rill_future *self, struct rill_task *ta
         RILL_AWAIT(rill_file_close(&worker->file));
     }
     alive--;
+    scenario_count(1, worker->result == SIZE);
     RILL_RETURN(worker->result < 0 ? worker->result : 0);
     RILL_END();
 }
@@ -155,4 +157,4 @@ static void run(void)
     service_stop(&service);
 }
 
-const struct scenario scenario_scopes = {"scopes", run};
+const struct scenario scenario_scopes = {"scopes", run, 45};
