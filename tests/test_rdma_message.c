@@ -2,9 +2,10 @@
 /* test_rdma_message.c - messages of unknown size are received into memory of the runtime. */
 #include "rdma/message.h"
 
+#include "rdma/parcel.h"
 #include "rdma/tag.h"
 #include "runtime/timeout.h"
-#include "tests/rdma/duo.h"
+#include "tests/rdma/linked.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +18,17 @@ static struct rill_rdma_op send_op, recv_op;
 static struct rill_rdma_message message, second;
 static struct background sending, receiving, receiving_second;
 static char *sent;
+
+/* The linker puts this before the malloc by which the library gets memory for a message. */
+static size_t size_refused;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    return size == size_refused ? NULL : __real_malloc(size);
+}
 
 static bool open_duo(int which)
 {
@@ -141,6 +153,51 @@ START_TEST(of_two_that_wait_for_a_message_one_gets_it)
 }
 END_TEST
 
+enum { LONG = 300000, LONG_LIMIT = 400000 }; /* above RILL_POOL_BLOCK_MAX */
+
+START_TEST(a_message_for_which_there_is_no_memory_stays_where_it_is)
+{
+    if (!open_duo(_i))
+        return;
+    background_start(&sending, tag_send(LONG, 1));
+    size_refused = LONG;
+    for (int i = 0; i < 3; i++) {
+        expect_eq(await(message_recv(&message, 1)), -ENOMEM);
+        expect(message.data == NULL);
+    }
+    size_refused = 0;
+    expect_eq(await(message_recv(&message, 1)), LONG);
+    expect(pattern_is(message.data, 0, LONG));
+    rill_rdma_message_give_back(&message);
+    expect_eq(background_end(&sending), LONG);
+    close_duo();
+}
+END_TEST
+
+START_TEST(a_parcel_for_which_there_is_no_memory_stays_where_it_is)
+{
+    static struct rill_rdma_parcel parcel;
+    static struct rill_rdma_transfer send;
+    static char bytes[LONG];
+
+    if (!linked_open(_i, NULL, NULL))
+        return;
+    pattern_fill(bytes, 0, LONG);
+    background_start(&sending, rill_rdma_send(&linked.client, &send, bytes, LONG, 1));
+    size_refused = LONG;
+    for (int i = 0; i < 3; i++) {
+        expect_eq(await(rill_rdma_recv_parcel(&linked.server, &parcel, 1, LONG_LIMIT)), -ENOMEM);
+        expect(parcel.data == NULL);
+    }
+    size_refused = 0;
+    expect_eq(await(rill_rdma_recv_parcel(&linked.server, &parcel, 1, LONG_LIMIT)), LONG);
+    expect(pattern_is(parcel.data, 0, LONG));
+    rill_rdma_parcel_give_back(&parcel);
+    expect_eq(background_end(&sending), LONG);
+    linked_close();
+}
+END_TEST
+
 int main(void)
 {
     const struct duo_case cases[] = {
@@ -148,6 +205,8 @@ int main(void)
         {a_message_above_the_limit_stays_where_it_is, IN_TCP},
         {a_cancelled_receive_leaves_the_message_to_the_next, IN_TCP_AND_SHM},
         {of_two_that_wait_for_a_message_one_gets_it, IN_TCP_AND_SHM},
+        {a_message_for_which_there_is_no_memory_stays_where_it_is, IN_TCP_AND_SHM},
+        {a_parcel_for_which_there_is_no_memory_stays_where_it_is, IN_TCP_AND_SHM},
     };
 
     return duo_main("rdma message", cases, sizeof cases / sizeof *cases);
