@@ -581,17 +581,19 @@ static void kill_at_some_moment(int which, unsigned seed)
 
 static void kill_at_many_moments(int which)
 {
-    /* A process for each, as a fixture is one a process. */
-    for (unsigned seed = 1; seed <= 12; seed++) {
+    uint64_t first, count;
+
+    fixture_seeds(12, &first, &count);
+    for (uint64_t seed = first; seed < first + count; seed++) { /* a fixture is one a process */
         int status;
         pid_t run = fork();
 
         if (run == 0) {
-            kill_at_some_moment(which, seed);
+            kill_at_some_moment(which, (unsigned)seed);
             _exit(0);
         }
         ck_assert_int_eq(waitpid(run, &status, 0), run);
-        ck_assert_msg(status == 0, "seed %u: status %d", seed, status);
+        ck_assert_msg(status == 0, "seed %u: status %d", (unsigned)seed, status);
     }
 }
 

@@ -42,6 +42,9 @@ static void make_pipeline(void)
     rill_rdma_pipeline_init(&pipeline, &linked.client, slots, SLOTS, on_sent);
 }
 
+/* Of who is to see soon that the other side was cut. */
+static const struct rill_rdma_connection_options watchful = {.silence_ns = RILL_SECOND / 2};
+
 static bool open_pipeline(int which, const struct rill_rdma_connection_options *of_server)
 {
     if (!linked_open(which, NULL, of_server))
@@ -307,7 +310,7 @@ END_TEST
 
 START_TEST(a_buffer_that_it_owns_goes_back_when_it_was_not_sent)
 {
-    if (!linked_open(_i, NULL, NULL))
+    if (!linked_open(_i, &watchful, &watchful))
         return;
     open_buffers();
     for (int i = 0; i < SLOTS; i++)
@@ -331,7 +334,7 @@ START_TEST(buffers_of_a_batch_go_back_also_those_that_were_not_begun)
 {
     static struct rill_rdma_outgoing batch[BUFFERS];
 
-    if (!linked_open(_i, NULL, NULL))
+    if (!linked_open(_i, &watchful, &watchful))
         return;
     open_buffers();
     for (uint32_t i = 0; i < BUFFERS; i++) {
@@ -453,8 +456,9 @@ END_TEST
 
 START_TEST(when_the_other_side_is_lost_all_are_told_and_the_first_error_is_kept)
 {
-    if (!open_pipeline(_i, NULL))
+    if (!linked_open(_i, &watchful, &watchful))
         return;
+    make_pipeline();
     for (uint32_t i = 0; i < SLOTS; i++)
         expect_eq(give(LONG, i), 0);
     background_start(&sending, rill_rdma_pipeline_send(&pipeline, message, LONG, 50));
@@ -497,8 +501,9 @@ START_TEST(a_batch_ends_with_the_error_of_the_first_that_failed)
 {
     static struct rill_rdma_outgoing batch[MESSAGES];
 
-    if (!open_pipeline(_i, NULL))
+    if (!linked_open(_i, &watchful, &watchful))
         return;
+    make_pipeline();
     for (uint32_t i = 0; i < MESSAGES; i++)
         batch[i] = (struct rill_rdma_outgoing){message, LONG, i, NULL};
     background_start(&sending, rill_rdma_pipeline_send_all(&pipeline, batch, MESSAGES));
