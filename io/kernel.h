@@ -52,8 +52,8 @@ struct rill_kernel_ops {
     int64_t (*now_coarse)(struct rill_kernel *kernel);
 
     /* The system calls that never wait, each as its manual page in section 2
-     * says, but with -errno as their result. The last two may wait for a disk, and are
-     * called where the ring cannot do it. */
+     * says, but with -errno as their result. unlinkat and close may wait for a disk,
+     * and are called where the ring cannot do it. */
     int (*socket)(struct rill_kernel *kernel, int domain, int type, int protocol);
     int (*bind)(struct rill_kernel *kernel, int fd, const struct sockaddr *address, socklen_t size);
     int (*connect)(struct rill_kernel *kernel, int fd, const struct sockaddr *address,
@@ -71,6 +71,8 @@ struct rill_kernel_ops {
     int (*shutdown)(struct rill_kernel *kernel, int fd, int how);
     int (*unlinkat)(struct rill_kernel *kernel, int directory, const char *path, int flags);
     int (*close)(struct rill_kernel *kernel, int fd);
+
+    /* Whether it is one, as isatty(3) says. */
     bool (*is_terminal)(struct rill_kernel *kernel, int fd);
 };
 

@@ -22,12 +22,32 @@ static const unsigned setup_flags[] = {
 
 /* What rill submits. A ring that lacks one of these is of no use to it. */
 static const int needed_opcodes[] = {
-    IORING_OP_ACCEPT,   IORING_OP_CONNECT,   IORING_OP_RECV,    IORING_OP_SEND,
-    IORING_OP_READ,     IORING_OP_WRITE,     IORING_OP_SENDMSG, IORING_OP_CLOSE,
-    IORING_OP_OPENAT,   IORING_OP_FSYNC,     IORING_OP_STATX,   IORING_OP_ASYNC_CANCEL,
-    IORING_OP_POLL_ADD, IORING_OP_UNLINKAT,  IORING_OP_TIMEOUT, IORING_OP_RENAMEAT,
-    IORING_OP_MKDIRAT,  IORING_OP_SYMLINKAT, IORING_OP_LINKAT,  IORING_OP_READV,
-    IORING_OP_WRITEV,   IORING_OP_FALLOCATE, IORING_OP_RECVMSG,
+    IORING_OP_ACCEPT,
+    IORING_OP_CONNECT,
+    IORING_OP_RECV,
+    IORING_OP_SEND,
+    IORING_OP_READ,
+    IORING_OP_WRITE,
+    IORING_OP_SENDMSG,
+    IORING_OP_CLOSE,
+    IORING_OP_OPENAT,
+    IORING_OP_FSYNC,
+    IORING_OP_STATX,
+    IORING_OP_ASYNC_CANCEL,
+    IORING_OP_POLL_ADD,
+    IORING_OP_UNLINKAT,
+    IORING_OP_TIMEOUT,
+    IORING_OP_RENAMEAT,
+    IORING_OP_MKDIRAT,
+    IORING_OP_SYMLINKAT,
+    IORING_OP_LINKAT,
+    IORING_OP_READV,
+    IORING_OP_WRITEV,
+    IORING_OP_FALLOCATE,
+    IORING_OP_RECVMSG,
+    /* Not submitted. Accepts and receives that stay in the kernel, and buffers that it takes by
+     * itself, have no bit of their own; this came with 6.1, which has them all. */
+    IORING_OP_SENDMSG_ZC,
 };
 
 static int probe(struct io_uring *ring)

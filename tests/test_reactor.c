@@ -416,6 +416,37 @@ START_TEST(a_kernel_that_refuses_is_explained_with_what_to_do)
 }
 END_TEST
 
+/* The linker puts this before liburing's: a kernel that knows no operation of 6.1. */
+static bool is_old;
+
+struct io_uring_probe *__real_io_uring_get_probe_ring(struct io_uring *ring);
+struct io_uring_probe *__wrap_io_uring_get_probe_ring(struct io_uring *ring);
+
+struct io_uring_probe *__wrap_io_uring_get_probe_ring(struct io_uring *ring)
+{
+    struct io_uring_probe *probe = __real_io_uring_get_probe_ring(ring);
+
+    if (probe && is_old)
+        probe->ops[IORING_OP_SENDMSG_ZC].flags = 0;
+    return probe;
+}
+
+START_TEST(a_kernel_that_is_too_old_is_refused)
+{
+    struct rill_runtime *runtime;
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    fixture_close();
+    is_old = true;
+    ck_assert_int_eq(rill_runtime_create(&runtime, NULL), -ENOSYS);
+    ck_assert_ptr_null(runtime);
+    is_old = false;
+    ck_assert_int_eq(rill_runtime_create(&runtime, NULL), 0);
+    rill_runtime_destroy(runtime);
+}
+END_TEST
+
 static void destroy_with_a_task(void)
 {
     open_pair(SIMULATED, NULL);
@@ -636,6 +667,7 @@ int main(void)
         {a_runtime_that_spins_submits_again_what_the_kernel_did_not_take, IN_SIMULATED},
         {options_out_of_range_are_EINVAL, IN_SIMULATED},
         {a_thread_has_one_runtime, IN_BOTH},
+        {a_kernel_that_is_too_old_is_refused, IN_REAL},
         {a_kernel_that_refuses_is_explained_with_what_to_do, IN_SIMULATED},
         {ending_a_runtime_with_a_task_alive_is_a_panic_that_names_what_it_waits_for, IN_SIMULATED},
         {ending_a_runtime_with_an_operation_in_flight_is_a_panic, IN_SIMULATED},
