@@ -38,7 +38,8 @@ struct rill_signals {
 int rill_signals_open(struct rill_signals *signals, const int *numbers, int count);
 
 /* Waits for the next signal. Signals that come while nobody waits are kept, one
- * of each kind, as always. Cancelling leaves them for the next wait. */
+ * of each kind, as always. Cancelling leaves them for the next wait. Panics if they
+ * are not open. */
 struct rill_future *rill_signals_next(struct rill_signals *signals);
 
 /* Unblocks the signals that rill_signals_open has blocked; those that were blocked already stay

@@ -148,6 +148,23 @@ START_TEST(closing_while_a_task_waits_is_a_panic)
 }
 END_TEST
 
+static void wait_for_closed(void)
+{
+    open_signals();
+    rill_signals_close(&signals);
+    rill_signals_next(&signals);
+}
+
+/* Whoever has their descriptor's number now would be read from. */
+START_TEST(waiting_for_those_that_are_closed_is_a_panic)
+{
+    if (!open_signals())
+        return;
+    close_signals();
+    fixture_expect_panic(wait_for_closed, "signals are awaited that are not open");
+}
+END_TEST
+
 START_TEST(closing_gives_the_signals_back_as_they_were)
 {
     sigset_t before, after;
@@ -260,6 +277,7 @@ int main(void)
         {each_gives_back_what_it_took_and_nothing_else, IN_REAL},
         {closing_what_was_never_opened_does_nothing, IN_REAL},
         {closing_while_a_task_waits_is_a_panic, IN_REAL},
+        {waiting_for_those_that_are_closed_is_a_panic, IN_REAL},
         {closing_gives_the_signals_back_as_they_were, IN_REAL},
         {a_program_that_gets_a_signal_ends_because_of_a_shutdown, IN_REAL},
     };
