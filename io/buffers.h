@@ -62,7 +62,7 @@ struct rill_buffers {
     unsigned char **private_memory; /* by number, from limit on */
     unsigned private_made;          /* numbers that were used so far */
     uint32_t private_free;          /* a number that is free again, chained by next, or 0 */
-    struct rill_link starved;       /* of rill_op.backlog: receives that wait for a buffer */
+    struct rill_link starved;       /* of rill_op.queue: receives that wait for a buffer */
 };
 
 /* Says how many buffers of what size there may be. Allocates nothing yet. */

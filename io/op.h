@@ -82,7 +82,7 @@ struct rill_op {
     uint16_t generation;      /* counts submissions; a late cancel misses the next one */
     struct rill_task *waiter; /* woken by the last completion, or NULL */
     /* reactor.backlog or .quiet, buffers.starved, recheck.heard, or recancel.cancelling */
-    struct rill_link backlog;
+    struct rill_link queue;
     rill_op_complete_fn *complete;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/reactor.h"
 
+#include "io/quiet.h"
 #include "io/wait.h"
 #include "runtime/panic.h"
 
@@ -84,10 +85,8 @@ static bool submit_now(struct rill_reactor *reactor, struct rill_op *op)
     sqe->addr3 = 0;
     sqe->__pad2[0] = 0;
     reactor->stats.submissions++;
-    if (op->sqe_flags & IOSQE_CQE_SKIP_SUCCESS) {
-        op->offset = reactor->ring.sq.sqe_tail; /* where it is in the queue, for settle */
-        rill_list_append(&reactor->quiet, &op->backlog);
-    }
+    if (op->sqe_flags & IOSQE_CQE_SKIP_SUCCESS)
+        rill_quiet_note(reactor, op);
     return true;
 }
 
@@ -112,22 +111,22 @@ void rill_reactor_submit(struct rill_reactor *reactor, struct rill_op *op)
     if (rill_list_is_empty(&reactor->backlog) && submit_now(reactor, op))
         return;
     op->state = RILL_OP_QUEUED;
-    rill_list_append(&reactor->backlog, &op->backlog);
+    rill_list_append(&reactor->backlog, &op->queue);
 }
 
 void rill_reactor_cancel(struct rill_reactor *reactor, struct rill_op *op)
 {
     op->state = RILL_OP_CANCELLING;
-    if (rill_link_is_linked(&op->backlog)) /* in recheck.heard */
-        rill_link_remove(&op->backlog);
+    if (rill_link_is_linked(&op->queue)) /* in recheck.heard */
+        rill_link_remove(&op->queue);
     if (rill_list_is_empty(&reactor->backlog) && cancel_now(reactor, op))
         return;
-    rill_list_append(&reactor->backlog, &op->backlog);
+    rill_list_append(&reactor->backlog, &op->queue);
 }
 
 void rill_reactor_withdraw(struct rill_reactor *reactor, struct rill_op *op)
 {
-    rill_link_remove(&op->backlog);
+    rill_link_remove(&op->queue);
     op->state = RILL_OP_IDLE;
     reactor->ops_in_flight--;
 }
@@ -137,20 +136,20 @@ void rill_reactor_starve(struct rill_reactor *reactor, struct rill_op *op)
     reactor->ops_in_flight++;
     reactor->stats.buffers_starved++;
     op->state = RILL_OP_STARVED;
-    rill_list_append(&reactor->buffers.starved, &op->backlog);
+    rill_list_append(&reactor->buffers.starved, &op->queue);
 }
 
 /* Submits what had to wait for a place. */
 static void submit_backlog(struct rill_reactor *reactor)
 {
     while (!rill_list_is_empty(&reactor->backlog)) {
-        struct rill_op *op = rill_container_of(reactor->backlog.next, struct rill_op, backlog);
+        struct rill_op *op = rill_container_of(reactor->backlog.next, struct rill_op, queue);
         bool done;
 
-        rill_link_remove(&op->backlog);
+        rill_link_remove(&op->queue);
         done = op->state == RILL_OP_QUEUED ? submit_now(reactor, op) : cancel_now(reactor, op);
         if (!done) {
-            rill_list_prepend(&reactor->backlog, &op->backlog);
+            rill_list_prepend(&reactor->backlog, &op->queue);
             return;
         }
         /* The turn that its sender has hurried may be over. */
@@ -206,7 +205,7 @@ static void feed_starved(struct rill_reactor *reactor)
 
     for (; available > 0 && !rill_list_is_empty(&buffers->starved); available--) {
         struct rill_op *op =
-            rill_container_of(rill_list_pop(&buffers->starved), struct rill_op, backlog);
+            rill_container_of(rill_list_pop(&buffers->starved), struct rill_op, queue);
 
         reactor->ops_in_flight--; /* submitting counts it again */
         rill_reactor_submit(reactor, op);
@@ -239,8 +238,8 @@ static void complete(struct rill_reactor *reactor, const struct io_uring_cqe *cq
     if (!(cqe->flags & IORING_CQE_F_MORE)) {
         reactor->ops_in_flight--;
         /* One that was cancelled, or a quiet op that did not go well. */
-        if (rill_link_is_linked(&op->backlog))
-            rill_link_remove(&op->backlog);
+        if (rill_link_is_linked(&op->queue))
+            rill_link_remove(&op->queue);
     }
     op->complete(op, cqe->res, cqe->flags);
 }
@@ -259,36 +258,6 @@ static void drain(struct rill_reactor *reactor)
     reactor->stats.completions += count;
     if (IO_URING_READ_ONCE(*ring->sq.kflags) & IORING_SQ_CQ_OVERFLOW)
         reactor->stats.overflows++;
-}
-
-/* Ends the quiet ops that the kernel had taken over before the drain (its head of
- * the submission queue was taken_over) and has said nothing about: all is well with
- * them. What it had to say may still lie in the overflow, so that is fetched first. */
-static void settle(struct rill_reactor *reactor, unsigned taken_over, bool has_overflowed)
-{
-    struct rill_link settled;
-
-    if (has_overflowed) {
-        reactor->in_hurry = true;
-        return;
-    }
-    /* A complete function may submit the next quiet op: look at those of now. */
-    rill_list_take(&settled, &reactor->quiet);
-    while (!rill_list_is_empty(&settled)) {
-        struct rill_op *op = rill_container_of(rill_list_pop(&settled), struct rill_op, backlog);
-        bool still_queued = (int32_t)(taken_over - (uint32_t)op->offset) < 0;
-
-        if (still_queued) { /* and the others are behind it */
-            rill_list_prepend(&settled, &op->backlog);
-            break;
-        }
-        reactor->ops_in_flight--;
-        op->complete(op, (int32_t)op->remaining, 0);
-    }
-    if (!rill_list_is_empty(&settled))
-        reactor->in_hurry = true;
-    while (!rill_list_is_empty(&settled))
-        rill_list_prepend(&reactor->quiet, rill_list_pop_last(&settled));
 }
 
 /* Whether there is something to be done that no completion will announce. */
@@ -341,7 +310,7 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
 
     drain(reactor);
     if (!rill_list_is_empty(&reactor->quiet))
-        settle(reactor, taken_over, has_overflowed);
+        rill_quiet_settle(reactor, taken_over, has_overflowed);
     if (__builtin_expect(rill_recheck_is_going_on(&reactor->recheck), 0))
         rill_recheck_go_on(reactor);
     if (__builtin_expect(rill_recancel_wants_timeout(&reactor->recancel), 0))

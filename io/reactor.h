@@ -50,8 +50,8 @@ struct rill_reactor_stats {
 };
 
 /* Invariant: an op in backlog is QUEUED, or CANCELLING with its cancel still to
- * be submitted; every other op that is not over is in the kernel or starved. An op
- * in quiet is in the kernel or over without a completion having come. */
+ * be submitted; every other op counted in ops_in_flight is in the kernel or starved. Of
+ * those in quiet see io/quiet.h. */
 struct rill_reactor {
     struct rill_driver driver;
     struct rill_kernel *kernel; /* borrowed */
@@ -61,8 +61,8 @@ struct rill_reactor {
 
     /* private */
     struct io_uring ring;
-    struct rill_link backlog;   /* of rill_op.backlog, first in first out */
-    struct rill_link quiet;     /* of rill_op.backlog: asked for no completion, as submitted */
+    struct rill_link backlog;   /* of rill_op.queue, first in first out */
+    struct rill_link quiet;     /* of rill_op.queue: asked for no completion, as submitted */
     struct rill_link sources;   /* of rill_event_source.sources */
     bool in_hurry;              /* do not sleep in this turn */
     struct rill_remote *remote; /* held; what other threads post to, or NULL: nobody does */

@@ -29,7 +29,7 @@ extern "C" {
 /* Invariant: the ops in cancelling are CANCELLING, and their cancels were submitted. */
 struct rill_recancel {
     /* private */
-    struct rill_link cancelling;      /* of rill_op.backlog: not ended yet */
+    struct rill_link cancelling;      /* of rill_op.queue: not ended yet */
     struct __kernel_timespec timeout; /* read by the kernel when it takes the entry over */
     bool has_missed;                  /* a cancel has found nothing */
     bool is_timed;                    /* the timeout is in the ring */
@@ -40,7 +40,7 @@ void rill_recancel_init(struct rill_recancel *recancel);
 /* private, for the reactor: the cancel of an op was submitted. */
 static inline void rill_recancel_note(struct rill_recancel *recancel, struct rill_op *op)
 {
-    rill_list_append(&recancel->cancelling, &op->backlog);
+    rill_list_append(&recancel->cancelling, &op->queue);
 }
 
 /* private: a cancel was answered by an error. Those that work say nothing. */

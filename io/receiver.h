@@ -16,8 +16,8 @@
  * withdrawn waits in the socket, and is dropped by the kernel where that is full. An error is
  * told once, and ends nothing.
  *
- * Invariant: first..last are chained while held > 0; op is in the kernel or
- * starved while the receive is armed. */
+ * Invariant: first..last are chained while held > 0; op is in the kernel, starved or in
+ * reactor.backlog while the receive is armed. */
 #ifndef RILL_IO_RECEIVER_H
 #define RILL_IO_RECEIVER_H
 

@@ -27,7 +27,7 @@ static void look_at(struct rill_reactor *reactor, struct rill_op **silent, unsig
     ready = reactor->kernel->ops->poll(reactor->kernel, descriptors, count);
     for (unsigned i = 0; i < count; i++) {
         if (ready < 0) { /* the kernel was short of memory: in the next round */
-            rill_list_append(&reactor->recheck.heard, &silent[i]->backlog);
+            rill_list_append(&reactor->recheck.heard, &silent[i]->queue);
         } else if (descriptors[i].revents) {
             reactor->stats.receives_recovered++;
             rill_reactor_cancel(reactor, silent[i]);
@@ -49,7 +49,7 @@ void rill_recheck_go_on(struct rill_reactor *reactor)
             recheck->is_timed = false;
             break;
         }
-        receiver = rill_container_of(link, struct rill_receiver, op.backlog);
+        receiver = rill_container_of(link, struct rill_receiver, op.queue);
         if (receiver->heard)
             rill_list_append(&recheck->heard, link);
         else

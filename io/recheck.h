@@ -4,7 +4,7 @@
  * Linux can lose the end of a multishot receive. Where bytes and the reset of a
  * connection arrive together, one processor receives the bytes while another one
  * tells of the reset, and the receive may go on waiting, for ever (on 6.18.44, 1 of
- * some 20,000 such connections; never without multishot). The reader would never
+ * some 15,000 such connections; never without multishot). The reader would never
  * learn that its peer is gone, and the descriptor would be lost.
  *
  * So a stream that has received something, and then nothing for RILL_RECHECK_NS, is
@@ -37,7 +37,7 @@ struct rill_reactor;
 /* Invariant: the receives in heard are in the kernel and not being cancelled. */
 struct rill_recheck {
     /* private */
-    struct rill_link heard;           /* of rill_op.backlog: received since they were looked at */
+    struct rill_link heard;           /* of rill_op.queue: received since they were looked at */
     struct rill_link mark;            /* in heard, while a round goes on: behind its last one */
     struct __kernel_timespec timeout; /* read by the kernel when it takes the entry over */
     bool is_timed;                    /* the timeout is in the ring, or the round going on */
@@ -49,8 +49,8 @@ void rill_recheck_init(struct rill_recheck *recheck);
 static inline void rill_recheck_note(struct rill_recheck *recheck, struct rill_receiver *receiver)
 {
     receiver->heard = true;
-    if (!rill_link_is_linked(&receiver->op.backlog))
-        rill_list_append(&recheck->heard, &receiver->op.backlog);
+    if (!rill_link_is_linked(&receiver->op.queue))
+        rill_list_append(&recheck->heard, &receiver->op.queue);
 }
 
 /* private, for the reactor: whether to submit recheck.timeout. */

@@ -214,7 +214,7 @@ START_TEST(a_cancel_that_waits_for_a_place_is_dropped_when_its_target_ends)
     rill_task_cancel(&tasks[1].task);
     fixture_turn();
     ck_assert_int_eq(ops[1].state, RILL_OP_CANCELLING);
-    ck_assert(rill_link_is_linked(&ops[1].backlog));
+    ck_assert(rill_link_is_linked(&ops[1].queue));
     for (int i = 0; i < 2; i++)
         ck_assert_int_eq(background_end(&tasks[i]), -ECANCELED);
     for (int i = 0; i < 2; i++) {
