@@ -62,8 +62,9 @@ enum rill_poll {
  * self, never by a user. A call for no reason does no harm. */
 typedef enum rill_poll rill_poll_fn(struct rill_future *self, struct rill_task *task);
 
-/* A line of source; behind its end a future has the line that it ended at, below 0. Up to its
- * first await line is 0; in a leaf it always is, and function is the name of the operation. */
+/* Where a future is, for who looks at a task: in a composed one the line of its latest await, 0
+ * before the first, and minus the line of its RILL_RETURN or RILL_END after the end. In a leaf the
+ * line is always 0, and function is the name of the operation. */
 struct rill_place {
     const char *function;
     const char *file;

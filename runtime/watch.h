@@ -56,7 +56,8 @@ struct rill_watch {
 /* Ends it. Panics if a task still waits for a change. */
 #define rill_watch_finish(pointer) rill_watch_finish_(&(pointer)->watched)
 
-/* Sets the value to a copy of *message and wakes those that wait for a change. */
+/* Sets the value to a copy of *message and wakes those that wait for a change. Panics if it
+ * was closed or finished. */
 #define rill_watch_set(pointer, message)                                                           \
     ((pointer)->value = *(message), rill_watch_touch_(&(pointer)->watched))
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wheel.h - a hierarchical timer wheel: arming and disarming in constant time.
  *
- * Time is counted in ticks of 2^14 ns (16 us). Level 0 has a slot for each of the
- * next 64 ticks, level 1 for each of the next 64 times 64, and so on; a timer lies
- * in the level of the highest group of six bits in which its tick differs from
- * the wheel's. When the wheel comes to a slot of a higher level it spreads the
- * timers there over the levels below. A bit map a level names the slots in use,
- * so the next event is found without walking.
+ * Time is counted in ticks of 2^14 ns (16 us). Level 0 has a slot for each tick of
+ * the block of 64, aligned, in which the wheel stands; level 1 one for each such block
+ * in the block of 64 * 64 around it, and so on: a timer lies in the level of the
+ * highest group of six bits in which its tick differs from the wheel's. When the
+ * wheel comes to a slot of a higher level it spreads the timers there over the
+ * levels below. A bit map a level names the slots in use. Those behind the wheel are
+ * empty, so the lowest bit is the level's next event, found without walking.
  *
  * G. Varghese, T. Lauck: Hashed and Hierarchical Timing Wheels, SOSP 1987. */
 #ifndef RILL_RUNTIME_WHEEL_H
