@@ -83,10 +83,10 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
 struct rill_future *rill_blocking(struct rill_blocking *blocking, struct rill_workers *workers,
                                   rill_blocking_fn *function, void *argument)
 {
-    static const struct rill_place place = {"blocking function", NULL, 0};
+    static const struct rill_place name = {"blocking function", NULL, 0};
 
     rill_future_init(&blocking->future, start_poll);
-    blocking->future.place = &place;
+    blocking->future.place = &name;
     blocking->workers = workers ? workers : rill_workers_shared();
     blocking->function = function;
     blocking->argument = argument;

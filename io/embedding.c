@@ -136,7 +136,7 @@ int rill_turn(struct rill_runtime *runtime, int64_t timeout_ns)
     check_caller(runtime);
     if (timeout_ns > 0 && timeout_ns < RILL_NEVER) {
         executor->now_is_known = false; /* time has passed since the last turn */
-        until_ns = timeout_ns < RILL_NEVER - rill_now() ? rill_now() + timeout_ns : RILL_NEVER;
+        until_ns = rill_time_after(rill_now(), timeout_ns);
     }
     error = rill_executor_wait(executor, until_ns);
     rill_executor_run(executor);

@@ -46,12 +46,12 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
 
 struct rill_future *rill_waker_wait(struct rill_waker *waker)
 {
-    static const struct rill_place place = {"wait for another thread", NULL, 0};
+    static const struct rill_place name = {"wait for another thread", NULL, 0};
 
     rill_check(waker->remote, "a waker was awaited that is not open");
     rill_check(!waker->task, "two tasks wait for the same waker");
     rill_future_init(&waker->future, wait_poll);
-    waker->future.place = &place;
+    waker->future.place = &name;
     return &waker->future;
 }
 

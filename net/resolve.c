@@ -168,10 +168,10 @@ static enum rill_poll answer_poll(struct rill_future *self, struct rill_task *ta
 
 static struct rill_future *wait_for_answer(struct rill_resolve *resolve)
 {
-    static const struct rill_place place = {"look up a name", NULL, 0};
+    static const struct rill_place name = {"look up a name", NULL, 0};
 
     rill_future_init(&resolve->answer, answer_poll);
-    resolve->answer.place = &place;
+    resolve->answer.place = &name;
     return &resolve->answer;
 }
 

@@ -150,12 +150,12 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
 
 struct rill_future *rill_rdma_am_recv(struct rill_rdma_inbox *inbox, struct rill_rdma_am *message)
 {
-    static const struct rill_place place = {"receive an active message", NULL, 0};
+    static const struct rill_place name = {"receive an active message", NULL, 0};
 
     rill_check(inbox->is_open, "a message is received from an inbox that is not open");
     rill_check(!message->held, "a message is received into one that was not released");
     rill_future_init(&message->future, recv_poll);
-    message->future.place = &place;
+    message->future.place = &name;
     message->inbox = inbox;
     message->place = (struct rill_place_in_line){0};
     return &message->future;

@@ -302,10 +302,10 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
 
 static struct rill_future *prepare_close(struct rill_rdma_ep *ep, bool is_forced)
 {
-    static const struct rill_place place = {"close an endpoint", NULL, 0};
+    static const struct rill_place name = {"close an endpoint", NULL, 0};
 
     rill_future_init(&ep->future, close_poll);
-    ep->future.place = &place;
+    ep->future.place = &name;
     ep->is_forced = is_forced;
     return &ep->future;
 }

@@ -234,9 +234,9 @@ static struct rill_future *prepare(struct rill_rdma_transfer *transfer,
 static struct rill_future *prepare_send(struct rill_rdma_connection *connection,
                                         struct rill_rdma_transfer *transfer)
 {
-    static const struct rill_place place = {"send a message", NULL, 0};
+    static const struct rill_place name = {"send a message", NULL, 0};
 
-    return prepare(transfer, connection, send_poll, &place);
+    return prepare(transfer, connection, send_poll, &name);
 }
 
 struct rill_future *rill_rdma_send(struct rill_rdma_connection *connection,
@@ -350,9 +350,9 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
 static struct rill_future *prepare_recv(struct rill_rdma_connection *connection,
                                         struct rill_rdma_transfer *transfer)
 {
-    static const struct rill_place place = {"receive a message", NULL, 0};
+    static const struct rill_place name = {"receive a message", NULL, 0};
 
-    return prepare(transfer, connection, recv_poll, &place);
+    return prepare(transfer, connection, recv_poll, &name);
 }
 
 struct rill_future *rill_rdma_recv_masked(struct rill_rdma_connection *connection,

@@ -314,10 +314,10 @@ static enum rill_poll attend_poll(struct rill_future *self, struct rill_task *ta
 
 static struct rill_future *attend(struct rill_rdma_connection *connection)
 {
-    static const struct rill_place place = {"attend to a connection", NULL, 0};
+    static const struct rill_place name = {"attend to a connection", NULL, 0};
 
     rill_future_init(&connection->attending, attend_poll);
-    connection->attending.place = &place;
+    connection->attending.place = &name;
     return &connection->attending;
 }
 
@@ -351,7 +351,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
  * stopped since, and take no part in closing. */
 static struct rill_future *close_ep(struct rill_rdma_connection *connection)
 {
-    static const struct rill_place place = {"close the endpoint of a connection", NULL, 0};
+    static const struct rill_place name = {"close the endpoint of a connection", NULL, 0};
     bool is_forced = connection->is_cut || !connection->is_greeted;
 
     rill_rdma_unwatch(connection->hub->rdma, &connection->sweeper);
@@ -361,7 +361,7 @@ static struct rill_future *close_ep(struct rill_rdma_connection *connection)
     if (is_forced)
         return rill_rdma_ep_abort(&connection->ep);
     rill_future_init(&connection->attending, close_poll);
-    connection->attending.place = &place;
+    connection->attending.place = &name;
     connection->attending.awaits = rill_deadline(&connection->limit, connection->deadline_ns,
                                                  rill_rdma_ep_close(&connection->ep));
     return &connection->attending;
@@ -391,10 +391,10 @@ static enum rill_poll linger_poll(struct rill_future *self, struct rill_task *ta
 
 static struct rill_future *linger(struct rill_rdma_connection *connection)
 {
-    static const struct rill_place place = {"wait until what has come is received", NULL, 0};
+    static const struct rill_place name = {"wait until what has come is received", NULL, 0};
 
     rill_future_init(&connection->attending, linger_poll);
-    connection->attending.place = &place;
+    connection->attending.place = &name;
     return &connection->attending;
 }
 

@@ -88,11 +88,11 @@ static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *ta
 struct rill_future *rill_rdma_accept(struct rill_rdma_listener *listener,
                                      struct rill_rdma_accept *accept)
 {
-    static const struct rill_place place = {"accept an endpoint", NULL, 0};
+    static const struct rill_place name = {"accept an endpoint", NULL, 0};
 
     rill_check(listener->is_open, "an endpoint is accepted from a listener that is not open");
     rill_future_init(&accept->future, accept_poll);
-    accept->future.place = &place;
+    accept->future.place = &name;
     accept->listener = listener;
     accept->request = NULL;
     accept->place = (struct rill_place_in_line){0};

@@ -129,11 +129,11 @@ struct rill_future *rill_rdma_message_recv(struct rill_rdma *rdma,
                                            struct rill_rdma_message *message, uint64_t tag,
                                            uint64_t mask, size_t limit)
 {
-    static const struct rill_place place = {"receive a message", NULL, 0};
+    static const struct rill_place name = {"receive a message", NULL, 0};
 
     rill_check(!message->data, "a message is received into one that was not given back");
     rill_future_init(&message->future, recv_poll);
-    message->future.place = &place;
+    message->future.place = &name;
     message->rdma = rdma;
     message->want = tag;
     message->mask = mask;

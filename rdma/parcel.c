@@ -119,12 +119,12 @@ struct rill_future *rill_rdma_recv_parcel(struct rill_rdma_connection *connectio
                                           struct rill_rdma_parcel *parcel, uint32_t tag,
                                           size_t limit)
 {
-    static const struct rill_place place = {"receive a message of any size", NULL, 0};
+    static const struct rill_place name = {"receive a message of any size", NULL, 0};
 
     rill_check(!parcel->data, "a parcel is received into one that was not given back");
-    rill_check(connection->hub, "%s: over a connection that was never made", place.function);
+    rill_check(connection->hub, "%s: over a connection that was never made", name.function);
     rill_future_init(&parcel->future, waiting_poll);
-    parcel->future.place = &place;
+    parcel->future.place = &name;
     parcel->connection = connection;
     parcel->want = tag;
     parcel->limit = limit;

@@ -97,12 +97,12 @@ static bool waiter_may_go_on(const struct rill_rdma_pipeline *pipeline)
 
 static enum rill_poll task_poll(struct rill_future *self, struct rill_task *task)
 {
-    static const struct rill_place place = {"send what is in a pipeline", NULL, 0};
+    static const struct rill_place name = {"send what is in a pipeline", NULL, 0};
     struct rill_rdma_pipeline *pipeline =
         rill_container_of(self, struct rill_rdma_pipeline, task.future);
     struct rill_link *next;
 
-    self->place = &place;
+    self->place = &name;
     for (struct rill_link *link = pipeline->busy.next; link != &pipeline->busy; link = next) {
         next = link->next;
         if (poll_slot(slot_of(link), task) == RILL_READY)
@@ -199,9 +199,9 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
 
 struct rill_future *rill_rdma_pipeline_wait(struct rill_rdma_pipeline *pipeline)
 {
-    static const struct rill_place place = {"wait for room in a pipeline", NULL, 0};
+    static const struct rill_place name = {"wait for room in a pipeline", NULL, 0};
 
-    return prepare(pipeline, wait_poll, &place);
+    return prepare(pipeline, wait_poll, &name);
 }
 
 static enum rill_poll send_poll(struct rill_future *self, struct rill_task *task)
@@ -221,9 +221,9 @@ static enum rill_poll send_poll(struct rill_future *self, struct rill_task *task
 struct rill_future *rill_rdma_pipeline_send_message(struct rill_rdma_pipeline *pipeline,
                                                     const struct rill_rdma_outgoing *message)
 {
-    static const struct rill_place place = {"send through a pipeline", NULL, 0};
+    static const struct rill_place name = {"send through a pipeline", NULL, 0};
 
-    prepare(pipeline, send_poll, &place);
+    prepare(pipeline, send_poll, &name);
     pipeline->message = *message;
     return &pipeline->future;
 }
@@ -276,9 +276,9 @@ static enum rill_poll drain_poll(struct rill_future *self, struct rill_task *tas
 
 struct rill_future *rill_rdma_pipeline_drain(struct rill_rdma_pipeline *pipeline)
 {
-    static const struct rill_place place = {"drain a pipeline", NULL, 0};
+    static const struct rill_place name = {"drain a pipeline", NULL, 0};
 
-    return prepare(pipeline, drain_poll, &place);
+    return prepare(pipeline, drain_poll, &name);
 }
 
 static enum rill_poll drain_batch_poll(struct rill_future *self, struct rill_task *task)
@@ -318,9 +318,9 @@ struct rill_future *rill_rdma_pipeline_send_all(struct rill_rdma_pipeline *pipel
                                                 const struct rill_rdma_outgoing *messages,
                                                 size_t count)
 {
-    static const struct rill_place place = {"send a batch", NULL, 0};
+    static const struct rill_place name = {"send a batch", NULL, 0};
 
-    prepare(pipeline, batch_poll, &place);
+    prepare(pipeline, batch_poll, &name);
     pipeline->batch = messages;
     pipeline->batch_count = count;
     pipeline->batch_next = 0;

@@ -233,7 +233,7 @@ struct rill_future *rill_rdma_rpc_call(struct rill_rdma_rpc_client *client,
                                        const void *request, size_t size, void *reply,
                                        size_t reply_size)
 {
-    static const struct rill_place place = {"call", NULL, 0};
+    static const struct rill_place name = {"call", NULL, 0};
 
     rill_check(client->rpc->is_open, "a call of a service that is not open");
     rill_check(call->state == RILL_RDMA_RPC_CALL_IDLE ||
@@ -241,7 +241,7 @@ struct rill_future *rill_rdma_rpc_call(struct rill_rdma_rpc_client *client,
                     !rill_link_is_linked(&call->acquire.place.link)),
                "a call is used while it is in flight");
     rill_future_init(&call->future, call_poll);
-    call->future.place = &place;
+    call->future.place = &name;
     call->is_answered = false;
     call->reply_size = 0;
     call->client = client;

@@ -218,12 +218,12 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
 struct rill_future *rill_rdma_rpc_recv(struct rill_rdma_rpc *rpc,
                                        struct rill_rdma_rpc_request *request)
 {
-    static const struct rill_place place = {"receive a request", NULL, 0};
+    static const struct rill_place name = {"receive a request", NULL, 0};
 
     rill_check(rpc->is_open, "a request is received of a service that is not open");
     rill_check(!request->held, "a request is received into one that was not ended");
     rill_future_init(&request->future, recv_poll);
-    request->future.place = &place;
+    request->future.place = &name;
     request->rpc = rpc;
     request->place = (struct rill_place_in_line){0};
     return &request->future;
@@ -258,7 +258,7 @@ static enum rill_poll fetch_at_once_poll(struct rill_future *self, struct rill_t
 
 struct rill_future *rill_rdma_rpc_fetch(struct rill_rdma_rpc_request *request, void *buffer)
 {
-    static const struct rill_place place = {"fetch the data of a request", NULL, 0};
+    static const struct rill_place name = {"fetch the data of a request", NULL, 0};
     struct rill_rdma_rpc_held *held = request->held;
 
     rill_check(held, "the data of a request are fetched that is over");
@@ -270,7 +270,7 @@ struct rill_future *rill_rdma_rpc_fetch(struct rill_rdma_rpc_request *request, v
         request->op.buffer = buffer;
         rill_future_init(&request->future, fetch_at_once_poll);
     }
-    request->future.place = &place;
+    request->future.place = &name;
     return &request->future;
 }
 
@@ -319,7 +319,7 @@ static void check_end(const struct rill_rdma_rpc_request *request, int status)
 struct rill_future *rill_rdma_rpc_reply(struct rill_rdma_rpc_request *request, int status,
                                         const void *data, size_t size)
 {
-    static const struct rill_place place = {"reply to a request", NULL, 0};
+    static const struct rill_place name = {"reply to a request", NULL, 0};
     struct rill_rdma_rpc_held *held = request->held;
 
     check_end(request, status);
@@ -331,7 +331,7 @@ struct rill_future *rill_rdma_rpc_reply(struct rill_rdma_rpc_request *request, i
                           sizeof request->header, data, size, 0);
         rill_future_init(&request->future, reply_poll);
     }
-    request->future.place = &place;
+    request->future.place = &name;
     return &request->future;
 }
 
@@ -374,11 +374,11 @@ struct rill_future *rill_rdma_rpc_while_wanted(struct rill_rdma_rpc_request *req
                                                struct rill_rdma_rpc_work *work,
                                                struct rill_future *child)
 {
-    static const struct rill_place place = {"work for a request", NULL, 0};
+    static const struct rill_place name = {"work for a request", NULL, 0};
 
     rill_check(request->held, "there is work for a request that is over");
     rill_future_init(&work->future, work_poll);
-    work->future.place = &place;
+    work->future.place = &name;
     work->request = request;
     work->child = child;
     return &work->future;

@@ -114,16 +114,16 @@ static struct rill_future *prepare(struct rill_any *any, const struct rill_place
 
 struct rill_future *rill_any_next(struct rill_any *any)
 {
-    static const struct rill_place place = {"next of any", NULL, 0};
+    static const struct rill_place name = {"next of any", NULL, 0};
 
-    return prepare(any, &place, next_poll);
+    return prepare(any, &name, next_poll);
 }
 
 struct rill_future *rill_any_drain(struct rill_any *any, enum rill_cancel_reason reason)
 {
-    static const struct rill_place place = {"drain", NULL, 0};
+    static const struct rill_place name = {"drain", NULL, 0};
 
     rill_check(reason != RILL_NOT_CANCELLED, "futures were drained for no reason");
     any->reason = (uint8_t)reason;
-    return prepare(any, &place, start_drain_poll);
+    return prepare(any, &name, start_drain_poll);
 }

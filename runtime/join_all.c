@@ -53,10 +53,10 @@ static enum rill_poll try_poll(struct rill_future *self, struct rill_task *task)
 static struct rill_future *prepare(struct rill_join_all *all, struct rill_future **futures,
                                    uint32_t count, rill_poll_fn *poll)
 {
-    static const struct rill_place place = {"join of all", NULL, 0};
+    static const struct rill_place name = {"join of all", NULL, 0};
 
     rill_future_init(&all->future, poll);
-    all->future.place = &place;
+    all->future.place = &name;
     all->failed = -1;
     rill_future_set_init(&all->set, futures, count, "join of all");
     return &all->future;

@@ -49,11 +49,11 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
 
 struct rill_future *rill_notify_wait(struct rill_notify *notify, struct rill_wait *wait)
 {
-    static const struct rill_place place = {"wait for a notification", NULL, 0};
+    static const struct rill_place name = {"wait for a notification", NULL, 0};
 
     check(notify);
     rill_future_init(&wait->future, start_poll);
-    wait->future.place = &place;
+    wait->future.place = &name;
     wait->notify = notify;
     return &wait->future;
 }

@@ -38,10 +38,7 @@ static struct rill_pooled *remove_idle(struct rill_object_pool *pool, struct ril
 /* When an idle object will have been so for long enough. */
 static int64_t due_ns(const struct rill_object_pool *pool, const struct rill_pooled *object)
 {
-    int64_t idle_ns = pool->options->idle_ns;
-
-    return idle_ns > RILL_NEVER - object->idle_since_ns ? RILL_NEVER
-                                                        : object->idle_since_ns + idle_ns;
+    return rill_time_after(object->idle_since_ns, pool->options->idle_ns);
 }
 
 static int64_t next_due_ns(const struct rill_object_pool *pool)

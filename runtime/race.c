@@ -51,10 +51,10 @@ static enum rill_poll success_poll(struct rill_future *self, struct rill_task *t
 static struct rill_future *prepare(struct rill_race *race, struct rill_future **futures,
                                    uint32_t count, rill_poll_fn *poll)
 {
-    static const struct rill_place place = {"race", NULL, 0};
+    static const struct rill_place name = {"race", NULL, 0};
 
     rill_future_init(&race->future, poll);
-    race->future.place = &place;
+    race->future.place = &name;
     race->winner = -1;
     race->last_error = -EINVAL; /* of a race of nothing */
     rill_future_set_init(&race->set, futures, count, "race");

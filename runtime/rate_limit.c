@@ -63,13 +63,10 @@ static int64_t divide_up(int64_t a, int64_t b)
 static int64_t due_ns(const struct rill_rate_limit *limit, const struct rill_rate_limit_take *take)
 {
     int64_t missing = take->tokens * limit->interval_ns - limit->level;
-    int64_t when_ns;
 
     if (missing <= 0)
         return limit->filled_ns;
-    if (__builtin_add_overflow(limit->filled_ns, divide_up(missing, limit->rate), &when_ns))
-        return RILL_NEVER;
-    return when_ns;
+    return rill_time_after(limit->filled_ns, divide_up(missing, limit->rate));
 }
 
 /* Hands tokens to the first in line, and so on, as long as there are enough, and lets
@@ -115,8 +112,7 @@ static enum rill_poll leave(struct rill_rate_limit_take *take)
     return rill_future_end(&take->future, -ECANCELED);
 }
 
-/* Whoever is polled in line looks at the bucket for the first one: when that one's timer
- * has fired, it is itself the first. */
+/* Only the first in line looks at the bucket: its timer has fired, or it was woken. */
 static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_rate_limit_take *take =

@@ -16,8 +16,7 @@ static void begin(struct rill_retry *retry)
     const struct rill_retry_policy *policy = retry->policy;
 
     rill_backoff_init(&retry->backoff, policy->first_ns, policy->max_ns);
-    if (__builtin_add_overflow(rill_now_of_beginning(), policy->limit_ns, &retry->deadline_ns))
-        retry->deadline_ns = RILL_NEVER;
+    retry->deadline_ns = rill_time_after(rill_now_of_beginning(), policy->limit_ns);
 }
 
 static bool is_worth(const struct rill_retry *retry)

@@ -33,7 +33,7 @@ struct rill_retry_policy {
     unsigned attempts_max; /* at least 1 */
     int64_t first_ns;      /* of the back-off: see runtime/backoff.h */
     int64_t max_ns;
-    int64_t limit_ns; /* for everything, from the first poll on; RILL_NEVER for no limit */
+    int64_t limit_ns; /* for everything, as of rill_timeout; RILL_NEVER for no limit */
 
     /* Says whether an error (-errno) may be gone next time. NULL: every one but
      * -EINVAL, which comes back for sure. */

@@ -181,16 +181,16 @@ static struct rill_future *prepare(struct rill_scope *scope, const struct rill_p
 
 struct rill_future *rill_scope_join(struct rill_scope *scope)
 {
-    static const struct rill_place place = {"join of a scope", NULL, 0};
+    static const struct rill_place name = {"join of a scope", NULL, 0};
 
-    return prepare(scope, &place, join_poll);
+    return prepare(scope, &name, join_poll);
 }
 
 struct rill_future *rill_scope_wait(struct rill_scope *scope)
 {
-    static const struct rill_place place = {"wait for a scope", NULL, 0};
+    static const struct rill_place name = {"wait for a scope", NULL, 0};
 
-    return prepare(scope, &place, wait_poll);
+    return prepare(scope, &name, wait_poll);
 }
 
 /* Whether there is room, and nobody before it in line has any use for that. */
@@ -221,12 +221,12 @@ static enum rill_poll room_poll(struct rill_future *self, struct rill_task *task
 struct rill_future *rill_scope_wait_for_room(struct rill_scope *scope, struct rill_scope_room *room,
                                              size_t max)
 {
-    static const struct rill_place place = {"wait for room in a scope", NULL, 0};
+    static const struct rill_place name = {"wait for room in a scope", NULL, 0};
 
     check_begun(scope);
     rill_check(max > 0, "a scope never has fewer than 0 tasks: wait for room for 1 at least");
     rill_future_init(&room->future, room_poll);
-    room->future.place = &place;
+    room->future.place = &name;
     room->scope = scope;
     room->max = max;
     room->place.link = (struct rill_link){0};

@@ -16,10 +16,10 @@ static enum rill_poll shield_poll(struct rill_future *self, struct rill_task *ta
 
 struct rill_future *rill_shield(struct rill_shield *shield, struct rill_future *child)
 {
-    static const struct rill_place place = {"shield", NULL, 0};
+    static const struct rill_place name = {"shield", NULL, 0};
 
     rill_future_init(&shield->future, shield_poll);
-    shield->future.place = &place;
+    shield->future.place = &name;
     shield->child = child;
     return &shield->future;
 }

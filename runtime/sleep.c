@@ -58,10 +58,10 @@ static enum rill_poll delay_poll(struct rill_future *self, struct rill_task *tas
 
 static struct rill_future *prepare(struct rill_sleep *sleep, int64_t time_ns, rill_poll_fn *poll)
 {
-    static const struct rill_place place = {"sleep", NULL, 0};
+    static const struct rill_place name = {"sleep", NULL, 0};
 
     rill_future_init(&sleep->future, poll);
-    sleep->future.place = &place;
+    sleep->future.place = &name;
     sleep->timer = (struct rill_timer){.deadline_ns = time_ns};
     return &sleep->future;
 }

@@ -161,13 +161,13 @@ static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task
 
 struct rill_future *rill_task_join(struct rill_join *join, struct rill_task *task)
 {
-    static const struct rill_place place = {"join", NULL, 0};
+    static const struct rill_place name = {"join", NULL, 0};
 
     rill_check(task->state != RILL_TASK_NEW, "a task was joined before it was spawned");
     rill_check(!task->detached, "a detached task was joined");
     rill_check(!task->in_scope, "a task of a scope was joined: await rill_scope_join");
     rill_future_init(&join->future, join_poll);
-    join->future.place = &place;
+    join->future.place = &name;
     join->target = task;
     return &join->future;
 }

@@ -49,8 +49,7 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
                 return RILL_PENDING;
             return finish(timeout, -EINVAL);
         }
-        if (__builtin_add_overflow(rill_now_of_beginning(), *deadline_ns, deadline_ns))
-            *deadline_ns = RILL_NEVER;
+        *deadline_ns = rill_time_after(rill_now_of_beginning(), *deadline_ns);
     }
     self->awaits = timeout->child;
     if (timeout->child->poll(timeout->child, task) == RILL_READY)
@@ -65,10 +64,10 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
 static struct rill_future *prepare(struct rill_timeout *timeout, int64_t limit_ns, bool is_delay,
                                    struct rill_future *child)
 {
-    static const struct rill_place place = {"timeout", NULL, 0};
+    static const struct rill_place name = {"timeout", NULL, 0};
 
     rill_future_init(&timeout->future, start_poll);
-    timeout->future.place = &place;
+    timeout->future.place = &name;
     timeout->child = child;
     timeout->timer = (struct rill_timer){.deadline_ns = limit_ns};
     timeout->is_delay = is_delay;

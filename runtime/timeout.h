@@ -30,10 +30,10 @@ struct rill_timeout {
 };
 
 /* Polls child, which it borrows, until it is ready; after limit_ns (from the first
- * poll on) the child is cancelled and waited for. The result is -ETIMEDOUT if the
- * child ended by that, and the child's own result if that won the race. A negative
- * limit is -EINVAL, and the child is not started. Cancelling it cancels the
- * child, and the result is the child's. */
+ * poll on, or from the beginning of its turn, as of rill_sleep) the child is cancelled
+ * and waited for. The result is -ETIMEDOUT if the child ended by that, and the child's
+ * own result if that won the race. A negative limit is -EINVAL, and the child is not
+ * started. Cancelling it cancels the child, and the result is the child's. */
 struct rill_future *rill_timeout(struct rill_timeout *timeout, int64_t limit_ns,
                                  struct rill_future *child);
 
