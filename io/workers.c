@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/workers.h"
 
+#include "io/signal_mask.h"
 #include "runtime/panic.h"
 
 #include <errno.h>
@@ -181,17 +182,15 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-/* A thread of the library's must not be the one that gets the program's signals. */
 static void start_thread(struct rill_workers *workers)
 {
-    sigset_t all, before;
+    sigset_t before;
     pthread_t thread;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rill_signal_mask_fill(&before);
     if (pthread_create(&thread, NULL, worker_main, workers) == 0)
         workers->threads++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    rill_signal_mask_restore(&before);
 }
 
 /* Whether a thread is about to take what would now be put in line. */

@@ -90,7 +90,7 @@ void rill_workers_init(struct rill_workers *workers, const struct rill_workers_o
 void rill_workers_finish(struct rill_workers *workers);
 
 /* Puts a job in line, which is borrowed until it is run or withdrawn. The threads have
- * all signals blocked. Returns 0, or -EAGAIN: waiting_max jobs are in line, or there is no
+ * all signals blocked but faults (SIGSEGV, ...). Returns 0, or -EAGAIN: waiting_max jobs are in line, or there is no
  * thread and the system permits none. */
 int rill_workers_submit(struct rill_workers *workers, struct rill_job *job);
 

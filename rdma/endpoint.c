@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rdma/endpoint.h"
 
+#include "io/signal_mask.h"
 #include "rdma/error.h"
 #include "runtime/panic.h"
 
@@ -36,6 +37,7 @@ static void on_error(void *ep, ucp_ep_h ucp, ucs_status_t status)
 
 int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_params_t *params)
 {
+    sigset_t before;
     int error;
 
     rill_check(!ep->is_open, "an endpoint was opened that is open already");
@@ -56,7 +58,9 @@ int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_
     params->err_handler.cb = on_error;
     params->user_data = ep;
     rill_event_source_touch(&rdma->source);
+    rill_signal_mask_fill(&before); /* UCX may start a thread */
     error = rill_rdma_errno(rdma->ucx->ep_create(rdma->worker, params, &ep->ucp));
+    rill_signal_mask_restore(&before);
     if (error) {
         rill_rdma_unwatch(rdma, &ep->watcher); /* its error handler may have been called */
         ep->state = RILL_RDMA_EP_CLOSED;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rdma/listener.h"
 
+#include "io/signal_mask.h"
 #include "rdma/error.h"
 #include "rdma/unheard.h"
 #include "rdma/waiting.h"
@@ -140,6 +141,7 @@ int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma
         .conn_handler = {.cb = on_request, .arg = listener},
     };
     size_t sockets_before;
+    sigset_t before;
     int error;
 
     rill_check(!listener->is_open, "a listener was opened that is open already");
@@ -147,7 +149,9 @@ int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma
     listener->rdma = rdma;
     rill_line_init(&listener->line);
     sockets_before = rill_rdma_count_listening();
+    rill_signal_mask_fill(&before); /* UCX may start a thread */
     error = rill_rdma_errno(rdma->ucx->listener_create(rdma->worker, &params, &listener->ucp));
+    rill_signal_mask_restore(&before);
     if (error)
         return error;
     listener->has_socket = rill_rdma_count_listening() > sockets_before;

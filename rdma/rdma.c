@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rdma/rdma.h"
 
+#include "io/signal_mask.h"
 #include "rdma/active_message.h"
 #include "rdma/error.h"
 #include "rdma/note.h"
@@ -206,6 +207,8 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
 {
     static const struct rill_event_source_ops source_ops = {progress, arm, close_with_runtime};
     static const struct rill_rdma_options defaults;
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER; /* in the environment */
+    sigset_t before;
     int error;
 
     if (!options)
@@ -217,8 +220,12 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
     rill_list_init(&rdma->notes);
     for (int i = 0; i < RILL_RDMA_EP_BUCKETS; i++)
         rill_list_init(&rdma->eps[i]);
+    rill_signal_mask_fill(&before); /* UCX starts a thread */
+    pthread_mutex_lock(&one_at_a_time);
     give_signals_back(rdma->ucx);
     error = open_all(rdma, options);
+    pthread_mutex_unlock(&one_at_a_time);
+    rill_signal_mask_restore(&before);
     if (error)
         return error;
     rdma->source.ops = &source_ops;

@@ -118,7 +118,9 @@ struct rill_rdma {
 /* Opens UCX in the runtime of this thread. options may be NULL, and are borrowed until
  * this returns. The signal handlers that the library put up before main began are given
  * back, unless UCX_HANDLE_ERRORS asks for them. The environment is changed meanwhile, as UCX
- * takes settings of single transports from there alone: no other thread may read it then.
+ * takes settings of single transports from there alone: no other thread may read it then; where
+ * several open, each in its runtime, they take turns. Threads that UCX starts, here and later, get
+ * none of the program's signals.
  * Returns 0, or -errno with a sentence in rdma->why:
  *   -EINVAL  a setting that UCX does not have, or does not take
  *   -ENODEV  none of the transports of the setting TLS is there

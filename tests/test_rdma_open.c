@@ -3,11 +3,15 @@
 #include "rdma/rdma.h"
 
 #include "rdma/endpoint_info.h"
-
+#include "rdma/listener.h"
 #include "tests/rdma/duo.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,6 +201,116 @@ START_TEST(the_signals_that_the_library_took_are_given_back)
 }
 END_TEST
 
+static sigset_t signals_blocked_by(const char *thread)
+{
+    char path[300], line[200];
+    uint64_t bits = 0;
+    sigset_t blocked;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/self/task/%s/status", thread);
+    file = fopen(path, "re");
+    ck_assert_ptr_nonnull(file);
+    while (fgets(line, sizeof line, file))
+        if (strncmp(line, "SigBlk:", 7) == 0)
+            bits = strtoull(line + 7, NULL, 16);
+    fclose(file);
+    sigemptyset(&blocked);
+    for (int number = 1; number <= 64; number++)
+        if (bits >> (number - 1) & 1)
+            sigaddset(&blocked, number);
+    return blocked;
+}
+
+/* Returns how many other threads there are. */
+static unsigned expect_deaf_threads(void)
+{
+    DIR *threads = opendir("/proc/self/task");
+    unsigned count = 0;
+
+    ck_assert_ptr_nonnull(threads);
+    for (struct dirent *entry; (entry = readdir(threads));) {
+        sigset_t blocked;
+
+        if (entry->d_name[0] == '.' || atoi(entry->d_name) == getpid())
+            continue;
+        do { /* one that begins has all blocked, for glibc */
+            sched_yield();
+            blocked = signals_blocked_by(entry->d_name);
+        } while (sigismember(&blocked, SIGSEGV));
+        expect(sigismember(&blocked, SIGTERM) && sigismember(&blocked, SIGHUP));
+        count++;
+    }
+    closedir(threads);
+    return count;
+}
+
+START_TEST(the_threads_that_it_starts_get_no_signals)
+{
+    const struct sockaddr_in any = {.sin_family = AF_INET};
+    struct rill_rdma_listener listener = {0};
+    sigset_t before, after;
+
+    if (!start())
+        return;
+    sigprocmask(SIG_BLOCK, NULL, &before);
+    expect_eq(open_with(NULL, NULL), 0);
+    expect_eq(rill_rdma_listen(&listener, &rdma, (const void *)&any, sizeof any), 0);
+    ck_assert_uint_gt(expect_deaf_threads(), 0);
+    sigprocmask(SIG_BLOCK, NULL, &after);
+    for (int number = 1; number <= 64; number++)
+        expect_eq(sigismember(&after, number), sigismember(&before, number));
+    rill_rdma_listener_close(&listener);
+    finish();
+}
+END_TEST
+
+enum { OPENERS = 4, OPENINGS = 30 };
+static pthread_barrier_t all_together;
+
+static void *open_many_times(void *argument)
+{
+    struct rill_rdma mine = {0};
+    struct rill_runtime *runtime;
+
+    (void)argument;
+    for (int i = 0; i < OPENINGS; i++) {
+        ck_assert_int_eq(rill_runtime_create(&runtime, NULL), 0);
+        pthread_barrier_wait(&all_together);
+        ck_assert_int_eq(rill_rdma_open(&mine, NULL), 0);
+        rill_rdma_close(&mine);
+        rill_runtime_destroy(runtime);
+    }
+    return NULL;
+}
+
+static unsigned count_variables(void)
+{
+    unsigned count = 0;
+
+    for (char **variable = environ; *variable; variable++)
+        count += strncmp(*variable, "UCX_", 4) == 0;
+    return count;
+}
+
+START_TEST(opening_in_several_threads_leaves_the_environment_as_it_was)
+{
+    pthread_t openers[OPENERS];
+    unsigned variables = count_variables();
+
+    if (!start())
+        return;
+    fixture_close();
+    ck_assert_int_eq(pthread_barrier_init(&all_together, NULL, OPENERS), 0);
+    for (int i = 0; i < OPENERS; i++)
+        ck_assert_int_eq(pthread_create(&openers[i], NULL, open_many_times, NULL), 0);
+    for (int i = 0; i < OPENERS; i++)
+        ck_assert_int_eq(pthread_join(openers[i], NULL), 0);
+    pthread_barrier_destroy(&all_together);
+    ck_assert_uint_eq(count_variables(), variables);
+}
+END_TEST
+
 static int64_t cpu_ns(void)
 {
     struct rusage usage;
@@ -254,6 +368,8 @@ int main(void)
         {an_unknown_variable_of_the_environment_is_told_and_no_error, IN_TCP},
         {shared_memory_is_used_when_it_is_asked_for, IN_TCP | TCP_ITSELF},
         {the_signals_that_the_library_took_are_given_back, IN_TCP},
+        {the_threads_that_it_starts_get_no_signals, IN_TCP},
+        {opening_in_several_threads_leaves_the_environment_as_it_was, IN_TCP},
         {an_idle_runtime_with_rdma_uses_no_cpu, IN_TCP},
         {closing_with_something_open_is_a_panic, IN_TCP},
     };
