@@ -48,6 +48,7 @@ static int64_t check(struct churn *churn)
         error = exchange_check(churn->chunk.data, churn->index, churn->received, length);
     rill_borrow_give_back(&churn->chunk);
     churn->received += length;
+    churn->load->heard++;
     return error;
 }
 

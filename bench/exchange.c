@@ -121,6 +121,7 @@ static int64_t check(struct exchange *exchange, const void *data, uint64_t size)
     if (error)
         return error;
     exchange->received += size;
+    load->heard++;
     for (; (exchange->finished + 1) * load->size <= exchange->received; exchange->finished++) {
         if (load->broadcast)
             deliver(load);

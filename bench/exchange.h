@@ -28,6 +28,7 @@ struct load {
     bool measuring; /* requests that end now count */
     bool stopping;  /* no further requests */
     uint64_t requests;
+    uint64_t heard; /* how often something came back, measuring or not */
     struct histogram latency;
 
     /* private: of a broadcast */

@@ -44,6 +44,7 @@ struct ping {
     int64_t *times_ns; /* depth entries for each client */
     int64_t connected, next, begin_ns, end_ns;
     uint64_t errors; /* connections that broke */
+    uint64_t silent; /* connections that still owed an answer when they were given up */
     int64_t first_error;
     const char *phase; /* "cannot connect" or the like, with a result < 0 */
     struct rill_connect connect;

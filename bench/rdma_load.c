@@ -110,6 +110,7 @@ static int64_t check(struct link *link)
     struct load *load = shared.load;
     uint64_t request = link->finished++;
 
+    load->heard++;
     if (link->recv.tag != tag_of(request) || link->recv.result != load->size ||
         exchange_check(link->answer, link->index, position_of(request), load->size) < 0)
         return -EBADMSG;

@@ -56,6 +56,8 @@ static bool answer(const struct bad_server *server, int fd, unsigned char *bytes
         return true;
     case BAD_NEVER_READS:
         return pause() == 0;
+    case BAD_FALLS_SILENT:
+        return *received > server->position || send(fd, bytes, size, MSG_NOSIGNAL) == (ssize_t)size;
     }
     return false;
 }

@@ -12,6 +12,7 @@ enum bad_manner {
     BAD_RESETS,        /* the same with RST */
     BAD_NEVER_ANSWERS, /* reads */
     BAD_NEVER_READS,
+    BAD_FALLS_SILENT, /* echoes what comes before .position, then only reads */
 };
 
 struct bad_server {

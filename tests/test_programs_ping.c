@@ -363,6 +363,19 @@ START_TEST(a_server_that_never_answers_is_not_waited_for_for_ever)
 }
 END_TEST
 
+/* What never comes is in no histogram: without a failure the figures would look well. */
+START_TEST(a_server_that_falls_silent_is_an_error)
+{
+    struct bad_server bad = {.manner = BAD_FALLS_SILENT, .position = 6400};
+
+    bad_server_start(&bad);
+    url_of(bad.port, url);
+    PROCESS_START(&ping, "bin/rill-ping", "-t", "300ms", "--rate", _i ? "5000" : "0", url);
+    expect_failure("not every request was answered");
+    bad_server_stop(&bad);
+}
+END_TEST
+
 int main(void)
 {
     const struct program_test tests[] = {
@@ -384,6 +397,7 @@ int main(void)
         {a_server_that_ends_the_connection_early_is_an_error, 3},
         {a_server_that_is_killed_is_an_error, 1},
         {a_server_that_never_answers_is_not_waited_for_for_ever, 2},
+        {a_server_that_falls_silent_is_an_error, 2},
     };
 
     return programs_main("programs_ping", tests, sizeof tests / sizeof tests[0]);
