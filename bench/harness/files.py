@@ -52,12 +52,12 @@ def commands(build, path, seconds, depth, direct):
             "--ioengine=io_uring", "--rw=randread", "--bs=4k", f"--iodepth={depth}",
             f"--direct={int(direct)}", "--time_based", f"--runtime={1000 * seconds:.0f}ms",
             "--norandommap", "--randrepeat=1", "--output-format=json", "--thread",
-            "--invalidate=0"]
+            "--invalidate=0", "--gtod_reduce=1"]  # no latencies: nobody else records them
         if depth > 1:
             # By itself fio submits each read with a call of its own, and reaps one at a time
             # unless it is told a maximum; rill submits what a turn has collected.
             programs["fio, in batches"] = [
-                *programs["fio"], "--gtod_reduce=1", f"--iodepth_batch_submit={depth}",
+                *programs["fio"], f"--iodepth_batch_submit={depth}",
                 "--iodepth_batch_complete_min=1", f"--iodepth_batch_complete_max={depth}"]
     if depth == 1:
         for name in ("tokio", "libuv"):
@@ -96,20 +96,25 @@ class Files:
         self.seconds = max(0.2, min(2.0, budget_s / runs - 0.4))
         make_file(self.path)
         for case in CASES:
+            programs = list(commands(build, self.path, self.seconds, *case).items())
             for number in range(rounds):
-                programs = list(commands(build, self.path, self.seconds, *case).items())
                 for name, command in samples.rotated(programs, number):
-                    self.add(case, name, command, placement)
+                    if not self.add(case, name, command, placement):
+                        programs.remove((name, command))
         os.remove(self.path)
 
     def add(self, case, name, command, placement):
+        """Returns whether it ran. What did not is left out altogether: where a round of it is
+        missing, those after it would be set beside other rounds of the others."""
         try:
             sample = run_one(name, command, placement.server)
         except servers.Failed as failure:
             self.failures.append(f"random reads, {title(*case)}: {failure}")
-            return
+            self.samples.pop((case, name), None)
+            return False
         self.samples.setdefault((case, name), []).append(sample)
         self.commands[case, name] = command
+        return True
 
     def rows(self):
         """Case, name, columns of reads per second and CPU per read, and rill's ratio."""
@@ -118,7 +123,7 @@ class Files:
             ours = [sample.reads_per_second for sample in self.samples.get((case, "rill"), [])]
             yield (case, name, samples.Column(rates),
                    samples.Column([sample.cpu_ns_per_read for sample in runs]),
-                   None if name == "rill" else samples.Ratio(ours, rates))
+                   samples.Ratio(ours, rates) if ours and name != "rill" else None)
 
     def as_dict(self):
         return [{"depth": case[0], "direct": case[1], "program": name,

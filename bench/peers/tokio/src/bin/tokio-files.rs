@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! tokio-files - random reads of a file by tokio::fs: see rill-files for what is measured.
+//! tokio-files - random reads by tokio's blocking pool: see rill-files for what is measured.
 use std::env;
 use std::os::unix::fs::FileExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncSeekExt, SeekFrom};
 
 const SIZE: usize = 4096;
 
@@ -27,23 +24,8 @@ impl Random {
     }
 }
 
-/// The way of tokio::fs::File: seek, then read.
-async fn read_streaming(path: String, pages: u64, end: Instant) -> u64 {
-    let mut file = File::open(path).await.unwrap();
-    let mut random = Random(1);
-    let mut buffer = vec![0; SIZE];
-    let mut reads = 0;
-    while Instant::now() < end {
-        file.seek(SeekFrom::Start(random.next() % pages * SIZE as u64))
-            .await
-            .unwrap();
-        file.read_exact(&mut buffer).await.unwrap();
-        reads += 1;
-    }
-    reads
-}
-
-/// The way around it, which O_DIRECT and depth want: pread in the blocking pool.
+/// pread in the blocking pool, which is how tokio::fs reads too; but its File has a position,
+/// so that a random read takes it two ways there and back: seek, then read.
 async fn read_at(file: Arc<std::fs::File>, seed: u64, pages: u64, end: Instant) -> u64 {
     let mut random = Random(seed);
     let mut memory = vec![0u8; 2 * SIZE];
@@ -77,20 +59,16 @@ async fn main() {
     let end = begin + Duration::from_secs_f64(seconds);
     let mut reads = 0;
 
-    if depth == 1 && !direct {
-        reads = read_streaming(path, pages, end).await;
-    } else {
-        let mut options = std::fs::OpenOptions::new();
-        options
-            .read(true)
-            .custom_flags(if direct { libc::O_DIRECT } else { 0 });
-        let file = Arc::new(options.open(&path).unwrap());
-        let tasks: Vec<_> = (0..depth)
-            .map(|seed| tokio::spawn(read_at(file.clone(), seed + 1, pages, end)))
-            .collect();
-        for task in tasks {
-            reads += task.await.unwrap();
-        }
+    let mut options = std::fs::OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(if direct { libc::O_DIRECT } else { 0 });
+    let file = Arc::new(options.open(&path).unwrap());
+    let tasks: Vec<_> = (0..depth)
+        .map(|seed| tokio::spawn(read_at(file.clone(), seed + 1, pages, end)))
+        .collect();
+    for task in tasks {
+        reads += task.await.unwrap();
     }
     let seconds = begin.elapsed().as_secs_f64();
     println!("{{\"reads\":{reads},\"seconds\":{seconds:.3}}}");
