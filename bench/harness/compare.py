@@ -113,6 +113,8 @@ class Comparison:
         key, reference = workload.key, workload.reference
         if name == reference or (key, reference) not in self.samples:
             return None
+        if workload.rate_share and figure == "requests_per_second":
+            return None  # it is the rate at which they were asked
         disturbed = None
         if figure != "cpu_ns_per_request":  # which hardly depends on others
             disturbed = [ours or theirs for ours, theirs in

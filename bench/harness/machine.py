@@ -124,9 +124,9 @@ def context_switches(pid):
 
 
 def switches_between(before, after):
-    """How often a process was switched away from, or None where one of its threads has ended
-    and took its number along."""
-    if not before.keys() <= after.keys():
+    """How often a process was switched away from, or None where it was not counted, or one of
+    its threads has ended and took its number along."""
+    if before is None or after is None or not before.keys() <= after.keys():
         return None
     return sum(after.values()) - sum(before.values())
 
