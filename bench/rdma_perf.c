@@ -29,7 +29,8 @@ enum {
     WINDOW_MAX = 1024,
     MESSAGE_MAX = 64 << 20,
     WORKER_ADDRESS_MAX = 4096,
-    SAMPLES = 1 << 16,  /* of the latest round trips: their percentiles are told */
+    SAMPLES = 2048,     /* the latest round trips, whose percentiles are told: as many as
+                           ucx_perftest keeps (TIMING_QUEUE_SIZE) */
     BATCH = 8,          /* round trips between two readings of the clock, */
     BATCH_BELOW = 2000, /* if one takes less than so many nanoseconds */
     DATA = 1,           /* a tag */
@@ -144,7 +145,8 @@ static int compare(const void *one, const void *other)
 /* In microseconds. */
 static double percentile(unsigned percent)
 {
-    size_t count = side.sample_count < SAMPLES ? side.sample_count : SAMPLES, rank;
+    size_t kept = SAMPLES / (size_t)side.batch, rank;
+    size_t count = side.sample_count < kept ? side.sample_count : kept;
 
     if (count == 0)
         return 0;
@@ -159,7 +161,7 @@ static void count_round_trip(void)
     if (side.done % side.batch == 0) {
         int64_t now = clock_ns();
 
-        side.samples[side.sample_count++ % SAMPLES] =
+        side.samples[side.sample_count++ % (SAMPLES / (size_t)side.batch)] =
             (uint32_t)((now - side.end_ns) * 10 / (2 * side.batch));
         side.end_ns = now;
     }
