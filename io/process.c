@@ -255,8 +255,6 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
 
     RILL_BEGIN();
     rill_process_close_in(process);
-    RILL_AWAIT(rill_file_close(&process->out));
-    RILL_AWAIT(rill_file_close(&process->err));
     if (process->is_running && process->grace_ns > 0) {
         kill_all(process, SIGTERM);
         process->grace_end_ns = rill_time_after(rill_now_of_beginning(), process->grace_ns);
@@ -276,6 +274,9 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
         if (!reap(process))
             RILL_AWAIT(pause_before_retry(process));
     }
+    /* Not before: who tidies up may say so, and is not to end by SIGPIPE on the way. */
+    RILL_AWAIT(rill_file_close(&process->out));
+    RILL_AWAIT(rill_file_close(&process->err));
     RILL_RETURN(process->status);
     RILL_END();
 }

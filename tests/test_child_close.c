@@ -86,6 +86,22 @@ END_TEST
 
 /* The shell starts a child of its own that holds a pipe, and ends by SIGTERM itself, which that
  * one ignores. */
+START_TEST(a_child_may_say_something_while_it_tidies_up)
+{
+    if (!child_open_world())
+        return;
+    expect_eq(child_start(SHELL("trap 'echo saving; echo saving >&2; exit 7' TERM; echo ready; "
+                                "while :; do read line <&3; done 3<&0"),
+                          (struct rill_process_options){.in = RILL_PROCESS_PIPE,
+                                                        .out = RILL_PROCESS_PIPE,
+                                                        .err = RILL_PROCESS_PIPE}),
+              0);
+    child_expect_ready();
+    ck_assert_int_eq(await(rill_process_close(&child, 3600 * RILL_SECOND)), W_EXITCODE(7, 0));
+    child_close_world();
+}
+END_TEST
+
 START_TEST(a_group_is_ended_with_its_leader)
 {
     int ends[2];
@@ -268,6 +284,7 @@ int main(int argc, char **argv)
         {closing_ends_a_child_that_never_ends, IN_REAL},
         {closing_can_not_be_cancelled, IN_REAL},
         {a_child_that_ends_well_within_its_grace_is_not_killed, IN_REAL},
+        {a_child_may_say_something_while_it_tidies_up, IN_REAL},
         {a_group_is_ended_with_its_leader, IN_REAL},
         {a_signal_to_the_group_reaches_all_of_it, IN_REAL},
         {a_group_is_reached_where_pidfds_know_no_groups, IN_REAL},
