@@ -356,8 +356,9 @@ $(output)/tests/test_scenarios: $(call object,$(test_scenarios) $(test_simulated
 $(output)/tests/test_scenarios: test_libraries += -Wl,--wrap=malloc,--wrap=aligned_alloc,--wrap=mmap
 # A kernel that is too old is played.
 $(output)/tests/test_reactor: test_libraries += -Wl,--wrap=io_uring_get_probe_ring
-# Memory for a message is refused.
+# Memory is refused.
 $(output)/tests/test_rdma_message: test_libraries += -Wl,--wrap=malloc
+$(output)/tests/test_rdma_config: test_libraries += -Wl,--wrap=realloc
 $(output)/tests/test_libuv:     test_libraries += $(call packaged_libs,libuv)
 $(output)/tests/test_tls_echo:  test_libraries += $(call packaged_libs,openssl)
 $(filter $(output)/tests/test_programs% $(output)/tests/test_tls%,$(tests)): | $(programs) $(examples)

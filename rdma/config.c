@@ -307,6 +307,7 @@ static char **cut(char *text, size_t *count)
 
             if (!more) {
                 free(keys);
+                *count = 0;
                 return NULL;
             }
             keys = more;

@@ -120,8 +120,16 @@ START_TEST(a_single_copy_is_for_those_who_ask_and_share_memory)
 }
 END_TEST
 
-/* The call of open_memstream that fails, from 1; 0: none. */
+/* The call of open_memstream or of rill's own realloc that fails, from 1; 0: none. */
 static unsigned failing_call, calls;
+
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+    return ++calls == failing_call ? NULL : __real_realloc(memory, size);
+}
 
 FILE *open_memstream(char **text, size_t *size)
 {
