@@ -82,42 +82,55 @@ struct rill_future *rill_file_prepare(struct rill_file *file, struct rill_op *op
     return &op->future;
 }
 
+struct rill_future *rill_file_prepare_at(struct rill_file *file, struct rill_op *op,
+                                         const struct rill_place *name, uint8_t opcode,
+                                         const void *address, uint64_t length, uint64_t offset)
+{
+    if (offset == RILL_OFFSET_CURRENT)
+        offset--; /* which is as far out of range, and means nothing else */
+    return rill_file_prepare(file, op, name, opcode, address, length, offset);
+}
+
 struct rill_future *rill_file_read_at(struct rill_file *file, struct rill_op *op, void *buffer,
                                       size_t size, uint64_t offset)
 {
-    return rill_file_prepare(file, op, &name_read, IORING_OP_READ, buffer, size, offset);
+    return rill_file_prepare_at(file, op, &name_read, IORING_OP_READ, buffer, size, offset);
 }
 
 struct rill_future *rill_file_write_at(struct rill_file *file, struct rill_op *op,
                                        const void *buffer, size_t size, uint64_t offset)
 {
-    return rill_file_prepare(file, op, &name_write, IORING_OP_WRITE, buffer, size, offset);
+    return rill_file_prepare_at(file, op, &name_write, IORING_OP_WRITE, buffer, size, offset);
 }
 
 struct rill_future *rill_file_write_all_at(struct rill_file *file, struct rill_op *op,
                                            const void *buffer, size_t size, uint64_t offset)
 {
-    rill_file_prepare(file, op, &name_write, IORING_OP_WRITE, buffer, size, offset);
-    op->kind = RILL_OP_EXACT | (offset == RILL_OFFSET_CURRENT ? 0 : RILL_OP_AT_OFFSET);
+    rill_file_prepare_at(file, op, &name_write, IORING_OP_WRITE, buffer, size, offset);
+    op->kind = RILL_OP_EXACT | RILL_OP_AT_OFFSET;
     return &op->future;
 }
 
 struct rill_future *rill_file_read(struct rill_file *file, struct rill_op *op, void *buffer,
                                    size_t size)
 {
-    return rill_file_read_at(file, op, buffer, size, RILL_OFFSET_CURRENT);
+    return rill_file_prepare(file, op, &name_read, IORING_OP_READ, buffer, size,
+                             RILL_OFFSET_CURRENT);
 }
 
 struct rill_future *rill_file_write(struct rill_file *file, struct rill_op *op, const void *buffer,
                                     size_t size)
 {
-    return rill_file_write_at(file, op, buffer, size, RILL_OFFSET_CURRENT);
+    return rill_file_prepare(file, op, &name_write, IORING_OP_WRITE, buffer, size,
+                             RILL_OFFSET_CURRENT);
 }
 
 struct rill_future *rill_file_write_all(struct rill_file *file, struct rill_op *op,
                                         const void *buffer, size_t size)
 {
-    return rill_file_write_all_at(file, op, buffer, size, RILL_OFFSET_CURRENT);
+    rill_file_write(file, op, buffer, size);
+    op->kind = RILL_OP_EXACT;
+    return &op->future;
 }
 
 struct rill_future *rill_file_sync(struct rill_file *file, struct rill_op *op, bool data_only)

@@ -47,6 +47,11 @@ struct rill_future *rill_file_prepare(struct rill_file *file, struct rill_op *op
                                       const struct rill_place *name, uint8_t opcode,
                                       const void *address, uint64_t length, uint64_t offset);
 
+/* private: the same at an offset that was given, of which none is RILL_OFFSET_CURRENT. */
+struct rill_future *rill_file_prepare_at(struct rill_file *file, struct rill_op *op,
+                                         const struct rill_place *name, uint8_t opcode,
+                                         const void *address, uint64_t length, uint64_t offset);
+
 /* private: the descriptor, or -1 while there is none: its number may be another file's. */
 static inline int rill_file_fd(const struct rill_file *file)
 {
@@ -72,7 +77,7 @@ struct rill_future *rill_file_open(struct rill_file *file, const char *path, int
 struct rill_future *rill_file_close(struct rill_file *file);
 
 /* Reads up to size bytes at an offset (pread(2)). The result is the number of
- * bytes, 0 at the end of the file. */
+ * bytes, 0 at the end of the file; -EINVAL for an offset above INT64_MAX, also when writing. */
 struct rill_future *rill_file_read_at(struct rill_file *file, struct rill_op *op, void *buffer,
                                       size_t size, uint64_t offset);
 

@@ -10,14 +10,14 @@ struct rill_future *rill_file_read_vectored_at(struct rill_file *file, struct ri
                                                const struct iovec *parts, size_t count,
                                                uint64_t offset)
 {
-    return rill_file_prepare(file, op, &name_read, IORING_OP_READV, parts, count, offset);
+    return rill_file_prepare_at(file, op, &name_read, IORING_OP_READV, parts, count, offset);
 }
 
 struct rill_future *rill_file_write_vectored_at(struct rill_file *file, struct rill_op *op,
                                                 const struct iovec *parts, size_t count,
                                                 uint64_t offset)
 {
-    return rill_file_prepare(file, op, &name_write, IORING_OP_WRITEV, parts, count, offset);
+    return rill_file_prepare_at(file, op, &name_write, IORING_OP_WRITEV, parts, count, offset);
 }
 
 void rill_parts_skip(struct iovec **parts, size_t *count, size_t moved)
@@ -56,21 +56,30 @@ static enum rill_poll write_poll(struct rill_future *self, struct rill_task *tas
     return RILL_READY;
 }
 
+/* The op is prepared. */
+static struct rill_future *write_all(struct rill_write_vectored *write, struct iovec *parts,
+                                     size_t count)
+{
+    write->parts = parts;
+    write->count = count;
+    write->op.future.poll = write_poll;
+    return &write->op.future;
+}
+
 struct rill_future *rill_file_write_all_vectored_at(struct rill_file *file,
                                                     struct rill_write_vectored *write,
                                                     struct iovec *parts, size_t count,
                                                     uint64_t offset)
 {
-    write->parts = parts;
-    write->count = count;
     rill_file_write_vectored_at(file, &write->op, parts, count, offset);
-    write->op.future.poll = write_poll;
-    return &write->op.future;
+    return write_all(write, parts, count);
 }
 
 struct rill_future *rill_file_write_all_vectored(struct rill_file *file,
                                                  struct rill_write_vectored *write,
                                                  struct iovec *parts, size_t count)
 {
-    return rill_file_write_all_vectored_at(file, write, parts, count, RILL_OFFSET_CURRENT);
+    rill_file_prepare(file, &write->op, &name_write, IORING_OP_WRITEV, parts, count,
+                      RILL_OFFSET_CURRENT);
+    return write_all(write, parts, count);
 }

@@ -119,6 +119,32 @@ START_TEST(the_streaming_functions_move_the_position_and_the_others_do_not)
 }
 END_TEST
 
+/* Of the ring, the largest offset means "where the file stands". */
+START_TEST(an_offset_out_of_range_is_EINVAL_and_writes_nothing)
+{
+    static const uint64_t offsets[] = {UINT64_MAX, UINT64_MAX - 1, (uint64_t)INT64_MAX + 1};
+    static struct rill_write_vectored vectored;
+
+    if (!open_world(_i, NULL))
+        return;
+    open_file(O_RDWR | O_CREAT);
+    expect_eq(await(rill_file_write_all(&file, &op, "HEADER", 6)), 6);
+    for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
+        struct iovec part = {(char[]){"xx"}, 2};
+
+        expect_eq(await(rill_file_write_at(&file, &op, "xx", 2, offsets[i])), -EINVAL);
+        expect_eq(await(rill_file_write_all_at(&file, &op, "xx", 2, offsets[i])), -EINVAL);
+        expect_eq(await(rill_file_write_vectored_at(&file, &op, &part, 1, offsets[i])), -EINVAL);
+        expect_eq(await(rill_file_write_all_vectored_at(&file, &vectored, &part, 1, offsets[i])),
+                  -EINVAL);
+        expect_eq(await(rill_file_read_at(&file, &op, buffer, 2, offsets[i])), -EINVAL);
+        expect_eq(await(rill_file_read_vectored_at(&file, &op, &part, 1, offsets[i])), -EINVAL);
+    }
+    expect_eq(await(rill_file_read_at(&file, &op, buffer, 100, 0)), 6);
+    close_world();
+}
+END_TEST
+
 START_TEST(a_file_opened_to_append_is_written_at_its_end)
 {
     struct rill_file second = {.fd = -1};
@@ -633,6 +659,7 @@ int main(void)
         {what_was_written_is_read, IN_BOTH},
         {writing_beyond_the_end_leaves_zeros_between, IN_BOTH},
         {the_streaming_functions_move_the_position_and_the_others_do_not, IN_BOTH},
+        {an_offset_out_of_range_is_EINVAL_and_writes_nothing, IN_BOTH},
         {a_file_opened_to_append_is_written_at_its_end, IN_BOTH},
         {many_operations_at_offsets_run_at_the_same_time, IN_BOTH},
         {write_all_goes_on_after_short_writes, IN_SIMULATED},
