@@ -18,8 +18,8 @@ static enum rill_poll drain_poll(struct rill_future *self, struct rill_task *tas
 
     if (rill_poll_because(timeout->child, task, RILL_TIMED_OUT) == RILL_PENDING)
         return RILL_PENDING;
-    return finish(timeout,
-                  timeout->child->result == -ECANCELED ? -ETIMEDOUT : timeout->child->result);
+    timeout->has_expired = timeout->child->result == -ECANCELED;
+    return finish(timeout, timeout->has_expired ? -ETIMEDOUT : timeout->child->result);
 }
 
 static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)
@@ -71,6 +71,7 @@ static struct rill_future *prepare(struct rill_timeout *timeout, int64_t limit_n
     timeout->child = child;
     timeout->timer = (struct rill_timer){.deadline_ns = limit_ns};
     timeout->is_delay = is_delay;
+    timeout->has_expired = false;
     return &timeout->future;
 }
 

@@ -80,6 +80,20 @@ START_TEST(a_child_that_takes_too_long_is_cancelled_and_the_result_is_ETIMEDOUT)
 }
 END_TEST
 
+START_TEST(a_child_s_own_ETIMEDOUT_is_told_apart)
+{
+    start(RILL_SECOND);
+    latch_open(&latch, -ETIMEDOUT);
+    rig_settle();
+    ck_assert(!timeout.has_expired);
+    expect_result(-ETIMEDOUT);
+    start(RILL_SECOND);
+    rig_advance(RILL_SECOND + TICK_NS);
+    ck_assert(timeout.has_expired);
+    expect_result(-ETIMEDOUT);
+}
+END_TEST
+
 START_TEST(a_child_that_ends_together_with_its_limit_gives_its_result)
 {
     start(RILL_SECOND);
@@ -354,6 +368,7 @@ int main(void)
         a_child_that_ends_in_time_gives_its_result_and_disarms_the_timer,
         an_error_of_the_child_is_the_result,
         a_child_that_takes_too_long_is_cancelled_and_the_result_is_ETIMEDOUT,
+        a_child_s_own_ETIMEDOUT_is_told_apart,
         a_child_that_ends_together_with_its_limit_gives_its_result,
         the_timeout_waits_for_a_child_that_drains_over_several_polls,
         a_result_that_arrives_while_the_child_drains_is_the_result,
