@@ -355,7 +355,7 @@ $(output)/tests/test_scenarios: $(call object,$(test_scenarios) $(test_simulated
 # What the library allocates while it runs is refused now and then: tests/scenarios/scenario.c.
 $(output)/tests/test_scenarios: test_libraries += -Wl,--wrap=malloc,--wrap=aligned_alloc,--wrap=mmap
 # A kernel that is too old is played.
-$(output)/tests/test_reactor: test_libraries += -Wl,--wrap=io_uring_get_probe_ring
+$(output)/tests/test_reactor: test_libraries += -Wl,--wrap=io_uring_register_probe
 # Memory is refused.
 $(output)/tests/test_rdma_message: test_libraries += -Wl,--wrap=malloc
 $(output)/tests/test_rdma_config: test_libraries += -Wl,--wrap=realloc

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -52,19 +53,23 @@ static const int needed_opcodes[] = {
 
 static int probe(struct io_uring *ring)
 {
-    struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
-    int error = 0;
+    enum { OPS_MAX = 256 }; /* as many as have a number */
+    struct io_uring_probe *probe = calloc(1, sizeof *probe + OPS_MAX * sizeof probe->ops[0]);
+    int error;
 
     if (!probe)
-        return -ENOSYS;
-    for (size_t i = 0; i < sizeof needed_opcodes / sizeof needed_opcodes[0]; i++)
+        return -ENOMEM;
+    error = io_uring_register_probe(ring, probe, OPS_MAX);
+    for (size_t i = 0; !error && i < sizeof needed_opcodes / sizeof needed_opcodes[0]; i++)
         if (!io_uring_opcode_supported(probe, needed_opcodes[i]))
             error = -ENOSYS;
-    io_uring_free_probe(probe);
+    free(probe);
+    if (error)
+        return error;
     /* Without NODROP completions can be lost, without EXT_ARG a wait has no limit. */
     if (!(ring->features & IORING_FEAT_NODROP) || !(ring->features & IORING_FEAT_EXT_ARG))
-        error = -ENOSYS;
-    return error;
+        return -ENOSYS;
+    return 0;
 }
 
 /* The fastest ring that this kernel has. */

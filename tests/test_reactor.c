@@ -416,19 +416,24 @@ START_TEST(a_kernel_that_refuses_is_explained_with_what_to_do)
 }
 END_TEST
 
-/* The linker puts this before liburing's: a kernel that knows no operation of 6.1. */
+/* The linker puts this before liburing's: a kernel that knows no operation of 6.1, or tells
+ * nobody. */
 static bool is_old;
+static int probe_error;
 
-struct io_uring_probe *__real_io_uring_get_probe_ring(struct io_uring *ring);
-struct io_uring_probe *__wrap_io_uring_get_probe_ring(struct io_uring *ring);
+int __real_io_uring_register_probe(struct io_uring *ring, struct io_uring_probe *probe,
+                                   unsigned count);
+int __wrap_io_uring_register_probe(struct io_uring *ring, struct io_uring_probe *probe,
+                                   unsigned count);
 
-struct io_uring_probe *__wrap_io_uring_get_probe_ring(struct io_uring *ring)
+int __wrap_io_uring_register_probe(struct io_uring *ring, struct io_uring_probe *probe,
+                                   unsigned count)
 {
-    struct io_uring_probe *probe = __real_io_uring_get_probe_ring(ring);
+    int error = probe_error ? probe_error : __real_io_uring_register_probe(ring, probe, count);
 
-    if (probe && is_old)
+    if (!error && is_old)
         probe->ops[IORING_OP_SENDMSG_ZC].flags = 0;
-    return probe;
+    return error;
 }
 
 START_TEST(a_kernel_that_is_too_old_is_refused)
@@ -442,6 +447,9 @@ START_TEST(a_kernel_that_is_too_old_is_refused)
     ck_assert_int_eq(rill_runtime_create(&runtime, NULL), -ENOSYS);
     ck_assert_ptr_null(runtime);
     is_old = false;
+    probe_error = -EPERM; /* of a filter */
+    ck_assert_int_eq(rill_runtime_create(&runtime, NULL), -EPERM);
+    probe_error = 0;
     ck_assert_int_eq(rill_runtime_create(&runtime, NULL), 0);
     rill_runtime_destroy(runtime);
 }
