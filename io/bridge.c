@@ -314,13 +314,9 @@ static void wait_here(struct rill_bridge *bridge, struct rill_bridge_waiter *wai
 static int64_t deadline(int64_t timeout_ns)
 {
     struct timespec now;
-    int64_t when_ns;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (__builtin_add_overflow((int64_t)now.tv_sec * RILL_SECOND + now.tv_nsec, timeout_ns,
-                               &when_ns))
-        return RILL_NEVER;
-    return when_ns;
+    return rill_time_after((int64_t)now.tv_sec * RILL_SECOND + now.tv_nsec, timeout_ns);
 }
 
 static int block(struct rill_bridge *bridge, void *message, bool is_send, int64_t timeout_ns)
@@ -328,7 +324,7 @@ static int block(struct rill_bridge *bridge, void *message, bool is_send, int64_
     pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
     struct rill_bridge_waiter waiter = {.message = message, .wake = &cond, .result = -ETIMEDOUT};
     int64_t until_ns;
-    int result = try_or_wait(bridge, is_send, message, NULL);
+    int cancels, result = try_or_wait(bridge, is_send, message, NULL);
 
     if (result != MUST_WAIT)
         return result;
@@ -338,6 +334,8 @@ static int block(struct rill_bridge *bridge, void *message, bool is_send, int64_
                "a task blocks its own thread at a bridge: await instead");
     until_ns = timeout_ns == RILL_NEVER ? RILL_NEVER : deadline(timeout_ns);
 
+    /* A thread that pthread_cancel(3) ends in here would leave itself in line, and the lock. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancels);
     result = try_or_wait(bridge, is_send, message, &waiter);
     if (result == MUST_WAIT) {
         pthread_mutex_lock(&bridge->lock);
@@ -347,6 +345,7 @@ static int block(struct rill_bridge *bridge, void *message, bool is_send, int64_
         result = waiter.result;
         pthread_mutex_unlock(&bridge->lock);
     }
+    pthread_setcancelstate(cancels, NULL);
     pthread_cond_destroy(&cond);
     return result;
 }

@@ -95,7 +95,8 @@ struct rill_future *rill_bridge_receive(struct rill_bridge *bridge, struct rill_
 
 /* The same for threads, which wait here for up to timeout_ns (RILL_NO_WAIT: only try;
  * RILL_NEVER: without a limit) and then get -ETIMEDOUT. They panic if they would have to
- * wait within a task, which would keep all others of its runtime waiting. */
+ * wait within a task, which would keep all others of its runtime waiting. pthread_cancel(3) has
+ * no effect while they wait. */
 int rill_bridge_send_blocking(struct rill_bridge *bridge, const void *message, int64_t timeout_ns);
 int rill_bridge_receive_blocking(struct rill_bridge *bridge, void *message, int64_t timeout_ns);
 

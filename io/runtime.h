@@ -52,7 +52,9 @@ struct rill_runtime_options {
  *   -EBUSY   the thread has a runtime already
  *   -EPERM   io_uring is forbidden here (kernel.io_uring_disabled, seccomp)
  *   -ENOSYS  the kernel is older than Linux 6.1 or lacks an operation
- *   -ENOMEM, -EMFILE, -ENFILE */
+ *   -ENOMEM, -EMFILE, -ENFILE
+ * A process made by fork(2) cannot use it, as the ring is its parent's: there it may only be
+ * destroyed, without tasks and operations, and made anew. So a daemon forks first (daemon(3)). */
 int rill_runtime_create(struct rill_runtime **runtime, const struct rill_runtime_options *options);
 
 /* Ends the runtime and releases everything, the engines that are plugged in

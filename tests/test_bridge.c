@@ -364,6 +364,23 @@ START_TEST(a_thread_that_waits_is_ended_by_closing)
 }
 END_TEST
 
+START_TEST(a_thread_that_waits_is_not_ended_by_pthread_cancel)
+{
+    pthread_t thread;
+
+    if (!open_bridge())
+        return;
+    thread = thread_start(recv_here, NULL);
+    until_waits(&bridge.bridge.receivers);
+    pthread_cancel(thread);
+    ck_assert_int_eq(send_letter('x'), 0);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(thread_result, 1);
+    ck_assert_int_eq(thread_letter, 'x');
+    close_bridge();
+}
+END_TEST
+
 START_TEST(a_thread_waits_no_longer_than_it_wants_and_leaves_no_trace)
 {
     char letter = '?';
@@ -611,6 +628,7 @@ int main(void)
         {a_thread_waits_for_a_value_of_a_task, IN_REAL},
         {a_thread_waits_for_a_place_that_a_task_makes, IN_REAL},
         {a_thread_that_waits_is_ended_by_closing, IN_REAL},
+        {a_thread_that_waits_is_not_ended_by_pthread_cancel, IN_REAL},
         {a_thread_waits_no_longer_than_it_wants_and_leaves_no_trace, IN_REAL},
         {finishing_one_that_was_only_zeroed_does_nothing, IN_REAL},
         {misuse_panics, IN_REAL},
