@@ -219,39 +219,62 @@ void rill_receiver_put_back(struct rill_receiver *receiver, unsigned buffer)
         receiver->last = (uint16_t)buffer;
 }
 
-static enum rill_poll stop_poll(struct rill_future *self, struct rill_task *task)
+/* Whether the kernel has let go of the receive; if not, task is woken when it has. */
+static bool withdraw(struct rill_op *op, struct rill_task *task)
 {
-    struct rill_op *op = rill_container_of(self, struct rill_op, future);
-    struct rill_receiver *receiver = receiver_of(op);
     struct rill_reactor *reactor = rill_reactor_here();
 
     if (op->state == RILL_OP_QUEUED || op->state == RILL_OP_STARVED)
         rill_reactor_withdraw(reactor, op);
     if (op->state == RILL_OP_IN_KERNEL)
         rill_reactor_cancel(reactor, op);
-    if (op->state == RILL_OP_CANCELLING) {
-        op->waiter = task;
+    op->waiter = op->state == RILL_OP_CANCELLING ? task : NULL;
+    return !op->waiter;
+}
+
+static enum rill_poll withdraw_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_op *op = rill_container_of(self, struct rill_op, future);
+
+    return withdraw(op, task) ? rill_future_end(self, 0) : RILL_PENDING;
+}
+
+static enum rill_poll stop_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_op *op = rill_container_of(self, struct rill_op, future);
+    struct rill_receiver *receiver = receiver_of(op);
+    struct rill_buffers *buffers = &rill_reactor_here()->buffers;
+
+    if (!withdraw(op, task))
         return RILL_PENDING;
-    }
     while (receiver->held > 0) {
         unsigned id = receiver->first;
 
-        receiver->first = (uint16_t)reactor->buffers.buffers[id].next;
+        receiver->first = (uint16_t)buffers->buffers[id].next;
         receiver->held--;
-        rill_buffers_give_back(&reactor->buffers, id);
+        rill_buffers_give_back(buffers, id);
     }
-    op->waiter = NULL;
     receiver->ended = false;
     return rill_future_end(self, 0);
 }
 
-struct rill_future *rill_receiver_stop(struct rill_receiver *receiver)
+/* The op may be in the kernel, which keeps no pointer to its future. */
+static struct rill_future *begin(struct rill_receiver *receiver, rill_poll_fn *poll)
 {
     static const struct rill_place name = {"stop receiving", NULL, 0};
 
-    /* The op may be in the kernel, which keeps no pointer to its future. */
-    receiver->op.future.poll = stop_poll;
+    receiver->op.future.poll = poll;
     receiver->op.future.awaits = NULL;
     receiver->op.future.place = &name;
     return &receiver->op.future;
+}
+
+struct rill_future *rill_receiver_withdraw(struct rill_receiver *receiver)
+{
+    return begin(receiver, withdraw_poll);
+}
+
+struct rill_future *rill_receiver_stop(struct rill_receiver *receiver)
+{
+    return begin(receiver, stop_poll);
 }

@@ -67,6 +67,10 @@ static inline bool rill_receiver_is_active(const struct rill_receiver *receiver)
 /* Puts the buffer taken last back as the oldest, with what is left of it. */
 void rill_receiver_put_back(struct rill_receiver *receiver, unsigned buffer);
 
+/* Withdraws the receive, and waits until the kernel has let go of it. What has come is there
+ * still. It cannot be cancelled. */
+struct rill_future *rill_receiver_withdraw(struct rill_receiver *receiver);
+
 /* Withdraws the receive, waits until the kernel has let go of it, and gives back
  * all buffers. It cannot be cancelled. Afterwards the receiver is as new, and its
  * op may be used for closing the stream. */

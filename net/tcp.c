@@ -328,6 +328,35 @@ struct rill_future *rill_tcp_finish_sending(struct rill_tcp *tcp, struct rill_op
     return &op->future;
 }
 
+static enum rill_poll release_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_tcp *tcp = rill_container_of(self, struct rill_tcp, future);
+    const struct rill_receiver *receiver = &tcp->receiver;
+
+    RILL_BEGIN();
+    if (!tcp->is_open || rill_task_is_cancelled(task)) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
+        RILL_RETURN(tcp->is_open ? -ECANCELED : -EBADF);
+    }
+    RILL_AWAIT(rill_receiver_withdraw(&tcp->receiver));
+    if (receiver->held > 0)
+        RILL_RETURN(-EBUSY);
+    if (receiver->ended && receiver->end < 0)
+        RILL_RETURN(receiver->end);
+    tcp->is_open = false;
+    tcp->receiver = (struct rill_receiver){.held = 0};
+    rill_reactor_here()->fds_open--;
+    RILL_RETURN(tcp->fd);
+    RILL_END();
+}
+
+struct rill_future *rill_tcp_release(struct rill_tcp *tcp)
+{
+    check_order(tcp);
+    return rill_future_init(&tcp->future, release_poll);
+}
+
 static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_tcp *tcp = rill_container_of(self, struct rill_tcp, future);

@@ -31,7 +31,7 @@ extern "C" {
  * bytes or lending none (rill_tcp_send_lasting), which end with 0. */
 struct rill_tcp {
     union {
-        int64_t result; /* of flushing and closing */
+        int64_t result; /* of flushing, releasing and closing */
         struct rill_future future;
     };
     int fd;       /* valid while open */
@@ -141,6 +141,18 @@ struct rill_future *rill_tcp_send_vectored(struct rill_tcp *tcp, struct rill_sen
 
 /* Finishes sending: the peer receives what is on its way and then 0. */
 struct rill_future *rill_tcp_finish_sending(struct rill_tcp *tcp, struct rill_op *op);
+
+/* Takes the descriptor out of the connection, for another library, another runtime or another
+ * process: withdraws a borrowed receive that is armed, and waits until the kernel has let go of
+ * it. tcp->result is the descriptor, which is the caller's from then on, and tcp is as one that
+ * was never open. Or -errno, and tcp is open as before:
+ *   -EBUSY      bytes have come that were not received: receive them first
+ *   -ECANCELED  it was cancelled before it began; later a cancel changes nothing
+ *   -EBADF      it is not open
+ *   the error with which borrowed receives end
+ * Nothing else may be in flight on it. Panics where borrowed buffers are in line (rill_tcp_flush).
+ */
+struct rill_future *rill_tcp_release(struct rill_tcp *tcp);
 
 /* Closes the connection: waits until borrowed buffers that are in line were sent
  * (or, in a task that is cancelled, gives them up), withdraws a borrowed receive

@@ -232,7 +232,7 @@ static unsigned expect_deaf_threads(void)
     for (struct dirent *entry; (entry = readdir(threads));) {
         sigset_t blocked;
 
-        if (entry->d_name[0] == '.' || atoi(entry->d_name) == getpid())
+        if (entry->d_name[0] == '.' || strtol(entry->d_name, NULL, 10) == getpid())
             continue;
         do { /* one that begins has all blocked, for glibc */
             sched_yield();
