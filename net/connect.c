@@ -61,6 +61,20 @@ static struct rill_future *try_address(struct rill_connect *connect)
                            &address->any, 0, address->size);
 }
 
+/* Whether this machine has no way to an address. A name may have some of a family that only its
+ * loopback speaks, or that it does not speak at all. */
+static bool has_no_way(int64_t error)
+{
+    return error == -ENETUNREACH || error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT;
+}
+
+/* Such an address comes last and says nothing of the server: another one's error tells more. */
+static void keep_error(struct rill_connect *connect, int64_t error)
+{
+    if (connect->next == 0 || !has_no_way(error))
+        connect->result = error;
+}
+
 static enum rill_poll connect_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_connect *connect = rill_container_of(self, struct rill_connect, future);
@@ -75,15 +89,17 @@ static enum rill_poll connect_poll(struct rill_future *self, struct rill_task *t
         connect->count = connect->resolve.result;
     }
     for (; connect->next < connect->count; connect->next++) {
-        connect->result = open_socket(connect);
-        if (connect->result < 0)
+        connect->op.result = open_socket(connect);
+        if (connect->op.result < 0) {
+            keep_error(connect, connect->op.result);
             continue;
+        }
         RILL_AWAIT(try_address(connect));
-        connect->result = connect->op.result;
-        if (connect->result == 0) {
+        if (connect->op.result == 0) {
             rill_tcp_adopt(connect->tcp, connect->fd);
             RILL_RETURN(0);
         }
+        keep_error(connect, connect->op.result);
         RILL_AWAIT(rill_op_close(&connect->closing, connect->fd));
         if (rill_task_is_cancelled(task))
             RILL_RETURN(-ECANCELED);

@@ -35,9 +35,10 @@ struct rill_connect {
 
 /* Connects tcp, which is zeroed or closed, to host, a name or a numeric address:
  * all its addresses are tried in turn. When it ends with 0, tcp owns a descriptor.
- * Otherwise it is the -errno of rill_resolve or of the last address: -ECONNREFUSED
- * (nobody listens there), -ENETUNREACH, -EHOSTUNREACH, -ETIMEDOUT (after some two
- * minutes: use rill_timeout), -EMFILE. Cancelling closes what was opened. host and
+ * Otherwise it is the -errno of rill_resolve or of the last address that there is a way to:
+ * -ECONNREFUSED (nobody listens there), -EHOSTUNREACH, -ETIMEDOUT (after some two
+ * minutes: use rill_timeout), -EMFILE; or, where there is a way to none, -ENETUNREACH,
+ * -EADDRNOTAVAIL or -EAFNOSUPPORT. Cancelling closes what was opened. host and
  * tcp are borrowed. */
 struct rill_future *rill_tcp_connect(struct rill_tcp *tcp, struct rill_connect *connect,
                                      const char *host, uint16_t port);

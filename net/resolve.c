@@ -58,7 +58,9 @@ static void answered(struct rill_post *post)
 /* On the pool's thread. */
 static void look_up(struct rill_job *job)
 {
-    static const struct addrinfo stream = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    /* All families, without AI_ADDRCONFIG: that leaves out one of which only the loopback has an
+     * address, and a name of ::1 would then not be found where the network speaks IPv4. */
+    static const struct addrinfo stream = {.ai_socktype = SOCK_STREAM};
     struct rill_lookup *lookup = rill_container_of(job, struct rill_lookup, job);
     struct rill_remote *remote = lookup->remote;
 

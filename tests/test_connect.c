@@ -127,6 +127,26 @@ START_TEST(the_error_of_the_last_address_is_the_result)
 }
 END_TEST
 
+START_TEST(an_address_that_there_is_no_way_to_does_not_hide_what_another_one_answered)
+{
+    uint16_t ports[2];
+
+    if (!open_listener(_i, NULL))
+        return;
+    ports[0] = ports[1] = free_port();
+    connect_to_all(ports, 2);
+    connect_op.resolve.addresses[1].any.sa_family = AF_MAX; /* which no kernel speaks */
+    ck_assert_int_eq(await(&connect_op.future), -ECONNREFUSED);
+    connect_to_all(ports, 2);
+    connect_op.resolve.addresses[0].any.sa_family = AF_MAX;
+    ck_assert_int_eq(await(&connect_op.future), -ECONNREFUSED);
+    connect_to_all(ports, 1);
+    connect_op.resolve.addresses[0].any.sa_family = AF_MAX;
+    ck_assert_int_eq(await(&connect_op.future), -EAFNOSUPPORT);
+    close_all();
+}
+END_TEST
+
 START_TEST(a_connection_comes_from_the_address_that_it_is_told_to)
 {
     struct rill_address to, from, seen;
@@ -338,6 +358,7 @@ int main(void)
         {a_port_at_which_nobody_listens_is_ECONNREFUSED, IN_BOTH},
         {the_addresses_of_a_name_are_tried_until_one_answers, IN_BOTH},
         {the_error_of_the_last_address_is_the_result, IN_SIMULATED},
+        {an_address_that_there_is_no_way_to_does_not_hide_what_another_one_answered, IN_BOTH},
         {a_connection_comes_from_the_address_that_it_is_told_to, IN_BOTH},
         {a_port_to_connect_from_that_is_taken_is_EADDRINUSE_and_closes_the_socket, IN_BOTH},
         {an_address_to_connect_from_that_is_none_of_ours_is_EADDRNOTAVAIL, IN_REAL},

@@ -18,7 +18,8 @@
 static struct gate gate;
 static int looking_up, freed; /* atomic */
 
-/* Every name but "none" and "broken" has the address 127.0.0.1, once the gate is open. */
+/* Every name but "none", "broken" and "ours" has the address 127.0.0.1, once the gate is open.
+ * That of "ours" is left out if it has to be one that others could reach, as glibc does. */
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
                 struct addrinfo **found)
 {
@@ -28,10 +29,11 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
     } * answer;
 
     (void)service;
-    (void)hints;
     __atomic_add_fetch(&looking_up, 1, __ATOMIC_SEQ_CST);
     gate_pass(&gate);
     if (strcmp(name, "none") == 0)
+        return EAI_NONAME;
+    if (strcmp(name, "ours") == 0 && (hints->ai_flags & AI_ADDRCONFIG))
         return EAI_NONAME;
     if (strcmp(name, "broken") == 0) { /* as glibc does where a module of its own fails */
         errno = 0;
@@ -219,6 +221,17 @@ START_TEST(an_error_of_the_system_that_says_nothing_is_an_error)
 }
 END_TEST
 
+START_TEST(an_address_that_only_this_machine_reaches_is_found)
+{
+    if (!open_runtime())
+        return;
+    gate_open(&gate);
+    ck_assert_int_eq(await(rill_resolve(&resolves[0], "ours", 80)), 1);
+    fixture.keeps_fds = true;
+    fixture_close();
+}
+END_TEST
+
 START_TEST(a_number_needs_no_thread)
 {
     if (!open_runtime())
@@ -240,6 +253,7 @@ int main(void)
         {more_look_ups_than_threads_wait_in_line_and_can_leave_it, IN_REAL},
         {names_that_are_stuck_keep_no_file_waiting, IN_REAL},
         {an_error_of_the_system_that_says_nothing_is_an_error, IN_REAL},
+        {an_address_that_only_this_machine_reaches_is_found, IN_REAL},
         {a_number_needs_no_thread, IN_REAL},
     };
 
