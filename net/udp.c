@@ -80,25 +80,69 @@ int rill_udp_open(struct rill_udp *udp, const struct rill_address *address,
     return 0;
 }
 
-int rill_udp_connect(struct rill_udp *udp, const struct rill_address *peer)
-{
-    static const struct rill_address nobody = {
-        .any = {.sa_family = AF_UNSPEC},
-        .size = sizeof nobody.any,
-    };
-    struct rill_kernel *kernel = rill_reactor_here()->kernel;
-
-    if (!peer)
-        peer = &nobody;
-    return kernel->ops->connect(kernel, rill_udp_fd(udp), &peer->any, peer->size);
-}
-
 int rill_udp_local_address(const struct rill_udp *udp, struct rill_address *address)
 {
     struct rill_kernel *kernel = rill_reactor_here()->kernel;
 
     address->size = sizeof address->local; /* the largest */
     return kernel->ops->getsockname(kernel, rill_udp_fd(udp), &address->any, &address->size);
+}
+
+/* ---- the peer ---- */
+
+/* NULL: nobody any more. */
+static int set_peer(struct rill_udp *udp, const struct rill_address *peer)
+{
+    static const struct rill_address nobody = {
+        .any = {.sa_family = AF_UNSPEC},
+        .size = sizeof nobody.any,
+    };
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+    int error;
+
+    if (!peer)
+        peer = &nobody;
+    error = kernel->ops->connect(kernel, rill_udp_fd(udp), &peer->any, peer->size);
+    udp->has_peer = !error && peer != &nobody;
+    return error;
+}
+
+/* With a peer goes a port that Linux has chosen, while others may still send to it. One that was
+ * asked for stays: so the same one is asked for, once and for all. */
+static int keep_port(struct rill_udp *udp)
+{
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+    struct rill_address now;
+    int error = rill_udp_local_address(udp, &now);
+
+    if (error || rill_address_port(&now) != 0)
+        return error;
+    return kernel->ops->bind(kernel, udp->fd, &udp->address.any, udp->address.size);
+}
+
+/* The address that datagrams come from was chosen for the peer, so it goes with that. */
+static int leave_peer(struct rill_udp *udp)
+{
+    struct rill_address now;
+    int error = rill_udp_local_address(udp, &now);
+
+    if (error)
+        return error;
+    rill_address_set_port(&udp->address, rill_address_port(&now));
+    return set_peer(udp, NULL);
+}
+
+int rill_udp_connect(struct rill_udp *udp, const struct rill_address *peer)
+{
+    int error = 0;
+
+    if (udp->address.any.sa_family == AF_UNIX)
+        return set_peer(udp, peer);
+    if (udp->has_peer)
+        error = leave_peer(udp);
+    if (!error)
+        error = keep_port(udp);
+    return error || !peer ? error : set_peer(udp, peer);
 }
 
 /* ---- multicast ---- */

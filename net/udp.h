@@ -48,6 +48,7 @@ struct rill_udp {
     bool is_open; /* owns fd */
 
     /* private */
+    bool has_peer;               /* not looked at for unix sockets */
     struct rill_address address; /* as it was opened: a path is removed at the end */
     struct rill_receiver receiver;
 };
@@ -86,8 +87,12 @@ int rill_udp_open(struct rill_udp *udp, const struct rill_address *address,
 /* Chooses the only peer: sends without an address go to it, and nothing more comes
  * from others, but for what has come already. NULL: nobody any more. Nothing is sent, and it does
  * not wait. Where the peer's host says that nobody is there, this is told to one later receive or
- * send, with -ECONNREFUSED. Returns 0 or -errno: -ENETUNREACH, -EAFNOSUPPORT; for a path
- * -ENOENT and -ECONNREFUSED. */
+ * send, with -ECONNREFUSED. The port stays the same with every peer and without one; an interface
+ * that the socket was bound to (SO_BINDTODEVICE) has to be set again after a peer. Returns 0, or
+ * -errno, and there is no peer then: -ENETUNREACH, -EAFNOSUPPORT; -EADDRINUSE where, after the
+ * first peer of a socket that was opened at port 0, somebody else was faster to take the port,
+ * without which nothing comes: the next call asks for it again. For a path -ENOENT and
+ * -ECONNREFUSED, and the peer is who it was. */
 int rill_udp_connect(struct rill_udp *udp, const struct rill_address *peer);
 
 /* Reads the address that it receives at. Returns 0 or -errno. */

@@ -272,6 +272,111 @@ START_TEST(a_peer_that_is_not_there_ends_one_receive_or_one_send_and_not_the_soc
 }
 END_TEST
 
+START_TEST(a_port_that_was_chosen_is_kept_when_the_peer_goes)
+{
+    const char *const hosts[] = {"127.0.0.1", "0.0.0.0", "::1"};
+    struct rill_address before, after;
+
+    if (!open_two(_i, NULL))
+        return;
+    for (int i = 0; i < 3; i++) {
+        struct rill_udp third;
+        struct rill_address peer = at_other;
+
+        ck_assert_int_eq(rill_address_parse(&before, hosts[i], 0), 0);
+        if (i == 2)
+            ck_assert_int_eq(rill_address_parse(&peer, "::1", 7), 0);
+        if (rill_udp_open(&third, &before, NULL) < 0)
+            continue; /* there is no IPv6 here */
+        ck_assert_int_eq(rill_udp_local_address(&third, &before), 0);
+        ck_assert_int_eq(rill_udp_connect(&third, NULL), 0); /* it has none yet */
+        for (int round = 0; round < 2; round++) {
+            ck_assert_int_eq(rill_udp_connect(&third, &peer), 0);
+            ck_assert_int_eq(rill_udp_connect(&third, NULL), 0);
+            ck_assert_int_eq(rill_udp_local_address(&third, &after), 0);
+            ck_assert(is_same(&before, &after));
+        }
+        close_udp(&third);
+    }
+    background_start(&receiving, rill_udp_recv(&one, &got, buffer, 100));
+    settle();
+    ck_assert_int_eq(rill_udp_connect(&one, &at_other), 0);
+    ck_assert_int_eq(rill_udp_connect(&one, NULL), 0);
+    ck_assert_int_eq(send_now(&other, 5, &at_one), 5);
+    ck_assert_int_eq(background_end(&receiving), 5);
+    close_two();
+}
+END_TEST
+
+/* The first connect chooses the address that datagrams come from, and there is no way from the
+ * loopback to elsewhere. */
+START_TEST(a_peer_on_another_network_can_follow_one_on_the_loopback)
+{
+    struct rill_udp fresh;
+    struct rill_address any, far, before, after;
+    int expected;
+
+    if (!open_two(_i, NULL))
+        return;
+    ck_assert_int_eq(rill_address_parse(&any, "0.0.0.0", 0), 0);
+    ck_assert_int_eq(rill_address_parse(&far, "192.0.2.1", 7), 0); /* of documents (RFC 5737) */
+    ck_assert_int_eq(rill_udp_open(&fresh, &any, NULL), 0);
+    expected = rill_udp_connect(&fresh, &far); /* there may be no way for anybody */
+    close_udp(&fresh);
+    ck_assert_int_eq(rill_udp_open(&fresh, &any, NULL), 0);
+    ck_assert_int_eq(rill_udp_local_address(&fresh, &before), 0);
+    ck_assert_int_eq(rill_udp_connect(&fresh, &at_one), 0);
+    ck_assert_int_eq(rill_udp_connect(&fresh, &far), expected);
+    ck_assert_int_eq(rill_udp_local_address(&fresh, &after), 0);
+    ck_assert_uint_eq(rill_address_port(&after), rill_address_port(&before));
+
+    ck_assert_int_eq(rill_udp_connect(&fresh, &at_other), 0);
+    ck_assert_int_eq(send_now(&fresh, 6, NULL), 6);
+    ck_assert_int_eq(recv_now(&other, 100), 6);
+    ck_assert_uint_eq(rill_address_port(&got.peer), rill_address_port(&before));
+    close_udp(&fresh);
+    close_two();
+}
+END_TEST
+
+static struct rill_udp thief;
+
+/* Somebody takes the port of `one` as soon as that has none. */
+static int connect_and_steal(struct rill_kernel *kernel, int fd, const struct sockaddr *peer,
+                             socklen_t size)
+{
+    int error = rill_kernel_linux()->ops->connect(kernel, fd, peer, size);
+
+    if (!error && peer->sa_family == AF_UNSPEC)
+        open_at(&thief, &at_one, NULL);
+    return error;
+}
+
+START_TEST(a_port_that_was_taken_meanwhile_is_EADDRINUSE_and_can_be_had_later)
+{
+    struct rill_reactor *reactor;
+    struct rill_kernel_ops ops = *rill_kernel_linux()->ops;
+    struct rill_kernel strict = {&ops}, *usual;
+    struct rill_address now;
+
+    if (!open_two(_i, NULL))
+        return;
+    ck_assert_int_eq(rill_udp_connect(&one, &at_other), 0);
+    reactor = &fixture.runtime->reactor;
+    usual = reactor->kernel;
+    ops.connect = connect_and_steal;
+    reactor->kernel = &strict;
+    ck_assert_int_eq(rill_udp_connect(&one, NULL), -EADDRINUSE);
+    reactor->kernel = usual;
+    ck_assert_int_eq(rill_udp_connect(&one, &at_other), -EADDRINUSE);
+    close_udp(&thief);
+    ck_assert_int_eq(rill_udp_connect(&one, NULL), 0);
+    ck_assert_int_eq(rill_udp_local_address(&one, &now), 0);
+    ck_assert(is_same(&now, &at_one));
+    close_two();
+}
+END_TEST
+
 /* ---- what is full ---- */
 
 START_TEST(a_send_waits_while_the_buffer_is_full_and_is_not_sent_when_it_is_cancelled)
@@ -522,6 +627,32 @@ START_TEST(a_unix_socket_that_is_closed_by_a_cancelled_task_leaves_no_file_eithe
 }
 END_TEST
 
+START_TEST(a_unix_socket_changes_its_peer_and_keeps_its_path)
+{
+    struct rill_udp third;
+    struct rill_address at_third, now;
+
+    if (!open_two_paths(_i, NULL))
+        return;
+    set_path(_i, &at_third, "third");
+    open_at(&third, &at_third, NULL);
+    ck_assert_int_eq(rill_udp_connect(&one, &at_other), 0);
+    ck_assert_int_eq(rill_udp_connect(&one, &at_third), 0);
+    ck_assert_int_eq(send_now(&one, 3, NULL), 3);
+    ck_assert_int_eq(recv_now(&third, 100), 3);
+    ck_assert_int_eq(send_now(&third, 4, &got.peer), 4);
+    ck_assert_int_eq(recv_now(&one, 100), 4);
+    ck_assert_int_eq(rill_udp_connect(&one, NULL), 0);
+    ck_assert_int_eq(send_now(&one, 3, NULL), -ENOTCONN);
+    ck_assert_int_eq(rill_udp_local_address(&one, &now), 0);
+    ck_assert(is_same(&now, &at_one));
+    ck_assert_int_eq(send_now(&other, 5, &at_one), 5);
+    ck_assert_int_eq(recv_now(&one, 100), 5);
+    close_udp(&third);
+    close_two_paths(_i);
+}
+END_TEST
+
 START_TEST(abstract_names_send_datagrams_alike)
 {
     if (!fixture_open(_i, NULL, NULL))
@@ -695,6 +826,9 @@ int main(void)
         {a_connected_socket_hears_its_peer_only_and_needs_no_address, IN_BOTH},
         {without_an_address_and_a_peer_nothing_can_be_sent, IN_BOTH},
         {a_peer_that_is_not_there_ends_one_receive_or_one_send_and_not_the_socket, IN_BOTH},
+        {a_port_that_was_chosen_is_kept_when_the_peer_goes, IN_BOTH},
+        {a_peer_on_another_network_can_follow_one_on_the_loopback, IN_BOTH},
+        {a_port_that_was_taken_meanwhile_is_EADDRINUSE_and_can_be_had_later, IN_REAL},
         {a_send_waits_while_the_buffer_is_full_and_is_not_sent_when_it_is_cancelled, IN_SIMULATED},
         {what_nobody_receives_is_dropped_where_the_socket_is_full_and_the_rest_is_there,
          IN_SIMULATED},
@@ -705,6 +839,7 @@ int main(void)
         {a_datagram_that_is_in_flight_can_not_be_used_again, IN_SIMULATED},
         {unix_sockets_send_datagrams_alike_and_leave_no_file, IN_BOTH},
         {a_unix_socket_that_is_closed_by_a_cancelled_task_leaves_no_file_either, IN_BOTH},
+        {a_unix_socket_changes_its_peer_and_keeps_its_path, IN_BOTH},
         {abstract_names_send_datagrams_alike, IN_BOTH},
         {a_full_unix_socket_takes_no_more_until_one_was_received_and_loses_none, IN_BOTH},
         {a_unix_socket_without_a_path_has_no_address, IN_REAL},

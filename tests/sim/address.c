@@ -109,6 +109,15 @@ static bool is_any(const struct sim_address *address)
     return IN6_IS_ADDR_UNSPECIFIED(&address->v6.sin6_addr);
 }
 
+bool sim_address_is_loopback(const struct sim_address *address)
+{
+    if (is_any(address))
+        return true;
+    if (address->any.sa_family == AF_INET)
+        return ntohl(address->v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    return IN6_IS_ADDR_LOOPBACK(&address->v6.sin6_addr);
+}
+
 static bool same_host(const struct sim_address *one, const struct sim_address *other)
 {
     struct in6_addr one_host = host(one), other_host = host(other);

@@ -306,6 +306,8 @@ int sim_datagram_connect(struct sim_object *object, const struct sockaddr *to, s
 
     if (to && size >= sizeof to->sa_family && to->sa_family == AF_UNSPEC) {
         object->socket.remote.size = 0;
+        object->socket.from_loopback = false;
+        sim_socket_unname(object);
         return 0;
     }
     result = sim_address_set(&remote, to, size);
@@ -315,8 +317,13 @@ int sim_datagram_connect(struct sim_object *object, const struct sockaddr *to, s
         result = find_path(object->sim, &object->socket.local, &remote, &receiver);
     if (result < 0)
         return result;
-    if (object->socket.domain != AF_UNIX)
+    if (object->socket.domain != AF_UNIX) {
+        /* The address that a socket sends from stays with it from one peer to the next. */
+        if (object->socket.from_loopback && !sim_address_is_loopback(&remote))
+            return -EINVAL;
+        object->socket.from_loopback = sim_address_is_loopback(&remote);
         sim_socket_name(object);
+    }
     object->socket.remote = remote;
     return 0;
 }

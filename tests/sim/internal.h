@@ -43,6 +43,7 @@ int sim_address_set(struct sim_address *address, const void *from, size_t size);
 void sim_address_loopback(struct sim_address *address, int domain, uint16_t port);
 void sim_address_get(const struct sim_address *address, void *to, socklen_t *size);
 uint16_t sim_address_port(const struct sim_address *address);
+bool sim_address_is_loopback(const struct sim_address *address); /* or "any", which leads there */
 void sim_address_set_port(struct sim_address *address, uint16_t port);
 bool sim_address_serves(const struct sim_address *bound, const struct sim_address *wanted);
 bool sim_address_clash(const struct sim_address *one, const struct sim_address *other);
@@ -118,6 +119,8 @@ struct sim_socket {
     int domain, type, protocol;
     struct sim_address local, remote;
     struct sim_link bound; /* sim.bound, if bind() put it there */
+    bool port_chosen;      /* by the kernel, which takes it back from datagrams without a peer */
+    bool from_loopback;    /* datagrams go to a peer there */
     struct sim_socket_option options[SIM_SOCKET_OPTIONS];
     unsigned option_count;
 
@@ -308,7 +311,8 @@ int sim_socket_create(struct sim *sim, int domain, int type, int protocol,
                       struct sim_object **object);
 int sim_socket_bind(struct sim_object *object, const struct sim_address *address);
 int sim_socket_listen(struct sim_object *object, int backlog);
-void sim_socket_name(struct sim_object *object); /* gives it a free port if it has none */
+void sim_socket_name(struct sim_object *object);   /* gives it a free port if it has none */
+void sim_socket_unname(struct sim_object *object); /* takes a port that was chosen back */
 int sim_socket_find(struct rill_kernel *kernel, int fd, struct sim_object **object);
 int sim_socket_option(struct sim_object *object, int level, int name);
 bool sim_socket_lingers_not(struct sim_object *object);

@@ -83,8 +83,10 @@ static int choose_port(struct sim_object *object, struct sim_address *address)
     for (int i = 0; i < 28000; i++) {
         sim_address_set_port(address, sim->port_next);
         sim->port_next = sim->port_next < 60999 ? sim->port_next + 1 : 32768;
-        if (!clashes(object, address))
+        if (!clashes(object, address)) {
+            object->socket.port_chosen = true;
             return 0;
+        }
     }
     return -EADDRINUSE;
 }
@@ -131,6 +133,17 @@ int sim_socket_bind(struct sim_object *object, const struct sim_address *address
     object->socket.local = wanted;
     sim_list_append(&object->sim->bound, &object->socket.bound);
     return 0;
+}
+
+void sim_socket_unname(struct sim_object *object)
+{
+    struct sim_socket *socket = &object->socket;
+
+    if (!socket->port_chosen)
+        return;
+    sim_list_remove(&socket->bound);
+    socket->local.size = 0;
+    socket->port_chosen = false;
 }
 
 void sim_socket_name(struct sim_object *object)
