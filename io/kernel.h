@@ -22,6 +22,7 @@ extern "C" {
 #endif
 
 struct rill_kernel;
+struct stat;
 
 struct rill_kernel_ops {
     /* Sets up ring with at least sq_entries and cq_entries places (both powers
@@ -53,7 +54,8 @@ struct rill_kernel_ops {
 
     /* The system calls that never wait, each as its manual page in section 2
      * says, but with -errno as their result. unlinkat and close may wait for a disk,
-     * and are called where the ring cannot do it. */
+     * and are called where the ring cannot do it; fstatat is for the name of a socket's file,
+     * which the kernel keeps in memory while the socket is open. */
     int (*socket)(struct rill_kernel *kernel, int domain, int type, int protocol);
     int (*bind)(struct rill_kernel *kernel, int fd, const struct sockaddr *address, socklen_t size);
     int (*connect)(struct rill_kernel *kernel, int fd, const struct sockaddr *address,
@@ -69,6 +71,8 @@ struct rill_kernel_ops {
                        socklen_t *size);
     int (*poll)(struct rill_kernel *kernel, struct pollfd *fds, unsigned count); /* looks only */
     int (*shutdown)(struct rill_kernel *kernel, int fd, int how);
+    int (*fstatat)(struct rill_kernel *kernel, int directory, const char *path, struct stat *status,
+                   int flags);
     int (*unlinkat)(struct rill_kernel *kernel, int directory, const char *path, int flags);
     int (*close)(struct rill_kernel *kernel, int fd);
 

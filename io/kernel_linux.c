@@ -274,6 +274,13 @@ static int linux_shutdown(struct rill_kernel *kernel, int fd, int how)
     return result_of(shutdown(fd, how));
 }
 
+static int linux_fstatat(struct rill_kernel *kernel, int directory, const char *path,
+                         struct stat *status, int flags)
+{
+    (void)kernel;
+    return result_of(fstatat(directory, path, status, flags));
+}
+
 static int linux_unlinkat(struct rill_kernel *kernel, int directory, const char *path, int flags)
 {
     (void)kernel;
@@ -312,6 +319,7 @@ struct rill_kernel *rill_kernel_linux(void)
         .getpeername = linux_getpeername,
         .poll = linux_poll,
         .shutdown = linux_shutdown,
+        .fstatat = linux_fstatat,
         .unlinkat = linux_unlinkat,
         .close = linux_close,
         .is_terminal = linux_is_terminal,

@@ -57,17 +57,12 @@ static void take_over(struct rill_listener *listener, int fd, bool one_by_one)
     rill_list_init(&listener->waiters);
 }
 
-/* Whether a socket that is bound there has a file. */
-static bool makes_file(const struct rill_address *address)
-{
-    return address->any.sa_family == AF_UNIX && !rill_address_is_abstract(address);
-}
-
 int rill_listener_open(struct rill_listener *listener, const struct rill_address *address,
                        const struct rill_listen_options *options)
 {
     static const struct rill_listen_options defaults;
     struct rill_kernel *kernel = rill_reactor_here()->kernel;
+    struct rill_socket_file file;
     int fd, error;
 
     if (!options)
@@ -80,16 +75,17 @@ int rill_listener_open(struct rill_listener *listener, const struct rill_address
         error = kernel->ops->bind(kernel, fd, &address->any, address->size);
     if (error)
         goto close_fd;
+    rill_socket_file_find(&file, address);
     error = kernel->ops->listen(kernel, fd, options->backlog ? options->backlog : BACKLOG);
     if (error)
         goto remove_file;
     take_over(listener, fd, options->one_by_one);
-    if (makes_file(address))
-        listener->file = *address;
+    listener->address = *address;
+    listener->file = file;
     return 0;
 
 remove_file:
-    if (makes_file(address))
+    if (rill_socket_file_is_there(&file, address))
         (void)kernel->ops->unlinkat(kernel, AT_FDCWD, address->local.sun_path, 0);
 close_fd:
     kernel->ops->close(kernel, fd);
@@ -327,7 +323,7 @@ struct rill_future *rill_tcp_accept(struct rill_listener *listener, struct rill_
 
 void rill_listener_leave_file(struct rill_listener *listener)
 {
-    listener->file.size = 0;
+    listener->file = (struct rill_socket_file){0};
 }
 
 static enum rill_poll withdraw_poll(struct rill_future *self, struct rill_task *task)
@@ -360,8 +356,8 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
         RILL_AWAIT(rill_op_close(&listener->op,
                                  rill_fd_queue_pop(&rill_reactor_here()->fds, &listener->held)));
     /* Clients find a unix socket by its file, so that goes before the socket does. */
-    if (listener->file.size > 0)
-        RILL_AWAIT(rill_path_clean_up(&listener->op, AT_FDCWD, listener->file.local.sun_path));
+    if (rill_socket_file_is_there(&listener->file, &listener->address))
+        RILL_AWAIT(rill_path_clean_up(&listener->op, AT_FDCWD, listener->address.local.sun_path));
     RILL_AWAIT(rill_op_close(&listener->op, listener->fd));
     listener->is_open = false;
     RILL_RETURN(listener->op.result);

@@ -19,6 +19,7 @@
 #include "io/fd_queue.h"
 #include "io/op.h"
 #include "net/address.h"
+#include "net/socket_file.h"
 #include "runtime/wheel.h"
 
 #include <stdbool.h>
@@ -52,19 +53,21 @@ struct rill_listener {
     uint64_t shortages; /* times that accepting paused for want of a descriptor */
 
     /* private */
-    struct rill_op op;         /* the multishot accept, then closing */
-    struct rill_address file;  /* that is removed at the end, if its size is not 0 */
-    struct rill_fd_queue held; /* accepted, in order */
-    struct rill_link waiters;  /* of rill_accept.queue, first in first out */
-    int error;                 /* that ended the accept for good, or 0 */
-    int64_t pause_ns;          /* the latest pause, 0 if there is no shortage */
-    int64_t resume_ns;         /* not to be armed before */
+    struct rill_op op;            /* the multishot accept, then closing */
+    struct rill_address address;  /* as it was opened */
+    struct rill_socket_file file; /* that is removed at the end */
+    struct rill_fd_queue held;    /* accepted, in order */
+    struct rill_link waiters;     /* of rill_accept.queue, first in first out */
+    int error;                    /* that ended the accept for good, or 0 */
+    int64_t pause_ns;             /* the latest pause, 0 if there is no shortage */
+    int64_t resume_ns;            /* not to be armed before */
     bool one_by_one;
 };
 
 /* Opens a socket that listens at address; port 0 picks a free one (see
  * rill_listener_address). A unix socket makes a file at its path, which closing
- * removes; what is there already is left alone; an abstract name has no file. options may be NULL.
+ * removes unless the path leads to another one by then, such as a successor's; what is there
+ * already is left alone; an abstract name has no file. options may be NULL.
  * It does not wait. Returns 0 or -errno: -EADDRINUSE when the port or name is taken or the file
  * exists, -ENOENT for a path in no directory, -EACCES for a port that needs privilege,
  * -EADDRNOTAVAIL for an address that is not this machine's, -EMFILE, -ENOENT for a congestion
@@ -83,8 +86,9 @@ int rill_listener_adopt(struct rill_listener *listener, int fd,
                         const struct rill_listen_options *options);
 
 /* Leaves the file of a unix socket where it is when the listener is closed, as when the socket was
- * handed to another process (net/descriptors.h) that goes on with it. Does nothing to other
- * sockets. */
+ * handed to another process (net/descriptors.h) that goes on with it: then the file is still that
+ * of this socket. A successor that has made a file of its own keeps that anyway. Does nothing to
+ * other sockets. */
 void rill_listener_leave_file(struct rill_listener *listener);
 
 /* A sentence, or part of one, about an error that rill_listener_open returned for that address;

@@ -77,6 +77,7 @@ int rill_udp_open(struct rill_udp *udp, const struct rill_address *address,
         .address = *address,
         .receiver = {.has_datagrams = true},
     };
+    rill_socket_file_find(&udp->file, address);
     return 0;
 }
 
@@ -337,7 +338,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     }
     RILL_AWAIT(rill_receiver_stop(&udp->receiver));
     /* Others find a unix socket by its file, so that goes before the socket does. */
-    if (udp->address.any.sa_family == AF_UNIX && !rill_address_is_abstract(&udp->address))
+    if (rill_socket_file_is_there(&udp->file, &udp->address))
         RILL_AWAIT(rill_path_clean_up(&udp->receiver.op, AT_FDCWD, udp->address.local.sun_path));
     RILL_AWAIT(rill_op_close(&udp->receiver.op, udp->fd));
     udp->is_open = false;

@@ -20,6 +20,7 @@
 #include "io/op.h"
 #include "io/receiver.h"
 #include "net/address.h"
+#include "net/socket_file.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,8 +49,9 @@ struct rill_udp {
     bool is_open; /* owns fd */
 
     /* private */
-    bool has_peer;               /* not looked at for unix sockets */
-    struct rill_address address; /* as it was opened: a path is removed at the end */
+    bool has_peer;                /* not looked at for unix sockets */
+    struct rill_address address;  /* as it was opened */
+    struct rill_socket_file file; /* that is removed at the end */
     struct rill_receiver receiver;
 };
 
@@ -76,11 +78,12 @@ struct rill_udp_options {
 
 /* Opens a socket that receives at address; port 0 picks a free one (see
  * rill_udp_local_address). A client opens one at "0.0.0.0" or "::" and port 0. A unix
- * socket makes a file at its path, which closing removes; what is there already is left
- * alone; an abstract name has no file. Both are copied, and options may be NULL. It does not wait.
- * Returns 0 or -errno: -EADDRINUSE when the port is taken or the file exists, -ENOENT for a path in
- * no directory, -EACCES for a port that needs privilege, -EADDRNOTAVAIL for an address that is not
- * this machine's, -EAFNOSUPPORT without IPv6, -ENODEV for an unknown interface, -EMFILE. */
+ * socket makes a file at its path, which closing removes unless the path leads to another one by
+ * then, such as a successor's; what is there already is left alone; an abstract name has no file.
+ * Both are copied, and options may be NULL. It does not wait. Returns 0 or -errno: -EADDRINUSE when
+ * the port is taken or the file exists, -ENOENT for a path in no directory, -EACCES for a port that
+ * needs privilege, -EADDRNOTAVAIL for an address that is not this machine's, -EAFNOSUPPORT without
+ * IPv6, -ENODEV for an unknown interface, -EMFILE. */
 int rill_udp_open(struct rill_udp *udp, const struct rill_address *address,
                   const struct rill_udp_options *options);
 

@@ -2,6 +2,7 @@
 /* test_udp.c - datagrams come whole, with their sender, and what is wrong with one is no end. */
 #include "net/udp.h"
 
+#include "io/path.h"
 #include "io/readiness.h"
 #include "net/socket_options.h"
 #include "tests/fixture.h"
@@ -627,6 +628,25 @@ START_TEST(a_unix_socket_that_is_closed_by_a_cancelled_task_leaves_no_file_eithe
 }
 END_TEST
 
+START_TEST(the_path_of_a_successor_stays_when_the_first_one_is_closed)
+{
+    struct rill_udp successor;
+    static struct rill_op unlinking;
+
+    if (!open_two_paths(_i, NULL))
+        return;
+    ck_assert_int_eq(await(rill_path_unlink(&unlinking, at_one.local.sun_path)), 0);
+    open_at(&successor, &at_one, NULL);
+    close_udp(&one);
+    ck_assert_int_eq(send_now(&other, 5, &at_one), 5);
+    ck_assert_int_eq(await(rill_udp_recv(&successor, &got, buffer, 100)), 5);
+    close_udp(&successor);
+    ck_assert_int_eq(send_now(&other, 5, &at_one), -ENOENT);
+    open_at(&one, &at_one, NULL);
+    close_two_paths(_i);
+}
+END_TEST
+
 START_TEST(a_unix_socket_changes_its_peer_and_keeps_its_path)
 {
     struct rill_udp third;
@@ -839,6 +859,7 @@ int main(void)
         {a_datagram_that_is_in_flight_can_not_be_used_again, IN_SIMULATED},
         {unix_sockets_send_datagrams_alike_and_leave_no_file, IN_BOTH},
         {a_unix_socket_that_is_closed_by_a_cancelled_task_leaves_no_file_either, IN_BOTH},
+        {the_path_of_a_successor_stays_when_the_first_one_is_closed, IN_BOTH},
         {a_unix_socket_changes_its_peer_and_keeps_its_path, IN_BOTH},
         {abstract_names_send_datagrams_alike, IN_BOTH},
         {a_full_unix_socket_takes_no_more_until_one_was_received_and_loses_none, IN_BOTH},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_unix.c - unix sockets are served and connected to like TCP, and leave no file behind. */
 #include "io/file.h"
+#include "io/path.h"
 #include "net/server.h"
 #include "net/socket_options.h"
 #include "runtime/timeout.h"
@@ -165,6 +166,53 @@ START_TEST(a_file_that_somebody_removed_does_not_keep_the_listener_from_closing)
     ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
     ck_assert(!listener.is_open);
     close_world(_i);
+}
+END_TEST
+
+START_TEST(the_file_of_a_successor_stays_when_the_first_one_is_closed)
+{
+    static struct rill_listener successor;
+    struct rill_address address;
+    static struct rill_op unlinking;
+
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(listen_at(path), 0);
+    ck_assert_int_eq(await(rill_path_unlink(&unlinking, path)), 0);
+    ck_assert_int_eq(rill_address_set_path(&address, path), 0);
+    ck_assert_int_eq(rill_listener_open(&successor, &address, NULL), 0);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    ck_assert_int_eq(look(), -ENXIO);
+    ck_assert_int_eq(await(rill_tcp_connect_url(&client, &connecting, &url)), 0);
+    ck_assert_int_ge(await(rill_tcp_accept(&successor, &accepting)), 0);
+    rill_tcp_adopt(&peer, (int)accepting.result);
+    fixture_hang_up(&client);
+    fixture_hang_up(&peer);
+    ck_assert_int_eq(await(rill_listener_close(&successor)), 0);
+    ck_assert_int_eq(look(), -ENOENT);
+    close_world(_i);
+}
+END_TEST
+
+START_TEST(a_file_of_the_same_name_in_another_directory_stays)
+{
+    static struct rill_listener other;
+    struct rill_address address;
+
+    if (!open_world(REAL, NULL))
+        return;
+    ck_assert_int_eq(chdir(directory), 0);
+    ck_assert_int_eq(mkdir("below", 0700), 0);
+    ck_assert_int_eq(rill_address_set_path(&address, "socket"), 0);
+    ck_assert_int_eq(rill_listener_open(&listener, &address, NULL), 0);
+    ck_assert_int_eq(chdir("below"), 0);
+    ck_assert_int_eq(rill_listener_open(&other, &address, NULL), 0);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    ck_assert_int_eq(access("socket", F_OK), 0);
+    ck_assert_int_eq(await(rill_listener_close(&other)), 0);
+    ck_assert_int_eq(rmdir("../below"), 0);
+    ck_assert_int_eq(unlink(path), 0);
+    close_world(REAL);
 }
 END_TEST
 
@@ -441,6 +489,8 @@ int main(void)
         {closing_the_listener_removes_its_file_even_in_a_cancelled_task, IN_BOTH},
         {a_file_that_is_there_is_EADDRINUSE_and_stays, IN_BOTH},
         {a_file_that_somebody_removed_does_not_keep_the_listener_from_closing, IN_REAL},
+        {the_file_of_a_successor_stays_when_the_first_one_is_closed, IN_BOTH},
+        {a_file_of_the_same_name_in_another_directory_stays, IN_REAL},
         {the_file_is_removed_although_the_kernel_may_start_no_thread_for_it, IN_REAL},
         {a_socket_that_may_not_listen_leaves_no_file, IN_REAL},
         {a_path_without_a_server_and_a_path_in_no_directory_are_errors, IN_BOTH},

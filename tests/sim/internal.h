@@ -335,6 +335,8 @@ int sim_call_getpeername(struct rill_kernel *kernel, int fd, struct sockaddr *ad
 int sim_call_poll(struct rill_kernel *kernel, struct pollfd *fds, unsigned count);
 int sim_call_shutdown(struct rill_kernel *kernel, int fd, int how);
 bool sim_call_is_terminal(struct rill_kernel *kernel, int fd);
+int sim_call_fstatat(struct rill_kernel *kernel, int directory, const char *path,
+                     struct stat *status, int flags);
 int sim_call_unlinkat(struct rill_kernel *kernel, int directory, const char *path, int flags);
 int sim_call_close(struct rill_kernel *kernel, int fd);
 

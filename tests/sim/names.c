@@ -164,15 +164,42 @@ bool sim_call_is_terminal(struct rill_kernel *kernel, int fd)
     return false;
 }
 
-int sim_call_unlinkat(struct rill_kernel *kernel, int directory, const char *path, int flags)
+/* Finds it itself: a last symbolic link is not followed. */
+static int find_now(struct sim *sim, int directory, const char *path, struct sim_place *place)
 {
-    struct sim *sim = sim_container_of(kernel, struct sim, kernel);
-    struct sim_place place = {.last = ""};
     struct sim_node *base = NULL;
     int result = find_base(sim, directory, path, &base);
 
-    if (result == 0)
-        result = sim_disk_find(sim, base, path, false, &place);
+    *place = (struct sim_place){.last = ""};
+    return result < 0 ? result : sim_disk_find(sim, base, path, false, place);
+}
+
+int sim_call_fstatat(struct rill_kernel *kernel, int directory, const char *path,
+                     struct stat *status, int flags)
+{
+    struct sim_place place;
+    int result;
+
+    if (flags != AT_SYMLINK_NOFOLLOW)
+        return -EINVAL; /* the others are not simulated */
+    result = find_now(sim_container_of(kernel, struct sim, kernel), directory, path, &place);
+    if (result < 0)
+        return result;
+    *status = (struct stat){
+        .st_mode = place.node->mode,
+        .st_ino = place.node->number,
+        .st_nlink = place.node->links,
+        .st_size = (off_t)place.node->size,
+    };
+    return 0;
+}
+
+int sim_call_unlinkat(struct rill_kernel *kernel, int directory, const char *path, int flags)
+{
+    struct sim *sim = sim_container_of(kernel, struct sim, kernel);
+    struct sim_place place;
+    int result = find_now(sim, directory, path, &place);
+
     if (result == 0)
         result = unlink_place(sim, &place, (unsigned)flags);
     sim_trace(sim, "unlinkat %.64s -> %d", path, result);

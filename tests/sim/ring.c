@@ -335,6 +335,7 @@ const struct rill_kernel_ops sim_kernel_ops = {
     .getpeername = sim_call_getpeername,
     .poll = sim_call_poll,
     .shutdown = sim_call_shutdown,
+    .fstatat = sim_call_fstatat,
     .unlinkat = sim_call_unlinkat,
     .close = sim_call_close,
     .is_terminal = sim_call_is_terminal,
