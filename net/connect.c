@@ -75,6 +75,40 @@ static void keep_error(struct rill_connect *connect, int64_t error)
         connect->result = error;
 }
 
+static bool is_same_host(const struct rill_address *one, const struct rill_address *other)
+{
+    if (one->any.sa_family == AF_INET6)
+        return memcmp(&one->ip6.sin6_addr, &other->ip6.sin6_addr, sizeof one->ip6.sin6_addr) == 0;
+    return one->ip4.sin_addr.s_addr == other->ip4.sin_addr.s_addr;
+}
+
+/* Whether the socket is connected to itself. The kernel may choose the very port that is connected
+ * to, and where nobody listens there the socket's own question is the answer (simultaneous open,
+ * RFC 9293): what is sent comes back, and the server that is to come finds its port taken. Who
+ * chose that port, wanted it so. */
+static bool is_own_peer(const struct rill_connect *connect)
+{
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+    struct rill_address local = {.size = sizeof local.local}, peer = local;
+    uint16_t port = rill_address_port(&connect->resolve.addresses[connect->next]);
+
+    if (port == 0 || (connect->local.size > 0 && rill_address_port(&connect->local) == port))
+        return false;
+    return kernel->ops->getsockname(kernel, connect->fd, &local.any, &local.size) == 0 &&
+           rill_address_port(&local) == port &&
+           kernel->ops->getpeername(kernel, connect->fd, &peer.any, &peer.size) == 0 &&
+           is_same_host(&local, &peer);
+}
+
+/* What the kernel said, or that nobody is there. The port of a reset connection is free at once. */
+static int64_t outcome(const struct rill_connect *connect)
+{
+    if (connect->op.result < 0 || !is_own_peer(connect))
+        return connect->op.result;
+    (void)rill_socket_set_reset_on_close(connect->fd, true);
+    return -ECONNREFUSED;
+}
+
 static enum rill_poll connect_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_connect *connect = rill_container_of(self, struct rill_connect, future);
@@ -95,6 +129,7 @@ static enum rill_poll connect_poll(struct rill_future *self, struct rill_task *t
             continue;
         }
         RILL_AWAIT(try_address(connect));
+        connect->op.result = outcome(connect);
         if (connect->op.result == 0) {
             rill_tcp_adopt(connect->tcp, connect->fd);
             RILL_RETURN(0);

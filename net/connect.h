@@ -36,7 +36,8 @@ struct rill_connect {
 /* Connects tcp, which is zeroed or closed, to host, a name or a numeric address:
  * all its addresses are tried in turn. When it ends with 0, tcp owns a descriptor.
  * Otherwise it is the -errno of rill_resolve or of the last address that there is a way to:
- * -ECONNREFUSED (nobody listens there), -EHOSTUNREACH, -ETIMEDOUT (after some two
+ * -ECONNREFUSED (nobody listens there; also where the kernel has connected the socket to itself,
+ * having chosen for it the same port of this machine), -EHOSTUNREACH, -ETIMEDOUT (after some two
  * minutes: use rill_timeout), -EMFILE; or, where there is a way to none, -ENETUNREACH,
  * -EADDRNOTAVAIL or -EAFNOSUPPORT. Cancelling closes what was opened. host and
  * tcp are borrowed. */
@@ -57,7 +58,8 @@ struct rill_future *rill_tcp_connect_address(struct rill_tcp *tcp, struct rill_c
 /* The same from an address of this machine's; for its port 0 the kernel chooses one that is
  * free towards that peer. To one peer there are some 28,000 ports on each address, and each
  * rests for a while after its connection: who needs more has several addresses. Also
- * -EADDRNOTAVAIL (not this machine's, or no port is left) and -EADDRINUSE. Both are copied. */
+ * -EADDRNOTAVAIL (not this machine's, or no port is left) and -EADDRINUSE. From an address to
+ * itself, port and all, it is a connection to itself. Both are copied. */
 struct rill_future *rill_tcp_connect_from(struct rill_tcp *tcp, struct rill_connect *connect,
                                           const struct rill_address *local,
                                           const struct rill_address *address);

@@ -199,6 +199,87 @@ START_TEST(an_address_to_connect_from_that_is_none_of_ours_is_EADDRNOTAVAIL)
 }
 END_TEST
 
+/* ---- the port to connect from is the one to connect to ---- */
+
+static struct rill_address own_port; /* that the kernel happens to choose for each socket */
+
+static int socket_at_own_port(struct rill_kernel *kernel, int domain, int type, int protocol)
+{
+    int fd = rill_kernel_linux()->ops->socket(kernel, domain, type, protocol);
+
+    ck_assert_int_eq(bind(fd, &own_port.any, own_port.size), 0);
+    return fd;
+}
+
+/* Chance does not reserve it, so it is given back before. */
+static void find_own_port(void)
+{
+    own_port = loopback(free_port());
+    close(reserved_fd);
+    reserved_fd = -1;
+}
+
+START_TEST(a_socket_that_the_kernel_connects_to_itself_found_nobody)
+{
+    struct rill_kernel_ops ops = *rill_kernel_linux()->ops;
+    struct rill_kernel lucky = {&ops}, *usual;
+    struct rill_reactor *reactor;
+    uint16_t ports[2];
+
+    if (!open_listener(REAL, NULL))
+        return;
+    find_own_port();
+    ports[0] = rill_address_port(&own_port);
+    ports[1] = port;
+    reactor = &fixture.runtime->reactor;
+    usual = reactor->kernel;
+    ops.socket = socket_at_own_port;
+    reactor->kernel = &lucky;
+    ck_assert_int_eq(await(connect_to("127.0.0.1", ports[0])), -ECONNREFUSED);
+    ck_assert_int_eq(await(connect_to("0.0.0.0", ports[0])), -ECONNREFUSED);
+    ck_assert(!tcp.is_open);
+    ck_assert_uint_eq(reactor->fds_open, 1);
+    /* The port does not rest, and the next address is tried. */
+    ck_assert_int_eq(await(connect_to_all(ports, 2)), 0);
+    fixture_hang_up(&tcp);
+    reactor->kernel = usual;
+    close_all();
+}
+END_TEST
+
+/* The simulated kernel gives ports out in turn. */
+START_TEST(a_port_that_is_the_next_to_be_chosen_has_nobody_either)
+{
+    struct rill_address from = loopback(0), to;
+
+    open_listener(SIMULATED, NULL);
+    ck_assert_int_eq(await(connect_to("127.0.0.1", (uint16_t)(port + 1))), -ECONNREFUSED);
+    ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 1);
+    to = loopback((uint16_t)(port + 2));
+    ck_assert_int_eq(await(rill_tcp_connect_from(&tcp, &connect_op, &from, &to)), -ECONNREFUSED);
+    ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 1);
+    close_all();
+}
+END_TEST
+
+START_TEST(who_asks_for_a_connection_to_itself_gets_it)
+{
+    static struct rill_op sending, receiving;
+    char buffer[8] = {0};
+
+    if (!open_listener(_i, NULL))
+        return;
+    own_port = loopback((uint16_t)(port + 1));
+    if (_i == REAL)
+        find_own_port();
+    ck_assert_int_eq(await(rill_tcp_connect_from(&tcp, &connect_op, &own_port, &own_port)), 0);
+    ck_assert_int_eq(await(rill_tcp_send_all(&tcp, &sending, "question", 8)), 8);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&tcp, &receiving, buffer, 8)), 8);
+    ck_assert_mem_eq(buffer, "question", 8);
+    close_all();
+}
+END_TEST
+
 START_TEST(a_cancelled_connect_closes_its_socket)
 {
     const struct sim_options options = {.latency_min_ns = RILL_MILLISECOND};
@@ -362,6 +443,9 @@ int main(void)
         {a_connection_comes_from_the_address_that_it_is_told_to, IN_BOTH},
         {a_port_to_connect_from_that_is_taken_is_EADDRINUSE_and_closes_the_socket, IN_BOTH},
         {an_address_to_connect_from_that_is_none_of_ours_is_EADDRNOTAVAIL, IN_REAL},
+        {a_socket_that_the_kernel_connects_to_itself_found_nobody, IN_REAL},
+        {a_port_that_is_the_next_to_be_chosen_has_nobody_either, IN_SIMULATED},
+        {who_asks_for_a_connection_to_itself_gets_it, IN_BOTH},
         {a_cancelled_connect_closes_its_socket, IN_SIMULATED},
         {a_connect_that_was_cancelled_before_it_began_does_not_open_a_socket_for_long, IN_BOTH},
         {a_timeout_ends_a_connect_to_a_listener_that_is_overrun, IN_SIMULATED},

@@ -55,12 +55,29 @@ static void enqueue(struct sim_object *listener, struct sim_object *client)
     sim_object_wake(client, POLLOUT | POLLWRNORM);
 }
 
+/* Its own question is the answer where nobody listens at the port that was chosen for it
+ * (simultaneous open, RFC 9293). */
+static void connect_to_itself(struct sim_object *client)
+{
+    client->socket.state = SIM_CONNECTED;
+    client->socket.other = client;
+    sim_trace(client->sim, "fd %d is connected to itself", client->fd);
+    sim_object_wake(client, POLLOUT | POLLWRNORM);
+}
+
+static bool is_own_peer(const struct sim_socket *client)
+{
+    return client->domain != AF_UNIX && sim_address_serves(&client->local, &client->remote);
+}
+
 static void handshake_due(struct sim *sim, struct sim_event *event)
 {
     struct sim_object *client = sim_container_of(event, struct sim_object, socket.handshake);
     struct sim_object *listener = find_listener(sim, &client->socket.remote);
 
-    if (!listener)
+    if (!listener && is_own_peer(&client->socket))
+        connect_to_itself(client);
+    else if (!listener)
         fail(client, ECONNREFUSED);
     else if (is_full(listener))
         sim_list_append(&listener->socket.crowd, &client->socket.queued);
