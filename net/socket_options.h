@@ -37,7 +37,8 @@ int rill_socket_set_congestion(int fd, const char *name);
 /* Lets closing discard what was not sent and reset the connection (SO_LINGER 0). */
 int rill_socket_set_reset_on_close(int fd, bool on);
 
-/* Sets any other option, as setsockopt(2) does. */
+/* Sets any other option, as setsockopt(2) does. Of SO_LINGER, only a time of 0 is any good: with
+ * another one closing holds up the runtime's thread, and all its tasks, for up to that time. */
 int rill_socket_set_option(int fd, int level, int name, const void *value, size_t size);
 int rill_socket_set_int(int fd, int level, int name, int value);
 

@@ -156,7 +156,9 @@ struct rill_future *rill_tcp_release(struct rill_tcp *tcp);
 
 /* Closes the connection: waits until borrowed buffers that are in line were sent
  * (or, in a task that is cancelled, gives them up), withdraws a borrowed receive
- * that is armed, then closes the descriptor. Nothing else may be in flight on it. tcp->result is
+ * that is armed, then closes the descriptor. Nothing else may be in flight on it. A socket that
+ * somebody gave an SO_LINGER of some seconds makes this wait, and the runtime with all its tasks,
+ * until everything was acknowledged or the time is over. tcp->result is
  * then 0 or what close(2) says. It cannot be cancelled; one that is closed already, or was never
  * open, is closed with 0. */
 struct rill_future *rill_tcp_close(struct rill_tcp *tcp);
