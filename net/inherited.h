@@ -11,7 +11,8 @@
  *     if (fd >= 0)
  *         error = rill_listener_adopt(&listener, fd, NULL);
  *
- * A server does both for the URL "fd://http" (net/server.h). */
+ * A server does both for the URL "fd://http" (net/server.h). A socket for datagrams is adopted by
+ * rill_udp_adopt (net/udp.h). */
 #ifndef RILL_NET_INHERITED_H
 #define RILL_NET_INHERITED_H
 

@@ -92,24 +92,16 @@ close_fd:
     return error;
 }
 
-static int read_option(int fd, int name, int *value)
-{
-    struct rill_kernel *kernel = rill_reactor_here()->kernel;
-    socklen_t size = sizeof *value;
-
-    return kernel->ops->getsockopt(kernel, fd, SOL_SOCKET, name, value, &size);
-}
-
 int rill_listener_adopt(struct rill_listener *listener, int fd,
                         const struct rill_listen_options *options)
 {
     static const struct rill_listen_options defaults;
-    int type, listens, family, error = read_option(fd, SO_TYPE, &type);
+    int type, listens, family, error = rill_socket_get_int(fd, SOL_SOCKET, SO_TYPE, &type);
 
     if (!error)
-        error = read_option(fd, SO_DOMAIN, &family);
+        error = rill_socket_get_int(fd, SOL_SOCKET, SO_DOMAIN, &family);
     if (!error)
-        error = read_option(fd, SO_ACCEPTCONN, &listens);
+        error = rill_socket_get_int(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens);
     if (error)
         return error;
     if (type != SOCK_STREAM || (family != AF_INET && family != AF_INET6 && family != AF_UNIX))

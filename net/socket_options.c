@@ -24,6 +24,14 @@ int rill_socket_take_urgent(int fd)
     return rill_socket_set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
 }
 
+int rill_socket_get_int(int fd, int level, int name, int *value)
+{
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+    socklen_t size = sizeof *value;
+
+    return kernel->ops->getsockopt(kernel, fd, level, name, value, &size);
+}
+
 int rill_socket_set_nodelay(int fd, bool on)
 {
     return rill_socket_set_int(fd, IPPROTO_TCP, TCP_NODELAY, on);

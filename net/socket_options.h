@@ -42,6 +42,9 @@ int rill_socket_set_reset_on_close(int fd, bool on);
 int rill_socket_set_option(int fd, int level, int name, const void *value, size_t size);
 int rill_socket_set_int(int fd, int level, int name, int value);
 
+/* private: reads an option. */
+int rill_socket_get_int(int fd, int level, int name, int *value);
+
 /* private: a byte that was sent as urgent (MSG_OOB) comes in its place among the others, where it
  * would be lost otherwise (tcp(7)). Nor does it wake a receive that finds nothing: the kernel gives
  * what was woken in vain 128 times to a thread of its own, so that a peer could have one for

@@ -51,12 +51,22 @@ static int configure(int fd, int family, const struct rill_udp_options *options)
     return error;
 }
 
+static void take_over(struct rill_udp *udp, int fd, const struct rill_address *address)
+{
+    rill_reactor_here()->fds_open++;
+    *udp = (struct rill_udp){
+        .fd = fd,
+        .is_open = true,
+        .address = *address,
+        .receiver = {.has_datagrams = true},
+    };
+}
+
 int rill_udp_open(struct rill_udp *udp, const struct rill_address *address,
                   const struct rill_udp_options *options)
 {
     static const struct rill_udp_options defaults;
-    struct rill_reactor *reactor = rill_reactor_here();
-    struct rill_kernel *kernel = reactor->kernel;
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
     int family = address->any.sa_family;
     int fd = kernel->ops->socket(kernel, family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     int error;
@@ -70,14 +80,27 @@ int rill_udp_open(struct rill_udp *udp, const struct rill_address *address,
         kernel->ops->close(kernel, fd);
         return error;
     }
-    reactor->fds_open++;
-    *udp = (struct rill_udp){
-        .fd = fd,
-        .is_open = true,
-        .address = *address,
-        .receiver = {.has_datagrams = true},
-    };
+    take_over(udp, fd, address);
     rill_socket_file_find(&udp->file, address);
+    return 0;
+}
+
+int rill_udp_adopt(struct rill_udp *udp, int fd)
+{
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+    struct rill_address address = {.size = sizeof address.local}, peer = address;
+    int type, error = rill_socket_get_int(fd, SOL_SOCKET, SO_TYPE, &type);
+    sa_family_t family;
+
+    if (!error)
+        error = kernel->ops->getsockname(kernel, fd, &address.any, &address.size);
+    if (error)
+        return error;
+    family = address.any.sa_family;
+    if (type != SOCK_DGRAM || (family != AF_INET && family != AF_INET6 && family != AF_UNIX))
+        return -EPROTOTYPE;
+    take_over(udp, fd, &address);
+    udp->has_peer = kernel->ops->getpeername(kernel, fd, &peer.any, &peer.size) == 0;
     return 0;
 }
 

@@ -38,8 +38,8 @@ enum {
     RILL_UDP_SIZE_MAX = 65507,
 };
 
-/* Zeroed, then opened. While it is not open, whatever is done with it ends with -EBADF, but for
- * closing, which ends with 0. */
+/* Zeroed, then opened or adopted. While it is not open, whatever is done with it ends with -EBADF,
+ * but for closing, which ends with 0. */
 struct rill_udp {
     union {
         int64_t result; /* of closing: 0, or what close(2) says */
@@ -50,7 +50,7 @@ struct rill_udp {
 
     /* private */
     bool has_peer;                /* not looked at for unix sockets */
-    struct rill_address address;  /* as it was opened */
+    struct rill_address address;  /* as it was opened, or found */
     struct rill_socket_file file; /* that is removed at the end */
     struct rill_receiver receiver;
 };
@@ -86,6 +86,13 @@ struct rill_udp_options {
  * IPv6, -ENODEV for an unknown interface, -EMFILE. */
 int rill_udp_open(struct rill_udp *udp, const struct rill_address *address,
                   const struct rill_udp_options *options);
+
+/* Makes one of a socket that somebody else opened and bound, such as one that the program was
+ * started with (net/inherited.h), which it takes over: closing closes the descriptor, but leaves
+ * the file of a unix socket to those who made it. It must not be in non-blocking mode. It may have
+ * a peer already. Returns 0; or -errno, and the descriptor is still the caller's: -EBADF,
+ * -ENOTSOCK, -EPROTOTYPE for another kind of socket. */
+int rill_udp_adopt(struct rill_udp *udp, int fd);
 
 /* Chooses the only peer: sends without an address go to it, and nothing more comes
  * from others, but for what has come already. NULL: nobody any more. Nothing is sent, and it does
