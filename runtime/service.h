@@ -23,6 +23,8 @@
 #include <stddef.h>
 
 #ifdef __cplusplus
+#include <type_traits>
+
 extern "C" {
 #endif
 
@@ -36,27 +38,52 @@ struct rill_service {
     size_t shared_offset; /* of the member that points to it; 0: there is none */
 };
 
-/* The service whose connection is the member of that name of the struct type. In C++ too the
- * struct is a zeroed block: no constructor is run, and no destructor.
+/* The service whose connection is the member of that name of the struct type, which begins with
+ * `struct rill_task task`: what does not, does not compile. In C++ too the struct is a zeroed
+ * block: no constructor is run, and no destructor, so one that has any, or a member with a default
+ * value, does not compile.
  *
  * RILL_SERVICE_WITH has another member, a pointer, set in each struct to what they share. */
 #ifndef __cplusplus
 #define RILL_SERVICE(type, member, poll_function)                                                  \
-    ((struct rill_service){sizeof(type), offsetof(type, member), sizeof(((type *)0)->member),      \
-                           poll_function, NULL, 0})
+    ((struct rill_service){RILL_SERVICE_SIZE(type), offsetof(type, member),                        \
+                           sizeof(((type *)0)->member), poll_function, NULL, 0})
 #define RILL_SERVICE_WITH(type, member, poll_function, shared_member, pointer)                     \
-    ((struct rill_service){sizeof(type), offsetof(type, member), sizeof(((type *)0)->member),      \
-                           poll_function, (pointer), /* of the right type? */                      \
-                           offsetof(type, shared_member) +                                         \
-                               0 * sizeof((type){.shared_member = (pointer)})})
+    ((struct rill_service){                                                                        \
+        RILL_SERVICE_SIZE(type), offsetof(type, member), sizeof(((type *)0)->member),              \
+        poll_function, (pointer), /* of the right type? */                                         \
+        offsetof(type, shared_member) + 0 * sizeof((type){.shared_member = (pointer)})})
 #else
 #define RILL_SERVICE(type, member, poll_function)                                                  \
-    (rill_service{sizeof(type), offsetof(type, member), sizeof(((type *)0)->member),               \
+    (rill_service{RILL_SERVICE_SIZE(type), offsetof(type, member), sizeof(((type *)0)->member),    \
                   poll_function, NULL, 0})
 #define RILL_SERVICE_WITH(type, member, poll_function, shared_member, pointer)                     \
-    (rill_service{sizeof(type), offsetof(type, member), sizeof(((type *)0)->member),               \
+    (rill_service{RILL_SERVICE_SIZE(type), offsetof(type, member), sizeof(((type *)0)->member),    \
                   poll_function, static_cast<decltype(((type *)nullptr)->shared_member)>(pointer), \
                   offsetof(type, shared_member)})
+#endif
+
+/* private: the size of a struct that can be a service's. A task's address is that of its block. */
+#define RILL_SERVICE_BEGINS_WITH_TASK(type)                                                        \
+    (offsetof(type, task) == 0 && sizeof(((type *)0)->task) == sizeof(struct rill_task))
+#define RILL_SERVICE_RULE "the struct of a service begins with `struct rill_task task`"
+#ifndef __cplusplus
+#define RILL_SERVICE_SIZE(type)                                                                    \
+    (sizeof(type) + 0 * sizeof(struct {                                                            \
+                        _Static_assert(RILL_SERVICE_BEGINS_WITH_TASK(type), RILL_SERVICE_RULE);    \
+                        char unused;                                                               \
+                    }))
+#else
+#define RILL_SERVICE_SIZE(type) (rill_service_struct<type>::size)
+extern "C++" {
+template <typename type> struct rill_service_struct {
+    static_assert(RILL_SERVICE_BEGINS_WITH_TASK(type), RILL_SERVICE_RULE);
+    static_assert(std::is_trivially_default_constructible<type>::value &&
+                      std::is_trivially_destructible<type>::value,
+                  "the struct of a service is a zeroed block, never constructed");
+    static constexpr size_t size = sizeof(type);
+};
+}
 #endif
 
 /* ---- for servers ---- */

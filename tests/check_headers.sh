@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # check_headers.sh - compiles each public header alone, as C11 and as C++17, so
 # that none counts on what another one includes, and as cc does without flags; and a
-# program in C++ that uses their macros.
+# program in C++ that uses their macros. What they are to refuse, they refuse.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 shopt -s nullglob
@@ -26,6 +26,48 @@ for header in "${headers[@]}"; do
     check "${CC:-gcc}" "${flags[@]}" -U_GNU_SOURCE -x c - <<<"$include"
     check "${CXX:-g++}" -std=c++17 "${flags[@]}" -x c++ - <<<"$include"
 done
+# refuses SENTENCE COMPILE: what stands on stdin does not compile, and the compiler says why.
+refuses() {
+    local sentence=$1 compile=$2 told
+    if told=$("$compile" 2>&1); then
+        echo "$compile accepts what it has to refuse with: $sentence"
+        return 1
+    fi
+    grep -qF -- "$sentence" <<<"$told" || {
+        echo "$told"
+        return 1
+    }
+}
+
+# service MEMBERS: a program whose service is a struct of these members.
+service() {
+    printf '%s\n' '#include "net/tcp.h"' '#include "runtime/service.h"' \
+        "struct session { $1 };" \
+        'enum rill_poll session_poll(struct rill_future *self, struct rill_task *task);' \
+        'struct rill_service session_service(void);' \
+        'struct rill_service session_service(void)' \
+        '{ return RILL_SERVICE(struct session, peer, session_poll); }'
+}
+
+as_c() {
+    "${CC:-gcc}" -std=c11 "${flags[@]}" -Wpedantic -x c -
+}
+
+as_cxx() {
+    "${CXX:-g++}" -std=c++17 "${flags[@]}" -Wpedantic -x c++ -
+}
+
+in_order='struct rill_task task; struct rill_tcp peer;'
+for compile in as_c as_cxx; do
+    check "$compile" < <(service "$in_order")
+    for members in 'struct rill_tcp peer; struct rill_task task;' 'int task; struct rill_tcp peer;'; do
+        check refuses 'the struct of a service begins with' "$compile" < <(service "$members")
+    done
+done
+for member in 'int number = 7;' '~session() {}'; do
+    check refuses 'never constructed' as_cxx < <(service "$in_order $member")
+done
+
 for cxx in "${CXX:-g++}" clang++; do
     command -v "$cxx" >/dev/null || continue
     check "$cxx" -std=c++17 "${flags[@]}" -Wpedantic tests/in_cxx.cc
