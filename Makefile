@@ -208,10 +208,16 @@ thread_tests := $(filter $(patsubst %,tests/test_%.c,remote waker workers blocki
 # What is loaded with UCX is a library of its own: UCX takes over signals before main begins,
 # which a program that does without rdma has not asked for.
 libraries_built := librill $(if $(ucx),librill-rdma)
-so_version      := $(firstword $(subst ., ,$(VERSION)))
 archives := $(if $(ucx),$(output)/lib/librill-rdma.a) $(output)/lib/librill.a
 shared   := $(libraries_built:%=$(output)/lib/%.so.$(VERSION))
-links    := $(libraries_built:%=$(output)/lib/%.so)
+
+# Programs embed rill's structs by value, so one that was linked with another ABI has to
+# find no library rather than this one. Before 1.0 every 0.y may change it.
+version    := $(subst ., ,$(VERSION))
+so_version := $(firstword $(version))$(if $(filter 0,$(firstword $(version))),.$(word 2,$(version)))
+
+# The names by which a library is found in the directory where it lies.
+link_names = ln -sf $(1).so.$(VERSION) $(1).so.$(so_version) && ln -sf $(1).so.$(so_version) $(1).so
 
 object = $(patsubst %.c,$(objects)/%.o,$(1))
 pic    = $(patsubst %.c,$(objects)/pic/%.o,$(1))
@@ -226,7 +232,7 @@ say    = $(if $(V),,@printf '  %-5s %s\n' $(1) $@)
 
 all: library programs examples ## the library, the programs and the examples (the default)
 
-library: $(archives) $(links) | note-rdma ## build/lib/: librill and librill-rdma, .a and .so
+library: $(archives) $(shared) | note-rdma ## build/lib/: librill and librill-rdma, .a and .so
 
 programs: $(programs) ## build/bin/: rill-echo, rill-ping, rill-micro, rill-files, rill-rdma-perf, uring-echo
 
@@ -237,10 +243,10 @@ tests: $(tests) | note-libuv ## build/tests/
 objects: $(call object,$(c_sources))
 
 # What was said on the command line or in this file is part of every object, and
-# the lists of sources are part of the libraries. These files hold the two, and are
-# written only when they change.
+# the lists of sources and the soname are part of the libraries. These files hold the two,
+# and are written only when they change.
 $(objects)/flags:   text := $(CC) $(compile) $(compile_pic) $(link) $(libraries)
-$(objects)/members: text := librill: $(core_sources) librill-rdma: $(if $(ucx),$(rdma_sources))
+$(objects)/members: text := librill: $(core_sources) librill-rdma: $(if $(ucx),$(rdma_sources)) .so.$(so_version)
 $(objects)/flags $(objects)/members: FORCE
 	@mkdir -p $(@D)
 	@echo '$(text)' | cmp -s - $@ || echo '$(text)' > $@
@@ -269,7 +275,7 @@ $(archives): $(objects)/members | have-build
 	$(quiet)$(AR) rcs $@ $(filter %.o,$^)
 
 $(output)/lib/librill.so.$(VERSION):      $(call pic,$(core_sources))
-$(output)/lib/librill-rdma.so.$(VERSION): $(call pic,$(rdma_sources)) | $(output)/lib/librill.so
+$(output)/lib/librill-rdma.so.$(VERSION): $(call pic,$(rdma_sources)) | $(output)/lib/librill.so.$(VERSION)
 $(output)/lib/librill-rdma.so.$(VERSION): core := -L$(output)/lib -lrill
 
 $(shared): $(objects)/members | have-build
@@ -277,10 +283,7 @@ $(shared): $(objects)/members | have-build
 	$(call say,LD)
 	$(quiet)$(CC) $(link) -shared -Wl,-soname,$(@F:%.$(VERSION)=%.$(so_version)) -o $@ \
 	    $(filter %.o,$^) $(core) $(libraries)
-
-$(links): %.so: %.so.$(VERSION)
-	@ln -sf $(<F) $@.$(so_version)
-	@ln -sf $(@F).$(so_version) $@
+	@cd $(@D) && $(call link_names,$(@F:%.so.$(VERSION)=%))
 
 # Programs, examples and tests are linked in the same way: objects, the archives,
 # and then the libraries that these use.
@@ -448,7 +451,8 @@ ifeq ($(MODE),release)
 	@$(MAKE) --no-print-directory MODE=asan examples tests
 	@$(MAKE) --no-print-directory MODE=tsan $(thread_tests:tests/%.c=build/tsan/tests/%)
 endif
-	@CC='$(CC)' CXX='$(CXX)' tests/run.sh tests/check_headers.sh tests/check_docs.sh $(tests) \
+	@CC='$(CC)' CXX='$(CXX)' tests/run.sh tests/check_headers.sh tests/check_docs.sh \
+	    $(if $(filter release,$(MODE)),tests/check_install.sh) $(tests) \
 	    $(if $(filter release,$(MODE)),$(test_sources:tests/%.c=build/asan/tests/%) \
 	        $(thread_tests:tests/%.c=build/tsan/tests/%))
 
@@ -461,6 +465,9 @@ test: $(if $(NAME),$(output)/tests/test_$(NAME)) ## run one and see each case: m
 
 check-headers: have-test ## compile each public header alone, as C11 and as C++17
 	@CC='$(CC)' CXX='$(CXX)' tests/check_headers.sh
+
+check-install: library programs have-test ## install into a temporary directory, and use what is there
+	@CC='$(CC)' tests/check_install.sh
 
 bench: programs peers have-measure ## rill beside its peers, into build/bench/ (10 minutes; QUICK=1: one)
 	@python3 bench/harness run --build $(output) --output build/bench $(if $(QUICK),--quick)
@@ -596,7 +603,8 @@ install: all ## [PREFIX=/usr/local] [DESTDIR=]
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir)/pkgconfig
 	install -m 644 $(archives) $(DESTDIR)$(libdir)
 	install -m 755 $(shared) $(DESTDIR)$(libdir)
-	cp -Pf $(links) $(links:%=%.$(so_version)) $(DESTDIR)$(libdir)
+	cd $(DESTDIR)$(libdir) && \
+	    for library in $(libraries_built); do $(call link_names,$$library) || exit 1; done
 	for header in $(public_headers); do \
 	    install -D -m 644 $$header $(DESTDIR)$(includedir)/rill/$$header || exit 1; \
 	done
@@ -607,8 +615,8 @@ install: all ## [PREFIX=/usr/local] [DESTDIR=]
 
 uninstall: ## with the same PREFIX and DESTDIR
 	rm -f $(addprefix $(DESTDIR)$(bindir)/,$(notdir $(programs)))
-	rm -f $(addprefix $(DESTDIR)$(libdir)/,$(notdir $(archives) $(shared) $(links) \
-	    $(links:%=%.$(so_version))) pkgconfig/rill.pc pkgconfig/rill-rdma.pc)
+	rm -f $(addprefix $(DESTDIR)$(libdir)/,$(notdir $(archives) $(shared)) \
+	    $(libraries_built:%=%.so) $(libraries_built:%=%.so.$(so_version)) pkgconfig/rill.pc pkgconfig/rill-rdma.pc)
 	rm -rf $(DESTDIR)$(includedir)/rill
 
 ##@ Help
@@ -622,7 +630,7 @@ FORCE:
 
 .PHONY: all library programs examples tests objects FORCE \
         have-build have-test have-lint have-measure have-valgrind note-rdma note-libuv note-openssl \
-        demo check check-vm check-vm-floor check-vm-rdma tsan test check-headers check-docs valgrind \
+        demo check check-vm check-vm-floor check-vm-rdma tsan test check-headers check-docs check-install valgrind \
         sim mutants peers bench bench-messages counts check-counts keep-counts publish-bench \
         lint format lint-format lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell \
         clean install uninstall help

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# check_install.sh - installs into a temporary directory, never into the system, and looks at
+# what is there: names, modes, what a program is linked with, what uninstalling leaves.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+root=$scratch/root prefix=/opt/rill
+checks=0 failures=0
+
+# check WHAT COMMAND...: counts, and says what is wrong if the command fails.
+check() {
+    local what=$1
+    shift
+    checks=$((checks + 1))
+    "$@" || {
+        echo "$what"
+        failures=$((failures + 1))
+    }
+}
+
+# rill GOAL...: what make does, quietly where that succeeds.
+rill() {
+    make --no-print-directory DESTDIR="$root" PREFIX="$prefix" "$@" >"$scratch/told" 2>&1 || {
+        cat "$scratch/told"
+        return 1
+    }
+}
+
+# As above, with the libraries and programs taken as they are, whatever they depend on.
+rill_as_built() {
+    rill -o library -o programs "$@"
+}
+
+soname() {
+    readelf -d "$1" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p'
+}
+
+# links VERSION SO_VERSION: a library of this version is found by that name.
+links() {
+    rill_as_built -n install VERSION="$1" && grep -qF ".so.$1 \$library.so.$2 " "$scratch/told"
+}
+
+check 'make install fails' rill install
+lib=$root$prefix/lib
+version=$(sed -n 's/^Version: //p' "$lib/pkgconfig/rill.pc")
+
+# ---- names ----
+
+for library in "$lib"/*.so; do
+    name=$(basename "$library").$(sed -E 's/^(0\.[0-9]+|[1-9][0-9]*)\..*/\1/' <<<"$version")
+    check "$library has another soname than $name" test "$(soname "$library")" = "$name"
+    check "there is no $name" test -e "$lib/$name"
+done
+check 'version 0.2.3 is not librill.so.0.2' links 0.2.3 0.2
+check 'version 1.2.3 is not librill.so.1' links 1.2.3 1
+
+echo "$((100 * (checks - failures) / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
+((failures == 0))
