@@ -185,7 +185,7 @@ test_simulated  := $(filter tests/rdma/fake_ucx.c tests/rdma/sim_ucx%,$(test_rdm
 
 c_sources := $(library_sources) $(wildcard $(bench_mains)) $(bench_common) $(bench_rdma) $(uring_sources) \
              $(peer_sources) $(example_sources) $(test_sources) $(test_common) $(test_scenarios) \
-             $(test_rdma)
+             $(test_rdma) $(wildcard tests/install/*.c)
 c_headers := $(public_headers) $(wildcard bench/*.h bench/peers/*.h tests/*.h tests/sim/*.h \
              tests/scenarios/*.h tests/rdma/*.h)
 scripts   := $(wildcard .ci/run bench/*.sh tests/*.sh)
@@ -216,6 +216,10 @@ shared   := $(libraries_built:%=$(output)/lib/%.so.$(VERSION))
 version    := $(subst ., ,$(VERSION))
 so_version := $(firstword $(version))$(if $(filter 0,$(firstword $(version))),.$(word 2,$(version)))
 
+# A plugin that is linked with rill may be unloaded while threads of rill's pools are idle:
+# the library stays, and they return into code that is there.
+link_shared := -shared -Wl,-z,nodelete
+
 # The names by which a library is found in the directory where it lies.
 link_names = ln -sf $(1).so.$(VERSION) $(1).so.$(so_version) && ln -sf $(1).so.$(so_version) $(1).so
 
@@ -243,10 +247,10 @@ tests: $(tests) | note-libuv ## build/tests/
 objects: $(call object,$(c_sources))
 
 # What was said on the command line or in this file is part of every object, and
-# the lists of sources and the soname are part of the libraries. These files hold the two,
-# and are written only when they change.
+# the lists of sources and how they are linked are part of the libraries. These files hold
+# the two, and are written only when they change.
 $(objects)/flags:   text := $(CC) $(compile) $(compile_pic) $(link) $(libraries)
-$(objects)/members: text := librill: $(core_sources) librill-rdma: $(if $(ucx),$(rdma_sources)) .so.$(so_version)
+$(objects)/members: text := librill: $(core_sources) librill-rdma: $(if $(ucx),$(rdma_sources)) $(link_shared) .so.$(so_version)
 $(objects)/flags $(objects)/members: FORCE
 	@mkdir -p $(@D)
 	@echo '$(text)' | cmp -s - $@ || echo '$(text)' > $@
@@ -281,7 +285,7 @@ $(output)/lib/librill-rdma.so.$(VERSION): core := -L$(output)/lib -lrill
 $(shared): $(objects)/members | have-build
 	@mkdir -p $(@D)
 	$(call say,LD)
-	$(quiet)$(CC) $(link) -shared -Wl,-soname,$(@F:%.$(VERSION)=%.$(so_version)) -o $@ \
+	$(quiet)$(CC) $(link) $(link_shared) -Wl,-soname,$(@F:%.$(VERSION)=%.$(so_version)) -o $@ \
 	    $(filter %.o,$^) $(core) $(libraries)
 	@cd $(@D) && $(call link_names,$(@F:%.so.$(VERSION)=%))
 

@@ -9,6 +9,9 @@
  * A child process made by fork(2) has none of the threads. In it the pools that live as long as the
  * process begin anew, without the jobs of the parent's runtimes; the others it must not use.
  *
+ * The shared library stays in memory when a plugin that is linked with it is unloaded, as idle
+ * threads return into it. One that has librill.a in itself is linked with -Wl,-z,nodelete as well.
+ *
  * This is the pool itself. To await what runs in it there is "io/blocking.h". All
  * functions belong to any thread. */
 #ifndef RILL_IO_WORKERS_H
@@ -90,8 +93,8 @@ void rill_workers_init(struct rill_workers *workers, const struct rill_workers_o
 void rill_workers_finish(struct rill_workers *workers);
 
 /* Puts a job in line, which is borrowed until it is run or withdrawn. The threads have
- * all signals blocked but faults (SIGSEGV, ...). Returns 0, or -EAGAIN: waiting_max jobs are in line, or there is no
- * thread and the system permits none. */
+ * all signals blocked but faults (SIGSEGV, ...). Returns 0, or -EAGAIN: waiting_max jobs are in
+ * line, or there is no thread and the system permits none. */
 int rill_workers_submit(struct rill_workers *workers, struct rill_job *job);
 
 /* Takes a job out of the line. Returns whether it was there: otherwise it runs, or has. */

@@ -57,5 +57,29 @@ done
 check 'version 0.2.3 is not librill.so.0.2' links 0.2.3 0.2
 check 'version 1.2.3 is not librill.so.1' links 1.2.3 1
 
+# ---- use ----
+
+# For pkg-config the prefix is where it was said to be; here it lies below root.
+flags() {
+    PKG_CONFIG_PATH=$lib/pkgconfig pkg-config "$@" | sed -E "s#(-[IL])$prefix#\1$root$prefix#g"
+}
+
+compile() {
+    "${CC:-gcc}" -D_GNU_SOURCE -Wall -Wextra -Werror "$@"
+}
+
+build_plugin() {
+    local in_use
+    read -r -a in_use < <(flags --cflags --libs rill)
+    compile -shared -fPIC -o "$scratch/plugin.so" tests/install/plugin.c "${in_use[@]}" \
+        -Wl,-rpath,"$lib" && compile -o "$scratch/host" tests/install/host.c -ldl
+}
+
+check 'a program outside this tree does not compile' build_plugin
+check 'a plugin cannot be unloaded' "$scratch/host" "$scratch/plugin.so" "$(soname "$lib/librill.so")"
+for library in "$lib"/*.so; do
+    check "$library can be unloaded" grep -q NODELETE <(readelf -d "$library")
+done
+
 echo "$((100 * (checks - failures) / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
 ((failures == 0))
