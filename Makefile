@@ -221,7 +221,8 @@ so_version := $(firstword $(version))$(if $(filter 0,$(firstword $(version))),.$
 link_shared := -shared -Wl,-z,nodelete
 
 # The names by which a library is found in the directory where it lies.
-link_names = ln -sf $(1).so.$(VERSION) $(1).so.$(so_version) && ln -sf $(1).so.$(so_version) $(1).so
+link_names = ln -sf $(1).so.$(VERSION) $(2)/$(1).so.$(so_version) && \
+             ln -sf $(1).so.$(so_version) $(2)/$(1).so
 
 object = $(patsubst %.c,$(objects)/%.o,$(1))
 pic    = $(patsubst %.c,$(objects)/pic/%.o,$(1))
@@ -287,7 +288,7 @@ $(shared): $(objects)/members | have-build
 	$(call say,LD)
 	$(quiet)$(CC) $(link) $(link_shared) -Wl,-soname,$(@F:%.$(VERSION)=%.$(so_version)) -o $@ \
 	    $(filter %.o,$^) $(core) $(libraries)
-	@cd $(@D) && $(call link_names,$(@F:%.so.$(VERSION)=%))
+	@$(call link_names,$(@F:%.so.$(VERSION)=%),$(@D))
 
 # Programs, examples and tests are linked in the same way: objects, the archives,
 # and then the libraries that these use.
@@ -580,6 +581,18 @@ bindir     ?= $(PREFIX)/bin
 libdir     ?= $(PREFIX)/lib
 includedir ?= $(PREFIX)/include
 
+# A blank makes two paths of one, and uninstall would remove the second; rill.pc is used in
+# any directory.
+ifneq ($(filter install uninstall,$(MAKECMDGOALS)),)
+$(foreach name,DESTDIR PREFIX bindir libdir includedir,$(if $(word 2,[$($(name))]), \
+    $(error $(name)='$($(name))': rill takes no blanks in a path, nor around it)))
+$(foreach name,bindir libdir includedir,$(if $(filter /%,$($(name))),, \
+    $(error $(name)='$($(name))': give it, or PREFIX, an absolute path)))
+endif
+
+# Where a file or directory is put, as the shell is to read it.
+destination = '$(subst ','\'',$(DESTDIR)$(1))'
+
 # Headers include one another from the root ("io/op.h"), so they keep their
 # directories, below one that is rill's own. rill.pc knows where that is.
 define librill_pc
@@ -604,24 +617,26 @@ export librill_rdma_pc
 # Root's install is followed by ldconfig, or what is linked with the libraries does not
 # find them.
 install: all ## [PREFIX=/usr/local] [DESTDIR=]
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir)/pkgconfig
-	install -m 644 $(archives) $(DESTDIR)$(libdir)
-	install -m 755 $(shared) $(DESTDIR)$(libdir)
-	cd $(DESTDIR)$(libdir) && \
-	    for library in $(libraries_built); do $(call link_names,$$library) || exit 1; done
-	for header in $(public_headers); do \
-	    install -D -m 644 $$header $(DESTDIR)$(includedir)/rill/$$header || exit 1; \
+	install -d $(call destination,$(bindir)) $(call destination,$(libdir)/pkgconfig)
+	install -m 644 $(archives) $(call destination,$(libdir))
+	install -m 755 $(shared) $(call destination,$(libdir))
+	for library in $(libraries_built); do \
+	    $(call link_names,$$library,$(call destination,$(libdir))) || exit 1; \
 	done
-	install -m 755 $(programs) $(DESTDIR)$(bindir)
-	printf '%s\n' "$$librill_pc" > $(DESTDIR)$(libdir)/pkgconfig/rill.pc
-	$(if $(ucx),printf '%s\n' "$$librill_rdma_pc" > $(DESTDIR)$(libdir)/pkgconfig/rill-rdma.pc)
-	[ -n '$(DESTDIR)' ] || [ "$$(id -u)" != 0 ] || ldconfig
+	for header in $(public_headers); do \
+	    install -D -m 644 $$header $(call destination,$(includedir)/rill)/$$header || exit 1; \
+	done
+	install -m 755 $(programs) $(call destination,$(bindir))
+	printf '%s\n' "$$librill_pc" > $(call destination,$(libdir)/pkgconfig/rill.pc)
+	$(if $(ucx),printf '%s\n' "$$librill_rdma_pc" > $(call destination,$(libdir)/pkgconfig/rill-rdma.pc))
+	[ -n $(call destination) ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 uninstall: ## with the same PREFIX and DESTDIR
-	rm -f $(addprefix $(DESTDIR)$(bindir)/,$(notdir $(programs)))
-	rm -f $(addprefix $(DESTDIR)$(libdir)/,$(notdir $(archives) $(shared)) \
-	    $(libraries_built:%=%.so) $(libraries_built:%=%.so.$(so_version)) pkgconfig/rill.pc pkgconfig/rill-rdma.pc)
-	rm -rf $(DESTDIR)$(includedir)/rill
+	rm -f $(foreach file,$(notdir $(programs)),$(call destination,$(bindir)/$(file)))
+	rm -f $(foreach file,$(notdir $(archives) $(shared)) \
+	    $(libraries_built:%=%.so) $(libraries_built:%=%.so.$(so_version)) pkgconfig/rill.pc \
+	    pkgconfig/rill-rdma.pc,$(call destination,$(libdir)/$(file)))
+	rm -rf $(call destination,$(includedir)/rill)
 
 ##@ Help
 

@@ -38,9 +38,19 @@ soname() {
     readelf -d "$1" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p'
 }
 
+# refuses WORDS VARIABLE=PATH: neither goal goes on. With -n nothing is lost where it does.
+refuses() {
+    local goal
+    for goal in install uninstall; do
+        ! rill_as_built -n "$goal" "$2" >"$scratch/refused" && grep -qF "$1" "$scratch/refused" ||
+            return
+    done
+}
+
 # links VERSION SO_VERSION: a library of this version is found by that name.
 links() {
-    rill_as_built -n install VERSION="$1" && grep -qF ".so.$1 \$library.so.$2 " "$scratch/told"
+    rill_as_built -n install VERSION="$1" &&
+        grep -qE "ln -sf \\\$library\.so\.$1 .*/\\\$library\.so\.$2 " "$scratch/told"
 }
 
 check 'make install fails' rill install
@@ -80,6 +90,23 @@ check 'a plugin cannot be unloaded' "$scratch/host" "$scratch/plugin.so" "$(sona
 for library in "$lib"/*.so; do
     check "$library can be unloaded" grep -q NODELETE <(readelf -d "$library")
 done
+
+# ---- paths ----
+
+for name in DESTDIR PREFIX bindir libdir includedir; do
+    for path in "$root/other " "$root/an other"; do
+        check "$name='$path' is accepted" refuses 'no blanks' "$name=$path"
+    done
+done
+for setting in PREFIX=opt bindir=bin libdir=../lib includedir=; do
+    check "$setting is accepted" refuses 'an absolute path' "$setting"
+done
+
+odd="$scratch/it's;odd"
+check 'a directory with an odd name is none to install in' rill_as_built install DESTDIR="$odd"
+check 'nothing is installed there' test -e "$odd$prefix/include/rill/io/op.h"
+check 'it is none to uninstall from' rill_as_built uninstall DESTDIR="$odd"
+check 'something is left there' test -z "$(find "$odd" -type f)"
 
 echo "$((100 * (checks - failures) / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
 ((failures == 0))
