@@ -614,21 +614,25 @@ endef
 export librill_pc
 export librill_rdma_pc
 
+# Whoever installs, others can read what is there: install(1) asks no umask, and -D makes
+# the directories that are missing and leaves the others as they are.
+put      = install -D -m $(1) -t $(call destination,$(3)) $(2)
+put_text = printf '%s\n' "$$$(1)" | install -D -m 644 /dev/stdin $(call destination,$(2))
+
 # Root's install is followed by ldconfig, or what is linked with the libraries does not
 # find them.
 install: all ## [PREFIX=/usr/local] [DESTDIR=]
-	install -d $(call destination,$(bindir)) $(call destination,$(libdir)/pkgconfig)
-	install -m 644 $(archives) $(call destination,$(libdir))
-	install -m 755 $(shared) $(call destination,$(libdir))
+	$(call put,644,$(archives),$(libdir))
+	$(call put,755,$(shared),$(libdir))
 	for library in $(libraries_built); do \
 	    $(call link_names,$$library,$(call destination,$(libdir))) || exit 1; \
 	done
 	for header in $(public_headers); do \
 	    install -D -m 644 $$header $(call destination,$(includedir)/rill)/$$header || exit 1; \
 	done
-	install -m 755 $(programs) $(call destination,$(bindir))
-	printf '%s\n' "$$librill_pc" > $(call destination,$(libdir)/pkgconfig/rill.pc)
-	$(if $(ucx),printf '%s\n' "$$librill_rdma_pc" > $(call destination,$(libdir)/pkgconfig/rill-rdma.pc))
+	$(call put,755,$(programs),$(bindir))
+	$(call put_text,librill_pc,$(libdir)/pkgconfig/rill.pc)
+	$(if $(ucx),$(call put_text,librill_rdma_pc,$(libdir)/pkgconfig/rill-rdma.pc))
 	[ -n $(call destination) ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 uninstall: ## with the same PREFIX and DESTDIR

@@ -108,5 +108,23 @@ check 'nothing is installed there' test -e "$odd$prefix/include/rill/io/op.h"
 check 'it is none to uninstall from' rill_as_built uninstall DESTDIR="$odd"
 check 'something is left there' test -z "$(find "$odd" -type f)"
 
+# ---- modes ----
+
+# install_private: as a user whose files are nobody else's by default.
+install_private() (
+    umask 077
+    rill_as_built install DESTDIR="$scratch/private"
+)
+
+private=$scratch/private$prefix
+mkdir -p "$private/lib"
+chmod 2775 "$private/lib"
+check 'make install fails under umask 077' install_private
+check 'others cannot read all that is installed' \
+    test -z "$(find "$private" ! -type l ! -perm -o+r -printf '%p %m\n' | tee /dev/stderr)"
+check 'others cannot enter all directories' \
+    test -z "$(find "$private" -type d ! -perm -o+x -printf '%p %m\n' | tee /dev/stderr)"
+check 'a directory that was there has another mode' test "$(stat -c %a "$private/lib")" = 2775
+
 echo "$((100 * (checks - failures) / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
 ((failures == 0))
