@@ -619,9 +619,21 @@ export librill_rdma_pc
 put      = install -D -m $(1) -t $(call destination,$(3)) $(2)
 put_text = printf '%s\n' "$$$(1)" | install -D -m 644 /dev/stdin $(call destination,$(2))
 
-# Root's install is followed by ldconfig, or what is linked with the libraries does not
-# find them.
-install: all ## [PREFIX=/usr/local] [DESTDIR=]
+# Everything of this version, with UCX or without, whichever of the two was installed.
+installed_programs  := $(sort $(notdir $(programs)) rill-rdma-perf)
+installed_libraries := $(foreach library,librill librill-rdma,$(addprefix $(library), \
+                       .a .so .so.$(so_version) .so.$(VERSION))) pkgconfig/rill.pc pkgconfig/rill-rdma.pc
+define remove
+	rm -f $(foreach file,$(installed_programs),$(call destination,$(bindir)/$(file)))
+	rm -f $(foreach file,$(installed_libraries),$(call destination,$(libdir)/$(file)))
+	rm -rf $(call destination,$(includedir)/rill)
+endef
+
+# What is there goes first: a header that has been renamed, or all of librill-rdma where it
+# is built no more, would pass for a part of this one. Root's install is followed by
+# ldconfig, or what is linked with the libraries does not find them.
+install: library programs ## [PREFIX=/usr/local] [DESTDIR=]
+	$(remove)
 	$(call put,644,$(archives),$(libdir))
 	$(call put,755,$(shared),$(libdir))
 	for library in $(libraries_built); do \
@@ -636,11 +648,7 @@ install: all ## [PREFIX=/usr/local] [DESTDIR=]
 	[ -n $(call destination) ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 uninstall: ## with the same PREFIX and DESTDIR
-	rm -f $(foreach file,$(notdir $(programs)),$(call destination,$(bindir)/$(file)))
-	rm -f $(foreach file,$(notdir $(archives) $(shared)) \
-	    $(libraries_built:%=%.so) $(libraries_built:%=%.so.$(so_version)) pkgconfig/rill.pc \
-	    pkgconfig/rill-rdma.pc,$(call destination,$(libdir)/$(file)))
-	rm -rf $(call destination,$(includedir)/rill)
+	$(remove)
 
 ##@ Help
 

@@ -126,5 +126,22 @@ check 'others cannot enter all directories' \
     test -z "$(find "$private" -type d ! -perm -o+x -printf '%p %m\n' | tee /dev/stderr)"
 check 'a directory that was there has another mode' test "$(stat -c %a "$private/lib")" = 2775
 
+# ---- what is left of another installation ----
+
+needs_no_examples() {
+    rill -n install && ! grep -q 'build/examples' "$scratch/told"
+}
+
+check 'make install builds the examples' needs_no_examples
+echo '#error' >"$root$prefix/include/rill/io/renamed.h"
+check 'make install fails without UCX' rill_as_built install ucx=
+check 'something of UCX is left by an installation without it' \
+    test -z "$(find "$root" -name '*rdma*' -print | tee /dev/stderr)"
+check 'a header is left that is not in this version' test ! -e "$root$prefix/include/rill/io/renamed.h"
+check 'make install fails over another one' rill_as_built install
+check 'make uninstall fails without UCX' rill_as_built uninstall ucx=
+check 'something is left by make uninstall' \
+    test -z "$(find "$root" ! -type d -print | tee /dev/stderr)"
+
 echo "$((100 * (checks - failures) / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
 ((failures == 0))
