@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* embedding.c - one descriptor for everything that a runtime may have to do.
  *
- * The ring's own descriptor would not do. A ring that defers its work to the next
- * io_uring_enter (DEFER_TASKRUN) is found readable by poll(2) if it has work at that
- * moment, but does not wake a poll that waits already. An eventfd that is registered with
- * the ring is signalled in both cases.
+ * The ring is watched by its own descriptor, and is of the kind that does its work in this
+ * thread whenever it enters the kernel. A ring that defers its work to the next io_uring_enter
+ * (DEFER_TASKRUN), as other runtimes have it, is found readable by poll(2) if it has work at
+ * that moment, but does not wake a poll that waits already.
  *
- * The bell of the remote is watched directly and not through the ring: to signal one
- * eventfd from within the write to another, the kernel waits for an RCU grace period. */
+ * Such a ring does signal an eventfd that is registered with it (io_uring_register_eventfd), but
+ * not reliably: that is done by whoever wakes the ring, and within the write to another eventfd (to
+ * which the ring has a poll, or a poll of an epoll with it, as UCX's) no eventfd can be signalled.
+ * So __io_eventfd_signal in io_uring/eventfd.c puts it off until an RCU grace period has passed,
+ * some 20 ms, and notes that by IO_EVENTFD_OP_SIGNAL_BIT. io_eventfd_do_signal, which then
+ * signals, leaves the bit set (since Linux 6.11; io_eventfd_ops before it took it off), and all
+ * later signals of that kind are taken for put off already: they are lost. */
 #include "io/embedding.h"
 
 #include "io/runtime.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-/* What was seen of an edge-triggered descriptor is taken off by one epoll_wait, so that
- * no eventfd has to be read. */
 static int watch(const struct rill_embedding *embedding, int fd, uint32_t how)
 {
     struct epoll_event event = {.events = EPOLLIN | how};
@@ -49,19 +51,16 @@ static int open_embedding(struct rill_embedding *embedding, struct io_uring *rin
     *embedding = (struct rill_embedding){
         .is_open = true,
         .fd = epoll_create1(EPOLL_CLOEXEC),
-        .events_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
         .timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
         .timer_ns = RILL_NEVER,
     };
-    error = embedding->fd < 0 || embedding->events_fd < 0 || embedding->timer_fd < 0 ? -errno : 0;
+    error = embedding->fd < 0 || embedding->timer_fd < 0 ? -errno : 0;
     if (!error)
-        error = watch(embedding, embedding->events_fd, EPOLLET);
+        error = watch(embedding, ring->ring_fd, 0);
     if (!error)
         error = watch(embedding, embedding->timer_fd, 0);
     if (!error)
         error = set_timer(embedding, RILL_NO_WAIT);
-    if (!error)
-        error = io_uring_register_eventfd(ring, embedding->events_fd);
     if (error)
         rill_embedding_finish(embedding);
     return error;
@@ -69,13 +68,12 @@ static int open_embedding(struct rill_embedding *embedding, struct io_uring *rin
 
 void rill_embedding_finish(struct rill_embedding *embedding)
 {
-    const int fds[] = {embedding->fd, embedding->events_fd, embedding->timer_fd};
-
     if (!embedding->is_open)
         return;
-    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
+    if (embedding->fd >= 0)
+        close(embedding->fd);
+    if (embedding->timer_fd >= 0)
+        close(embedding->timer_fd);
     embedding->is_open = false;
 }
 
@@ -95,11 +93,14 @@ static void check_caller(const struct rill_runtime *runtime)
 int rill_fd(struct rill_runtime *runtime)
 {
     struct rill_embedding *embedding = &runtime->embedding;
+    struct io_uring *ring = &runtime->reactor.ring;
     int error = 0;
 
     check_caller(runtime);
+    rill_check(!(ring->flags & IORING_SETUP_DEFER_TASKRUN),
+               "rill_fd of a runtime that was created without rill_runtime_options.embedded");
     if (!embedding->is_open)
-        error = open_embedding(embedding, &runtime->reactor.ring);
+        error = open_embedding(embedding, ring);
     return error ? error : embedding->fd;
 }
 
@@ -112,7 +113,8 @@ static int64_t next_turn(struct rill_runtime *runtime)
 }
 
 /* Sees to it that the descriptor is readable when there is something to do, and not before.
- * The order is that of every sleep: first forget what was signalled, then look. */
+ * The order is that of every sleep: first forget what was signalled, then look. Only the bell,
+ * which is edge-triggered, has to be forgotten, and that by the epoll: it is not read. */
 static int be_watched(struct rill_runtime *runtime)
 {
     struct rill_embedding *embedding = &runtime->embedding;
@@ -123,7 +125,8 @@ static int be_watched(struct rill_runtime *runtime)
         error = watch(embedding, runtime->reactor.remote->bell_fd, EPOLLET);
         embedding->hears_bell = !error;
     }
-    (void)epoll_wait(embedding->fd, seen, sizeof seen / sizeof *seen, 0);
+    if (embedding->hears_bell)
+        (void)epoll_wait(embedding->fd, seen, sizeof seen / sizeof *seen, 0);
     return error ? error : set_timer(embedding, next_turn(runtime));
 }
 

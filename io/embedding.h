@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* embedding.h - lets another event loop drive a runtime.
  *
+ *     const struct rill_runtime_options options = {.embedded = true};
+ *
+ *     rill_runtime_create(&runtime, &options);
  *     fd = rill_fd(runtime);
  *     ...when the other loop finds fd readable (poll, uv_poll_t, g_unix_fd_source_new)...
  *     rill_turn(runtime, RILL_NO_WAIT);
@@ -8,8 +11,13 @@
  * The descriptor says all: completions, posts of other threads, timers, and tasks that
  * have yielded. What the other loop's own callbacks do to the runtime (spawn a task, wake
  * one, open a remote) is no turn, and is seen by the next one: such a callback ends with
- * rill_turn. After rill_block_on there is one due. All functions belong to the runtime's thread,
- * which is the other loop's. */
+ * rill_turn. After rill_block_on there is one due.
+ *
+ * All functions belong to the runtime's thread. It is also the one that waits for the descriptor,
+ * as the kernel does what is left to do for a completion whenever this thread enters it, and wakes
+ * it for that. Therefore epoll_wait(2) may end with EINTR there, without a signal, and has to be
+ * called again. So may what else signal(7) names under "stop signals", such as semop(2) and
+ * receiving with SO_RCVTIMEO; poll(2) and all others go on by themselves. */
 #ifndef RILL_IO_EMBEDDING_H
 #define RILL_IO_EMBEDDING_H
 
@@ -26,15 +34,15 @@ struct rill_runtime;
 struct rill_embedding {
     bool is_open;
     bool hears_bell;  /* the remote's bell is watched */
-    int fd;           /* an epoll of the descriptors below and of the remote's bell */
-    int events_fd;    /* an eventfd that the ring signals */
+    int fd;           /* an epoll of the ring, the timer and the remote's bell */
     int timer_fd;     /* set to timer_ns */
     int64_t timer_ns; /* when a turn is due, if nothing else happens before */
 };
 
 /* Returns a descriptor that is readable (level-triggered) while the runtime has something
  * to do, or -errno: -EMFILE, -ENOMEM. It belongs to the runtime, ends with it, and is only
- * to be waited for. It is readable at first, for what was done before. */
+ * to be waited for. It is readable at first, for what was done before. Panics if the runtime was
+ * not created to be embedded. */
 int rill_fd(struct rill_runtime *runtime);
 
 /* Takes a turn: hands over what came, runs the tasks that are ready (rill_executor_run says

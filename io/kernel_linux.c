@@ -14,9 +14,11 @@
  * IORING_SETUP_NO_SQARRAY is in no row: liburing 2.3 accepts it and then corrupts
  * the ring. */
 static const unsigned setup_flags[] = {
-    /* 6.1: completions are worked on only when we enter, on our own stack */
+    /* 6.1: completions are worked on only when we enter, on our own stack. What there is to be
+     * worked on wakes io_uring_enter, and no poll of the ring's descriptor. */
     IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-    /* 5.19: no interrupt of ours for a completion */
+    /* 5.19: completions are worked on whenever the thread enters the kernel for anything, which it
+     * is woken for if it sleeps there, but not interrupted for. That wakes polls too. */
     IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
     0,
 };
@@ -72,12 +74,13 @@ static int probe(struct io_uring *ring)
     return 0;
 }
 
-/* The fastest ring that this kernel has. */
-static int make_ring(struct io_uring *ring, unsigned sq_entries, unsigned cq_entries)
+/* The fastest ring that this kernel has. All rows but the first are pollable. */
+static int make_ring(struct io_uring *ring, unsigned sq_entries, unsigned cq_entries, bool pollable)
 {
     int error = -EINVAL;
 
-    for (size_t i = 0; error == -EINVAL && i < sizeof setup_flags / sizeof setup_flags[0]; i++) {
+    for (size_t i = pollable ? 1 : 0;
+         error == -EINVAL && i < sizeof setup_flags / sizeof setup_flags[0]; i++) {
         struct io_uring_params params = {
             .flags = setup_flags[i] | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE |
                      (setup_flags[i] ? IORING_SETUP_SUBMIT_ALL : 0),
@@ -95,14 +98,14 @@ enum { PAUSES_MAX = 20 };
 static const struct timespec pause_for_memory = {.tv_nsec = 5 * RILL_MILLISECOND};
 
 static int linux_setup(struct rill_kernel *kernel, struct io_uring *ring, unsigned sq_entries,
-                       unsigned cq_entries)
+                       unsigned cq_entries, bool pollable)
 {
-    int error = make_ring(ring, sq_entries, cq_entries);
+    int error = make_ring(ring, sq_entries, cq_entries, pollable);
 
     (void)kernel;
     for (int pauses = 0; error == -ENOMEM && pauses < PAUSES_MAX; pauses++) {
         nanosleep(&pause_for_memory, NULL);
-        error = make_ring(ring, sq_entries, cq_entries);
+        error = make_ring(ring, sq_entries, cq_entries, pollable);
     }
     if (error)
         return error;

@@ -383,7 +383,7 @@ int rill_reactor_init(struct rill_reactor *reactor, const struct rill_reactor_op
     if (error)
         return error;
     error = reactor->kernel->ops->setup(reactor->kernel, &reactor->ring, options->sq_entries,
-                                        options->cq_entries);
+                                        options->cq_entries, options->pollable);
     if (error) {
         rill_fd_table_finish(&reactor->fds);
         return error;

@@ -79,6 +79,7 @@ struct rill_reactor {
 struct rill_reactor_options {
     struct rill_kernel *kernel;
     unsigned sq_entries, cq_entries;
+    bool pollable; /* rill_kernel_ops.setup */
     enum rill_wait_policy wait_policy;
     int64_t spin_ns;
     unsigned buffer_count;

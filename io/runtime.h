@@ -41,6 +41,7 @@ struct rill_runtime_options {
                                         * than the other [4096, or twice the other] */
     unsigned buffer_count;             /* shared receive buffers, at most, a power of two [4096] */
     size_t buffer_size;                /* of each, in bytes [16 KiB] */
+    bool embedded;                     /* another loop drives it: io/embedding.h [it does not] */
     struct rill_kernel *kernel;        /* [rill_kernel_linux()] */
 };
 

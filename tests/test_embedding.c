@@ -4,6 +4,7 @@
 #include "io/embedding.h"
 
 #include "io/bridge.h"
+#include "io/readiness.h"
 #include "io/waker.h"
 #include "tests/fixture.h"
 #include "tests/threads.h"
@@ -12,6 +13,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum { WAIT_MS = 10000 }; /* what never lasts so long */
@@ -22,7 +24,9 @@ static struct background driven;
 
 static bool open_embedded(void)
 {
-    if (!fixture_open(REAL, NULL, NULL))
+    static const struct rill_runtime_options options = {.embedded = true};
+
+    if (!fixture_open(REAL, NULL, &options))
         return false;
     fd = rill_fd(fixture.runtime);
     ck_assert_int_ge(fd, 0);
@@ -192,6 +196,43 @@ START_TEST(a_post_of_another_thread_makes_it_readable)
         rest();
     }
     rill_waker_close(&waker);
+    fixture_close();
+}
+END_TEST
+
+static int counter_fd;
+
+static void *count_up(void *unused)
+{
+    (void)unused;
+    expect_eq(eventfd_write(counter_fd, 1), 0);
+    return NULL;
+}
+
+/* The ring is woken from within the write to an eventfd, where the kernel signals no other. */
+START_TEST(each_write_to_an_eventfd_makes_it_readable)
+{
+    struct rill_op wait = {0};
+    eventfd_t count;
+
+    if (!open_embedded())
+        return;
+    counter_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    ck_assert_int_ge(counter_fd, 0);
+    rest();
+    for (int i = 0; i < 100; i++) {
+        pthread_t thread;
+
+        background_start(&driven, rill_fd_wait(&wait, counter_fd, POLLIN));
+        turn();
+        ck_assert(!is_readable(0));
+        thread = thread_start(count_up, NULL);
+        ck_assert_int_eq(drive(&driven), POLLIN);
+        thread_join(thread);
+        ck_assert_int_eq(eventfd_read(counter_fd, &count), 0);
+        rest();
+    }
+    close(counter_fd);
     fixture_close();
 }
 END_TEST
@@ -373,6 +414,22 @@ static void turn_on_another_thread(void)
     thread_join(thread_start(turn_here, NULL));
 }
 
+static void ask_for_the_descriptor(void)
+{
+    rill_fd(fixture.runtime);
+}
+
+START_TEST(a_runtime_that_was_not_created_for_it_has_no_descriptor)
+{
+    if (!fixture_open(REAL, NULL, NULL))
+        return;
+    fixture_expect_panic(
+        ask_for_the_descriptor,
+        "rill_fd of a runtime that was created without rill_runtime_options.embedded");
+    fixture_close();
+}
+END_TEST
+
 START_TEST(misuse_panics)
 {
     if (!open_embedded())
@@ -450,11 +507,13 @@ int main(void)
         {a_completion_makes_it_readable, IN_REAL},
         {a_task_that_yields_keeps_it_readable_and_lets_the_other_loop_run, IN_REAL},
         {a_post_of_another_thread_makes_it_readable, IN_REAL},
+        {each_write_to_an_eventfd_makes_it_readable, IN_REAL},
         {what_comes_after_blocking_on_a_future_makes_it_readable, IN_REAL},
         {what_comes_while_signals_are_forgotten_is_not_forgotten, IN_REAL},
         {a_turn_may_wait_itself, IN_REAL},
         {a_turn_without_a_descriptor_works_too, IN_REAL},
         {entries_that_the_kernel_did_not_take_are_due_at_once, IN_REAL},
+        {a_runtime_that_was_not_created_for_it_has_no_descriptor, IN_REAL},
         {misuse_panics, IN_REAL},
         {no_value_of_another_thread_is_missed, IN_REAL},
     };

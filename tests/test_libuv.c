@@ -32,7 +32,9 @@ static void on_readable(uv_poll_t *handle, int status, int events)
 
 static bool open_both(void)
 {
-    if (!fixture_open(REAL, NULL, NULL))
+    static const struct rill_runtime_options options = {.embedded = true};
+
+    if (!fixture_open(REAL, NULL, &options))
         return false;
     loop = uv_default_loop();
     ck_assert_int_eq(uv_poll_init(loop, &watcher, rill_fd(fixture.runtime)), 0);

@@ -29,12 +29,13 @@ static enum rill_poll ticker_poll(struct rill_future *self, struct rill_task *ta
 
 int main(void)
 {
+    const struct rill_runtime_options options = {.embedded = true};
     const struct itimerspec in_300_ms = {.it_value = {.tv_nsec = 300000000}};
     struct ticker ticker = {0};
     struct rill_runtime *runtime;
     int timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC), turns = 0;
 
-    if (timer_fd < 0 || rill_runtime_create(&runtime, NULL) < 0)
+    if (timer_fd < 0 || rill_runtime_create(&runtime, &options) < 0)
         return 1;
     timerfd_settime(timer_fd, 0, &in_300_ms, NULL);
     rill_task_spawn(&ticker.task, ticker_poll);

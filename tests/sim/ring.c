@@ -61,11 +61,12 @@ static void lay_out(struct sim_ring *self, struct io_uring *ring)
 }
 
 static int setup(struct rill_kernel *kernel, struct io_uring *ring, unsigned sq_entries,
-                 unsigned cq_entries)
+                 unsigned cq_entries, bool pollable)
 {
     struct sim *sim = sim_of(kernel);
     struct sim_ring *self;
 
+    (void)pollable; /* it has no descriptor */
     if (sim->options.setup_error)
         return sim->options.setup_error;
     if (sq_entries == 0 || sq_entries > 32768 || cq_entries > 65536)

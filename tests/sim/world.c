@@ -35,7 +35,7 @@ bool world_open_or_skip(struct world *world, int which, const struct sim_options
     if (which == 0)
         world->sim = sim_create(options ? options : &none);
     world->kernel = world->sim ? sim_kernel(world->sim) : rill_kernel_linux();
-    result = world->kernel->ops->setup(world->kernel, &world->ring, entries, entries);
+    result = world->kernel->ops->setup(world->kernel, &world->ring, entries, entries, false);
     if (result < 0 && (world->sim || !getenv("TEST_MAY_SKIP"))) {
         fprintf(stderr, "no ring: %s\n", strerror(-result));
         abort();
