@@ -3,6 +3,7 @@
 #include "io/program.h"
 #include "runtime/sleep.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 struct greeter {
@@ -40,6 +41,8 @@ static enum rill_poll hello_poll(struct rill_future *self, struct rill_task *tas
     rill_task_spawn(&hello->b.task, greeter_poll);
     RILL_AWAIT(rill_task_join(&hello->join_a, &hello->a.task));
     RILL_AWAIT(rill_task_join(&hello->join_b, &hello->b.task));
+    if (hello->join_a.result < 0 || hello->join_b.result < 0) /* a signal was faster */
+        RILL_RETURN(-ECANCELED);
     printf("%d greetings\n", (int)(hello->join_a.result + hello->join_b.result));
     RILL_END();
 }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -120,6 +121,8 @@ static void become(const char *path, const char *const *argv, const struct proce
         fill_stdout();
     if (limits && limits->io_uring_errno)
         refuse_io_uring(limits->io_uring_errno);
+    if (limits && limits->is_traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+        give_up("ptrace");
     execv(path, (char *const *)(uintptr_t)argv);
     give_up(path);
 }

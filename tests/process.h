@@ -47,6 +47,7 @@ struct process_limits {
     unsigned descriptors_max; /* RLIMIT_NOFILE, soft and hard */
     int io_uring_errno;       /* what io_uring_setup(2) fails with, by a seccomp filter */
     bool stdout_is_full;      /* every write to it fails with ENOSPC (full(4)) */
+    bool is_traced;           /* by the test (ptrace(2)), for which it stops as it begins */
     /* A socket that the program is given as systemd does it: as descriptor 3, of which the
      * environment tells with this name; NULL: none. */
     const char *socket_name;

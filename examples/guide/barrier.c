@@ -2,6 +2,7 @@
 /* barrier.c - three players wait for each other after each round. */
 #include "runtime/barrier.h"
 #include "io/program.h"
+#include "runtime/scope.h"
 #include "runtime/sleep.h"
 
 #include <stdio.h>
@@ -37,8 +38,7 @@ struct program {
     struct rill_future future;
     struct rill_barrier round;
     struct player players[PLAYERS];
-    struct rill_join join;
-    int i;
+    struct rill_scope scope;
 };
 
 static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
@@ -47,13 +47,13 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
 
     RILL_BEGIN();
     rill_barrier_init(&program->round, PLAYERS);
-    for (program->i = 0; program->i < PLAYERS; program->i++) {
-        program->players[program->i].round = &program->round;
-        program->players[program->i].number = program->i + 1;
-        rill_task_spawn(&program->players[program->i].task, player_poll);
+    rill_scope_init(&program->scope, RILL_SCOPE_TOGETHER);
+    for (int i = 0; i < PLAYERS; i++) {
+        program->players[i].round = &program->round;
+        program->players[i].number = i + 1;
+        rill_scope_spawn(&program->scope, &program->players[i].task, player_poll);
     }
-    for (program->i = 0; program->i < PLAYERS; program->i++)
-        RILL_AWAIT(rill_task_join(&program->join, &program->players[program->i].task));
+    RILL_AWAIT(rill_scope_join(&program->scope)); /* if it is cancelled, so are they */
     rill_barrier_finish(&program->round);
     RILL_END();
 }

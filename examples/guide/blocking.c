@@ -2,6 +2,7 @@
 /* blocking.c - two slow functions run on threads, while the loop goes on. */
 #include "io/blocking.h"
 #include "io/program.h"
+#include "runtime/scope.h"
 #include "runtime/sleep.h"
 #include "runtime/timeout.h"
 
@@ -38,7 +39,7 @@ static enum rill_poll slow_poll(struct rill_future *self, struct rill_task *task
 struct program {
     struct rill_future future;
     struct slow longer, shorter;
-    struct rill_join join;
+    struct rill_scope scope;
     struct rill_sleep sleep;
     struct rill_workers narrow; /* a pool with one thread, of its own */
     struct rill_timeout timeout;
@@ -49,24 +50,24 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     struct program *program = rill_container_of(self, struct program, future);
 
     RILL_BEGIN();
-    rill_task_spawn(&program->longer.task, slow_poll);
-    rill_task_spawn(&program->shorter.task, slow_poll);
+    rill_scope_init(&program->scope, RILL_SCOPE_TOGETHER);
+    rill_scope_spawn(&program->scope, &program->longer.task, slow_poll);
+    rill_scope_spawn(&program->scope, &program->shorter.task, slow_poll);
     RILL_AWAIT(rill_sleep(&program->sleep, 1 * RILL_MILLISECOND));
     printf("the loop goes on\n");
-    RILL_AWAIT(rill_task_join(&program->join, &program->longer.task));
-    RILL_AWAIT(rill_task_join(&program->join, &program->shorter.task));
+    RILL_AWAIT(rill_scope_join(&program->scope)); /* if it is cancelled, so are they */
 
     /* The one thread of this pool is busy: the second waits for it in line, and is
      * taken out of the line when its time is over. The first cannot be stopped. */
     program->longer.pool = program->shorter.pool = &program->narrow;
-    rill_task_spawn(&program->longer.task, slow_poll);
+    rill_scope_spawn(&program->scope, &program->longer.task, slow_poll);
     RILL_AWAIT(rill_sleep(&program->sleep, 10 * RILL_MILLISECOND));
     RILL_AWAIT(rill_timeout(&program->timeout, 50 * RILL_MILLISECOND,
                             rill_blocking(&program->shorter.work, &program->narrow, work,
                                           &program->shorter.milliseconds)));
     printf("the other was given up: %s\n", strerror((int)-program->timeout.result));
-    rill_task_cancel(&program->longer.task);
-    RILL_AWAIT(rill_task_join(&program->join, &program->longer.task));
+    rill_scope_cancel(&program->scope, RILL_CANCELLED);
+    RILL_AWAIT(rill_scope_join(&program->scope));
     RILL_END();
 }
 

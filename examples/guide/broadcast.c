@@ -2,6 +2,7 @@
 /* broadcast.c - headlines for everybody, and a reader who is away for too long. */
 #include "runtime/broadcast.h"
 #include "io/program.h"
+#include "runtime/scope.h"
 #include "runtime/sleep.h"
 
 #include <stdio.h>
@@ -12,7 +13,6 @@ static struct news news;
 
 struct reader {
     struct rill_task task;
-    struct rill_join join;
     const char *name;
     int64_t away_ns; /* after each headline */
     struct rill_subscription subscription;
@@ -44,6 +44,7 @@ static enum rill_poll reader_poll(struct rill_future *self, struct rill_task *ta
 struct paper {
     struct rill_future future;
     struct reader anna, ben;
+    struct rill_scope readers;
     struct rill_sleep pause;
     int headline;
 };
@@ -54,16 +55,16 @@ static enum rill_poll paper_poll(struct rill_future *self, struct rill_task *tas
 
     RILL_BEGIN();
     rill_broadcast_init(&news);
-    rill_task_spawn(&paper->anna.task, reader_poll);
-    rill_task_spawn(&paper->ben.task, reader_poll);
+    rill_scope_init(&paper->readers, RILL_SCOPE_TOGETHER);
+    rill_scope_spawn(&paper->readers, &paper->anna.task, reader_poll);
+    rill_scope_spawn(&paper->readers, &paper->ben.task, reader_poll);
     RILL_YIELD(); /* lets both subscribe */
     for (paper->headline = 1; paper->headline <= 5; paper->headline++) {
         rill_broadcast_send(&news, &paper->headline);
         RILL_AWAIT(rill_sleep(&paper->pause, 2 * RILL_MILLISECOND));
     }
     rill_broadcast_close(&news);
-    RILL_AWAIT(rill_task_join(&paper->anna.join, &paper->anna.task));
-    RILL_AWAIT(rill_task_join(&paper->ben.join, &paper->ben.task));
+    RILL_AWAIT(rill_scope_join(&paper->readers)); /* if it is cancelled, so are they */
     rill_broadcast_finish(&news);
     RILL_END();
 }

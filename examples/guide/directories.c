@@ -5,6 +5,7 @@
 #include "io/program.h"
 #include "io/replace.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -20,7 +21,17 @@ struct spool {
     size_t i;
     unsigned count;
     uint64_t size;
+    char path[32];
 };
+
+/* What is left of it if a signal has ended the task half way, so without an await. */
+static void remove_rest(const char *path)
+{
+    for (int i = 0; i < 3; i++)
+        unlink(jobs[i]);
+    rmdir("done");
+    rmdir(path);
+}
 
 /* Removes each job, once it is known what it was. */
 static enum rill_poll spool_poll(struct rill_future *self, struct rill_task *task)
@@ -28,14 +39,17 @@ static enum rill_poll spool_poll(struct rill_future *self, struct rill_task *tas
     struct spool *spool = rill_container_of(self, struct spool, future);
 
     RILL_BEGIN();
+    if (!mkdtemp(spool->path) || chdir(spool->path) < 0)
+        RILL_RETURN(-errno);
     for (spool->i = 0; spool->i < 3; spool->i++)
         RILL_AWAIT(
             rill_path_replace(&spool->replace, jobs[spool->i], "print this", 8 + spool->i, 0600));
     RILL_AWAIT(rill_path_mkdir(&spool->op, "done", 0700));
 
     RILL_AWAIT(rill_directory_open(&spool->directory, "."));
+    spool->op.result = spool->directory.result;
     if (spool->directory.result < 0)
-        RILL_RETURN(spool->directory.result);
+        goto remove;
     for (;;) {
         RILL_AWAIT(rill_directory_read(&spool->directory));
         if (spool->directory.result <= 0)
@@ -54,18 +68,15 @@ static enum rill_poll spool_poll(struct rill_future *self, struct rill_task *tas
     RILL_AWAIT(rill_directory_close(&spool->directory));
     printf("%u jobs, %u bytes\n", spool->count, (unsigned)spool->size);
     RILL_AWAIT(rill_path_rmdir(&spool->op, "done"));
+remove:
+    remove_rest(spool->path);
     RILL_RETURN(spool->op.result);
     RILL_END();
 }
 
 int main(void)
 {
-    static struct spool spool;
-    char directory[] = "/tmp/rill-directories-XXXXXX";
-    int status;
+    static struct spool spool = {.path = "/tmp/rill-directories-XXXXXX"};
 
-    if (!mkdtemp(directory) || chdir(directory) < 0)
-        return 1;
-    status = rill_main(rill_future_init(&spool.future, spool_poll));
-    return rmdir(directory) < 0 ? 1 : status;
+    return rill_main(rill_future_init(&spool.future, spool_poll));
 }

@@ -3,6 +3,7 @@
 #include "io/file.h"
 #include "io/program.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ struct notes {
     struct rill_read_to_end read;
     struct statx status;
     char path[32];
+    int fd;
 };
 
 static enum rill_poll notes_poll(struct rill_future *self, struct rill_task *task)
@@ -24,9 +26,14 @@ static enum rill_poll notes_poll(struct rill_future *self, struct rill_task *tas
     struct notes *notes = rill_container_of(self, struct notes, future);
 
     RILL_BEGIN();
+    notes->fd = mkstemp(notes->path);
+    if (notes->fd < 0)
+        RILL_RETURN(-errno);
+    close(notes->fd);
     RILL_AWAIT(rill_file_open(&notes->file, notes->path, O_RDWR | O_TRUNC, 0));
+    notes->op.result = notes->file.result;
     if (notes->file.result < 0)
-        RILL_RETURN(notes->file.result);
+        goto remove;
     RILL_AWAIT(rill_file_write_all(&notes->file, &notes->op, letter, strlen(letter)));
     if (notes->op.result < 0)
         goto close;
@@ -44,8 +51,9 @@ static enum rill_poll notes_poll(struct rill_future *self, struct rill_task *tas
 
     /* Reading begins where the file stands, and a new one stands at its beginning. */
     RILL_AWAIT(rill_file_open(&notes->file, notes->path, O_RDONLY, 0));
+    notes->op.result = notes->file.result;
     if (notes->file.result < 0)
-        RILL_RETURN(notes->file.result);
+        goto remove;
     RILL_AWAIT(rill_file_read_to_end(&notes->file, &notes->read, 1 << 20));
     notes->op.result = notes->read.result;
     if (notes->read.result >= 0)
@@ -53,6 +61,8 @@ static enum rill_poll notes_poll(struct rill_future *self, struct rill_task *tas
     free(notes->read.data);
 close:
     RILL_AWAIT(rill_file_close(&notes->file));
+remove:
+    unlink(notes->path); /* not awaited: it has to go even if all this was cancelled */
     RILL_RETURN(notes->op.result);
     RILL_END();
 }
@@ -60,12 +70,6 @@ close:
 int main(void)
 {
     static struct notes notes = {.path = "/tmp/rill-files-XXXXXX"};
-    int fd = mkstemp(notes.path), status;
 
-    if (fd < 0)
-        return 1;
-    close(fd);
-    status = rill_main(rill_future_init(&notes.future, notes_poll));
-    unlink(notes.path);
-    return status;
+    return rill_main(rill_future_init(&notes.future, notes_poll));
 }

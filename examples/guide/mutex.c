@@ -2,6 +2,7 @@
 /* mutex.c - two transfers read a balance, think, and write it back. */
 #include "runtime/mutex.h"
 #include "io/program.h"
+#include "runtime/scope.h"
 #include "runtime/sleep.h"
 
 #include <stdio.h>
@@ -41,7 +42,7 @@ struct program {
     struct rill_future future;
     struct account account;
     struct transfer salary, rent;
-    struct rill_join join;
+    struct rill_scope scope;
 };
 
 static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
@@ -54,10 +55,10 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     program->salary =
         (struct transfer){.account = &program->account, .name = "salary", .amount = 50};
     program->rent = (struct transfer){.account = &program->account, .name = "rent", .amount = -30};
-    rill_task_spawn(&program->salary.task, transfer_poll);
-    rill_task_spawn(&program->rent.task, transfer_poll);
-    RILL_AWAIT(rill_task_join(&program->join, &program->salary.task));
-    RILL_AWAIT(rill_task_join(&program->join, &program->rent.task));
+    rill_scope_init(&program->scope, RILL_SCOPE_TOGETHER);
+    rill_scope_spawn(&program->scope, &program->salary.task, transfer_poll);
+    rill_scope_spawn(&program->scope, &program->rent.task, transfer_poll);
+    RILL_AWAIT(rill_scope_join(&program->scope)); /* if it is cancelled, so are they */
     rill_mutex_finish(&program->account.mutex);
     RILL_END();
 }

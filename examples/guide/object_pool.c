@@ -2,6 +2,8 @@
 /* object_pool.c - four requests share two connections to a database that is not there. */
 #include "runtime/object_pool.h"
 #include "io/program.h"
+#include "runtime/scope.h"
+#include "runtime/shield.h"
 #include "runtime/sleep.h"
 
 #include <stdio.h>
@@ -93,9 +95,9 @@ static enum rill_poll request_poll(struct rill_future *self, struct rill_task *t
 struct program {
     struct rill_future future;
     struct request requests[REQUESTS];
-    struct rill_join join;
+    struct rill_scope scope;
     struct rill_object_pool_care drain;
-    int i;
+    struct rill_shield shield;
 };
 
 static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
@@ -104,13 +106,13 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
 
     RILL_BEGIN();
     rill_object_pool_init(&pool, &options); /* fails for wrong options only */
-    for (program->i = 0; program->i < REQUESTS; program->i++) {
-        program->requests[program->i].number = program->i + 1;
-        rill_task_spawn(&program->requests[program->i].task, request_poll);
+    rill_scope_init(&program->scope, RILL_SCOPE_TOGETHER);
+    for (int i = 0; i < REQUESTS; i++) {
+        program->requests[i].number = i + 1;
+        rill_scope_spawn(&program->scope, &program->requests[i].task, request_poll);
     }
-    for (program->i = 0; program->i < REQUESTS; program->i++)
-        RILL_AWAIT(rill_task_join(&program->join, &program->requests[program->i].task));
-    RILL_AWAIT(rill_object_pool_drain(&pool, &program->drain));
+    RILL_AWAIT(rill_scope_join(&program->scope)); /* if it is cancelled, so are they */
+    RILL_AWAIT(rill_shield(&program->shield, rill_object_pool_drain(&pool, &program->drain)));
     rill_object_pool_finish(&pool);
     RILL_END();
 }

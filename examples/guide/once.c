@@ -2,6 +2,7 @@
 /* once.c - three requests need a table that is loaded when the first one comes. */
 #include "runtime/once.h"
 #include "io/program.h"
+#include "runtime/scope.h"
 #include "runtime/sleep.h"
 
 #include <errno.h>
@@ -64,8 +65,7 @@ struct program {
     struct rill_future future;
     struct table table;
     struct request requests[3];
-    struct rill_join join;
-    int i;
+    struct rill_scope scope;
 };
 
 static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
@@ -74,13 +74,13 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
 
     RILL_BEGIN();
     rill_once_init(&program->table.loaded);
-    for (program->i = 0; program->i < 3; program->i++) {
-        program->requests[program->i].table = &program->table;
-        program->requests[program->i].number = program->i + 1;
-        rill_task_spawn(&program->requests[program->i].task, request_poll);
+    rill_scope_init(&program->scope, RILL_SCOPE_TOGETHER);
+    for (int i = 0; i < 3; i++) {
+        program->requests[i].table = &program->table;
+        program->requests[i].number = i + 1;
+        rill_scope_spawn(&program->scope, &program->requests[i].task, request_poll);
     }
-    for (program->i = 0; program->i < 3; program->i++)
-        RILL_AWAIT(rill_task_join(&program->join, &program->requests[program->i].task));
+    RILL_AWAIT(rill_scope_join(&program->scope)); /* if it is cancelled, so are they */
     rill_once_finish(&program->table.loaded);
     RILL_END();
 }

@@ -3,6 +3,7 @@
 #include "runtime/oneshot.h"
 #include "io/program.h"
 #include "runtime/channel.h"
+#include "runtime/scope.h"
 
 #include <stdio.h>
 
@@ -47,7 +48,7 @@ static enum rill_poll clerk_poll(struct rill_future *self, struct rill_task *tas
 struct visitor {
     struct rill_future future;
     struct clerk clerk;
-    struct rill_join join;
+    struct rill_scope scope;
     struct question question, *ask;
     struct rill_channel_op send;
     struct rill_oneshot_receive receive;
@@ -59,7 +60,8 @@ static enum rill_poll visitor_poll(struct rill_future *self, struct rill_task *t
 
     RILL_BEGIN();
     rill_channel_init(&desk);
-    rill_task_spawn(&visitor->clerk.task, clerk_poll);
+    rill_scope_init(&visitor->scope, RILL_SCOPE_TOGETHER);
+    rill_scope_spawn(&visitor->scope, &visitor->clerk.task, clerk_poll);
     visitor->ask = &visitor->question;
     for (visitor->question.number = 3; visitor->question.number > -2;
          visitor->question.number -= 2) {
@@ -72,7 +74,7 @@ static enum rill_poll visitor_poll(struct rill_future *self, struct rill_task *t
             printf("there is no answer for %d\n", visitor->question.number);
     }
     rill_channel_close(&desk);
-    RILL_AWAIT(rill_task_join(&visitor->join, &visitor->clerk.task));
+    RILL_AWAIT(rill_scope_join(&visitor->scope)); /* if it is cancelled, so is the clerk */
     rill_channel_finish(&desk);
     RILL_END();
 }

@@ -4,6 +4,7 @@
 #include "io/program.h"
 #include "io/replace.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,16 +18,29 @@ struct saver {
     struct rill_op op;
     struct statx status;
     size_t version;
+    char directory[32];
 };
+
+/* What is left of it if a signal has ended the task half way, so without an await. */
+static void remove_rest(const char *directory)
+{
+    unlink("backup/new");
+    unlink("backup/settings");
+    rmdir("backup");
+    unlink("settings");
+    rmdir(directory);
+}
 
 static enum rill_poll saver_poll(struct rill_future *self, struct rill_task *task)
 {
     struct saver *saver = rill_container_of(self, struct saver, future);
 
     RILL_BEGIN();
+    if (!mkdtemp(saver->directory) || chdir(saver->directory) < 0)
+        RILL_RETURN(-errno);
     RILL_AWAIT(rill_path_mkdir(&saver->op, "backup", 0700));
     if (saver->op.result < 0)
-        RILL_RETURN(saver->op.result);
+        goto remove;
     for (saver->version = 0; saver->version < 3; saver->version++) {
         /* A second name for what is there: nothing is copied, and "settings" is never gone. */
         RILL_AWAIT(rill_path_link(&saver->op, "settings", "backup/new"));
@@ -35,8 +49,9 @@ static enum rill_poll saver_poll(struct rill_future *self, struct rill_task *tas
 
         RILL_AWAIT(rill_path_replace(&saver->replace, "settings", versions[saver->version],
                                      strlen(versions[saver->version]), 0600));
-        if (saver->replace.result < 0)
-            RILL_RETURN(saver->replace.result);
+        saver->op.result = saver->replace.result;
+        if (saver->op.result < 0)
+            goto remove;
     }
     RILL_AWAIT(rill_path_stat(&saver->op, "settings", &saver->status));
     printf("settings: %d bytes\n", (int)saver->status.stx_size);
@@ -53,18 +68,15 @@ static enum rill_poll saver_poll(struct rill_future *self, struct rill_task *tas
     RILL_AWAIT(rill_path_unlink(&saver->op, "backup/settings"));
     RILL_AWAIT(rill_path_rmdir(&saver->op, "backup"));
     RILL_AWAIT(rill_path_unlink(&saver->op, "settings"));
+remove:
+    remove_rest(saver->directory);
     RILL_RETURN(saver->op.result);
     RILL_END();
 }
 
 int main(void)
 {
-    static struct saver saver;
-    char directory[] = "/tmp/rill-paths-XXXXXX";
-    int status;
+    static struct saver saver = {.directory = "/tmp/rill-paths-XXXXXX"};
 
-    if (!mkdtemp(directory) || chdir(directory) < 0)
-        return 1;
-    status = rill_main(rill_future_init(&saver.future, saver_poll));
-    return rmdir(directory) < 0 ? 1 : status;
+    return rill_main(rill_future_init(&saver.future, saver_poll));
 }

@@ -3,6 +3,7 @@
 #include "io/program.h"
 #include "rdma/exchange.h"
 #include "runtime/retry.h"
+#include "runtime/scope.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -59,7 +60,7 @@ struct client {
     struct rill_rdma_connection connection;
     struct rill_retry retry;
     struct rill_rdma_transfer send, recv;
-    struct rill_join join;
+    struct rill_scope scope;
     char answer[32];
     int error;
 };
@@ -91,7 +92,8 @@ static int client_open(struct client *client)
         error = rill_rdma_hub_open(&client->hub, &client->rdma, 0);
     if (!error) {
         client->server.hub = &client->hub;
-        rill_task_spawn(&client->server.task, server_poll);
+        rill_scope_init(&client->scope, RILL_SCOPE_TOGETHER);
+        rill_scope_spawn(&client->scope, &client->server.task, server_poll);
     }
     return error;
 }
@@ -105,8 +107,11 @@ static enum rill_poll client_poll(struct rill_future *self, struct rill_task *ta
     if (client->error)
         RILL_RETURN(client->error);
     RILL_AWAIT(rill_retry(&client->retry, &policy, attempt));
-    if (client->retry.result < 0)
+    if (client->retry.result < 0) {
+        rill_scope_cancel(&client->scope, RILL_CANCELLED); /* it would wait for ever */
+        RILL_AWAIT(rill_scope_join(&client->scope));
         RILL_RETURN(client->retry.result);
+    }
     printf("client: %s\n", rill_rdma_state_name((enum rill_rdma_state)client->connection.state));
     RILL_AWAIT(rill_rdma_send(&client->connection, &client->send, "hello", 5, QUESTION));
     RILL_AWAIT(rill_rdma_recv(&client->connection, &client->recv, client->answer,
@@ -114,7 +119,7 @@ static enum rill_poll client_poll(struct rill_future *self, struct rill_task *ta
     printf("client: the answer is %.*s\n", (int)client->recv.result, client->answer);
     RILL_AWAIT(rill_rdma_disconnect(&client->connection));
     printf("client: disconnected with %d\n", (int)client->connection.result);
-    RILL_AWAIT(rill_task_join(&client->join, &client->server.task));
+    RILL_AWAIT(rill_scope_join(&client->scope)); /* if it is cancelled, so is the server */
     RILL_AWAIT(rill_rdma_send(&client->connection, &client->send, "more", 4, QUESTION));
     printf("client: sending more: %s\n", strerror((int)-client->send.result));
     RILL_END();

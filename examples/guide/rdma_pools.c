@@ -5,6 +5,7 @@
 #include "rdma/buffer_pool.h"
 #include "rdma/connection_pool.h"
 #include "rdma/pipeline.h"
+#include "runtime/scope.h"
 #include "runtime/shield.h"
 
 #include <stdio.h>
@@ -101,7 +102,7 @@ struct client {
     struct rill_shield shield;
     struct server server;
     struct report report;
-    struct rill_join join;
+    struct rill_scope scope;
     int error;
 };
 
@@ -123,7 +124,8 @@ static int client_open(struct client *client)
     rill_rdma_connection_pool_init(&client->connections, &of_connections, client->slots,
                                    CONNECTIONS);
     client->server.hub = &client->hub;
-    rill_task_spawn(&client->server.task, server_poll);
+    rill_scope_init(&client->scope, RILL_SCOPE_TOGETHER);
+    rill_scope_spawn(&client->scope, &client->server.task, server_poll);
     return 0;
 }
 
@@ -148,7 +150,7 @@ static enum rill_poll client_poll(struct rill_future *self, struct rill_task *ta
     printf("%zu KiB were registered\n", client->buffers.bytes >> 10);
     RILL_AWAIT(rill_shield(&client->shield,
                            rill_rdma_connection_pool_drain(&client->connections, &client->drain)));
-    RILL_AWAIT(rill_task_join(&client->join, &client->server.task));
+    RILL_AWAIT(rill_scope_join(&client->scope)); /* if it is cancelled, so is the server */
     rill_rdma_connection_pool_finish(&client->connections);
     rill_rdma_buffer_pool_finish(&client->buffers);
     RILL_END();

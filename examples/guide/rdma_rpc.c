@@ -3,6 +3,7 @@
 #include "io/program.h"
 #include "rdma/rpc_client.h"
 #include "rdma/rpc_server.h"
+#include "runtime/scope.h"
 #include "runtime/sleep.h"
 #include "runtime/timeout.h"
 
@@ -96,7 +97,7 @@ struct program {
     struct server server;
     struct client client;
     struct rill_sleep sleep;
-    struct rill_join join;
+    struct rill_scope scope;
     int error;
 };
 
@@ -124,16 +125,18 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     if (program->error)
         RILL_RETURN(program->error);
     program->server.rpc = &program->rpc;
-    rill_task_spawn(&program->server.task, server_poll);
+    rill_scope_init(&program->scope, RILL_SCOPE_TOGETHER);
+    rill_scope_spawn(&program->scope, &program->server.task, server_poll);
 
     rill_rdma_rpc_client_init(&program->client.rpc, &program->rpc, &program->ep, 4);
     RILL_AWAIT(rill_future_init(&program->client.future, client_poll));
     rill_rdma_rpc_client_finish(&program->client.rpc);
 
-    while (program->rpc.taken > 0) /* the news has to reach the server */
+    /* The news has to reach the server. */
+    while (program->rpc.taken > 0 && program->sleep.result == 0)
         RILL_AWAIT(rill_sleep(&program->sleep, RILL_MILLISECOND));
-    rill_task_cancel(&program->server.task);
-    RILL_AWAIT(rill_task_join(&program->join, &program->server.task));
+    rill_scope_cancel(&program->scope, RILL_CANCELLED);
+    RILL_AWAIT(rill_scope_join(&program->scope));
     rill_rdma_rpc_close(&program->rpc);
     RILL_AWAIT(rill_rdma_ep_close(&program->ep));
     RILL_END();

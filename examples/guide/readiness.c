@@ -3,6 +3,7 @@
 #include "io/readiness.h"
 #include "io/file.h"
 #include "io/program.h"
+#include "runtime/scope.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,21 +31,45 @@ static enum rill_poll maker_poll(struct rill_future *self, struct rill_task *tas
 struct watcher {
     struct rill_future future;
     struct maker maker;
-    struct rill_join join;
+    struct rill_scope scope;
     struct rill_op wait;
     int fd;
+    char directory[32], path[48];
     union {
         struct inotify_event event;
         char bytes[512];
     } buffer;
 };
 
+static int watcher_open(struct watcher *watcher)
+{
+    if (!mkdtemp(watcher->directory))
+        return -errno;
+    snprintf(watcher->path, sizeof watcher->path, "%s/a-new-file", watcher->directory);
+    watcher->maker.path = watcher->path;
+    watcher->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (watcher->fd < 0 || inotify_add_watch(watcher->fd, watcher->directory, IN_CREATE) < 0)
+        return -errno;
+    return 0;
+}
+
+static void watcher_close(struct watcher *watcher)
+{
+    close(watcher->fd);
+    unlink(watcher->path);
+    rmdir(watcher->directory);
+}
+
 static enum rill_poll watcher_poll(struct rill_future *self, struct rill_task *task)
 {
     struct watcher *watcher = rill_container_of(self, struct watcher, future);
 
     RILL_BEGIN();
-    rill_task_spawn(&watcher->maker.task, maker_poll);
+    watcher->wait.result = watcher_open(watcher);
+    if (watcher->wait.result < 0)
+        goto close;
+    rill_scope_init(&watcher->scope, RILL_SCOPE_TOGETHER);
+    rill_scope_spawn(&watcher->scope, &watcher->maker.task, maker_poll);
     /* Readable is a hint: look first, and wait only for what is not there. */
     while (read(watcher->fd, &watcher->buffer, sizeof watcher->buffer) < 0) {
         watcher->wait.result = -errno;
@@ -57,26 +82,16 @@ static enum rill_poll watcher_poll(struct rill_future *self, struct rill_task *t
         printf("readable: %s\n", watcher->wait.result & POLLIN ? "yes" : "no");
     }
     printf("made: %s\n", watcher->wait.result < 0 ? "?" : watcher->buffer.event.name);
-    RILL_AWAIT(rill_task_join(&watcher->join, &watcher->maker.task));
+    RILL_AWAIT(rill_scope_join(&watcher->scope)); /* if it is cancelled, so is the maker */
+close:
+    watcher_close(watcher);
     RILL_RETURN(watcher->wait.result < 0 ? watcher->wait.result : 0);
     RILL_END();
 }
 
 int main(void)
 {
-    static struct watcher watcher;
-    char directory[] = "/tmp/rill-readiness-XXXXXX", path[64];
-    int status;
+    static struct watcher watcher = {.directory = "/tmp/rill-readiness-XXXXXX", .fd = -1};
 
-    if (!mkdtemp(directory))
-        return 1;
-    snprintf(path, sizeof path, "%s/a-new-file", directory);
-    watcher.maker.path = path;
-    watcher.fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    inotify_add_watch(watcher.fd, directory, IN_CREATE);
-    status = rill_main(rill_future_init(&watcher.future, watcher_poll));
-    close(watcher.fd);
-    unlink(path);
-    rmdir(directory);
-    return status;
+    return rill_main(rill_future_init(&watcher.future, watcher_poll));
 }

@@ -2,6 +2,7 @@
 /* rwlock.c - two queries read a table, it is rebuilt, and two more read the new one. */
 #include "runtime/rwlock.h"
 #include "io/program.h"
+#include "runtime/scope.h"
 #include "runtime/sleep.h"
 
 #include <stdio.h>
@@ -56,8 +57,7 @@ struct program {
     struct rill_future future;
     struct table table;
     struct visitor visitors[5];
-    struct rill_join join;
-    int i;
+    struct rill_scope scope;
 };
 
 static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
@@ -67,15 +67,15 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     RILL_BEGIN();
     rill_rwlock_init(&program->table.lock);
     program->table.version = 1;
-    for (program->i = 0; program->i < 5; program->i++) {
-        struct visitor *visitor = &program->visitors[program->i];
+    rill_scope_init(&program->scope, RILL_SCOPE_TOGETHER);
+    for (int i = 0; i < 5; i++) {
+        struct visitor *visitor = &program->visitors[i];
 
         visitor->table = &program->table;
-        visitor->number = program->i < 2 ? program->i + 1 : program->i;
-        rill_task_spawn(&visitor->task, program->i == 2 ? rebuild_poll : query_poll);
+        visitor->number = i < 2 ? i + 1 : i;
+        rill_scope_spawn(&program->scope, &visitor->task, i == 2 ? rebuild_poll : query_poll);
     }
-    for (program->i = 0; program->i < 5; program->i++)
-        RILL_AWAIT(rill_task_join(&program->join, &program->visitors[program->i].task));
+    RILL_AWAIT(rill_scope_join(&program->scope)); /* if it is cancelled, so are they */
     rill_rwlock_finish(&program->table.lock);
     RILL_END();
 }

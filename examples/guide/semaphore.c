@@ -2,6 +2,7 @@
 /* semaphore.c - five downloads share two lines, and a large one takes both. */
 #include "runtime/semaphore.h"
 #include "io/program.h"
+#include "runtime/scope.h"
 #include "runtime/sleep.h"
 
 #include <stdio.h>
@@ -34,8 +35,7 @@ struct program {
     struct rill_future future;
     struct rill_semaphore lines;
     struct download downloads[5];
-    struct rill_join join;
-    int i;
+    struct rill_scope scope;
 };
 
 static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
@@ -44,16 +44,16 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
 
     RILL_BEGIN();
     rill_semaphore_init(&program->lines, 2);
-    for (program->i = 0; program->i < 5; program->i++) {
-        struct download *download = &program->downloads[program->i];
+    rill_scope_init(&program->scope, RILL_SCOPE_TOGETHER);
+    for (int i = 0; i < 5; i++) {
+        struct download *download = &program->downloads[i];
 
         download->lines = &program->lines;
-        download->number = program->i + 1;
-        download->wanted = program->i == 2 ? 2 : 1;
-        rill_task_spawn(&download->task, download_poll);
+        download->number = i + 1;
+        download->wanted = i == 2 ? 2 : 1;
+        rill_scope_spawn(&program->scope, &download->task, download_poll);
     }
-    for (program->i = 0; program->i < 5; program->i++)
-        RILL_AWAIT(rill_task_join(&program->join, &program->downloads[program->i].task));
+    RILL_AWAIT(rill_scope_join(&program->scope)); /* if it is cancelled, so are they */
     rill_semaphore_finish(&program->lines);
     RILL_END();
 }

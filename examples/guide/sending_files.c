@@ -6,8 +6,10 @@
 #include "net/connect.h"
 #include "net/listener.h"
 #include "net/send_file.h"
+#include "runtime/scope.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,23 +65,25 @@ close_listener:
 }
 
 /* Listens at a free port and starts the server. Returns the port, or -errno. */
-static int server_start(struct server *server)
+static int server_start(struct server *server, struct rill_scope *scope)
 {
     struct rill_address address;
     int error = rill_address_parse(&address, "127.0.0.1", 0);
 
     if (!error)
         error = rill_listener_open(&server->listener, &address, NULL);
+    if (!error)
+        error = rill_listener_address(&server->listener, &address);
     if (error)
         return error;
-    rill_task_spawn(&server->task, server_poll);
-    error = rill_listener_address(&server->listener, &address);
-    return error ? error : rill_address_port(&address);
+    rill_scope_spawn(scope, &server->task, server_poll);
+    return rill_address_port(&address);
 }
 
 struct client {
     struct rill_future future;
     struct server server;
+    struct rill_scope scope;
     struct rill_replace replace;
     struct rill_connect connect;
     struct rill_tcp peer;
@@ -87,6 +91,7 @@ struct client {
     int port;
     uint32_t length;
     char text[200];
+    char directory[32];
 };
 
 static enum rill_poll client_poll(struct rill_future *self, struct rill_task *task)
@@ -94,35 +99,41 @@ static enum rill_poll client_poll(struct rill_future *self, struct rill_task *ta
     struct client *client = rill_container_of(self, struct client, future);
 
     RILL_BEGIN();
+    if (!mkdtemp(client->directory) || chdir(client->directory) < 0)
+        RILL_RETURN(-errno);
     RILL_AWAIT(rill_path_replace(&client->replace, "poem", poem, strlen(poem), 0600));
-    if (client->replace.result < 0)
-        RILL_RETURN(client->replace.result);
-    client->port = server_start(&client->server);
+    client->op.result = client->replace.result;
+    if (client->op.result < 0)
+        goto remove;
+    rill_scope_init(&client->scope, RILL_SCOPE_TOGETHER);
+    client->port = server_start(&client->server, &client->scope);
+    client->op.result = client->port;
     if (client->port < 0)
-        RILL_RETURN(client->port);
+        goto remove;
     RILL_AWAIT(
         rill_tcp_connect(&client->peer, &client->connect, "localhost", (uint16_t)client->port));
+    client->op.result = client->connect.result;
     if (client->connect.result < 0)
-        RILL_RETURN(client->connect.result);
+        goto end_server;
     RILL_AWAIT(rill_tcp_recv_exactly(&client->peer, &client->op, &client->length, 4));
     RILL_AWAIT(
         rill_tcp_recv_exactly(&client->peer, &client->op, client->text, sizeof client->text));
     printf("%u bytes were promised and %d came:\n%s", (unsigned)ntohl(client->length),
            (int)client->op.result, client->text);
     RILL_AWAIT(rill_tcp_close(&client->peer));
-    RILL_AWAIT(rill_path_unlink(&client->op, "poem"));
+end_server:
+    rill_scope_cancel(&client->scope, RILL_CANCELLED); /* it may still wait for us */
+    RILL_AWAIT(rill_scope_join(&client->scope));
+remove:
+    unlink("poem"); /* not awaited: it has to go even if all this was cancelled */
+    rmdir(client->directory);
     RILL_RETURN(client->op.result);
     RILL_END();
 }
 
 int main(void)
 {
-    static struct client client;
-    char directory[] = "/tmp/rill-sending-XXXXXX";
-    int status;
+    static struct client client = {.directory = "/tmp/rill-sending_files-XXXXXX"};
 
-    if (!mkdtemp(directory) || chdir(directory) < 0)
-        return 1;
-    status = rill_main(rill_future_init(&client.future, client_poll));
-    return rmdir(directory) < 0 ? 1 : status;
+    return rill_main(rill_future_init(&client.future, client_poll));
 }

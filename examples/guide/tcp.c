@@ -4,6 +4,7 @@
 #include "io/program.h"
 #include "net/connect.h"
 #include "net/listener.h"
+#include "runtime/scope.h"
 
 #include <stdio.h>
 
@@ -39,23 +40,25 @@ static enum rill_poll server_poll(struct rill_future *self, struct rill_task *ta
 }
 
 /* Listens at a free port and starts the server. Returns the port, or -errno. */
-static int server_start(struct server *server)
+static int server_start(struct server *server, struct rill_scope *scope)
 {
     struct rill_address address;
     int error = rill_address_parse(&address, "127.0.0.1", 0);
 
     if (!error)
         error = rill_listener_open(&server->listener, &address, NULL);
+    if (!error)
+        error = rill_listener_address(&server->listener, &address);
     if (error)
         return error;
-    rill_task_spawn(&server->task, server_poll);
-    error = rill_listener_address(&server->listener, &address);
-    return error ? error : rill_address_port(&address);
+    rill_scope_spawn(scope, &server->task, server_poll);
+    return rill_address_port(&address);
 }
 
 struct client {
     struct rill_future future;
     struct server server;
+    struct rill_scope scope;
     struct rill_connect connect;
     struct rill_tcp peer;
     struct rill_op op;
@@ -68,13 +71,14 @@ static enum rill_poll client_poll(struct rill_future *self, struct rill_task *ta
     struct client *client = rill_container_of(self, struct client, future);
 
     RILL_BEGIN();
-    client->port = server_start(&client->server);
+    rill_scope_init(&client->scope, RILL_SCOPE_TOGETHER);
+    client->port = server_start(&client->server, &client->scope);
     if (client->port < 0)
         RILL_RETURN(client->port);
     RILL_AWAIT(
         rill_tcp_connect(&client->peer, &client->connect, "localhost", (uint16_t)client->port));
     if (client->connect.result < 0)
-        RILL_RETURN(client->connect.result);
+        goto end_server;
     RILL_AWAIT(rill_tcp_send_all(&client->peer, &client->op, "one\ntwo\n", 8));
     RILL_AWAIT(rill_tcp_recv_exactly(&client->peer, &client->op, client->answer, 8));
     printf("%d bytes came back:\n%.8s", (int)client->op.result, client->answer);
@@ -82,6 +86,10 @@ static enum rill_poll client_poll(struct rill_future *self, struct rill_task *ta
     RILL_AWAIT(rill_tcp_recv(&client->peer, &client->op, client->answer, 8));
     printf("and then %d: the server has hung up\n", (int)client->op.result);
     RILL_AWAIT(rill_tcp_close(&client->peer));
+end_server:
+    rill_scope_cancel(&client->scope, RILL_CANCELLED); /* it may still wait for us */
+    RILL_AWAIT(rill_scope_join(&client->scope));
+    RILL_RETURN(client->connect.result);
     RILL_END();
 }
 

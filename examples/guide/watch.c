@@ -2,6 +2,7 @@
 /* watch.c - a setting that changes, and a worker that goes by the latest. */
 #include "runtime/watch.h"
 #include "io/program.h"
+#include "runtime/scope.h"
 #include "runtime/sleep.h"
 
 #include <stdio.h>
@@ -12,7 +13,6 @@ static struct setting volume;
 
 struct speaker {
     struct rill_task task;
-    struct rill_join join;
     struct rill_watch watch;
 };
 
@@ -34,6 +34,7 @@ static enum rill_poll speaker_poll(struct rill_future *self, struct rill_task *t
 struct knob {
     struct rill_future future;
     struct speaker speaker;
+    struct rill_scope scope;
     struct rill_sleep pause;
     int value;
 };
@@ -44,14 +45,15 @@ static enum rill_poll knob_poll(struct rill_future *self, struct rill_task *task
 
     RILL_BEGIN();
     rill_watch_init(&volume);
-    rill_task_spawn(&knob->speaker.task, speaker_poll);
+    rill_scope_init(&knob->scope, RILL_SCOPE_TOGETHER);
+    rill_scope_spawn(&knob->scope, &knob->speaker.task, speaker_poll);
     for (knob->value = 1; knob->value <= 9; knob->value++) {
         rill_watch_set(&volume, &knob->value);
         if (knob->value % 3 == 0) /* three turns at once, then a rest */
             RILL_AWAIT(rill_sleep(&knob->pause, RILL_MILLISECOND));
     }
     rill_watch_close(&volume);
-    RILL_AWAIT(rill_task_join(&knob->speaker.join, &knob->speaker.task));
+    RILL_AWAIT(rill_scope_join(&knob->scope)); /* if it is cancelled, so is the speaker */
     rill_watch_finish(&volume);
     RILL_END();
 }

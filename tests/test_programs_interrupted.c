@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_programs_interrupted.c - whoever presses Ctrl-C while an example runs sees it end well,
+ * whatever it was about to do. The moments are those at which it enters the kernel for its
+ * operations: it is stopped there (ptrace(2)), so that each is met, and the same ones each time. */
+#include "tests/programs.h"
+
+#include <glob.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <linux/ptrace.h> /* behind sys/ptrace.h, whose names it has too */
+
+enum {
+    MOMENTS_MIN = 4, /* of each example, and more of one that comes to them soon */
+    BUDGET_MS = 100,
+    /* Less than the time of grace, which a task that nobody cancels would use up. */
+    END_LIMIT_MS = 4000,
+};
+
+/* Waits until the program stops. Returns false if it has ended, which is left to process_wait. */
+static bool wait_for_stop(pid_t pid, int *status)
+{
+    siginfo_t info;
+
+    ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WNOWAIT), 0);
+    if (info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED)
+        return false;
+    ck_assert_int_eq(waitpid(pid, status, 0), pid);
+    return true;
+}
+
+/* It has stopped: because it enters the kernel for this call? */
+static bool is_about_to(pid_t pid, long number)
+{
+    struct __ptrace_syscall_info info;
+
+    ck_assert_int_gt(ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info), 0);
+    return info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == (uint64_t)number;
+}
+
+/* Starts a program and lets it run until it enters the kernel for its operations for the
+ * given time, counted from 0. Returns false if it has ended before. */
+static bool run_up_to(struct process *program, const char *path, int moment)
+{
+    const struct process_limits limits = {.is_traced = true};
+    int status, passed_on = 0;
+
+    process_start(program, &limits, (const char *const[]){path, NULL});
+    ck_assert(wait_for_stop(program->pid, &status));
+    ck_assert_int_eq(
+        ptrace(PTRACE_SETOPTIONS, program->pid, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL),
+        0);
+    for (;;) {
+        ck_assert_int_eq(ptrace(PTRACE_SYSCALL, program->pid, NULL, passed_on), 0);
+        if (!wait_for_stop(program->pid, &status))
+            return false;
+        passed_on = 0;
+        if (WSTOPSIG(status) != (SIGTRAP | 0x80))
+            passed_on = WSTOPSIG(status); /* a signal of its own */
+        else if (is_about_to(program->pid, __NR_io_uring_enter) && moment-- == 0)
+            return true;
+    }
+}
+
+/* How many temporary files and directories there are of an example. */
+static size_t leftovers(const char *path)
+{
+    char pattern[PATH_MAX];
+    glob_t found;
+    size_t count;
+
+    snprintf(pattern, sizeof pattern, "/tmp/rill-%s-*", strrchr(path, '/') + 1);
+    count = glob(pattern, 0, NULL, &found) == 0 ? found.gl_pathc : 0;
+    globfree(&found);
+    return count;
+}
+
+/* Where somebody else runs the same example, what is that one's goes soon. */
+static void expect_leftovers(const char *path, int moment, size_t count)
+{
+    int64_t deadline_ms = now_ms() + END_LIMIT_MS;
+
+    while (leftovers(path) > count && now_ms() < deadline_ms)
+        sleep_ms(5);
+    ck_assert_msg(leftovers(path) <= count, "%s, moment %d: something is left in /tmp", path,
+                  moment);
+}
+
+static void expect_good_end(struct process *program, const char *path, int moment, int number)
+{
+    int status = process_wait_within(program, END_LIMIT_MS);
+
+    /* Those that have a runtime of their own and no plans for signals die of them. */
+    ck_assert_msg(status == 0 || status == -number, "%s, moment %d: status %d: %s", path, moment,
+                  status, program->err.text);
+    ck_assert_str_eq(program->err.text, "");
+}
+
+/* Returns false if the example is over before that moment. */
+static bool interrupt(const char *path, int moment)
+{
+    int number = moment % 2 ? SIGINT : SIGTERM;
+    size_t before = leftovers(path);
+    struct process program;
+
+    if (!run_up_to(&program, path, moment)) {
+        process_wait(&program);
+        return false;
+    }
+    process_signal(&program, number);
+    ck_assert_int_eq(ptrace(PTRACE_DETACH, program.pid, NULL, 0), 0);
+    expect_good_end(&program, path, moment, number);
+    expect_leftovers(path, moment, before);
+    return true;
+}
+
+/* Those that end by themselves; the others are servers, and end in tests of their own. */
+static const char *const patterns[] = {"examples/guide/*", "examples/hello",
+                                       "examples/rdma_ping_pong", "examples/rdma_tags"};
+static glob_t examples;
+
+START_TEST(an_example_that_is_interrupted_ends_well)
+{
+    const char *path = strstr(examples.gl_pathv[_i], "examples/");
+    int64_t begun_ms = now_ms();
+    int moment = 0;
+
+    while (interrupt(path, moment++) && (moment < MOMENTS_MIN || now_ms() < begun_ms + BUDGET_MS))
+        ;
+}
+END_TEST
+
+/* In the build of which this program is, as build/tests/test_programs_interrupted. */
+static void find_examples(const char *self)
+{
+    int length = (int)(strrchr(self, '/') - self);
+    char pattern[PATH_MAX];
+
+    for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
+        snprintf(pattern, sizeof pattern, "%.*s/../%s", length, self, patterns[i]);
+        glob(pattern, i ? GLOB_APPEND : 0, NULL, &examples);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct program_test tests[] = {{an_example_that_is_interrupted_ends_well, 0}};
+
+    (void)argc;
+    find_examples(argv[0]);
+    tests[0].times = (int)examples.gl_pathc;
+    return programs_main("programs_interrupted", tests, sizeof tests / sizeof tests[0]);
+}
