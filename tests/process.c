@@ -72,11 +72,11 @@ static void limit_descriptors(unsigned max)
 }
 
 /* What a container's profile or an old kernel does. */
-static void refuse_io_uring(int error)
+static void refuse(unsigned number, int error)
 {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -120,7 +120,9 @@ static void become(const char *path, const char *const *argv, const struct proce
     if (limits && limits->stdout_is_full)
         fill_stdout();
     if (limits && limits->io_uring_errno)
-        refuse_io_uring(limits->io_uring_errno);
+        refuse(__NR_io_uring_setup, limits->io_uring_errno);
+    if (limits && limits->threads_errno)
+        refuse(__NR_clone3, limits->threads_errno);
     if (limits && limits->is_traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
         give_up("ptrace");
     execv(path, (char *const *)(uintptr_t)argv);

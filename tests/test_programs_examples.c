@@ -3,6 +3,7 @@
 #include "tests/client.h"
 #include "tests/programs.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -221,6 +222,41 @@ START_TEST(kv_hangs_up_on_clients_that_wait_when_it_stops)
 }
 END_TEST
 
+/* It says what it has not got, and ends: it neither waits for ever nor panics. */
+static void expect_to_do_without(const char *path, const struct process_limits *limits)
+{
+    struct process program = {0};
+    int status;
+
+    process_start(&program, limits, (const char *const[]){path, NULL});
+    status = process_wait_within(&program, 5000);
+    ck_assert_msg(status == 0 || status == 1, "%s: status %d: %s", path, status, program.err.text);
+    ck_assert_int_eq(program.err.text[0] != '\0', status == 1);
+    ck_assert_ptr_null(strstr(program.err.text, "not permitted"));
+}
+
+static const char *const needy[] = {"examples/guide/bridge", "examples/guide/post",
+                                    "examples/guide/descriptors"};
+
+START_TEST(with_few_descriptors_an_example_says_so)
+{
+    for (unsigned max = 4; max < 12; max++)
+        expect_to_do_without(needy[_i], &(struct process_limits){.descriptors_max = max});
+}
+END_TEST
+
+START_TEST(without_a_thread_an_example_says_so)
+{
+    expect_to_do_without(needy[_i], &(struct process_limits){.threads_errno = EAGAIN});
+}
+END_TEST
+
+START_TEST(without_io_uring_an_example_says_so)
+{
+    expect_to_do_without(needy[_i], &(struct process_limits){.io_uring_errno = ENOSYS});
+}
+END_TEST
+
 int main(void)
 {
     const struct program_test tests[] = {
@@ -235,6 +271,9 @@ int main(void)
         {kv_keeps_what_was_set_for_all_clients, 1},
         {kv_answers_lines_that_come_in_pieces_together_or_too_long, 1},
         {kv_hangs_up_on_clients_that_wait_when_it_stops, 1},
+        {with_few_descriptors_an_example_says_so, sizeof needy / sizeof needy[0]},
+        {without_a_thread_an_example_says_so, sizeof needy / sizeof needy[0]},
+        {without_io_uring_an_example_says_so, sizeof needy / sizeof needy[0]},
     };
 
     return programs_main("programs_examples", tests, sizeof tests / sizeof tests[0]);

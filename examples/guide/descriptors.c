@@ -3,6 +3,7 @@
 #include "net/descriptors.h"
 #include "io/program.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -44,17 +45,18 @@ struct desk {
     struct rill_op recv;
     struct rill_join join;
     char text[20];
+    int error;
 };
 
 static int open_pair(struct rill_tcp *one, struct rill_tcp *other)
 {
-    int fds[2], result = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds);
+    int fds[2];
 
-    if (result == 0) {
-        rill_tcp_adopt_foreign(one, fds[0]);
-        rill_tcp_adopt_foreign(other, fds[1]);
-    }
-    return result;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+        return -errno;
+    rill_tcp_adopt_foreign(one, fds[0]);
+    rill_tcp_adopt_foreign(other, fds[1]);
+    return 0;
 }
 
 static enum rill_poll desk_poll(struct rill_future *self, struct rill_task *task)
@@ -62,9 +64,11 @@ static enum rill_poll desk_poll(struct rill_future *self, struct rill_task *task
     struct desk *desk = rill_container_of(self, struct desk, future);
 
     RILL_BEGIN();
-    if (open_pair(&desk->to_clerk, &desk->clerk.desk) < 0 ||
-        open_pair(&desk->client, &desk->peer) < 0)
-        RILL_RETURN(-1);
+    desk->error = open_pair(&desk->to_clerk, &desk->clerk.desk);
+    if (!desk->error)
+        desk->error = open_pair(&desk->client, &desk->peer);
+    if (desk->error)
+        RILL_RETURN(desk->error);
     rill_task_spawn(&desk->clerk.task, clerk_poll);
 
     RILL_AWAIT(rill_tcp_send_descriptors(&desk->to_clerk, &desk->send, "c", 1, &desk->peer.fd, 1));

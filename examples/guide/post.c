@@ -21,6 +21,7 @@ struct thermometer {
     struct rill_remote *remote;
     struct rill_waker done;
     struct reading readings[READINGS];
+    int error;
 };
 
 /* On the thread: it knows nothing of tasks, and never waits for them. */
@@ -44,21 +45,34 @@ static void show(struct rill_post *post)
     printf("%d degrees\n", reading->degrees);
 }
 
+static int thermometer_open(struct thermometer *thermometer)
+{
+    int error = rill_remote_open(&thermometer->remote);
+
+    for (int i = 0; i < READINGS; i++)
+        rill_post_init(&thermometer->readings[i].post, show);
+    if (!error)
+        error = rill_waker_open(&thermometer->done);
+    if (!error)
+        error = -pthread_create(&thermometer->thread, NULL, measure, thermometer);
+    return error;
+}
+
 static enum rill_poll thermometer_poll(struct rill_future *self, struct rill_task *task)
 {
     struct thermometer *thermometer = rill_container_of(self, struct thermometer, future);
 
     RILL_BEGIN();
-    if (rill_remote_open(&thermometer->remote) < 0 || rill_waker_open(&thermometer->done) < 0)
-        RILL_RETURN(-1);
-    for (int i = 0; i < READINGS; i++)
-        rill_post_init(&thermometer->readings[i].post, show);
-    pthread_create(&thermometer->thread, NULL, measure, thermometer);
+    thermometer->error = thermometer_open(thermometer);
+    if (thermometer->error)
+        goto close;
     RILL_AWAIT(rill_waker_wait(&thermometer->done));
     pthread_join(thermometer->thread, NULL);
+    printf("the thread is done\n");
+close:
     rill_waker_close(&thermometer->done);
     rill_remote_release(thermometer->remote);
-    printf("the thread is done\n");
+    RILL_RETURN(thermometer->error);
     RILL_END();
 }
 

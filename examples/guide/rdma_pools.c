@@ -20,7 +20,7 @@ struct server {
     struct rill_rdma_connection connection;
     struct rill_rdma_transfer recv;
     struct rill_rdma_state_wait connected;
-    int rows;
+    int rows, error;
     char row[ROW_SIZE];
 };
 
@@ -30,9 +30,12 @@ static enum rill_poll server_poll(struct rill_future *self, struct rill_task *ta
 
     RILL_BEGIN();
     RILL_AWAIT(rill_rdma_accept_worker(server->hub, &server->stranger));
-    if (server->stranger.result < 0 ||
-        rill_rdma_adopt_worker(&server->connection, server->hub, &server->stranger, NULL) < 0)
-        RILL_RETURN(-1);
+    if (server->stranger.result < 0)
+        RILL_RETURN(server->stranger.result);
+    server->error =
+        rill_rdma_adopt_worker(&server->connection, server->hub, &server->stranger, NULL);
+    if (server->error)
+        RILL_RETURN(server->error);
     RILL_AWAIT(rill_rdma_wait_for_connection(&server->connection, &server->connected));
     for (;; server->rows++) {
         RILL_AWAIT(rill_rdma_recv(&server->connection, &server->recv, server->row,
