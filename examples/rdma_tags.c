@@ -176,8 +176,9 @@ static enum rill_poll alone_poll(struct rill_future *self, struct rill_task *tas
     program->error = alone_open(program);
     if (program->error)
         RILL_RETURN(program->error);
-    RILL_AWAIT(rill_join_all(&program->both,
-                             RILL_FUTURES(program->sides, send_all(program), read_all(program))));
+    /* If the reader fails the station is not left waiting for its thanks. */
+    RILL_AWAIT(rill_try_join_all(
+        &program->both, RILL_FUTURES(program->sides, send_all(program), read_all(program))));
     RILL_RETURN(program->both.result);
     RILL_END();
 }
