@@ -236,7 +236,7 @@ static void expect_to_do_without(const char *path, const struct process_limits *
 }
 
 static const char *const needy[] = {"examples/guide/bridge", "examples/guide/post",
-                                    "examples/guide/descriptors"};
+                                    "examples/guide/descriptors", "examples/guide/embedding"};
 
 START_TEST(with_few_descriptors_an_example_says_so)
 {

@@ -4,8 +4,10 @@
 #include "io/runtime.h"
 #include "runtime/sleep.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -33,15 +35,22 @@ int main(void)
     const struct itimerspec in_300_ms = {.it_value = {.tv_nsec = 300000000}};
     struct ticker ticker = {0};
     struct rill_runtime *runtime;
-    int timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC), turns = 0;
+    struct pollfd fds[] = {{.events = POLLIN}, {.events = POLLIN}};
+    int error = rill_runtime_create(&runtime, &options), turns = 0;
 
-    if (timer_fd < 0 || rill_runtime_create(&runtime, &options) < 0)
+    if (error) {
+        fprintf(stderr, "no runtime: %s\n", rill_runtime_explain(error));
         return 1;
-    timerfd_settime(timer_fd, 0, &in_300_ms, NULL);
+    }
+    fds[1].fd = rill_fd(runtime);
+    fds[0].fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    if (fds[0].fd < 0 || fds[1].fd < 0) {
+        fprintf(stderr, "no descriptor: %s\n", strerror(fds[1].fd < 0 ? -fds[1].fd : errno));
+        rill_runtime_destroy(runtime);
+        return 1;
+    }
+    timerfd_settime(fds[0].fd, 0, &in_300_ms, NULL);
     rill_task_spawn(&ticker.task, ticker_poll);
-
-    struct pollfd fds[] = {{.fd = timer_fd, .events = POLLIN},
-                           {.fd = rill_fd(runtime), .events = POLLIN}};
 
     do {
         poll(fds, 2, -1);
@@ -53,6 +62,6 @@ int main(void)
     printf("poll: its own timer\n");
     printf("the loop slept %s\n", turns < 50 ? "in between" : "too little");
     rill_runtime_destroy(runtime);
-    close(timer_fd);
+    close(fds[0].fd);
     return 0;
 }
