@@ -18,6 +18,7 @@
 #include "io/op.h"
 
 #include <fcntl.h>
+#include <linux/stat.h> /* struct statx, which <sys/stat.h> has with _GNU_SOURCE alone */
 #include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -115,9 +116,7 @@ struct rill_future *rill_file_sync(struct rill_file *file, struct rill_op *op, b
 struct rill_future *rill_file_allocate(struct rill_file *file, struct rill_op *op, int mode,
                                        uint64_t offset, uint64_t size);
 
-/* Fills *status (statx(2), STATX_BASIC_STATS), which is borrowed. <sys/stat.h> has
- * the struct only where _GNU_SOURCE is defined. */
-struct statx;
+/* Fills *status (statx(2), STATX_BASIC_STATS), which is borrowed. */
 struct rill_future *rill_file_stat(struct rill_file *file, struct rill_op *op,
                                    struct statx *status);
 

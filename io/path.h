@@ -19,6 +19,7 @@
 
 #include "io/op.h"
 
+#include <linux/stat.h> /* struct statx, which <sys/stat.h> has with _GNU_SOURCE alone */
 #include <sys/types.h>
 
 #ifdef __cplusplus
@@ -26,9 +27,7 @@ extern "C" {
 #endif
 
 /* Fills *status (statx(2), STATX_BASIC_STATS) with what path leads to, or, not
- * following a last symbolic link, with what it is itself. <sys/stat.h> has the struct
- * only where _GNU_SOURCE is defined. */
-struct statx;
+ * following a last symbolic link, with what it is itself. */
 struct rill_future *rill_path_stat(struct rill_op *op, const char *path, struct statx *status);
 struct rill_future *rill_path_stat_link(struct rill_op *op, const char *path, struct statx *status);
 
@@ -43,8 +42,8 @@ struct rill_future *rill_path_clean_up(struct rill_op *op, int directory, const 
 
 /* Gives what is called from the name to, in one step (renameat2(2)). What had that name
  * loses it. flags is 0, RENAME_NOREPLACE (-EEXIST if the name is taken) or
- * RENAME_EXCHANGE (the two names are exchanged); they are in <stdio.h> where _GNU_SOURCE
- * is defined. -EXDEV: between two file systems. */
+ * RENAME_EXCHANGE (the two names are exchanged); they are in <linux/fs.h>, and in <stdio.h>
+ * where _GNU_SOURCE is defined. -EXDEV: between two file systems. */
 struct rill_future *rill_path_rename(struct rill_op *op, const char *from, const char *to,
                                      unsigned flags);
 

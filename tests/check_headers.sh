@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # check_headers.sh - compiles each public header alone, as C11 and as C++17, so
 # that none counts on what another one includes, and as cc does without flags; and a
-# program in C++ that uses their macros. What they are to refuse, they refuse.
+# program in C++ that uses their macros. What they are to refuse, they refuse. The examples compile
+# as README says for programs outside the tree, which is without _GNU_SOURCE.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 shopt -s nullglob
@@ -26,6 +27,25 @@ for header in "${headers[@]}"; do
     check "${CC:-gcc}" "${flags[@]}" -U_GNU_SOURCE -x c - <<<"$include"
     check "${CXX:-g++}" -std=c++17 "${flags[@]}" -x c++ - <<<"$include"
 done
+
+# Whatever else of the kernel's and of libc's is included, before or behind, and in C++.
+statx='struct statx status;'
+for order in '#include "io/path.h"
+#include <sys/stat.h>' '#include <sys/stat.h>
+#include "io/path.h"' '#include <linux/stat.h>
+#include "io/file.h"' '#include "io/file.h"
+#include <linux/stat.h>'; do
+    for gnu in -D_GNU_SOURCE -U_GNU_SOURCE; do
+        check "${CC:-gcc}" "${flags[@]}" $gnu -x c - <<<"$order"$'\n'"$statx"
+        check "${CXX:-g++}" -std=c++17 "${flags[@]}" $gnu -x c++ - <<<"$order"$'\n'"$statx"
+    done
+done
+for example in examples/*.c examples/guide/*.c; do
+    grep -q '"rdma/' "$example" && ! pkg-config --exists ucx && continue
+    grep -q '<openssl/' "$example" && ! pkg-config --exists openssl && continue
+    check "${CC:-gcc}" "${flags[@]}" -U_GNU_SOURCE "$example"
+done
+
 # refuses SENTENCE COMPILE: what stands on stdin does not compile, and the compiler says why.
 refuses() {
     local sentence=$1 compile=$2 told

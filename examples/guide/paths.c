@@ -5,6 +5,7 @@
 #include "io/replace.h"
 
 #include <errno.h>
+#include <linux/fs.h> /* RENAME_EXCHANGE */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
