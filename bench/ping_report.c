@@ -108,7 +108,8 @@ static const char *rdma_reason(int64_t error)
     switch (error) {
     case -ECONNREFUSED:
     case -ENOTCONN:
-        return "connection refused: nobody listens there for rdma://";
+        return "connection refused: nobody listens there for rdma://, or the server has no "
+               "descriptors left for more";
     case -ETIMEDOUT:
         return "no answer: nobody is there, or nobody who speaks rdma://";
     case -ECONNRESET:

@@ -183,7 +183,9 @@ struct rill_rdma_connection {
  * may be NULL. The result is 0 when the other side has answered, or -errno, and then the
  * connection is idle again:
  *   -ETIMEDOUT     no answer in options.handshake_ns: nobody there, or nobody who accepts
- *   -ECONNREFUSED, -ECONNRESET, -ENOTCONN, -EHOSTUNREACH ... as of UCX (error.h)
+ *   -ECONNREFUSED, -ECONNRESET, -ENOTCONN, -EHOSTUNREACH ... as of UCX (error.h); refused is also
+ *                  whom the other side has no descriptors for
+ *   -EMFILE        there may be too few descriptors for one more (rill_rdma_ep_open)
  *   -EPROTONOSUPPORT  the other side speaks another version of this protocol
  *   -EPROTOTYPE       the segments of the two sides differ: rill_rdma_options.long_segments
  *   -ECANCELED     it was cancelled, and everything was taken back

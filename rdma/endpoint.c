@@ -3,7 +3,10 @@
 
 #include "io/signal_mask.h"
 #include "rdma/error.h"
+#include "rdma/shortage.h"
 #include "runtime/panic.h"
+
+#include <errno.h>
 
 /* ---- finding ---- */
 
@@ -35,9 +38,23 @@ static void on_error(void *ep, ucp_ep_h ucp, ucs_status_t status)
     rill_rdma_ep_fail(ep, rill_rdma_errno(status));
 }
 
+static int create_in_ucx(struct rill_rdma_ep *ep, const ucp_ep_params_t *params)
+{
+    struct rill_rdma *rdma = ep->rdma;
+    sigset_t before;
+    int error;
+
+    if (!rill_rdma_has_fds(rdma))
+        return -EMFILE;
+    rill_event_source_touch(&rdma->source);
+    rill_signal_mask_fill(&before); /* UCX may start a thread */
+    error = rill_rdma_errno(rdma->ucx->ep_create(rdma->worker, params, &ep->ucp));
+    rill_signal_mask_restore(&before);
+    return error;
+}
+
 int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_params_t *params)
 {
-    sigset_t before;
     int error;
 
     rill_check(!ep->is_open, "an endpoint was opened that is open already");
@@ -57,10 +74,7 @@ int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_
     params->err_mode = UCP_ERR_HANDLING_MODE_PEER;
     params->err_handler.cb = on_error;
     params->user_data = ep;
-    rill_event_source_touch(&rdma->source);
-    rill_signal_mask_fill(&before); /* UCX may start a thread */
-    error = rill_rdma_errno(rdma->ucx->ep_create(rdma->worker, params, &ep->ucp));
-    rill_signal_mask_restore(&before);
+    error = create_in_ucx(ep, params);
     if (error) {
         rill_rdma_unwatch(rdma, &ep->watcher); /* its error handler may have been called */
         ep->state = RILL_RDMA_EP_CLOSED;
@@ -70,6 +84,7 @@ int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_
     ep->is_open = true;
     rdma->endpoints++;
     rill_list_append(bucket(rdma, ep->ucp), &ep->all);
+    rill_rdma_ep_is_young(ep);
     return 0;
 }
 

@@ -90,6 +90,8 @@ struct rill_rdma_ep {
     struct rill_link waiters; /* of rill_rdma_ep_waiter.link; empty once error is told */
     struct rill_link notes;   /* of rill_rdma_note.link */
     unsigned note_count;
+    struct rill_link young; /* rill_rdma.young, until it opens no more descriptors */
+    int64_t made_ns;
     struct rill_link all; /* rill_rdma.eps, by the address of ucp; while OPEN or FAILED */
     struct rill_rdma_watcher watcher;
     void *flush_request, *close_request; /* NULL: none */
@@ -106,15 +108,17 @@ struct rill_rdma_ep {
 
 /* Opens an endpoint to the worker of that address (rill_rdma_address of its side), which
  * is borrowed until this returns. The worker may be one's own. Returns 0 or -errno:
- * -EHOSTUNREACH when no transport leads there, -EINVAL for bytes that are no address. Over
+ * -EHOSTUNREACH when no transport leads there, -EINVAL for bytes that are no address, -EMFILE when
+ * there may be too few descriptors for it: UCX opens up to four of them for an endpoint, and would
+ * end the process where it finds none. Over
  * a device UCX 1.13 may end the process while it connects, if the peer is not reached or
  * the endpoint is aborted: see docs/guide/rdma_verbs.md. */
 int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const void *address);
 
 /* Opens an endpoint to what listens at a socket address (rdma/listener.h, or another
  * program's ucp_listener), which is borrowed until this returns. Returns 0 or -errno:
- * -EHOSTUNREACH, -EINVAL. That nobody listens there is told later: the operations end
- * with -ENOTCONN, or with another reason of error.h, as the transport sees it. */
+ * -EHOSTUNREACH, -EINVAL, -EMFILE (as above). That nobody listens there is told later: the
+ * operations end with -ENOTCONN, or with another reason of error.h, as the transport sees it. */
 int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
                          const struct sockaddr *address, socklen_t size);
 

@@ -4,6 +4,7 @@
 #include "rdma/endpoint.h"
 #include "rdma/error.h"
 #include "rdma/note.h"
+#include "rdma/shortage.h"
 #include "runtime/executor.h"
 #include "runtime/panic.h"
 #include "runtime/task.h"
@@ -110,6 +111,7 @@ static void close_in_ucx(struct rill_rdma_ep *ep, uint32_t flags)
     ep->close_request = UCS_PTR_IS_PTR(status) ? status : NULL;
     ep->ucp = NULL;
     rill_link_remove(&ep->all);
+    rill_rdma_ep_is_settled(ep);
 }
 
 static void cut(struct rill_rdma_ep *ep)

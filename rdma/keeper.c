@@ -4,6 +4,7 @@
 #include "rdma/control.h"
 #include "rdma/exchange.h"
 #include "rdma/heartbeat.h"
+#include "rdma/shortage.h"
 #include "rdma/tag.h"
 #include "runtime/executor.h"
 
@@ -223,6 +224,7 @@ static void become_connected(struct rill_rdma_connection *connection, struct ril
     connection->metrics.connects++;
     connection->attempts = 0;
     connection->lost = 0;
+    rill_rdma_ep_is_settled(&connection->ep);
     connection->connected_ns = rill_now();
     rill_rdma_heartbeat_begin(connection);
     if (connection->is_adopted)

@@ -3,6 +3,7 @@
 
 #include "io/signal_mask.h"
 #include "rdma/error.h"
+#include "rdma/shortage.h"
 #include "rdma/unheard.h"
 #include "rdma/waiting.h"
 #include "runtime/executor.h"
@@ -14,12 +15,22 @@
 
 /* ---- requests ---- */
 
+static bool has_room(struct rill_rdma_listener *listener)
+{
+    if (listener->held_count == RILL_RDMA_LISTENER_HELD_MAX)
+        return false;
+    if (rill_rdma_has_fds(listener->rdma))
+        return true;
+    rill_rdma_listener_pause(listener);
+    return false;
+}
+
 /* Called within progress. */
 static void on_request(ucp_conn_request_h request, void *listener_)
 {
     struct rill_rdma_listener *listener = listener_;
 
-    if (listener->held_count == RILL_RDMA_LISTENER_HELD_MAX) {
+    if (!has_room(listener)) {
         listener->rejected++;
         listener->rdma->stats.requests_rejected++;
         listener->rdma->ucx->listener_reject(listener->ucp, request);
@@ -28,6 +39,7 @@ static void on_request(ucp_conn_request_h request, void *listener_)
     listener->held[(listener->first + listener->held_count) % RILL_RDMA_LISTENER_HELD_MAX] =
         request;
     listener->held_count++;
+    listener->pause_ns = 0;
     rill_line_wake_first(&listener->line);
 }
 
@@ -112,22 +124,31 @@ static ucp_conn_request_h take_request(struct rill_rdma_accept *accept)
     return request;
 }
 
+static void reject(struct rill_rdma_listener *listener, ucp_conn_request_h request)
+{
+    listener->rdma->ucx->listener_reject(listener->ucp, request);
+    rill_event_source_touch(&listener->rdma->source);
+}
+
 int rill_rdma_ep_adopt(struct rill_rdma_ep *ep, struct rill_rdma_accept *accept)
 {
+    struct rill_rdma_listener *listener = accept->listener;
     ucp_ep_params_t params = {
         .field_mask = UCP_EP_PARAM_FIELD_CONN_REQUEST,
         .conn_request = take_request(accept),
     };
+    int error = rill_rdma_ep_create(ep, listener->rdma, &params);
 
-    return rill_rdma_ep_create(ep, accept->listener->rdma, &params);
+    if (error == -EMFILE) { /* said by rill, before UCX knew of it */
+        rill_rdma_listener_pause(listener);
+        reject(listener, params.conn_request);
+    }
+    return error;
 }
 
 void rill_rdma_reject(struct rill_rdma_accept *accept)
 {
-    struct rill_rdma_listener *listener = accept->listener;
-
-    listener->rdma->ucx->listener_reject(listener->ucp, take_request(accept));
-    rill_event_source_touch(&listener->rdma->source);
+    reject(accept->listener, take_request(accept));
 }
 
 /* ---- its life ---- */
@@ -140,6 +161,7 @@ int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma
         .sockaddr = {.addr = address, .addrlen = size},
         .conn_handler = {.cb = on_request, .arg = listener},
     };
+    struct sockaddr_storage bound;
     size_t sockets_before;
     sigset_t before;
     int error;
@@ -147,14 +169,20 @@ int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma
     rill_check(!listener->is_open, "a listener was opened that is open already");
     memset(listener, 0, sizeof *listener);
     listener->rdma = rdma;
+    listener->fd = -1;
     rill_line_init(&listener->line);
+    if (!rill_rdma_has_fds(rdma))
+        return -EMFILE;
     sockets_before = rill_rdma_count_listening();
     rill_signal_mask_fill(&before); /* UCX may start a thread */
     error = rill_rdma_errno(rdma->ucx->listener_create(rdma->worker, &params, &listener->ucp));
     rill_signal_mask_restore(&before);
     if (error)
         return error;
-    listener->has_socket = rill_rdma_count_listening() > sockets_before;
+    if (rill_rdma_count_listening() > sockets_before &&
+        rill_rdma_listener_address(listener, &bound) == 0)
+        listener->fd = rill_rdma_find_listening(&bound);
+    rill_rdma_shortage_begin(listener);
     rill_event_source_touch(&rdma->source);
     listener->is_open = true;
     rdma->listeners++;
@@ -178,7 +206,8 @@ void rill_rdma_listener_close(struct rill_rdma_listener *listener)
     if (!listener->is_open)
         return;
     rill_line_finish(&listener->line, "a listener");
-    if (listener->has_socket && rill_rdma_listener_address(listener, &address) == 0)
+    rill_rdma_shortage_end(listener);
+    if (listener->fd >= 0 && rill_rdma_listener_address(listener, &address) == 0)
         rill_rdma_end_unheard(listener->rdma, &address);
     while (listener->held_count > 0)
         listener->rdma->ucx->listener_reject(listener->ucp, pop(listener));

@@ -11,6 +11,14 @@
  * RILL_RDMA_LISTENER_HELD_MAX are kept, further ones are rejected, and counted: UCX
  * itself would keep any number.
  *
+ * UCX accepts in a thread of its own, with a descriptor for each client, and over TCP it does not
+ * survive that there is none (shortage.h). So a request that comes when descriptors are short is
+ * rejected, which the client sees as -ECONNREFUSED, and UCX does not listen until there are some:
+ * after a pause that grows from 1 ms to 1 s, as in net/listener.h. Who comes meanwhile waits in the
+ * backlog. The process still needs a limit (RLIMIT_NOFILE) above what it uses, with some four
+ * descriptors for each connection, as UCX may end it where others, sockets of net/ say, take the
+ * last ones while an endpoint connects.
+ *
  * UCX believes whatever is sent to the port: a few bytes that are not its own, of somebody who
  * looks for open ports, say, end the process (an assertion in wireup_cm.c), before rill has seen
  * them. So does a port that is no listener's to the side that connects. Listen at an address,
@@ -37,12 +45,17 @@ enum { RILL_RDMA_LISTENER_HELD_MAX = 256 };
 struct rill_rdma_listener {
     struct rill_rdma *rdma; /* borrowed while open */
     bool is_open;
-    uint64_t rejected; /* requests for which there was no room */
+    uint64_t rejected;  /* requests for which there was no room, or no descriptor */
+    uint64_t shortages; /* times that listening paused for want of descriptors */
 
     /* private */
     ucp_listener_h ucp;
-    bool has_socket;       /* UCX listens with a TCP socket */
-    struct rill_line line; /* of rill_rdma_accept.place */
+    int fd;                           /* of UCX: the TCP socket that it listens with, or -1 */
+    struct rill_rdma_watcher pausing; /* linked while it does not listen for want of descriptors */
+    int64_t pause_ns;                 /* the latest pause, 0 if there is no shortage */
+    int64_t resume_ns;                /* the end of it */
+    struct rill_link all;             /* shortage.c: the listeners of the process with a socket */
+    struct rill_line line;            /* of rill_rdma_accept.place */
     uint32_t first, held_count;
     ucp_conn_request_h held[RILL_RDMA_LISTENER_HELD_MAX];
 };
@@ -64,7 +77,8 @@ struct rill_rdma_accept {
 
 /* Opens a listener at a socket address, which is borrowed until this returns; port 0
  * picks a free one. Returns 0 or -errno: -EADDRINUSE or -EBUSY when the port is taken,
- * -EADDRNOTAVAIL for an address that no transport can listen at. */
+ * -EADDRNOTAVAIL for an address that no transport can listen at, -EMFILE when descriptors are
+ * short. */
 int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma,
                      const struct sockaddr *address, socklen_t size);
 
@@ -79,8 +93,9 @@ struct rill_future *rill_rdma_accept(struct rill_rdma_listener *listener,
                                      struct rill_rdma_accept *accept);
 
 /* Makes an endpoint of a request that was accepted, which it takes over in any case: if
- * it fails, the other side is told. Returns 0 or -errno. Panics if the listener was closed
- * since, as UCX would use what it has freed. */
+ * it fails, the other side is told. Returns 0 or -errno: -EMFILE when descriptors are short, and
+ * the listener then pauses. Panics if the listener was closed since, as UCX would use what it has
+ * freed. */
 int rill_rdma_ep_adopt(struct rill_rdma_ep *ep, struct rill_rdma_accept *accept);
 
 /* Turns a request that was accepted away; its operations end with -ECONNREFUSED or

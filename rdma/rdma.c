@@ -5,6 +5,7 @@
 #include "rdma/active_message.h"
 #include "rdma/error.h"
 #include "rdma/note.h"
+#include "rdma/shortage.h"
 #include "runtime/executor.h"
 #include "runtime/panic.h"
 #include "runtime/random.h"
@@ -42,7 +43,11 @@ static unsigned progress(struct rill_event_source *source)
     struct rill_rdma *rdma = rill_container_of(source, struct rill_rdma, source);
     const struct rill_executor *executor = rill_executor_here();
     size_t ready_before = executor->ready_count;
-    unsigned count = rdma->ucx->worker_progress(rdma->worker);
+    unsigned count;
+
+    if (__atomic_load_n(&rdma->is_short, __ATOMIC_RELAXED))
+        rill_rdma_heed_shortage(rdma);
+    count = rdma->ucx->worker_progress(rdma->worker);
 
     count += executor->ready_count > ready_before;
     return rill_list_is_empty(&rdma->watchers) ? count : count + have_watchers_look(rdma);
@@ -218,8 +223,14 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
     rill_list_init(&rdma->ops);
     rill_list_init(&rdma->watchers);
     rill_list_init(&rdma->notes);
+    rill_list_init(&rdma->young);
     for (int i = 0; i < RILL_RDMA_EP_BUCKETS; i++)
         rill_list_init(&rdma->eps[i]);
+    if (!rdma->ucx->has_fds(RILL_RDMA_FDS_OF_WORKER))
+        return rill_rdma_say(&rdma->why, -EMFILE,
+                             "UCX needs some %d descriptors, which there are not: raise the limit "
+                             "(ulimit -n, or LimitNOFILE= of systemd)",
+                             RILL_RDMA_FDS_OF_WORKER);
     rill_signal_mask_fill(&before); /* UCX starts a thread */
     pthread_mutex_lock(&one_at_a_time);
     give_signals_back(rdma->ucx);

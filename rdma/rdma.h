@@ -111,7 +111,10 @@ struct rill_rdma {
     uint64_t last_serial;                       /* of endpoints */
     uint16_t segment_kib;                       /* of TCP; 0: none */
     bool is_open;
-    size_t stream_readers;           /* that wait: see stream.c */
+    bool is_short;          /* of descriptors, UCX says; set by any thread: shortage.c */
+    size_t young_count;     /* endpoints that are about to open descriptors */
+    struct rill_link young; /* of rill_rdma_ep.young, in the order in which they were made */
+    size_t stream_readers;  /* that wait: see stream.c */
     struct rill_rdma_watcher stream; /* linked while there are some */
 };
 
@@ -123,6 +126,7 @@ struct rill_rdma {
  * none of the program's signals.
  * Returns 0, or -errno with a sentence in rdma->why:
  *   -EINVAL  a setting that UCX does not have, or does not take
+ *   -EMFILE  there are no 32 descriptors left for it
  *   -ENODEV  none of the transports of the setting TLS is there
  *   -ENOMEM, -EIO, ... what UCX says; as a rule it has printed more on stdout */
 int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *options);

@@ -22,6 +22,18 @@ static int find_address(struct rill_rdma_server *server, struct rill_address *ad
     return -EINVAL;
 }
 
+static const char *explain(int error, const struct rill_address *address)
+{
+    switch (error) {
+    case -EIO:
+        return "UCX cannot listen there, as it says";
+    case -EMFILE:
+        return "too few descriptors are left for UCX: raise the limit (ulimit -n)";
+    default:
+        return rill_listener_explain(error, address);
+    }
+}
+
 static int server_listen(struct rill_rdma_server *server)
 {
     char text[RILL_ADDRESS_TEXT_MAX];
@@ -33,8 +45,7 @@ static int server_listen(struct rill_rdma_server *server)
         return error;
     error = rill_rdma_listen(&server->listener, server->rdma, &address.any, address.size);
     if (error) {
-        server->why = error == -EIO ? "UCX cannot listen there, as it says"
-                                    : rill_listener_explain(error, &address);
+        server->why = explain(error, &address);
         return error;
     }
     if (server->announce && rill_rdma_listener_address(&server->listener, &bound) == 0) {

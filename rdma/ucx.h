@@ -8,8 +8,10 @@
 #ifndef RILL_RDMA_UCX_H
 #define RILL_RDMA_UCX_H
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <ucp/api/ucp.h>
+#include <ucs/debug/log_def.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,6 +32,13 @@ struct rill_ucx {
     ucs_status_t (*set_global)(const char *key, const char *value);
     void (*get_version)(unsigned *major, unsigned *minor, unsigned *release);
     void (*disable_signal)(int number);
+    /* ucs/debug/log_def.h: for good, and called by any thread. */
+    void (*log_push_handler)(ucs_log_func_t handler);
+    /* Whether UCX's thread looks for clients at a socket that it listens with
+     * (ucs_async_modify_handler in ucs/async/async_fwd.h); UCS_ERR_NO_ELEM: it is not UCX's. */
+    ucs_status_t (*set_listening)(int fd, bool listens);
+    /* None of UCX's, but about the same process: whether it may open count descriptors more. */
+    bool (*has_fds)(size_t count);
 
     ucs_status_t (*init)(const ucp_params_t *params, const ucp_config_t *config,
                          ucp_context_h *context);
@@ -43,6 +52,7 @@ struct rill_ucx {
     void (*worker_release_address)(ucp_worker_h worker, ucp_address_t *address);
     unsigned (*worker_progress)(ucp_worker_h worker);
     ucs_status_t (*worker_arm)(ucp_worker_h worker);
+    ucs_status_t (*worker_signal)(ucp_worker_h worker);
 
     ucs_status_t (*ep_create)(ucp_worker_h worker, const ucp_ep_params_t *params, ucp_ep_h *ep);
     ucs_status_ptr_t (*ep_close_nbx)(ucp_ep_h ep, const ucp_request_param_t *param);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "rdma/shortage.h"
 #include "rdma/ucx.h"
 
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <ucs/async/async_fwd.h>
 #include <ucs/config/global_opts.h>
 #include <ucs/config/parser.h>
 #include <ucs/debug/debug.h>
@@ -41,6 +45,23 @@ static ucs_status_t init(const ucp_params_t *params, const ucp_config_t *config,
     return ucp_init(params, config, context);
 }
 
+static ucs_status_t set_listening(int fd, bool listens)
+{
+    return ucs_async_modify_handler(fd, listens ? UCS_EVENT_SET_EVREAD : 0);
+}
+
+/* The size of this directory is the number of descriptors, from Linux 6.2 on; before, it is 0. */
+static bool has_fds(size_t count)
+{
+    struct rlimit limit;
+    struct stat open_fds;
+
+    if (stat("/proc/self/fd", &open_fds) || open_fds.st_size == 0 ||
+        getrlimit(RLIMIT_NOFILE, &limit))
+        return rill_rdma_take_fds(count);
+    return (rlim_t)open_fds.st_size + count <= limit.rlim_cur;
+}
+
 const struct rill_ucx rill_ucx_library = {
     .config_read = ucp_config_read,
     .config_modify = ucp_config_modify,
@@ -50,6 +71,9 @@ const struct rill_ucx rill_ucx_library = {
     .set_global = set_global,
     .get_version = ucp_get_version,
     .disable_signal = ucs_debug_disable_signal,
+    .log_push_handler = ucs_log_push_handler,
+    .set_listening = set_listening,
+    .has_fds = has_fds,
     .init = init,
     .cleanup = ucp_cleanup,
     .worker_create = ucp_worker_create,
@@ -59,6 +83,7 @@ const struct rill_ucx rill_ucx_library = {
     .worker_release_address = ucp_worker_release_address,
     .worker_progress = ucp_worker_progress,
     .worker_arm = ucp_worker_arm,
+    .worker_signal = ucp_worker_signal,
     .ep_create = ucp_ep_create,
     .ep_close_nbx = ucp_ep_close_nbx,
     .ep_flush_nbx = ucp_ep_flush_nbx,

@@ -107,21 +107,40 @@ static bool listens(int fd, const struct sockaddr_storage *at)
     return read_info(fd, &info) && info.tcpi_state == STATE_LISTEN;
 }
 
-/* Of how many descriptors of the process something is true. */
-static size_t count(bool (*is)(int fd, const struct sockaddr_storage *at),
-                    const struct sockaddr_storage *at)
+static bool listens_at(int fd, const struct sockaddr_storage *at)
+{
+    return is_bound_at(fd, at) && listens(fd, at);
+}
+
+/* Of how many descriptors of the process something is true; the latest of them is found, or -1. */
+static size_t find(bool (*is)(int fd, const struct sockaddr_storage *at),
+                   const struct sockaddr_storage *at, int *latest)
 {
     DIR *directory = opendir("/proc/self/fd");
     const struct dirent *entry;
     size_t found = 0;
 
+    *latest = -1;
     if (!directory)
         return 0;
-    while ((entry = readdir(directory)))
-        if (entry->d_name[0] != '.')
-            found += is((int)strtol(entry->d_name, NULL, 10), at);
+    while ((entry = readdir(directory))) {
+        int fd = entry->d_name[0] == '.' ? -1 : (int)strtol(entry->d_name, NULL, 10);
+
+        if (fd < 0 || !is(fd, at))
+            continue;
+        *latest = fd;
+        found++;
+    }
     closedir(directory);
     return found;
+}
+
+static size_t count(bool (*is)(int fd, const struct sockaddr_storage *at),
+                    const struct sockaddr_storage *at)
+{
+    int latest;
+
+    return find(is, at, &latest);
 }
 
 /* The real one, as it is UCX's thread that is waited for. */
@@ -136,6 +155,14 @@ static int64_t clock_ns(void)
 size_t rill_rdma_count_listening(void)
 {
     return count(listens, NULL);
+}
+
+int rill_rdma_find_listening(const struct sockaddr_storage *at)
+{
+    int fd;
+
+    (void)find(listens_at, at, &fd);
+    return fd;
 }
 
 void rill_rdma_end_unheard(struct rill_rdma *rdma, const struct sockaddr_storage *at)

@@ -25,6 +25,9 @@ extern "C" {
  * listens at the same address is not. */
 size_t rill_rdma_count_listening(void);
 
+/* private: the descriptor by which the process listens at an address, or -1. */
+int rill_rdma_find_listening(const struct sockaddr_storage *at);
+
 /* private: has nobody more come to the listener of UCX's at an address, ends those who have come
  * and not spoken, and has UCX hear the others. It blocks until that is done, which is a matter of
  * microseconds. Only for one that has a TCP socket. Does nothing without /proc, or

@@ -5,6 +5,7 @@
 #include "rdma/server.h"
 
 #include "tests/fixture.h"
+#include "tests/rdma/fake_ucx.h"
 #include "tests/rdma/side.h"
 #include "tests/rdma/sim_ucx.h"
 #include "tests/short_memory.h"
@@ -116,17 +117,21 @@ static struct client {
     bool is_connected;
 } clients[CLIENTS];
 
-static void connect_clients(unsigned count, int64_t handshake_ns)
+static struct rill_future *connect_one(struct client *client, int64_t handshake_ns)
 {
     const struct rill_rdma_connection_options options = {.handshake_ns = handshake_ns};
     struct sockaddr_storage address;
 
-    memset(clients, 0, sizeof clients);
     expect_eq(rill_rdma_listener_address(&server.listener, &address), 0);
+    return rill_rdma_connect(&client->connection, &left.hub, (void *)&address,
+                             sizeof(struct sockaddr_in), &options);
+}
+
+static void connect_clients(unsigned count, int64_t handshake_ns)
+{
+    memset(clients, 0, sizeof clients);
     for (unsigned i = 0; i < count; i++)
-        background_start(&clients[i].connecting,
-                         rill_rdma_connect(&clients[i].connection, &left.hub, (void *)&address,
-                                           sizeof(struct sockaddr_in), &options));
+        background_start(&clients[i].connecting, connect_one(&clients[i], handshake_ns));
 }
 
 static unsigned wait_for_clients(unsigned count)
@@ -355,6 +360,35 @@ START_TEST(a_client_of_whom_UCX_makes_no_endpoint_is_counted_and_the_next_is_ser
 }
 END_TEST
 
+START_TEST(without_descriptors_clients_are_refused_and_those_who_are_connected_are_served)
+{
+    struct rill_sleep pause;
+
+    open_sides();
+    start_server(echoes());
+    connect_clients(1, 0);
+    expect_eq(wait_for_clients(1), 1);
+    background_start(&clients[1].connecting, connect_one(&clients[1], 0));
+    while (left.rdma.endpoints < 2)
+        fixture_turn();
+    fake.fds_are_short = true; /* the request is on its way */
+    expect_eq(background_end(&clients[1].connecting), -ECONNREFUSED);
+    expect_eq(await(connect_one(&clients[2], 0)), -EMFILE);
+    expect_echo(&clients[0]);
+    expect_eq(server.accepted, 1);
+    expect_eq(server.listener.rejected, 1);
+    expect(server.listener.shortages > 0);
+    fake.fds_are_short = false;
+    await(rill_sleep(&pause, RILL_SECOND));
+    expect_eq(await(connect_one(&clients[1], 0)), 0);
+    clients[1].is_connected = true;
+    expect_echo(&clients[1]);
+    disconnect_clients(2);
+    stop_server();
+    close_sides();
+}
+END_TEST
+
 static ucs_status_t fail_to_listen(ucp_worker_h worker, const ucp_listener_params_t *params,
                                    ucp_listener_h *out)
 {
@@ -520,6 +554,8 @@ int main(void)
         {a_client_waits_until_there_is_memory_for_it, IN_SIMULATED},
         {a_client_that_was_accepted_is_served_though_the_server_is_cancelled, IN_SIMULATED},
         {a_client_of_whom_UCX_makes_no_endpoint_is_counted_and_the_next_is_served, IN_SIMULATED},
+        {without_descriptors_clients_are_refused_and_those_who_are_connected_are_served,
+         IN_SIMULATED},
         {where_it_can_not_listen_it_ends_and_says_why, IN_SIMULATED},
         {a_server_announces_the_address_at_which_it_really_listens, IN_SIMULATED},
         {who_connects_knows_the_address_of_the_other_side, IN_SIMULATED},

@@ -546,6 +546,12 @@ static ucs_status_t init(const ucp_params_t *params, const ucp_config_t *c, ucp_
     return UCS_OK;
 }
 
+static bool has_fds(size_t count)
+{
+    (void)count;
+    return !fake.fds_are_short;
+}
+
 static void cleanup(ucp_context_h c)
 {
     (void)c;
@@ -654,6 +660,18 @@ static ucs_status_t listener_create(ucp_worker_h w, const ucp_listener_params_t 
     return UCS_OK;
 }
 
+static void log_push_handler(ucs_log_func_t handler)
+{
+    (void)handler;
+}
+
+static ucs_status_t set_listening(int fd, bool listens)
+{
+    (void)fd;
+    (void)listens;
+    return UCS_ERR_NO_ELEM;
+}
+
 static void listener_destroy(ucp_listener_h l)
 {
     (void)l;
@@ -737,6 +755,9 @@ const struct rill_ucx fake_ucx = {
     .set_global = set_global,
     .get_version = get_version,
     .disable_signal = disable_signal,
+    .log_push_handler = log_push_handler,
+    .set_listening = set_listening,
+    .has_fds = has_fds,
     .init = init,
     .cleanup = cleanup,
     .worker_create = worker_create,

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rdma/shortage.h"
+
+#include "runtime/executor.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static const int64_t pause_min_ns = 1 * RILL_MILLISECOND;
+static const int64_t pause_max_ns = 1 * RILL_SECOND;
+
+/* ---- how many there are ---- */
+
+bool rill_rdma_take_fds(size_t count)
+{
+    int fds[512];
+    size_t taken = 0;
+
+    if (count > sizeof fds / sizeof *fds)
+        count = sizeof fds / sizeof *fds;
+    fds[0] = eventfd(0, EFD_CLOEXEC);
+    while (taken < count && fds[taken] >= 0) {
+        taken++;
+        if (taken < count)
+            fds[taken] = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+    }
+    for (size_t i = 0; i < taken; i++)
+        close(fds[i]);
+    return taken == count;
+}
+
+void rill_rdma_ep_is_young(struct rill_rdma_ep *ep)
+{
+    ep->made_ns = rill_now();
+    rill_list_append(&ep->rdma->young, &ep->young);
+    ep->rdma->young_count++;
+}
+
+void rill_rdma_ep_is_settled(struct rill_rdma_ep *ep)
+{
+    if (!rill_link_is_linked(&ep->young))
+        return;
+    rill_link_remove(&ep->young);
+    ep->rdma->young_count--;
+}
+
+static void settle_old_ones(struct rill_rdma *rdma)
+{
+    const int64_t before_ns = rill_now() - RILL_RDMA_YOUNG_NS;
+
+    while (!rill_list_is_empty(&rdma->young)) {
+        struct rill_rdma_ep *ep = rill_container_of(rdma->young.next, struct rill_rdma_ep, young);
+
+        if (ep->made_ns > before_ns)
+            return;
+        rill_rdma_ep_is_settled(ep);
+    }
+}
+
+bool rill_rdma_has_fds(struct rill_rdma *rdma)
+{
+    settle_old_ones(rdma);
+    return rdma->ucx->has_fds(RILL_RDMA_FDS_SPARE + RILL_RDMA_FDS_OF_EP * (1 + rdma->young_count));
+}
+
+/* ---- pausing ---- */
+
+static void listen_to_clients(struct rill_rdma_listener *listener, bool listens)
+{
+    if (listener->fd >= 0)
+        (void)listener->rdma->ucx->set_listening(listener->fd, listens);
+}
+
+static void count_shortage(struct rill_rdma_listener *listener)
+{
+    listener->shortages++;
+    listener->pause_ns = listener->pause_ns ? 2 * listener->pause_ns : pause_min_ns;
+    if (listener->pause_ns > pause_max_ns)
+        listener->pause_ns = pause_max_ns;
+    listener->resume_ns = rill_now() + listener->pause_ns;
+}
+
+/* Called within progress. */
+static unsigned look_for_fds(struct rill_rdma_watcher *watcher)
+{
+    struct rill_rdma_listener *listener =
+        rill_container_of(watcher, struct rill_rdma_listener, pausing);
+
+    if (rill_now() < listener->resume_ns)
+        return 0;
+    if (!rill_rdma_has_fds(listener->rdma)) {
+        count_shortage(listener);
+        return 0;
+    }
+    rill_rdma_unwatch(listener->rdma, watcher);
+    listen_to_clients(listener, true);
+    return 0;
+}
+
+void rill_rdma_listener_pause(struct rill_rdma_listener *listener)
+{
+    if (rill_link_is_linked(&listener->pausing.link))
+        return;
+    count_shortage(listener);
+    listen_to_clients(listener, false);
+    listener->pausing.look = look_for_fds;
+    rill_rdma_watch(listener->rdma, &listener->pausing);
+}
+
+/* ---- what UCX's thread finds ---- */
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct rill_link listeners = {&listeners, &listeners}; /* of the process, with a socket */
+
+/* As UCX has it (ucs/sys/sock.c): of a socket that could not be made or accepted it says what the
+ * limit is, of other reasons the errno. */
+static bool tells_of_shortage(const char *message, va_list arguments)
+{
+    static const char accept_failed[] = "accept() failed";
+
+    if (strstr(message, "maximal number of files"))
+        return true;
+    return strcmp(message, "%s: %m") == 0 &&
+           strncmp(va_arg(arguments, const char *), accept_failed, sizeof accept_failed - 1) == 0;
+}
+
+/* Called by any thread, UCX's as a rule. */
+static ucs_log_func_rc_t on_log(const char *file, unsigned line, const char *function,
+                                ucs_log_level_t level, const ucs_log_component_config_t *component,
+                                const char *message, va_list arguments)
+{
+    (void)file;
+    (void)line;
+    (void)function;
+    (void)component;
+    if (level != UCS_LOG_LEVEL_ERROR || !tells_of_shortage(message, arguments))
+        return UCS_LOG_FUNC_RC_CONTINUE;
+    pthread_mutex_lock(&mutex);
+    for (struct rill_link *link = listeners.next; link != &listeners; link = link->next) {
+        struct rill_rdma_listener *listener =
+            rill_container_of(link, struct rill_rdma_listener, all);
+        struct rill_rdma *rdma = listener->rdma;
+
+        listen_to_clients(listener, false);
+        __atomic_store_n(&rdma->is_short, true, __ATOMIC_RELEASE);
+        rdma->ucx->worker_signal(rdma->worker);
+    }
+    pthread_mutex_unlock(&mutex);
+    return UCS_LOG_FUNC_RC_CONTINUE;
+}
+
+void rill_rdma_heed_shortage(struct rill_rdma *rdma)
+{
+    __atomic_store_n(&rdma->is_short, false, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&mutex);
+    for (struct rill_link *link = listeners.next; link != &listeners; link = link->next) {
+        struct rill_rdma_listener *listener =
+            rill_container_of(link, struct rill_rdma_listener, all);
+
+        if (listener->rdma == rdma)
+            rill_rdma_listener_pause(listener);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+void rill_rdma_shortage_begin(struct rill_rdma_listener *listener)
+{
+    static bool is_heard;
+
+    if (listener->fd < 0)
+        return;
+    pthread_mutex_lock(&mutex);
+    if (!is_heard)
+        listener->rdma->ucx->log_push_handler(on_log);
+    is_heard = true;
+    rill_list_append(&listeners, &listener->all);
+    pthread_mutex_unlock(&mutex);
+}
+
+void rill_rdma_shortage_end(struct rill_rdma_listener *listener)
+{
+    pthread_mutex_lock(&mutex);
+    if (rill_link_is_linked(&listener->all))
+        rill_link_remove(&listener->all);
+    pthread_mutex_unlock(&mutex);
+    if (!rill_link_is_linked(&listener->pausing.link))
+        return;
+    rill_rdma_unwatch(listener->rdma, &listener->pausing);
+    if (rill_rdma_has_fds(listener->rdma))
+        listen_to_clients(listener, true);
+}
