@@ -142,6 +142,7 @@ int rill_turn(struct rill_runtime *runtime, int64_t timeout_ns)
         until_ns = rill_time_after(rill_now(), timeout_ns);
     }
     error = rill_executor_wait(executor, until_ns);
+    rill_executor_was_waited_for(executor);
     rill_executor_run(executor);
     if (!error)
         error = rill_executor_wait(executor, RILL_NO_WAIT);

@@ -196,6 +196,11 @@ void rill_executor_run(struct rill_executor *executor)
     run_ready(executor);
 }
 
+void rill_executor_was_waited_for(struct rill_executor *executor)
+{
+    executor->waits_for_timer = WAITS_MAX;
+}
+
 int rill_executor_wait(struct rill_executor *executor, int64_t until_ns)
 {
     if (executor->ready_count > 0) {

@@ -87,6 +87,10 @@ void rill_executor_run(struct rill_executor *executor);
  * Returns 0 or the driver's -errno. */
 int rill_executor_wait(struct rill_executor *executor, int64_t until_ns);
 
+/* private: somebody else has waited, for a timer perhaps: the next run reads the clock in any
+ * case. */
+void rill_executor_was_waited_for(struct rill_executor *executor);
+
 /* Turns until future, which may be any, is ready, as the root of a task of its
  * own. Returns its result. Other tasks run too and may be left alive. Panics if
  * the driver fails for good, and if a task calls it. */

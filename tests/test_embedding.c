@@ -104,6 +104,33 @@ START_TEST(a_timer_makes_it_readable_in_time_and_takes_few_turns)
 }
 END_TEST
 
+static int64_t a_moment_ago(struct rill_driver *driver)
+{
+    return driver->ops->now(driver) - RILL_SECOND;
+}
+
+/* As where a virtual machine is held up, or a core is without ticks. */
+START_TEST(a_coarse_clock_that_stands_still_delays_no_timer)
+{
+    struct rill_driver_ops ops;
+    struct rill_driver *driver;
+    struct rill_sleep sleep;
+
+    if (!open_embedded())
+        return;
+    driver = fixture.runtime->executor.driver;
+    ops = *driver->ops;
+    ops.now_coarse = a_moment_ago;
+    driver->ops = &ops;
+    background_start(&driven, rill_sleep(&sleep, 20 * RILL_MILLISECOND));
+    turns = 0;
+    turn();
+    ck_assert_int_eq(drive(&driven), 0);
+    ck_assert_uint_le(turns, 12);
+    fixture_close();
+}
+END_TEST
+
 START_TEST(a_completion_makes_it_readable)
 {
     struct rill_tcp one, other;
@@ -504,6 +531,7 @@ int main(void)
     const struct fixture_case cases[] = {
         {the_descriptor_is_readable_at_first_and_then_rests, IN_REAL},
         {a_timer_makes_it_readable_in_time_and_takes_few_turns, IN_REAL},
+        {a_coarse_clock_that_stands_still_delays_no_timer, IN_REAL},
         {a_completion_makes_it_readable, IN_REAL},
         {a_task_that_yields_keeps_it_readable_and_lets_the_other_loop_run, IN_REAL},
         {a_post_of_another_thread_makes_it_readable, IN_REAL},
