@@ -222,7 +222,8 @@ START_TEST(kv_hangs_up_on_clients_that_wait_when_it_stops)
 }
 END_TEST
 
-/* It says what it has not got, and ends: it neither waits for ever nor panics. */
+/* It says what it has not got, and ends: it neither waits for ever nor panics. One of several
+ * threads may not be missed: the others have done its part by then. */
 static void expect_to_do_without(const char *path, const struct process_limits *limits)
 {
     struct process program = {0};
@@ -231,7 +232,7 @@ static void expect_to_do_without(const char *path, const struct process_limits *
     process_start(&program, limits, (const char *const[]){path, NULL});
     status = process_wait_within(&program, 5000);
     ck_assert_msg(status == 0 || status == 1, "%s: status %d: %s", path, status, program.err.text);
-    ck_assert_int_eq(program.err.text[0] != '\0', status == 1);
+    ck_assert(status == 0 || program.err.text[0] != '\0');
     ck_assert_ptr_null(strstr(program.err.text, "not permitted"));
 }
 
