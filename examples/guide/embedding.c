@@ -61,6 +61,7 @@ int main(void)
     } while (!fds[0].revents);
     printf("poll: its own timer\n");
     printf("the loop slept %s\n", turns < 50 ? "in between" : "too little");
+    rill_runtime_shutdown(runtime, RILL_NO_WAIT); /* no task is left, however slow the machine */
     rill_runtime_destroy(runtime);
     close(fds[0].fd);
     return 0;
