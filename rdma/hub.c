@@ -6,8 +6,6 @@
 #include "rdma/tag.h"
 #include "runtime/panic.h"
 
-#include <sys/random.h>
-
 /* ---- who is who ---- */
 
 static struct rill_link *bucket(struct rill_rdma_hub *hub, uint32_t id)
