@@ -106,6 +106,16 @@ void fixture_turn(void);
  * some milliseconds of the real one. */
 void settle(void);
 
+/* The same until condition is true, which in the simulator it has to be at once: of a real
+ * kernel's machine, processors may be held up for longer than settle() waits. */
+#define settle_until(condition)                                                                    \
+    do {                                                                                           \
+        settle();                                                                                  \
+        for (int left = 3000; !fixture.sim && !(condition) && left > 0; left--)                    \
+            settle();                                                                              \
+        expect(condition);                                                                         \
+    } while (0)
+
 /* The address 127.0.0.1 with a port. */
 struct rill_address loopback(uint16_t port);
 

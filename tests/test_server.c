@@ -465,8 +465,7 @@ START_TEST(who_is_too_many_waits_in_the_backlog_until_another_one_ends)
     expect_eq(server.accepted, 3);
     fixture_hang_up(&clients[1]);
     fixture_hang_up(&clients[2]);
-    settle();
-    expect_eq(scope.alive, 0);
+    settle_until(scope.alive == 0);
     stop_server();
     fixture_close();
 }

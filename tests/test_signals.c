@@ -103,8 +103,7 @@ START_TEST(a_signal_that_another_reader_took_is_waited_for_again)
     background_start(&second, rill_signals_next(&other));
     settle();
     raise(SIGUSR1);
-    settle();
-    ck_assert(rill_task_is_over(&waiting.task) != rill_task_is_over(&second.task));
+    settle_until(rill_task_is_over(&waiting.task) != rill_task_is_over(&second.task));
     raise(SIGUSR1);
     ck_assert_int_eq(background_end(&waiting), SIGUSR1);
     ck_assert_int_eq(background_end(&second), SIGUSR1);
