@@ -65,7 +65,7 @@ run() {
     local options=(--rdma "$mode" --timeout "$machine_seconds")
     shift 2
     for variable in TEST_TIMEOUT=$program_seconds CK_TIMEOUT_MULTIPLIER=$slowness \
-        TEST_SLOWNESS=$slowness CK_VERBOSITY TEST_WRAPPER "${environment[@]}"; do
+        TEST_SLOWNESS=$slowness TEST_JOBS=1 CK_VERBOSITY TEST_WRAPPER "${environment[@]}"; do
         options+=(--env "$variable")
     done
     printf '== %s\n' "$part"
