@@ -84,7 +84,7 @@ int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_
     ep->is_open = true;
     rdma->endpoints++;
     rill_list_append(bucket(rdma, ep->ucp), &ep->all);
-    rill_rdma_ep_is_young(ep);
+    rill_rdma_shortage_note_young(ep);
     return 0;
 }
 

@@ -111,7 +111,7 @@ static void close_in_ucx(struct rill_rdma_ep *ep, uint32_t flags)
     ep->close_request = UCS_PTR_IS_PTR(status) ? status : NULL;
     ep->ucp = NULL;
     rill_link_remove(&ep->all);
-    rill_rdma_ep_is_settled(ep);
+    rill_rdma_shortage_note_settled(ep);
 }
 
 static void cut(struct rill_rdma_ep *ep)

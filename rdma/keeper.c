@@ -224,7 +224,7 @@ static void become_connected(struct rill_rdma_connection *connection, struct ril
     connection->metrics.connects++;
     connection->attempts = 0;
     connection->lost = 0;
-    rill_rdma_ep_is_settled(&connection->ep);
+    rill_rdma_shortage_note_settled(&connection->ep);
     connection->connected_ns = rill_now();
     rill_rdma_heartbeat_begin(connection);
     if (connection->is_adopted)

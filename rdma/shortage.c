@@ -32,14 +32,14 @@ bool rill_rdma_take_fds(size_t count)
     return taken == count;
 }
 
-void rill_rdma_ep_is_young(struct rill_rdma_ep *ep)
+void rill_rdma_shortage_note_young(struct rill_rdma_ep *ep)
 {
     ep->made_ns = rill_now();
     rill_list_append(&ep->rdma->young, &ep->young);
     ep->rdma->young_count++;
 }
 
-void rill_rdma_ep_is_settled(struct rill_rdma_ep *ep)
+void rill_rdma_shortage_note_settled(struct rill_rdma_ep *ep)
 {
     if (!rill_link_is_linked(&ep->young))
         return;
@@ -56,7 +56,7 @@ static void settle_old_ones(struct rill_rdma *rdma)
 
         if (ep->made_ns > before_ns)
             return;
-        rill_rdma_ep_is_settled(ep);
+        rill_rdma_shortage_note_settled(ep);
     }
 }
 

@@ -40,9 +40,10 @@ bool rill_rdma_has_fds(struct rill_rdma *rdma);
 /* private: the same, found out by taking count of them for a moment. */
 bool rill_rdma_take_fds(size_t count);
 
-/* private: an endpoint was made; it is connected, or over: it opens no more descriptors. */
-void rill_rdma_ep_is_young(struct rill_rdma_ep *ep);
-void rill_rdma_ep_is_settled(struct rill_rdma_ep *ep);
+/* private: takes note that an endpoint was made, and is about to open descriptors; and that it is
+ * connected, or over, and opens no more of them, which may be told more than once. */
+void rill_rdma_shortage_note_young(struct rill_rdma_ep *ep);
+void rill_rdma_shortage_note_settled(struct rill_rdma_ep *ep);
 
 /* private: a listener was made, whose socket is listener->fd or -1; it is about to go. */
 void rill_rdma_shortage_begin(struct rill_rdma_listener *listener);
