@@ -148,14 +148,14 @@ static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_
 /* One at a time: what is to be said meanwhile is said together. */
 void rill_rdma_control_speak(struct rill_rdma_connection *connection, struct rill_task *task)
 {
-    rill_rdma_op_has_ended(&connection->control_op, task);
+    rill_rdma_op_poll_if_busy(&connection->control_op, task);
     while (!rill_rdma_op_is_busy(&connection->control_op) && connection->to_say) {
         enum rill_rdma_control_kind kind =
             (enum rill_rdma_control_kind)__builtin_ctz(connection->to_say);
 
         connection->to_say &= (uint8_t) ~(1u << kind);
         say(connection, kind);
-        if (rill_rdma_op_has_ended(&connection->control_op, task) &&
+        if (rill_rdma_op_poll_if_busy(&connection->control_op, task) == RILL_READY &&
             connection->control_op.result < 0)
             rill_rdma_ep_fail(&connection->ep, (int)connection->control_op.result);
     }

@@ -114,7 +114,7 @@ static unsigned sweep(struct rill_rdma_watcher *sweeper)
 static void look_at_bye(struct rill_rdma_connection *connection, struct rill_rdma_op *bye,
                         bool *was_done, struct rill_task *task)
 {
-    if (!rill_rdma_op_has_ended(bye, task))
+    if (rill_rdma_op_poll_if_busy(bye, task) == RILL_PENDING)
         return;
     if (bye->result == 0)
         *was_done = true;
@@ -326,9 +326,9 @@ static struct rill_future *attend(struct rill_rdma_connection *connection)
 /* Ends the keeper's own operations. The endpoint is closed, so UCX has let go of all of them. */
 static void end_ops(struct rill_rdma_connection *connection, struct rill_task *task)
 {
-    rill_rdma_op_has_ended(&connection->control_op, task);
-    rill_rdma_op_has_ended(&connection->bye_send, task);
-    rill_rdma_op_has_ended(&connection->bye_recv, task);
+    rill_rdma_op_poll_if_busy(&connection->control_op, task);
+    rill_rdma_op_poll_if_busy(&connection->bye_send, task);
+    rill_rdma_op_poll_if_busy(&connection->bye_recv, task);
     connection->to_say = 0;
 }
 

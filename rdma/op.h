@@ -113,16 +113,18 @@ static inline struct rill_future *rill_rdma_op_prepare(struct rill_rdma_op *op,
     return &op->future;
 }
 
-/* For those that have several at once: whether one is prepared or in flight, and whether it
- * has ended by being polled now. */
+/* For those that have several at once: whether one is prepared or in flight. */
 static inline bool rill_rdma_op_is_busy(const struct rill_rdma_op *op)
 {
     return op->state != RILL_RDMA_OP_IDLE;
 }
 
-static inline bool rill_rdma_op_has_ended(struct rill_rdma_op *op, struct rill_task *task)
+/* Likewise: polls one that is busy. Returns RILL_READY if it has ended with that, and else
+ * RILL_PENDING: if it is still busy, or was not. */
+static inline enum rill_poll rill_rdma_op_poll_if_busy(struct rill_rdma_op *op,
+                                                       struct rill_task *task)
 {
-    return rill_rdma_op_is_busy(op) && rill_rdma_op_poll(&op->future, task) == RILL_READY;
+    return rill_rdma_op_is_busy(op) ? rill_rdma_op_poll(&op->future, task) : RILL_PENDING;
 }
 
 #ifdef __cplusplus
