@@ -233,27 +233,31 @@ static void become_connected(struct rill_rdma_connection *connection, struct ril
     rill_rdma_connection_set_state(connection, RILL_RDMA_CONNECTED);
 }
 
-/* Ends the connection for that reason. An end that neither side has wanted (-ESHUTDOWN) is a
- * failure, and the endpoint fails with it at once. */
-static bool end(struct rill_rdma_connection *connection, int error)
+/* Ends attending, and with it the connection, for that reason. An end that neither side has wanted
+ * (not -ESHUTDOWN) is a failure, and the endpoint fails with it at once. */
+static enum rill_poll end(struct rill_rdma_connection *connection, int error)
 {
     connection->error = error;
     if (error != -ESHUTDOWN) {
         connection->metrics.failures++;
         rill_rdma_ep_fail(&connection->ep, error);
     }
-    return true;
+    return RILL_READY;
 }
 
-static bool is_greeting_over(struct rill_rdma_connection *connection, struct rill_task *task)
+/* A step is taken whenever the keeper is woken. It does what has become possible, and returns
+ * RILL_READY when the endpoint is to be closed. This one is that of LISTENING and CONNECTING. */
+static enum rill_poll step_to_connected(struct rill_rdma_connection *connection,
+                                        struct rill_task *task)
 {
     bool is_late = rill_now() >= connection->deadline_ns;
 
     if (connection->refused) {
         bool is_told = !connection->to_say && !rill_rdma_op_is_busy(&connection->control_op);
 
-        return (is_told || is_late || connection->is_wanted_over) &&
-               end(connection, connection->refused);
+        return is_told || is_late || connection->is_wanted_over
+                   ? end(connection, connection->refused)
+                   : RILL_PENDING;
     }
     if (connection->is_wanted_over)
         return end(connection, connection->lost ? connection->lost : -ESHUTDOWN);
@@ -261,7 +265,18 @@ static bool is_greeting_over(struct rill_rdma_connection *connection, struct ril
         become_connected(connection, task);
     else if (is_late)
         return end(connection, -ETIMEDOUT);
-    return false;
+    return RILL_PENDING;
+}
+
+static enum rill_poll step_to_closed(struct rill_rdma_connection *connection,
+                                     struct rill_task *task)
+{
+    go_on_with_closing(connection, task);
+    if (is_done(connection))
+        return end(connection, -ESHUTDOWN);
+    if (rill_now() >= connection->deadline_ns)
+        return end(connection, is_agreed(connection) ? -ESHUTDOWN : -ETIMEDOUT);
+    return RILL_PENDING;
 }
 
 /* Why a connection is over whose endpoint has failed. Once both sides have taken each other's BYE
@@ -273,8 +288,7 @@ static int why_failed(const struct rill_rdma_connection *connection)
     return connection->refused ? connection->refused : connection->ep.error;
 }
 
-/* Returns whether the endpoint is to be closed. */
-static bool is_over(struct rill_rdma_connection *connection, struct rill_task *task)
+static enum rill_poll step(struct rill_rdma_connection *connection, struct rill_task *task)
 {
     if (rill_task_is_cancelled(task))
         connection->is_cut = true;
@@ -285,17 +299,13 @@ static bool is_over(struct rill_rdma_connection *connection, struct rill_task *t
     if (connection->ep.error)
         return end(connection, why_failed(connection));
     if (connection->state == RILL_RDMA_LISTENING || connection->state == RILL_RDMA_CONNECTING)
-        return is_greeting_over(connection, task);
-    if (connection->state == RILL_RDMA_CONNECTED &&
-        (connection->is_wanted_over || connection->bye_came))
+        return step_to_connected(connection, task);
+    if (connection->state == RILL_RDMA_CONNECTED) {
+        if (!connection->is_wanted_over && !connection->bye_came)
+            return RILL_PENDING;
         begin_closing(connection);
-    if (connection->state != RILL_RDMA_CLOSING)
-        return false;
-    go_on_with_closing(connection, task);
-    if (is_done(connection))
-        return end(connection, -ESHUTDOWN);
-    return rill_now() >= connection->deadline_ns &&
-           end(connection, is_agreed(connection) ? -ESHUTDOWN : -ETIMEDOUT);
+    }
+    return step_to_closed(connection, task);
 }
 
 static enum rill_poll attend_poll(struct rill_future *self, struct rill_task *task)
@@ -305,11 +315,11 @@ static enum rill_poll attend_poll(struct rill_future *self, struct rill_task *ta
 
     rill_rdma_heartbeat_look(connection);
     rill_rdma_control_speak(connection, task);
-    if (is_over(connection, task)) {
+    if (step(connection, task) == RILL_READY) {
         set_timer(connection, RILL_NEVER);
         return RILL_READY;
     }
-    rill_rdma_control_speak(connection, task); /* what is_over wants said */
+    rill_rdma_control_speak(connection, task); /* what that step wants said */
     set_timer(connection, next_moment(connection));
     return RILL_PENDING;
 }
