@@ -30,6 +30,7 @@
 #include "net/address.h"
 #include "rdma/credit.h"
 #include "rdma/endpoint.h"
+#include "rdma/heartbeat.h"
 #include "rdma/hub.h"
 #include "rdma/listener.h"
 #include "rdma/metrics.h"
@@ -131,6 +132,7 @@ struct rill_rdma_connection {
     uint32_t id, peer_id; /* 0: not known yet */
     uint32_t peer_eager_size;
     struct rill_rdma_credit credit;
+    struct rill_rdma_heartbeat heartbeat;
     struct rill_link by_id;     /* rill_rdma_hub.by_id */
     struct rill_link waiting;   /* of rill_rdma_transfer.queue, first in first out */
     struct rill_notify changed; /* its state */
@@ -147,16 +149,10 @@ struct rill_rdma_connection {
     struct rill_rdma_op control_op, bye_send, bye_recv;
     struct rill_rdma_watcher sweeper; /* while this side closes */
     struct rill_timer timer;
-    struct rill_timeout limit;      /* of closing the endpoint */
-    int64_t deadline_ns;            /* of hello, or of closing */
-    int64_t beat_ns, beat_due_ns;   /* that the other side wants */
-    int64_t check_ns, check_due_ns; /* for a sign of life */
-    uint64_t heard, heard_before;   /* signs of life */
-    unsigned silent_checks;         /* in a row */
-    unsigned laden_checks;          /* silent as well, but long messages may be why */
-    uint64_t peer_load;             /* bytes that are on their way from the other side */
-    uint8_t to_say;                 /* bits, by enum rill_rdma_control_kind */
-    bool is_greeted;                /* the other side's HELLO or ACK came */
+    struct rill_timeout limit; /* of closing the endpoint */
+    int64_t deadline_ns;       /* of hello, or of closing */
+    uint8_t to_say;            /* bits, by enum rill_rdma_control_kind */
+    bool is_greeted;           /* the other side's HELLO or ACK came */
     bool bye_came, is_bye_said, is_bye_taken;
     bool done_came, is_done_said;
     bool is_wanted_over; /* by this side */

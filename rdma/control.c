@@ -26,7 +26,7 @@ static void greet(struct rill_rdma_connection *connection, const struct rill_rdm
     connection->peer_id = control->from;
     connection->peer_eager_size = control->eager_size;
     connection->credit.peer_window = control->window;
-    connection->beat_ns = control->beat_ms * RILL_MILLISECOND;
+    connection->heartbeat.beat_ns = control->beat_ms * RILL_MILLISECOND;
 }
 
 static bool hear_beat(struct rill_rdma_connection *connection,
@@ -38,8 +38,8 @@ static bool hear_beat(struct rill_rdma_connection *connection,
         rill_rdma_ep_fail(&connection->ep, -EPROTO);
         return false;
     }
-    connection->heard++;
-    connection->peer_load = (uint64_t)control->load_kib << 10;
+    connection->heartbeat.heard++;
+    connection->heartbeat.peer_load = (uint64_t)control->load_kib << 10;
     connection->metrics.beats_received++;
     rill_rdma_exchange_wake(connection);
     return true;
@@ -50,7 +50,7 @@ static bool hear_done(struct rill_rdma_connection *connection,
 {
     if (!connection->is_greeted || control->from != connection->peer_id)
         return false;
-    connection->heard++;
+    connection->heartbeat.heard++;
     connection->done_came = true;
     rill_task_wake(&connection->keeper);
     return true;

@@ -277,7 +277,7 @@ static void take(struct rill_rdma_transfer *transfer)
     transfer->length = transfer->op.length;
     if (!is_of_now(transfer, connection->id))
         return;
-    connection->heard++;
+    connection->heartbeat.heard++;
     connection->credit.received += rill_rdma_cost(transfer->length, connection->peer_eager_size);
     rill_rdma_connection_settle(connection);
 }

@@ -3,11 +3,23 @@
 #ifndef RILL_RDMA_HEARTBEAT_H
 #define RILL_RDMA_HEARTBEAT_H
 
-#include "rdma/connection.h"
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+struct rill_rdma_connection;
+
+/* What a connection knows of them. Zeroed with each attempt to connect. */
+struct rill_rdma_heartbeat {
+    int64_t beat_ns, beat_due_ns;   /* that the other side wants; 0: none */
+    int64_t check_ns, check_due_ns; /* for a sign of life; 0: none */
+    uint64_t heard, heard_before;   /* signs of life */
+    unsigned silent_checks;         /* in a row */
+    unsigned laden_checks;          /* silent as well, but long messages may be why */
+    uint64_t peer_load;             /* bytes that are on their way from the other side */
+};
 
 /* Begins with a connection that has just become CONNECTED. */
 void rill_rdma_heartbeat_begin(struct rill_rdma_connection *connection);

@@ -54,7 +54,7 @@ static int begin_attempt(struct rill_rdma_connection *connection)
     rill_rdma_keeper_bury(connection);
     connection->peer_id = 0;
     connection->credit = (struct rill_rdma_credit){0};
-    connection->peer_load = 0;
+    connection->heartbeat = (struct rill_rdma_heartbeat){0};
     connection->is_greeted = false;
     connection->bye_came = false;
     connection->is_bye_said = false;

@@ -209,7 +209,7 @@ START_TEST(a_load_is_told_once_and_again_when_as_much_has_come_to_it)
         sides_pause(RILL_SECOND);
         expect_eq(left->metrics.beats_sent, (i + 1) / 8);
     }
-    expect_eq(right->peer_load, 4 * RILL_RDMA_EP_LOAD);
+    expect_eq(right->heartbeat.peer_load, 4 * RILL_RDMA_EP_LOAD);
     for (unsigned i = 0; i < 32; i++) {
         expect_eq(await(rill_rdma_recv(right, &sides.right.recv, buffer, PART, i)), PART);
         expect_eq(background_end(&sendings[i]), PART);

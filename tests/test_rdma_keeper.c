@@ -293,7 +293,7 @@ START_TEST(a_load_is_told_from_a_mebibyte_on)
                                                   RILL_RDMA_EP_LOAD - 1 + (size_t)i, 1));
         sides_pause(RILL_SECOND);
         expect_eq(left->metrics.beats_sent, i);
-        expect_eq(right->peer_load, i * RILL_RDMA_EP_LOAD);
+        expect_eq(right->heartbeat.peer_load, i * RILL_RDMA_EP_LOAD);
         expect(await(rill_rdma_recv(right, &sides.right.recv, message, LONG, 1)) > 0);
         expect(background_end(&sending) > 0);
     }
