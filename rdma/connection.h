@@ -28,6 +28,7 @@
 #define RILL_RDMA_CONNECTION_H
 
 #include "net/address.h"
+#include "rdma/bye.h"
 #include "rdma/credit.h"
 #include "rdma/endpoint.h"
 #include "rdma/heartbeat.h"
@@ -146,17 +147,15 @@ struct rill_rdma_connection {
     struct rill_task keeper;
     struct rill_future attending;
     struct rill_rdma_control control; /* that is being sent */
-    struct rill_rdma_op control_op, bye_send, bye_recv;
-    struct rill_rdma_watcher sweeper; /* while this side closes */
+    struct rill_rdma_op control_op;
+    struct rill_rdma_bye bye;
     struct rill_timer timer;
     struct rill_timeout limit; /* of closing the endpoint */
     int64_t deadline_ns;       /* of hello, or of closing */
     uint8_t to_say;            /* bits, by enum rill_rdma_control_kind */
     bool is_greeted;           /* the other side's HELLO or ACK came */
-    bool bye_came, is_bye_said, is_bye_taken;
-    bool done_came, is_done_said;
-    bool is_wanted_over; /* by this side */
-    bool is_cut;         /* without another word */
+    bool is_wanted_over;       /* by this side */
+    bool is_cut;               /* without another word */
     bool is_adopted;
     int refused;          /* why the other side, or this one, refuses; or 0 */
     int lost;             /* why the one was lost that is being made anew, or 0 */

@@ -51,7 +51,7 @@ static bool hear_done(struct rill_rdma_connection *connection,
     if (!connection->is_greeted || control->from != connection->peer_id)
         return false;
     connection->heartbeat.heard++;
-    connection->done_came = true;
+    connection->bye.done_came = true;
     rill_task_wake(&connection->keeper);
     return true;
 }

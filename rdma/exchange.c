@@ -63,7 +63,7 @@ static bool may_be_sent(const struct rill_rdma_transfer *transfer)
 
     if (connection->state == RILL_RDMA_CONNECTED)
         return !connection->ep.error;
-    return connection->state == RILL_RDMA_CLOSING && !connection->bye_came &&
+    return connection->state == RILL_RDMA_CLOSING && !connection->bye.came &&
            !connection->ep.error && rill_link_is_linked(&transfer->queue);
 }
 
@@ -311,7 +311,7 @@ static bool is_left(const struct rill_rdma_transfer *transfer)
     const struct rill_rdma_connection *connection = transfer->connection;
     size_t size, whole = connection->peer_eager_size;
 
-    if (whole > RILL_RDMA_EAGER_SIZE && !connection->bye_came)
+    if (whole > RILL_RDMA_EAGER_SIZE && !connection->bye.came)
         whole = RILL_RDMA_EAGER_SIZE;
 
     if (connection->id == 0 || connection->is_wanted_over)

@@ -5,7 +5,6 @@
 #include "rdma/exchange.h"
 #include "rdma/heartbeat.h"
 #include "rdma/shortage.h"
-#include "rdma/tag.h"
 #include "runtime/executor.h"
 
 #include <errno.h>
@@ -55,12 +54,8 @@ static int begin_attempt(struct rill_rdma_connection *connection)
     connection->peer_id = 0;
     connection->credit = (struct rill_rdma_credit){0};
     connection->heartbeat = (struct rill_rdma_heartbeat){0};
+    connection->bye = (struct rill_rdma_bye){0};
     connection->is_greeted = false;
-    connection->bye_came = false;
-    connection->is_bye_said = false;
-    connection->is_bye_taken = false;
-    connection->is_done_said = false;
-    connection->done_came = false;
     connection->refused = 0;
     rill_rdma_keeper_take_ep(connection);
     connection->to_say = 1u << RILL_RDMA_HELLO;
@@ -84,113 +79,8 @@ static bool tries_again(const struct rill_rdma_connection *connection)
 
 bool rill_rdma_keeper_comes_back(const struct rill_rdma_connection *connection)
 {
-    return connection->bye_came && connection->options.reconnects_after_end &&
+    return connection->bye.came && connection->options.reconnects_after_end &&
            may_try_again(connection);
-}
-
-/* ---- bye ----
- *
- * What the two sides say to each other at the end, and why, stands in wire.h. */
-
-/* Takes what this side will not receive any more, and gives the credit back, so that the other
- * side's sends end, those too that wait for credit: it says BYE only after them. */
-static unsigned sweep(struct rill_rdma_watcher *sweeper)
-{
-    struct rill_rdma_connection *connection =
-        rill_container_of(sweeper, struct rill_rdma_connection, sweeper);
-
-    uint64_t cost =
-        rill_rdma_hub_sweep(connection->hub, connection->id, connection->peer_eager_size);
-
-    if (cost == 0)
-        return 0;
-    connection->credit.received += cost;
-    rill_rdma_connection_settle(connection);
-    return 1;
-}
-
-/* Notes in *was_done that the other side's BYE has come, or that ours was taken, whichever bye
- * is. Where one of them fails the connection has, as neither side could know any more. */
-static void look_at_bye(struct rill_rdma_connection *connection, struct rill_rdma_op *bye,
-                        bool *was_done, struct rill_task *task)
-{
-    if (rill_rdma_op_poll_if_busy(bye, task) == RILL_PENDING)
-        return;
-    if (bye->result == 0)
-        *was_done = true;
-    else /* a BYE has no bytes: one that does not fit is a mistake of the other side's */
-        rill_rdma_ep_fail(&connection->ep, bye->result == -EMSGSIZE ? -EPROTO : (int)bye->result);
-}
-
-/* Receives the other side's BYE, which may be there already: that side may have sent all it had
- * and disconnected before its answer was read here. */
-static void expect_bye(struct rill_rdma_connection *connection, struct rill_task *task)
-{
-    rill_rdma_tag_recv_from(&connection->ep, &connection->bye_recv, NULL, 0,
-                            rill_rdma_tag_make(connection->id, RILL_RDMA_KIND_BYE, 0),
-                            RILL_RDMA_TAG_EXACT);
-    look_at_bye(connection, &connection->bye_recv, &connection->bye_came, task);
-    if (connection->bye_came)
-        rill_task_wake(task);
-}
-
-static void say_bye(struct rill_rdma_connection *connection)
-{
-    connection->is_bye_said = true;
-    rill_rdma_tag_send_sync(&connection->ep, &connection->bye_send, NULL, 0,
-                            rill_rdma_tag_make(connection->peer_id, RILL_RDMA_KIND_BYE, 0));
-}
-
-/* Whether each side has got all that the other one has sent. */
-static bool is_agreed(const struct rill_rdma_connection *connection)
-{
-    return connection->bye_came && connection->is_bye_taken;
-}
-
-/* Withdraws all receives: behind the other side's BYE nothing comes that they could match, and if
- * it is this side that disconnects, it wants nothing more. */
-static void begin_closing(struct rill_rdma_connection *connection)
-{
-    connection->deadline_ns =
-        rill_time_after(rill_now_of_beginning(), connection->options.close_ns);
-    rill_rdma_ep_withdraw(&connection->ep, &connection->bye_recv);
-    rill_rdma_connection_set_state(connection, RILL_RDMA_CLOSING);
-}
-
-/* This side disconnects: from now on what comes is swept out. */
-static void begin_end(struct rill_rdma_connection *connection)
-{
-    connection->deadline_ns =
-        rill_time_after(rill_now_of_beginning(), connection->options.close_ns);
-    connection->sweeper.look = sweep;
-    rill_rdma_watch(connection->hub->rdma, &connection->sweeper);
-    sweep(&connection->sweeper);
-}
-
-static void say_done(struct rill_rdma_connection *connection, struct rill_task *task)
-{
-    connection->is_done_said = true;
-    connection->to_say |= 1u << RILL_RDMA_DONE;
-    rill_rdma_control_speak(connection, task);
-}
-
-/* Whether this side may close the endpoint: both have said DONE, and nothing that the other has
- * to know is still on its way. */
-static bool is_done(const struct rill_rdma_connection *connection)
-{
-    return is_agreed(connection) && connection->done_came && !connection->to_say &&
-           !rill_rdma_op_is_busy(&connection->control_op);
-}
-
-static void go_on_with_closing(struct rill_rdma_connection *connection, struct rill_task *task)
-{
-    if (connection->is_wanted_over && !rill_link_is_linked(&connection->sweeper.link))
-        begin_end(connection);
-    if (!connection->is_bye_said && connection->metrics.sends_in_flight == 0)
-        say_bye(connection);
-    look_at_bye(connection, &connection->bye_send, &connection->is_bye_taken, task);
-    if (is_agreed(connection) && !connection->is_done_said)
-        say_done(connection, task);
 }
 
 /* ---- attending ---- */
@@ -229,7 +119,7 @@ static void become_connected(struct rill_rdma_connection *connection, struct ril
     rill_rdma_heartbeat_begin(connection);
     if (connection->is_adopted)
         connection->to_say |= 1u << RILL_RDMA_ACK;
-    expect_bye(connection, task);
+    rill_rdma_bye_expect(connection, task);
     rill_rdma_connection_set_state(connection, RILL_RDMA_CONNECTED);
 }
 
@@ -268,14 +158,24 @@ static enum rill_poll step_to_connected(struct rill_rdma_connection *connection,
     return RILL_PENDING;
 }
 
+/* Withdraws all receives: behind the other side's BYE nothing comes that they could match, and if
+ * it is this side that disconnects, it wants nothing more. */
+static void begin_closing(struct rill_rdma_connection *connection)
+{
+    connection->deadline_ns =
+        rill_time_after(rill_now_of_beginning(), connection->options.close_ns);
+    rill_rdma_ep_withdraw(&connection->ep, &connection->bye.recv);
+    rill_rdma_connection_set_state(connection, RILL_RDMA_CLOSING);
+}
+
 static enum rill_poll step_to_closed(struct rill_rdma_connection *connection,
                                      struct rill_task *task)
 {
-    go_on_with_closing(connection, task);
-    if (is_done(connection))
+    rill_rdma_bye_go_on(connection, task);
+    if (rill_rdma_bye_is_done(connection))
         return end(connection, -ESHUTDOWN);
     if (rill_now() >= connection->deadline_ns)
-        return end(connection, is_agreed(connection) ? -ESHUTDOWN : -ETIMEDOUT);
+        return end(connection, rill_rdma_bye_is_agreed(&connection->bye) ? -ESHUTDOWN : -ETIMEDOUT);
     return RILL_PENDING;
 }
 
@@ -283,7 +183,7 @@ static enum rill_poll step_to_closed(struct rill_rdma_connection *connection,
  * that is no loss; and if the other side has refused, its own reason tells more than UCX's. */
 static int why_failed(const struct rill_rdma_connection *connection)
 {
-    if (is_agreed(connection))
+    if (rill_rdma_bye_is_agreed(&connection->bye))
         return -ESHUTDOWN;
     return connection->refused ? connection->refused : connection->ep.error;
 }
@@ -294,14 +194,13 @@ static enum rill_poll step(struct rill_rdma_connection *connection, struct rill_
         connection->is_cut = true;
     if (connection->is_cut)
         return end(connection, -ESHUTDOWN);
-    look_at_bye(connection, &connection->bye_recv, &connection->bye_came, task);
-    look_at_bye(connection, &connection->bye_send, &connection->is_bye_taken, task);
+    rill_rdma_bye_look(connection, task);
     if (connection->ep.error)
         return end(connection, why_failed(connection));
     if (connection->state == RILL_RDMA_LISTENING || connection->state == RILL_RDMA_CONNECTING)
         return step_to_connected(connection, task);
     if (connection->state == RILL_RDMA_CONNECTED) {
-        if (!connection->is_wanted_over && !connection->bye_came)
+        if (!connection->is_wanted_over && !connection->bye.came)
             return RILL_PENDING;
         begin_closing(connection);
     }
@@ -337,8 +236,7 @@ static struct rill_future *attend(struct rill_rdma_connection *connection)
 static void end_ops(struct rill_rdma_connection *connection, struct rill_task *task)
 {
     rill_rdma_op_poll_if_busy(&connection->control_op, task);
-    rill_rdma_op_poll_if_busy(&connection->bye_send, task);
-    rill_rdma_op_poll_if_busy(&connection->bye_recv, task);
+    rill_rdma_bye_end_ops(connection, task);
     connection->to_say = 0;
 }
 
@@ -366,7 +264,7 @@ static struct rill_future *close_ep(struct rill_rdma_connection *connection)
     static const struct rill_place name = {"close the endpoint of a connection", NULL, 0};
     bool is_forced = connection->is_cut || !connection->is_greeted;
 
-    rill_rdma_unwatch(connection->hub->rdma, &connection->sweeper);
+    rill_rdma_bye_stop_sweeping(connection);
     if (connection->error != -ESHUTDOWN)
         rill_rdma_connection_set_state(connection, tries_again(connection) ? RILL_RDMA_CONNECTING
                                                                            : RILL_RDMA_FAILED);

@@ -241,7 +241,7 @@ static void reach(enum moment moment)
     if (moment == CLOSING)
         pass_until(connection->state == RILL_RDMA_CLOSING);
     if (moment == AGREED)
-        pass_until(connection->bye_came && connection->is_bye_taken);
+        pass_until(rill_rdma_bye_is_agreed(&connection->bye));
     if (moment == CLOSING_EP)
         pass_until(connection->ep.state == RILL_RDMA_EP_FLUSHING ||
                    connection->ep.state == RILL_RDMA_EP_CLOSING);

@@ -359,7 +359,7 @@ static enum rill_poll receiver_poll(struct rill_future *self, struct rill_task *
             check_message(receiver);
         else if (receiver->transfer.result == -EMSGSIZE)
             take_message(receiver); /* its beginning is there */
-        if (receiver->transfer.result == -ESHUTDOWN && party->connection.bye_came &&
+        if (receiver->transfer.result == -ESHUTDOWN && party->connection.bye.came &&
             !party->connection.is_wanted_over)
             check_all_received(receiver);
         if (receiver->transfer.result < 0 && is_lost(party)) {
