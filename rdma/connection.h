@@ -261,6 +261,10 @@ struct rill_future *rill_rdma_disconnect(struct rill_rdma_connection *connection
 /* The same by force at once: the other side sees a loss. The result is 0. */
 struct rill_future *rill_rdma_cut(struct rill_rdma_connection *connection);
 
+/* private: changes the state, and wakes all that it concerns. */
+void rill_rdma_connection_set_state(struct rill_rdma_connection *connection,
+                                    enum rill_rdma_state state);
+
 /* private: why a send, or a receive, cannot be begun, or ended without its connection. */
 int rill_rdma_connection_why(const struct rill_rdma_connection *connection);
 

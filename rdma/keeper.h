@@ -20,10 +20,6 @@ void rill_rdma_keeper_bury(struct rill_rdma_connection *connection);
 /* Whether the other side has ended the connection, and connecting is to be tried anew. */
 bool rill_rdma_keeper_comes_back(const struct rill_rdma_connection *connection);
 
-/* Changes the state, and wakes all that it concerns. */
-void rill_rdma_connection_set_state(struct rill_rdma_connection *connection,
-                                    enum rill_rdma_state state);
-
 #ifdef __cplusplus
 }
 #endif
