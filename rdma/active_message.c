@@ -196,7 +196,7 @@ static ucs_status_ptr_t receive_data(struct rill_rdma_op *op, void *data)
  * answered by releasing it: UCX 1.13 forgets it otherwise. */
 static ucs_status_ptr_t post_fetch(struct rill_rdma_op *op)
 {
-    struct rill_rdma_am *message = op->handle;
+    struct rill_rdma_am *message = op->fetch.message;
     void *data = message->held->data;
 
     if (op->size == 0)
@@ -222,15 +222,15 @@ struct rill_future *rill_rdma_am_fetch(struct rill_rdma_am *message, struct rill
         op->ep = endpoint_of(message->held, message);
     op->buffer = buffer;
     op->size = message->size;
-    op->handle = message;
+    op->fetch.message = message;
     return &op->future;
 }
 
 static ucs_status_ptr_t post_fetch_data(struct rill_rdma_op *op)
 {
-    void **data = op->handle, *taken = *data;
+    void *taken = *op->fetch.data;
 
-    *data = NULL;
+    *op->fetch.data = NULL;
     return receive_data(op, taken);
 }
 
@@ -243,7 +243,7 @@ struct rill_future *rill_rdma_am_fetch_data(struct rill_rdma_ep *ep, struct rill
     rill_rdma_op_prepare(op, &verb, ep->rdma, ep);
     op->buffer = buffer;
     op->size = size;
-    op->handle = data;
+    op->fetch.data = data;
     return &op->future;
 }
 
@@ -254,13 +254,13 @@ static ucs_status_ptr_t post_send(struct rill_rdma_op *op)
     const ucp_request_param_t param = {
         .op_attr_mask =
             UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS,
-        .flags = (uint32_t)(op->where >> 32),
+        .flags = op->am.flags,
         .cb.send = rill_rdma_op_sent,
         .user_data = op,
     };
 
-    return op->rdma->ucx->am_send_nbx(op->ep->ucp, (unsigned)(uint32_t)op->where, op->handle,
-                                      op->count, op->buffer, op->size, &param);
+    return op->rdma->ucx->am_send_nbx(op->ep->ucp, op->am.id, op->am.header, op->am.header_size,
+                                      op->buffer, op->size, &param);
 }
 
 struct rill_future *rill_rdma_am_send(struct rill_rdma_ep *ep, struct rill_rdma_op *op, unsigned id,
@@ -274,11 +274,9 @@ struct rill_future *rill_rdma_am_send(struct rill_rdma_ep *ep, struct rill_rdma_
                header_size, RILL_RDMA_AM_HEADER_MAX);
     rill_check(id < RILL_RDMA_AM_IDS, "an inbox %u: want %d at the most", id, RILL_RDMA_AM_IDS - 1);
     rill_rdma_op_prepare(op, &verb, ep->rdma, ep);
-    op->handle = (void *)(uintptr_t)header;
-    op->count = header_size;
     op->buffer = (void *)(uintptr_t)data;
     op->size = size;
-    op->where = (uint64_t)rill_rdma_am_flags(flags) << 32 | id;
+    op->am = (struct rill_rdma_op_am){header, header_size, id, rill_rdma_am_flags(flags)};
     return &op->future;
 }
 

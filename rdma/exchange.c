@@ -316,8 +316,8 @@ static bool is_left(const struct rill_rdma_transfer *transfer)
 
     if (connection->id == 0 || connection->is_wanted_over)
         return false;
-    return rill_rdma_tag_probe(connection->hub->rdma, transfer->op.tag, transfer->op.where, &size,
-                               NULL) &&
+    return rill_rdma_tag_probe(connection->hub->rdma, transfer->op.tag, transfer->op.tagged.mask,
+                               &size, NULL) &&
            size < whole;
 }
 

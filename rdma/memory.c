@@ -104,16 +104,7 @@ void rill_rdma_remote_close(struct rill_rdma_remote *remote)
  * have been lost and made anew. The key would be taken for one of the new peer's. */
 static bool is_stale(const struct rill_rdma_op *op)
 {
-    const struct rill_rdma_remote *remote = op->handle;
-
-    return remote->serial != op->ep->serial;
-}
-
-static ucp_rkey_h key_of(const struct rill_rdma_op *op)
-{
-    const struct rill_rdma_remote *remote = op->handle;
-
-    return remote->ucp;
+    return op->remote.memory->serial != op->ep->serial;
 }
 
 static ucs_status_ptr_t post_put(struct rill_rdma_op *op)
@@ -126,7 +117,8 @@ static ucs_status_ptr_t post_put(struct rill_rdma_op *op)
 
     if (is_stale(op))
         return UCS_STATUS_PTR(UCS_ERR_NOT_CONNECTED);
-    return op->rdma->ucx->put_nbx(op->ep->ucp, op->buffer, op->size, op->where, key_of(op), &param);
+    return op->rdma->ucx->put_nbx(op->ep->ucp, op->buffer, op->size, op->remote.address,
+                                  op->remote.memory->ucp, &param);
 }
 
 static ucs_status_ptr_t post_get(struct rill_rdma_op *op)
@@ -139,7 +131,8 @@ static ucs_status_ptr_t post_get(struct rill_rdma_op *op)
 
     if (is_stale(op))
         return UCS_STATUS_PTR(UCS_ERR_NOT_CONNECTED);
-    return op->rdma->ucx->get_nbx(op->ep->ucp, op->buffer, op->size, op->where, key_of(op), &param);
+    return op->rdma->ucx->get_nbx(op->ep->ucp, op->buffer, op->size, op->remote.address,
+                                  op->remote.memory->ucp, &param);
 }
 
 static struct rill_future *prepare(struct rill_rdma_remote *remote, struct rill_rdma_op *op,
@@ -150,8 +143,8 @@ static struct rill_future *prepare(struct rill_rdma_remote *remote, struct rill_
     rill_rdma_op_prepare(op, verb, remote->ep->rdma, remote->ep);
     op->buffer = (void *)(uintptr_t)buffer;
     op->size = size;
-    op->where = remote->address + offset;
-    op->handle = remote;
+    op->remote.memory = remote;
+    op->remote.address = remote->address + offset;
     return &op->future;
 }
 
@@ -174,7 +167,7 @@ struct rill_future *rill_rdma_get(struct rill_rdma_remote *remote, struct rill_r
 
 /* ---- numbers ---- */
 
-/* The operand of the op is its tag, which lives as long; the reply goes to its buffer. */
+/* The operand is the op's, and lives as long as that; the reply goes to its buffer. */
 static ucs_status_ptr_t post_atomic(struct rill_rdma_op *op, ucp_atomic_op_t opcode)
 {
     const ucp_request_param_t param = {
@@ -188,8 +181,8 @@ static ucs_status_ptr_t post_atomic(struct rill_rdma_op *op, ucp_atomic_op_t opc
 
     if (is_stale(op))
         return UCS_STATUS_PTR(UCS_ERR_NOT_CONNECTED);
-    return op->rdma->ucx->atomic_op_nbx(op->ep->ucp, opcode, &op->tag, 1, op->where, key_of(op),
-                                        &param);
+    return op->rdma->ucx->atomic_op_nbx(op->ep->ucp, opcode, &op->remote.operand, 1,
+                                        op->remote.address, op->remote.memory->ucp, &param);
 }
 
 static ucs_status_ptr_t post_fetch_add(struct rill_rdma_op *op)
@@ -209,7 +202,7 @@ struct rill_future *rill_rdma_fetch_add(struct rill_rdma_remote *remote, struct 
         {"add to remote memory", NULL, 0}, post_fetch_add, false};
 
     prepare(remote, op, &verb, before, sizeof *before, offset);
-    op->tag = add;
+    op->remote.operand = add;
     return &op->future;
 }
 
@@ -220,6 +213,6 @@ struct rill_future *rill_rdma_compare_swap(struct rill_rdma_remote *remote, stru
         {"compare and swap remote memory", NULL, 0}, post_compare_swap, false};
 
     prepare(remote, op, &verb, value, sizeof *value, offset);
-    op->tag = expected;
+    op->remote.operand = expected;
     return &op->future;
 }

@@ -69,7 +69,8 @@ static ucs_status_ptr_t post(struct rill_rdma_op *op)
     };
     const struct rill_ucx *ucx = op->rdma->ucx;
     ucp_tag_recv_info_t info;
-    ucp_tag_message_h handle = ucx->tag_probe_nb(op->rdma->worker, op->tag, op->where, 1, &info);
+    ucp_tag_message_h handle =
+        ucx->tag_probe_nb(op->rdma->worker, op->tag, op->tagged.mask, 1, &info);
 
     rill_check(handle && info.length == op->size, "a message is not there that was there before");
     return ucx->tag_msg_recv_nbx(op->rdma->worker, op->buffer, op->size, handle, &param);
@@ -95,7 +96,7 @@ static int64_t find(struct rill_rdma_message *message)
     message->op.buffer = message->data;
     message->op.size = size;
     message->op.tag = message->want;
-    message->op.where = message->mask;
+    message->op.tagged.mask = message->mask;
     message->future.awaits = &message->op.future;
     return (int64_t)size;
 }

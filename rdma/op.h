@@ -20,8 +20,10 @@
 extern "C" {
 #endif
 
+struct rill_rdma_am;
 struct rill_rdma_ep;
 struct rill_rdma_op;
+struct rill_rdma_remote;
 
 enum rill_rdma_op_state {
     RILL_RDMA_OP_IDLE,       /* zeroed, or over. Preparing makes it PREPARED. */
@@ -41,6 +43,31 @@ struct rill_rdma_verb {
     bool is_receive; /* UCX can be asked to let go of it */
 };
 
+/* private: what the verbs of one file have to know beside a buffer. */
+struct rill_rdma_op_tagged {
+    size_t part_count; /* of the buffer, if it is vectored; 0: it is not */
+    uint64_t mask;     /* of the tags that a receive takes */
+};
+struct rill_rdma_op_am {
+    const void *header;
+    size_t header_size;
+    uint32_t id;
+    uint32_t flags; /* UCX's */
+};
+struct rill_rdma_op_fetch { /* one of them */
+    struct rill_rdma_am *message;
+    void **data; /* of what is in no such struct */
+};
+struct rill_rdma_op_remote {
+    const struct rill_rdma_remote *memory;
+    uint64_t address; /* of what is moved, there */
+    uint64_t operand; /* of an atomic operation */
+};
+struct rill_rdma_op_stream {
+    uint64_t serial; /* of the endpoint when it began to wait */
+    bool is_exact;   /* waits until the buffer is full */
+};
+
 /* Invariant: an op that is IN_UCX or CANCELLING is in the list of its endpoint or, where
  * it has none, of its rdma, and counts in rdma.ops_in_flight and in its waiter's ops; its
  * size, if it is no receive, counts in its endpoint's bytes_in_flight. */
@@ -49,18 +76,22 @@ struct rill_rdma_op {
         int64_t result; /* bytes, or -errno; as the function that prepared it says */
         struct rill_future future;
     };
-    uint64_t tag;  /* of a message that was received: the sender's */
-    size_t length; /* likewise; of one that did not fit: how large a buffer it needs */
+    uint64_t tag;  /* of a tagged message; of one that was received: the sender's */
+    size_t length; /* of what was received; of what did not fit: how large a buffer it needs */
 
     /* private: what is posted */
     const struct rill_rdma_verb *verb;
     struct rill_rdma *rdma;
     struct rill_rdma_ep *ep; /* NULL: none */
-    void *buffer;
-    size_t size;    /* of the buffer in bytes */
-    size_t count;   /* of its parts, where it is vectored */
-    uint64_t where; /* a mask of tags, or an address in remote memory */
-    void *handle;   /* a message, or a key of remote memory */
+    void *buffer;            /* or its parts, if it is vectored */
+    size_t size;             /* of the buffer, all parts together, in bytes */
+    union {                  /* by verb, where it needs one */
+        struct rill_rdma_op_tagged tagged;
+        struct rill_rdma_op_am am;
+        struct rill_rdma_op_fetch fetch;
+        struct rill_rdma_op_remote remote;
+        struct rill_rdma_op_stream stream;
+    };
 
     /* private: its life */
     void *request;
@@ -108,7 +139,6 @@ static inline struct rill_future *rill_rdma_op_prepare(struct rill_rdma_op *op,
     op->ep = ep;
     op->tag = 0;
     op->length = 0;
-    op->count = 0;
     op->state = RILL_RDMA_OP_PREPARED;
     return &op->future;
 }

@@ -63,7 +63,7 @@ static void begin_wait(struct rill_rdma_op *op)
 
     rill_check(!op->ep->stream_reader, "two tasks receive from the same stream");
     op->state = RILL_RDMA_OP_WAITING;
-    op->where = op->ep->serial;
+    op->stream.serial = op->ep->serial;
     op->ep->stream_reader = op;
     rill_event_source_touch(&rdma->source);
     if (rdma->stream_readers++ == 0) {
@@ -135,12 +135,7 @@ static int move(struct rill_rdma_op *op)
  * and made again. */
 static bool is_stale(const struct rill_rdma_op *op)
 {
-    return op->state == RILL_RDMA_OP_WAITING && op->where != op->ep->serial;
-}
-
-static bool is_exact(const struct rill_rdma_op *op)
-{
-    return op->count > 0;
+    return op->state == RILL_RDMA_OP_WAITING && op->stream.serial != op->ep->serial;
 }
 
 static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task)
@@ -161,7 +156,7 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
         error = -ECANCELED;
     else
         error = is_stale(op) ? -ENOTCONN : move(op);
-    if (!error && (is_exact(op) ? op->length < op->size : op->length == 0 && op->size > 0)) {
+    if (!error && (op->stream.is_exact ? op->length < op->size : op->length == 0 && op->size > 0)) {
         if (!is_waiting)
             begin_wait(op);
         return RILL_PENDING;
@@ -169,7 +164,7 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
     if (is_waiting)
         end_wait(op);
     op->state = RILL_RDMA_OP_IDLE;
-    if (op->length == op->size || (op->length > 0 && !is_exact(op)))
+    if (op->length == op->size || (op->length > 0 && !op->stream.is_exact))
         op->result = (int64_t)op->length;
     else
         op->result = error;
@@ -177,7 +172,7 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
 }
 
 static struct rill_future *prepare(struct rill_rdma_ep *ep, struct rill_rdma_op *op, void *buffer,
-                                   size_t size, bool exact)
+                                   size_t size, bool is_exact)
 {
     static const struct rill_rdma_verb verb = {{"receive from a stream", NULL, 0}, NULL, true};
 
@@ -185,7 +180,7 @@ static struct rill_future *prepare(struct rill_rdma_ep *ep, struct rill_rdma_op 
     op->future.poll = recv_poll;
     op->buffer = buffer;
     op->size = size;
-    op->count = exact;
+    op->stream.is_exact = is_exact;
     return &op->future;
 }
 

@@ -14,12 +14,12 @@ static_assert(sizeof(struct iovec) == sizeof(ucp_dt_iov_t) &&
 /* How many elements of what type a buffer has, for UCX: bytes, or parts. */
 static size_t elements(const struct rill_rdma_op *op)
 {
-    return op->count > 0 ? op->count : op->size;
+    return op->tagged.part_count > 0 ? op->tagged.part_count : op->size;
 }
 
 static ucp_datatype_t type(const struct rill_rdma_op *op)
 {
-    return op->count > 0 ? ucp_dt_make_iov() : ucp_dt_make_contig(1);
+    return op->tagged.part_count > 0 ? ucp_dt_make_iov() : ucp_dt_make_contig(1);
 }
 
 static void set_parts(struct rill_rdma_op *op, const struct iovec *parts, size_t count)
@@ -27,7 +27,7 @@ static void set_parts(struct rill_rdma_op *op, const struct iovec *parts, size_t
     rill_check(count <= RILL_RDMA_PARTS_MAX, "a message of %zu parts: want %d at the most", count,
                RILL_RDMA_PARTS_MAX);
     op->buffer = (void *)(uintptr_t)parts;
-    op->count = count;
+    op->tagged.part_count = count;
     op->size = 0;
     for (size_t i = 0; i < count; i++)
         op->size += parts[i].iov_len;
@@ -37,6 +37,7 @@ static void set_buffer(struct rill_rdma_op *op, const void *buffer, size_t size)
 {
     op->buffer = (void *)(uintptr_t)buffer;
     op->size = size;
+    op->tagged.part_count = 0;
 }
 
 /* ---- sending ---- */
@@ -126,7 +127,7 @@ static ucs_status_ptr_t post_recv(struct rill_rdma_op *op)
     };
 
     return op->rdma->ucx->tag_recv_nbx(op->rdma->worker, op->buffer, elements(op), op->tag,
-                                       op->where, &param);
+                                       op->tagged.mask, &param);
 }
 
 static const struct rill_rdma_verb recv_verb = {
@@ -138,7 +139,7 @@ struct rill_future *rill_rdma_tag_recv(struct rill_rdma *rdma, struct rill_rdma_
     rill_rdma_op_prepare(op, &recv_verb, rdma, NULL);
     set_buffer(op, buffer, size);
     op->tag = tag;
-    op->where = mask;
+    op->tagged.mask = mask;
     return &op->future;
 }
 
@@ -157,7 +158,7 @@ struct rill_future *rill_rdma_tag_recv_vectored(struct rill_rdma *rdma, struct r
     rill_rdma_op_prepare(op, &recv_verb, rdma, NULL);
     set_parts(op, parts, count);
     op->tag = tag;
-    op->where = mask;
+    op->tagged.mask = mask;
     return &op->future;
 }
 
