@@ -27,6 +27,7 @@ extern "C" {
 #endif
 
 struct rill_op;
+struct rill_receiver;
 
 /* The largest number of bytes in one submission; more is done in several. */
 #define RILL_OP_CHUNK_MAX ((uint64_t)1 << 30)
@@ -68,7 +69,11 @@ struct rill_op {
 
     /* private: what goes into the submission entry (io_uring_enter(2)) */
     uint64_t address;
-    uint64_t offset;
+    union {
+        uint64_t offset;
+        struct rill_receiver *receiver; /* of a receive that takes from it, not from the kernel */
+        unsigned queue_tail; /* while in reactor.quiet: behind its place in the kernel's queue */
+    };
     uint64_t remaining;
     uint32_t op_flags;
     int32_t fd;

@@ -13,7 +13,7 @@ void rill_quiet_settle(struct rill_reactor *reactor, unsigned taken_over, bool h
     rill_list_take(&settled, &reactor->quiet);
     while (!rill_list_is_empty(&settled)) {
         struct rill_op *op = rill_container_of(rill_list_pop(&settled), struct rill_op, queue);
-        bool still_queued = (int32_t)(taken_over - (uint32_t)op->offset) < 0;
+        bool still_queued = (int32_t)(taken_over - op->queue_tail) < 0;
 
         if (still_queued) { /* and the others are behind it */
             rill_list_prepend(&settled, &op->queue);

@@ -21,7 +21,7 @@ extern "C" {
 /* private, for the reactor: the op whose entry was just filled asks for no completion. */
 static inline void rill_quiet_note(struct rill_reactor *reactor, struct rill_op *op)
 {
-    op->offset = reactor->ring.sq.sqe_tail; /* behind its place in the queue */
+    op->queue_tail = reactor->ring.sq.sqe_tail;
     rill_list_append(&reactor->quiet, &op->queue);
 }
 

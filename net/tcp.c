@@ -36,7 +36,7 @@ void rill_tcp_adopt_foreign(struct rill_tcp *tcp, int fd)
 static enum rill_poll copy_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_op *op = rill_container_of(self, struct rill_op, future);
-    struct rill_receiver *receiver = (struct rill_receiver *)(uintptr_t)op->offset;
+    struct rill_receiver *receiver = op->receiver;
     struct rill_buffers *buffers = &rill_reactor_here()->buffers;
     int64_t length;
     unsigned id;
@@ -80,7 +80,7 @@ static struct rill_future *prepare_recv(struct rill_tcp *tcp, struct rill_op *op
 {
     rill_op_prepare(op, &name_recv, IORING_OP_RECV, rill_tcp_fd(tcp), buffer, size, 0);
     if (__builtin_expect(rill_receiver_is_active(&tcp->receiver) || size == 0, 0)) {
-        op->offset = (uint64_t)(uintptr_t)&tcp->receiver;
+        op->receiver = &tcp->receiver;
         op->future.poll = copy_poll;
     }
     return &op->future;
