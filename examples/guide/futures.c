@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* futures.c - a future written by hand, and one with macros that awaits it. */
 #include "io/program.h"
+#include "runtime/executor.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,7 +22,8 @@ static enum rill_poll box_poll(struct rill_future *self, struct rill_task *task)
         return RILL_PENDING;
     }
     box->waiter = NULL;
-    self->result = box->letter ? box->letter : -ECANCELED;
+    if (rill_end_at_once(self, task, box->letter ? box->letter : -ECANCELED) == RILL_PENDING)
+        return RILL_PENDING; /* others run first: the task was woken, and asks again */
     box->letter = 0;
     return RILL_READY;
 }
