@@ -58,8 +58,7 @@ static enum rill_poll read_poll(struct rill_future *self, struct rill_task *task
     struct rill_directory *directory = rill_container_of(self, struct rill_directory, future);
 
     RILL_BEGIN();
-    if (!rill_budget_spend(rill_executor_here(), task)) /* the name may be there */
-        return RILL_PENDING;
+    RILL_SPEND_BUDGET(); /* the name may be there */
     if (rill_task_is_cancelled(task))
         RILL_RETURN(-ECANCELED);
     while (!take_name(directory)) {

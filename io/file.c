@@ -193,8 +193,7 @@ static enum rill_poll read_to_end_poll(struct rill_future *self, struct rill_tas
     struct rill_read_to_end *read = rill_container_of(self, struct rill_read_to_end, future);
 
     RILL_BEGIN();
-    if (!rill_budget_spend(rill_executor_here(), task)) /* without memory it ends at once */
-        return RILL_PENDING;
+    RILL_SPEND_BUDGET(); /* without memory it ends at once */
     for (;;) {
         read->result = make_room(read);
         if (read->result < 0)

@@ -65,8 +65,7 @@ static enum rill_poll write_poll(struct rill_future *self, struct rill_task *tas
     struct rill_pipe_write *write = rill_container_of(self, struct rill_pipe_write, future);
 
     RILL_BEGIN();
-    if (!rill_budget_spend(rill_executor_here(), task)) /* it may end at once */
-        return RILL_PENDING;
+    RILL_SPEND_BUDGET(); /* it may end at once */
     if (rill_task_is_cancelled(task))
         RILL_RETURN(-ECANCELED);
     while (!advance(write)) {

@@ -170,8 +170,8 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
     struct rill_process *process = rill_container_of(self, struct rill_process, future);
 
     RILL_BEGIN();
-    if (!process->is_running && !rill_budget_spend(rill_executor_here(), task))
-        return RILL_PENDING;
+    if (!process->is_running)
+        RILL_SPEND_BUDGET();
     while (process->is_running) {
         RILL_AWAIT(end_of(process));
         if (process->op.result < 0)

@@ -58,8 +58,7 @@ static enum rill_poll run_poll(struct rill_future *self, struct rill_task *task)
     struct rill_process_run *run = rill_container_of(self, struct rill_process_run, future);
 
     RILL_BEGIN();
-    if (!rill_budget_spend(rill_executor_here(), task)) /* it may not begin at all */
-        return RILL_PENDING;
+    RILL_SPEND_BUDGET(); /* it may not begin at all */
     run->result = rill_task_is_cancelled(task) ? -ECANCELED : start(run);
     if (run->result < 0)
         RILL_RETURN(run->result);

@@ -85,8 +85,7 @@ static enum rill_poll replace_poll(struct rill_future *self, struct rill_task *t
     struct rill_replace *replace = rill_container_of(self, struct rill_replace, future);
 
     RILL_BEGIN();
-    if (!rill_budget_spend(rill_executor_here(), task)) /* a bad path ends at once */
-        return RILL_PENDING;
+    RILL_SPEND_BUDGET(); /* a bad path ends at once */
     replace->error = split_path(replace);
     if (replace->error < 0)
         RILL_RETURN(replace->error);

@@ -114,8 +114,7 @@ static enum rill_poll connect_poll(struct rill_future *self, struct rill_task *t
     struct rill_connect *connect = rill_container_of(self, struct rill_connect, future);
 
     RILL_BEGIN();
-    if (!rill_budget_spend(rill_executor_here(), task)) /* without descriptors it ends at once */
-        return RILL_PENDING;
+    RILL_SPEND_BUDGET(); /* without descriptors it ends at once */
     if (connect->count == 0) {
         RILL_AWAIT(&connect->resolve.future);
         if (connect->resolve.result < 0)

@@ -157,8 +157,8 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
         rill_container_of(self, struct rill_recv_descriptors, closing);
 
     RILL_BEGIN();
-    if (recv->count == 0 && !rill_budget_spend(rill_executor_here(), task))
-        return RILL_PENDING;
+    if (recv->count == 0)
+        RILL_SPEND_BUDGET();
     while (recv->count > 0)
         RILL_AWAIT(rill_op_close(&recv->op, pop(recv)));
     recv->result = 0;

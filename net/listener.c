@@ -339,8 +339,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
 
     RILL_BEGIN();
     if (!listener->is_open) {
-        if (!rill_budget_spend(rill_executor_here(), task))
-            return RILL_PENDING;
+        RILL_SPEND_BUDGET();
         RILL_RETURN(0);
     }
     RILL_AWAIT(rill_listener_withdraw(listener));

@@ -182,8 +182,7 @@ static enum rill_poll resolve_poll(struct rill_future *self, struct rill_task *t
     struct rill_resolve *resolve = rill_container_of(self, struct rill_resolve, future);
 
     RILL_BEGIN();
-    if (!rill_budget_spend(rill_executor_here(), task)) /* it may end at once */
-        return RILL_PENDING;
+    RILL_SPEND_BUDGET(); /* it may end at once */
     if (rill_address_parse(&resolve->addresses[0], resolve->host, resolve->port) == 0)
         RILL_RETURN(1);
     if (rill_task_is_cancelled(task))

@@ -22,8 +22,7 @@ static enum rill_poll send_poll(struct rill_future *self, struct rill_task *task
     struct rill_send_file *send = rill_container_of(self, struct rill_send_file, future);
 
     RILL_BEGIN();
-    if (!rill_budget_spend(rill_executor_here(), task)) /* it may end at once */
-        return RILL_PENDING;
+    RILL_SPEND_BUDGET(); /* it may end at once */
     if (send->offset > INT64_MAX) /* one of them means "where the file stands" */
         RILL_RETURN(-EINVAL);
     if (send->size == 0)

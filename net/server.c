@@ -79,8 +79,7 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
 
     RILL_BEGIN();
     /* Where it cannot listen it ends at once, which has to be paid for. */
-    if (!rill_budget_spend(rill_executor_here(), task))
-        return RILL_PENDING;
+    RILL_SPEND_BUDGET();
     server->result = server_open(server);
     if (server->announce)
         announce(server);

@@ -335,8 +335,7 @@ static enum rill_poll release_poll(struct rill_future *self, struct rill_task *t
 
     RILL_BEGIN();
     if (!tcp->is_open || rill_task_is_cancelled(task)) {
-        if (!rill_budget_spend(rill_executor_here(), task))
-            return RILL_PENDING;
+        RILL_SPEND_BUDGET();
         RILL_RETURN(tcp->is_open ? -ECANCELED : -EBADF);
     }
     RILL_AWAIT(rill_receiver_withdraw(&tcp->receiver));
@@ -363,8 +362,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
 
     RILL_BEGIN();
     if (!tcp->is_open) {
-        if (!rill_budget_spend(rill_executor_here(), task))
-            return RILL_PENDING;
+        RILL_SPEND_BUDGET();
         RILL_RETURN(0);
     }
     RILL_AWAIT(rill_sender_flush(&tcp->sender));

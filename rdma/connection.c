@@ -74,8 +74,7 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
         rill_container_of(self, struct rill_rdma_state_wait, future);
 
     RILL_BEGIN();
-    if (!rill_budget_spend(rill_executor_here(), task)) /* it may end at once */
-        return RILL_PENDING;
+    RILL_SPEND_BUDGET(); /* it may end at once */
     while (!(wait->states & 1u << wait->connection->state)) {
         RILL_AWAIT(rill_notify_wait(changes_of(wait->connection), &wait->wait));
         if (wait->wait.result < 0)
@@ -207,8 +206,7 @@ static enum rill_poll connect_poll(struct rill_future *self, struct rill_task *t
 
     RILL_BEGIN();
     if (rill_task_is_cancelled(task)) {
-        if (!rill_budget_spend(rill_executor_here(), task))
-            return RILL_PENDING;
+        RILL_SPEND_BUDGET();
         connection->state = RILL_RDMA_IDLE;
         RILL_RETURN(-ECANCELED);
     }
@@ -301,8 +299,7 @@ static enum rill_poll disconnect_poll(struct rill_future *self, struct rill_task
         rill_container_of(self, struct rill_rdma_connection, future);
 
     RILL_BEGIN();
-    if (!rill_budget_spend(rill_executor_here(), task)) /* it may end at once */
-        return RILL_PENDING;
+    RILL_SPEND_BUDGET(); /* it may end at once */
     if (connection->state == RILL_RDMA_IDLE)
         RILL_RETURN(0);
     connection->is_wanted_over = true;
@@ -333,8 +330,7 @@ static enum rill_poll cut_poll(struct rill_future *self, struct rill_task *task)
         rill_container_of(self, struct rill_rdma_connection, future);
 
     RILL_BEGIN();
-    if (!rill_budget_spend(rill_executor_here(), task)) /* it may end at once */
-        return RILL_PENDING;
+    RILL_SPEND_BUDGET(); /* it may end at once */
     if (connection->state == RILL_RDMA_IDLE)
         RILL_RETURN(0);
     cut(connection);

@@ -31,8 +31,7 @@ static enum rill_poll dial_poll(struct rill_future *self, struct rill_task *task
     struct rill_rdma_dial *dial = rill_container_of(self, struct rill_rdma_dial, future);
 
     RILL_BEGIN();
-    if (!rill_budget_spend(rill_executor_here(), task)) /* it may end at once */
-        return RILL_PENDING;
+    RILL_SPEND_BUDGET(); /* it may end at once */
     dial->connection->result = parse(dial);
     if (dial->connection->result < 0)
         RILL_RETURN(dial->connection->result);

@@ -84,8 +84,7 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
 
     RILL_BEGIN();
     /* Where it cannot listen it ends at once, which has to be paid for. */
-    if (!rill_budget_spend(rill_executor_here(), task))
-        return RILL_PENDING;
+    RILL_SPEND_BUDGET();
     server->result = server_listen(server);
     if (server->result < 0) {
         if (server->announce)

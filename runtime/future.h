@@ -33,7 +33,9 @@
  *  - what must survive an await lives in the struct, not in a local variable;
  *  - a local variable may live within a block that does not await;
  *  - an await cannot stand inside a switch statement of its own (the macros are
- *    one): the runtime notices and says so.
+ *    one): the runtime notices and says so;
+ *  - `return RILL_PENDING` is for leaves. A body that says so is entered again at its
+ *    latest await, which is over, and not where it returned.
  *
  * Futures, tasks and all that they use belong to the thread of their runtime, which has to be
  * there: a future may be prepared before, but a task is spawned, and a socket opened, from
@@ -62,9 +64,10 @@ enum rill_poll {
  * self, never by a user. A call for no reason does no harm. */
 typedef enum rill_poll rill_poll_fn(struct rill_future *self, struct rill_task *task);
 
-/* Where a future is, for who looks at a task: in a composed one the line of its latest await, 0
- * before the first, and minus the line of its RILL_RETURN or RILL_END after the end. In a leaf the
- * line is always 0, and function is the name of the operation. */
+/* Where a future is, for who looks at a task: in a composed one the line of its latest await (or of
+ * the macro that let others run, if it did so later), 0 before the first, and minus the line of its
+ * RILL_RETURN or RILL_END after the end. In a leaf the line is always 0, and function is the name
+ * of the operation. */
 struct rill_place {
     const char *function;
     const char *file;
@@ -143,6 +146,20 @@ __attribute__((noreturn, cold)) void rill_future_bad_resume(const struct rill_fu
         RILL_RESUME_HERE_();                                                                       \
         return RILL_PENDING;                                                                       \
     case __LINE__:;                                                                                \
+    } while (0)
+
+/* Pays as an await does that was ready at once (rill_budget_spend), and when the task has had its
+ * share for now lets others run before it goes on, here. For a way through a body on which nothing
+ * is awaited: a task that goes there again and again would keep the others from running. Needs
+ * "runtime/executor.h". */
+#define RILL_SPEND_BUDGET()                                                                        \
+    do {                                                                                           \
+        __attribute__((fallthrough));                                                              \
+    case __LINE__: /* one in a line; a local variable is lost here, a field is not */              \
+        if (!rill_budget_spend(rill_executor_here(), task)) {                                      \
+            RILL_RESUME_HERE_();                                                                   \
+            return RILL_PENDING;                                                                   \
+        }                                                                                          \
     } while (0)
 
 /* Ends the future with a result, >= 0 or -errno. */

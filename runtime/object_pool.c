@@ -60,8 +60,7 @@ static enum rill_poll take_poll(struct rill_future *self, struct rill_task *task
 
     RILL_BEGIN();
     if (pool->is_draining) {
-        if (!rill_budget_spend(rill_executor_here(), task))
-            return RILL_PENDING;
+        RILL_SPEND_BUDGET();
         RILL_RETURN(-EPIPE);
     }
     RILL_AWAIT(rill_semaphore_acquire(&pool->permits, &take->acquire, 1));

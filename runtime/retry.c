@@ -42,8 +42,7 @@ static enum rill_poll retry_poll(struct rill_future *self, struct rill_task *tas
 
     RILL_BEGIN();
     if (!is_right(retry->policy)) {
-        if (!rill_budget_spend(rill_executor_here(), task))
-            return RILL_PENDING;
+        RILL_SPEND_BUDGET();
         RILL_RETURN(-EINVAL);
     }
     begin(retry);

@@ -7,6 +7,7 @@
 #include "net/server.h"
 #include "runtime/broadcast.h"
 #include "runtime/channel.h"
+#include "runtime/executor.h"
 #include "runtime/oneshot.h"
 #include "runtime/priority_channel.h"
 #include "runtime/select.h"
@@ -63,6 +64,7 @@ static rill_poll program_poll(rill_future *self, rill_task *task)
 
     RILL_BEGIN();
     RILL_YIELD();
+    RILL_SPEND_BUDGET();
     program->number = 7;
     rill_channel_init(&program->numbers);
     RILL_AWAIT(rill_channel_send(&program->numbers, &program->send, &program->number));

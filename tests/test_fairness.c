@@ -78,6 +78,7 @@ static union {
     struct rill_race race;
     struct rill_select select;
     struct rill_retry retry;
+    struct rill_future paying;
 } of;
 static struct rill_rwlock_use use;
 static struct rill_future *no_futures[1];
@@ -315,6 +316,20 @@ static struct rill_future *take_next_letter(void)
     return box_take(&box);
 }
 
+/* Nothing is awaited in it. */
+static enum rill_poll paying_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_SPEND_BUDGET();
+    RILL_RETURN(3);
+    RILL_END();
+}
+
+static struct rill_future *pay(void)
+{
+    return rill_future_init(&of.paying, paying_poll);
+}
+
 static struct rill_future *end_object(struct rill_pooled *object)
 {
     (void)object;
@@ -411,6 +426,7 @@ static const struct fairness_loop loops[] = {
     {"the next of none", next_of_none, -ENOENT, NULL, NULL},
     {"a drain of none", drain_none, 0, NULL, NULL},
     {"a retry that is not right", retry_wrongly, -EINVAL, NULL, NULL},
+    {"a body that awaits nothing and pays", pay, 3, NULL, NULL},
     {"a cancelled leaf of the guide", take_letter, -ECANCELED, NULL, NULL},
     {"a leaf of the guide whose letters are there", take_next_letter, 'a', NULL, NULL},
 };

@@ -323,6 +323,52 @@ START_TEST(results_of_64_bits_and_negative_ones_arrive_whole)
 }
 END_TEST
 
+/* Goes past a macro that lets others run when the share of the task is used up. */
+static enum rill_poll paying_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(open_latch(1));
+    note('a');
+    RILL_SPEND_BUDGET();
+    note('b');
+    rig.executor.budget_left = 0;
+    RILL_SPEND_BUDGET();
+    note('c');
+    RILL_END();
+}
+
+START_TEST(whoever_has_used_its_share_up_goes_on_where_it_paid)
+{
+    struct rill_future paying;
+
+    runner_start(&runner, rill_future_init(&paying, paying_poll), NULL);
+    rig_turn();
+    ck_assert_str_eq(trace, "ab");
+    ck_assert_str_eq(paying.place->function, "paying_poll");
+    ck_assert_ptr_null(paying.awaits);
+    ck_assert_int_eq(runner.task.state, RILL_TASK_QUEUED);
+    rig_turn();
+    ck_assert_str_eq(trace, "abc");
+    ck_assert(rill_task_is_over(&runner.task));
+    ck_assert_uint_eq(expressions, 1);
+    ck_assert_uint_eq(runner.polls, 2);
+}
+END_TEST
+
+START_TEST(who_pays_and_is_polled_for_no_reason_waits_for_the_share_of_its_next_turn)
+{
+    struct rill_future paying;
+
+    runner_start(&runner, rill_future_init(&paying, paying_poll), NULL);
+    rig_turn();
+    rig.executor.budget_left = 0; /* of nobody: as if all was spent before this poll */
+    ck_assert_int_eq(paying.poll(&paying, &runner.task), RILL_PENDING);
+    ck_assert_str_eq(trace, "ab");
+    rig_settle();
+    ck_assert_str_eq(trace, "abc");
+}
+END_TEST
+
 static enum rill_poll nothing_poll(struct rill_future *self, struct rill_task *task)
 {
     RILL_BEGIN();
@@ -549,6 +595,8 @@ int main(void)
         a_return_from_within_a_loop_ends_the_future,
         futures_five_deep_pass_their_results_up_with_one_poll_each,
         results_of_64_bits_and_negative_ones_arrive_whole,
+        whoever_has_used_its_share_up_goes_on_where_it_paid,
+        who_pays_and_is_polled_for_no_reason_waits_for_the_share_of_its_next_turn,
         a_future_that_comes_to_its_end_has_the_result_0,
         tasks_that_yield_take_turns,
         an_await_inside_a_switch_panics_and_names_its_line,
