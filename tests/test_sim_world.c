@@ -279,6 +279,38 @@ START_TEST(a_cancel_that_comes_too_late_leaves_the_real_result)
 }
 END_TEST
 
+START_TEST(a_cancel_that_misses_changes_nothing_and_says_that_it_has_failed)
+{
+    const struct sim_options options = {.seed = 1, .cancel_missed_per_mille = 500};
+    int client, server, misses[2] = {0};
+    char byte = 0;
+
+    open_with(&options);
+    world_pair(&world, &client, &server);
+    for (int i = 0; i < 20; i++) {
+        int result;
+
+        io_uring_prep_recv(world_sqe(&world, 1), server, &byte, 1, 0);
+        ck_assert(world_is_quiet(&world));
+        for (;;) {
+            io_uring_prep_cancel64(world_sqe(&world, 2), 1, 0);
+            result = world_result(&world, 2);
+            if (result == 0)
+                break;
+            ck_assert(result == -ENOENT || result == -EALREADY);
+            misses[result == -ENOENT]++;
+            ck_assert(world_is_quiet(&world));
+        }
+        ck_assert_int_eq(world_result(&world, 1), -ECANCELED);
+    }
+    ck_assert_int_gt(misses[0], 0);
+    ck_assert_int_gt(misses[1], 0);
+    world_close_fd(&world, client);
+    world_close_fd(&world, server);
+    world_close(&world);
+}
+END_TEST
+
 START_TEST(a_buffer_is_missing_until_it_is_provided_again)
 {
     struct sim *sim = open_with(NULL);
@@ -337,6 +369,7 @@ int main(void)
         an_interrupted_enter_has_taken_the_entries_but_not_waited,
         an_overflow_can_be_forced_and_keeps_the_order,
         a_cancel_that_comes_too_late_leaves_the_real_result,
+        a_cancel_that_misses_changes_nothing_and_says_that_it_has_failed,
         a_buffer_is_missing_until_it_is_provided_again,
         a_counter_wakes_who_polls_or_reads_it,
     };

@@ -17,6 +17,13 @@ static bool matches(const struct sim_op *cancel, const struct sim_op *target)
     return target->sqe.user_data == cancel->sqe.addr;
 }
 
+/* The kernel is just about to try the target again: then it is on none of the lists that are
+ * searched, or in the hands of a thread that does not look any more whether it is to stop. */
+static int miss(struct sim *sim)
+{
+    return sim_random(sim, 2) ? -ENOENT : -EALREADY;
+}
+
 /* A cancel that wins leaves the target's bytes where they are. One that loses
  * interrupts the target, which then has one more look: it ends with its real
  * result if there is one by then. */
@@ -28,6 +35,8 @@ static int cancel_one(const struct sim_op *cancel, struct sim_op *target)
         return 0;
     if (target->sqe.opcode == IORING_OP_CLOSE || target->interrupted)
         return -EALREADY;
+    if (sim_chance(sim, sim->options.cancel_missed_per_mille))
+        return miss(sim);
     if (sim_chance(sim, sim->options.cancel_lost_per_mille)) {
         target->interrupted = true;
         if (target->state == SIM_OP_WAITING) {
@@ -39,6 +48,13 @@ static int cancel_one(const struct sim_op *cancel, struct sim_op *target)
     target->state = SIM_OP_CANCELED;
     sim_op_schedule(target, sim_delay(sim));
     return 0;
+}
+
+static const char *outcome(const struct sim_op *target, int result)
+{
+    if (result == 0)
+        return "";
+    return target->interrupted ? ", too late" : ", and misses";
 }
 
 int sim_attempt_cancel(struct sim_op *op)
@@ -63,10 +79,10 @@ int sim_attempt_cancel(struct sim_op *op)
         result = cancel_one(op, target);
         sim_trace(sim, "#%llu cancels #%llu %s fd %d%s", (unsigned long long)op->id,
                   (unsigned long long)target->id, sim_op_name(target), target->sqe.fd,
-                  result < 0 ? ", too late" : "");
+                  outcome(target, result));
         if (!(op->sqe.cancel_flags & all))
             return result;
-        count++;
+        count += result != -ENOENT;
     }
     return (op->sqe.cancel_flags & all) ? count : -ENOENT;
 }

@@ -65,6 +65,7 @@ struct sim_options {
     unsigned no_thread_per_mille;     /* what is left to a thread, there being none: -ECANCELED */
     unsigned cancel_lost_per_mille;   /* a cancel comes too late: -EALREADY */
     unsigned cancel_eintr_per_mille;  /* ... and what it interrupted ends with -EINTR */
+    unsigned cancel_missed_per_mille; /* a cancel changes nothing: -ENOENT or -EALREADY */
     unsigned submit_eagain_per_mille; /* enter stops before an entry with -EAGAIN */
     unsigned submit_ebusy_per_mille;  /* enter takes nothing while completions overflow */
     unsigned enter_eintr_per_mille;   /* enter does not wait, -EINTR */
