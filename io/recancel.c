@@ -11,7 +11,7 @@ void rill_recancel_init(struct rill_recancel *recancel)
 
 void rill_recancel_hear(struct rill_recancel *recancel, int32_t error)
 {
-    if (error == -ENOENT)
+    if (error == -ENOENT || error == -EALREADY)
         recancel->has_missed = true;
 }
 
@@ -32,6 +32,8 @@ void rill_recancel_begin(struct rill_recancel *recancel, struct rill_link *again
 
     recancel->is_timed = false;
     recancel->has_missed = false;
+    if (rill_list_is_empty(&recancel->cancelling)) /* all have ended meanwhile */
+        next_ns = RILL_RECANCEL_FIRST_NS;
     recancel->timeout.tv_nsec = next_ns < RILL_RECANCEL_MAX_NS ? next_ns : RILL_RECANCEL_MAX_NS;
     while (!rill_list_is_empty(&recancel->cancelling))
         rill_list_append(again, rill_list_pop(&recancel->cancelling));

@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 
 static char directory[] = "/tmp/rill-file-XXXXXX";
@@ -581,61 +580,6 @@ START_TEST(a_fifo_that_is_opened_for_both_directions_waits_for_nobody)
 }
 END_TEST
 
-/* Both ends of a terminal that takes any byte: the side of programs is adopted. Returns the
- * other side's descriptor. */
-static int open_terminal(struct rill_file *slave)
-{
-    struct termios raw;
-    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), fd;
-
-    ck_assert_int_ge(master, 0);
-    ck_assert_int_eq(grantpt(master) | unlockpt(master), 0);
-    fd = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(tcgetattr(fd, &raw), 0);
-    cfmakeraw(&raw);
-    ck_assert_int_eq(tcsetattr(fd, TCSANOW, &raw), 0);
-    rill_file_adopt(slave, fd);
-    return master;
-}
-
-/* One that is stopped (^S), or that nobody reads. */
-START_TEST(a_terminal_that_takes_no_more_stops_the_task_and_no_others)
-{
-    enum { SIZE = 1 << 18 };
-    static struct background writing;
-    static char text[SIZE], piece[4096];
-    struct rill_sleep pause;
-    struct rill_file slave;
-    int master;
-    ssize_t got;
-
-    if (!open_world(_i, NULL))
-        return;
-    for (int is_cancelled = 0; is_cancelled < 2; is_cancelled++) {
-        size_t read_bytes = 0;
-
-        master = open_terminal(&slave);
-        background_start(&writing, rill_file_write_all(&slave, &op, text, SIZE));
-        ck_assert_int_eq(await(rill_sleep(&pause, RILL_MILLISECOND)), 0);
-        ck_assert(!rill_task_is_over(&writing.task));
-        if (is_cancelled) {
-            rill_task_cancel(&writing.task);
-            ck_assert_int_eq(background_end(&writing), -ECANCELED);
-            ck_assert_uint_lt(op.transferred, SIZE);
-        } else {
-            while (read_bytes < SIZE && (got = read(master, piece, sizeof piece)) > 0)
-                read_bytes += (size_t)got;
-            ck_assert_uint_eq(read_bytes, SIZE);
-            ck_assert_int_eq(background_end(&writing), SIZE);
-        }
-        ck_assert_int_eq(await(rill_file_close(&slave)), 0);
-        close(master);
-    }
-    close_world();
-}
-END_TEST
-
 START_TEST(a_pipe_that_nobody_reads_is_EPIPE_where_SIGPIPE_is_ignored)
 {
     struct rill_file out;
@@ -681,7 +625,6 @@ int main(void)
         {a_read_of_an_empty_pipe_can_be_cancelled, IN_REAL},
         {an_opening_that_waits_can_be_cancelled, IN_REAL},
         {a_fifo_that_is_opened_for_both_directions_waits_for_nobody, IN_REAL},
-        {a_terminal_that_takes_no_more_stops_the_task_and_no_others, IN_REAL},
         {a_pipe_that_nobody_reads_is_EPIPE_where_SIGPIPE_is_ignored, IN_REAL},
     };
 
