@@ -19,7 +19,7 @@ static void begin(struct rill_retry *retry)
     retry->deadline_ns = rill_time_after(rill_now_of_beginning(), policy->limit_ns);
 }
 
-static bool is_worth(const struct rill_retry *retry)
+static bool is_worth(struct rill_retry *retry)
 {
     const struct rill_retry_policy *policy = retry->policy;
 

@@ -35,9 +35,9 @@ struct rill_retry_policy {
     int64_t max_ns;
     int64_t limit_ns; /* for everything, as of rill_timeout; RILL_NEVER for no limit */
 
-    /* Says whether an error (-errno) may be gone next time. NULL: every one but
-     * -EINVAL, which comes back for sure. */
-    bool (*is_worth)(const struct rill_retry *retry, int64_t error);
+    /* Says whether an error (-errno) may be gone next time, and finds what else it needs to know
+     * as attempt does. NULL: every one but -EINVAL, which comes back for sure. */
+    bool (*is_worth)(struct rill_retry *retry, int64_t error);
 };
 
 struct rill_retry {

@@ -164,7 +164,7 @@ static struct rill_future *attempt(struct rill_retry *retry)
 }
 
 /* What the server has answered is its last word. */
-static bool is_worth(const struct rill_retry *retry, int64_t error)
+static bool is_worth(struct rill_retry *retry, int64_t error)
 {
     (void)retry;
     (void)error;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* retry.c - asks a server that is starting until it answers, and one that is not there. */
+/* retry.c - asks a server that is starting until it answers, and does not wait for one that
+ * has gone. */
 #include "runtime/retry.h"
 #include "io/program.h"
 #include "runtime/sleep.h"
@@ -13,8 +14,8 @@ struct program {
     struct rill_retry retry;
     struct rill_future asking;
     struct rill_sleep network;
-    int64_t error;     /* what the server answers, */
-    unsigned refusals; /* so often */
+    unsigned refusals; /* so often the server refuses */
+    bool has_answered;
 };
 
 static enum rill_poll ask_poll(struct rill_future *self, struct rill_task *task)
@@ -26,9 +27,10 @@ static enum rill_poll ask_poll(struct rill_future *self, struct rill_task *task)
     if (program->network.result < 0)
         RILL_RETURN(program->network.result);
     if (program->retry.attempts <= program->refusals) {
-        printf("attempt %u: %s\n", program->retry.attempts, strerror((int)-program->error));
-        RILL_RETURN(program->error);
+        printf("attempt %u: refused\n", program->retry.attempts);
+        RILL_RETURN(-ECONNREFUSED);
     }
+    program->has_answered = true;
     RILL_RETURN(42);
     RILL_END();
 }
@@ -40,10 +42,11 @@ static struct rill_future *ask(struct rill_retry *retry)
     return rill_future_init(&program->asking, ask_poll);
 }
 
-static bool may_be_starting(const struct rill_retry *retry, int64_t error)
+static bool may_be_starting(struct rill_retry *retry, int64_t error)
 {
-    (void)retry;
-    return error == -ECONNREFUSED;
+    const struct program *program = rill_container_of(retry, struct program, retry);
+
+    return error == -ECONNREFUSED && !program->has_answered;
 }
 
 static const struct rill_retry_policy policy = {
@@ -59,11 +62,9 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     struct program *program = rill_container_of(self, struct program, future);
 
     RILL_BEGIN();
-    program->error = -ECONNREFUSED;
     program->refusals = 2;
     RILL_AWAIT(rill_retry(&program->retry, &policy, ask));
     printf("the answer is %d\n", (int)program->retry.result);
-    program->error = -ENETUNREACH;
     RILL_AWAIT(rill_retry(&program->retry, &policy, ask));
     printf("given up after %u: %s\n", program->retry.attempts,
            strerror((int)-program->retry.result));
