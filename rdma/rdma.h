@@ -59,7 +59,9 @@ struct rill_rdma_options {
      * few are rill's: they stand, with the reasons, at the top of config.c. */
     const struct rill_rdma_setting *settings;
     size_t setting_count;
-    /* What is asked of UCX, of its UCP_FEATURE_ bits. [all that rill has functions for] */
+    /* What is asked of UCX, of its UCP_FEATURE_ bits, which cannot be added later. Those that are
+     * left out are closed to peers, too: see stream.h and docs/guide/rdma_memory.md for what a peer
+     * can do with some. [all that rill has functions for] */
     uint64_t features;
     const struct rill_ucx *ucx; /* [&rill_ucx_library] */
 };

@@ -15,7 +15,11 @@
  * A receive is never handed to UCX, which could not be asked to let go of it: bytes that
  * arrived wait in UCX, and are copied from there. So cancelling one takes no time and
  * loses nothing. There is no back-pressure: bytes that nobody reads pile up in the
- * memory of the receiver. */
+ * memory of the receiver.
+ *
+ * A peer that is not rill can end the process, as UCX asserts that what it sends to a stream
+ * is never empty. A worker without streams leaves UCP_FEATURE_STREAM out of the features of
+ * struct rill_rdma_options. */
 #ifndef RILL_RDMA_STREAM_H
 #define RILL_RDMA_STREAM_H
 
@@ -27,7 +31,7 @@ extern "C" {
 #endif
 
 /* Sends size bytes. Borrows the buffer; the result is size or -errno, as of
- * rill_rdma_tag_send. */
+ * rill_rdma_tag_send. Of 0 bytes nothing is sent, and it is over at once. */
 struct rill_future *rill_rdma_stream_send(struct rill_rdma_ep *ep, struct rill_rdma_op *op,
                                           const void *buffer, size_t size);
 

@@ -62,6 +62,24 @@ START_TEST(a_receive_takes_what_is_there)
 }
 END_TEST
 
+/* UCX 1.13 ends the process of a receiver that gets a message without a byte. */
+START_TEST(a_send_of_nothing_ends_at_once_and_sends_nothing)
+{
+    if (!open_duo(_i))
+        return;
+    background_start(&receiving,
+                     rill_rdma_stream_recv_exactly(&duo.to_left, &recv_op, received, 20));
+    expect_eq(await(stream_send(0, 10)), 10);
+    for (int i = 0; i < 3; i++)
+        expect_eq(await(rill_rdma_stream_send(&duo.to_right, &send_op, NULL, 0)), 0);
+    settle();
+    expect_eq(await(stream_send(10, 10)), 10);
+    expect_eq(background_end(&receiving), 20);
+    expect(pattern_is(received, 0, 20));
+    close_duo();
+}
+END_TEST
+
 START_TEST(a_receive_of_exactly_so_many_bytes_waits_for_them)
 {
     if (!open_duo(_i))
@@ -195,6 +213,7 @@ int main(void)
 {
     const struct duo_case cases[] = {
         {a_receive_takes_what_is_there, IN_TCP_AND_SHM},
+        {a_send_of_nothing_ends_at_once_and_sends_nothing, IN_TCP_AND_SHM},
         {a_receive_of_exactly_so_many_bytes_waits_for_them, IN_TCP_AND_SHM},
         {a_cancelled_receive_ends_at_once_and_loses_no_byte, IN_TCP_AND_SHM},
         {the_closing_of_the_other_side_ends_a_receive, IN_TCP | SOCKET_ADDRESSES},
