@@ -219,8 +219,8 @@ static enum rill_poll connect_poll(struct rill_future *self, struct rill_task *t
         RILL_AWAIT(rill_resolve(&shared.resolve, shared.url->host, shared.url->port));
     if (shared.resolve.result < 0)
         RILL_RETURN(shared.resolve.result);
-    RILL_AWAIT(rill_rdma_connect(&link->connection, &shared.hub, &shared.resolve.addresses[0].any,
-                                 shared.resolve.addresses[0].size, &shared.connection));
+    RILL_AWAIT(rill_rdma_connect(&link->connection, &shared.hub, &shared.resolve.addresses[0],
+                                 &shared.connection));
     RILL_RETURN(link->connection.result);
     RILL_END();
 }

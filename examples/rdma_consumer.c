@@ -3,7 +3,6 @@
 #include "io/program.h"
 #include "rdma/exchange.h"
 
-#include <arpa/inet.h>
 #include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +42,7 @@ static enum rill_poll intake_poll(struct rill_future *self, struct rill_task *ta
 
 struct consumer {
     struct rill_future future;
-    struct sockaddr_in address;
+    struct rill_address address;
     struct rill_rdma rdma; /* ends with the runtime */
     struct rill_rdma_hub hub;
     struct rill_rdma_listener listener;
@@ -52,7 +51,6 @@ struct consumer {
 
 static int consumer_open(struct consumer *consumer)
 {
-    struct sockaddr_storage bound;
     int error = rill_rdma_open(&consumer->rdma, NULL);
 
     if (error) {
@@ -61,10 +59,9 @@ static int consumer_open(struct consumer *consumer)
     }
     error = rill_rdma_hub_open(&consumer->hub, &consumer->rdma, 0);
     if (!error)
-        error = rill_rdma_listen(&consumer->listener, &consumer->rdma, (void *)&consumer->address,
-                                 sizeof consumer->address);
-    if (!error && rill_rdma_listener_address(&consumer->listener, &bound) == 0) {
-        printf("listening on port %d\n", ntohs(((struct sockaddr_in *)&bound)->sin_port));
+        error = rill_rdma_listen(&consumer->listener, &consumer->rdma, &consumer->address);
+    if (!error && rill_rdma_listener_address(&consumer->listener, &consumer->address) == 0) {
+        printf("listening on port %d\n", rill_address_port(&consumer->address));
         fflush(stdout);
     }
     return error;
@@ -105,8 +102,7 @@ int main(int argc, char **argv)
 {
     static struct consumer consumer;
 
-    consumer.address.sin_family = AF_INET;
-    consumer.address.sin_addr.s_addr = htonl(INADDR_ANY);
-    consumer.address.sin_port = htons(argc > 1 ? (uint16_t)strtoul(argv[1], NULL, 10) : 7000);
+    rill_address_parse(&consumer.address, "0.0.0.0",
+                       argc > 1 ? (uint16_t)strtoul(argv[1], NULL, 10) : 7000);
     return rill_main(rill_future_init(&consumer.future, consumer_poll));
 }

@@ -9,7 +9,6 @@
 #include "rdma/tag.h"
 #include "runtime/join_all.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -63,7 +62,7 @@ static enum rill_poll player_poll(struct rill_future *self, struct rill_task *ta
 struct game {
     struct rill_future future;
     struct rill_rdma rdma; /* ends with the runtime */
-    struct sockaddr_in address;
+    struct rill_address address;
     struct rill_rdma_listener listener;
     struct rill_rdma_accept accept;
     struct player left, right;
@@ -130,14 +129,12 @@ static enum rill_poll alone_poll(struct rill_future *self, struct rill_task *tas
 
 static int waiting_open(struct game *game)
 {
-    struct sockaddr_storage bound;
     int error = game_open(game);
 
     if (!error)
-        error = rill_rdma_listen(&game->listener, &game->rdma, (void *)&game->address,
-                                 sizeof game->address);
-    if (!error && rill_rdma_listener_address(&game->listener, &bound) == 0) {
-        printf("listening on port %d\n", ntohs(((struct sockaddr_in *)&bound)->sin_port));
+        error = rill_rdma_listen(&game->listener, &game->rdma, &game->address);
+    if (!error && rill_rdma_listener_address(&game->listener, &game->address) == 0) {
+        printf("listening on port %d\n", rill_address_port(&game->address));
         fflush(stdout);
     }
     return error;
@@ -169,8 +166,7 @@ static enum rill_poll joining_poll(struct rill_future *self, struct rill_task *t
     RILL_BEGIN();
     game->error = game_open(game);
     if (!game->error)
-        game->error = rill_rdma_ep_connect(&game->left.ep, &game->rdma, (void *)&game->address,
-                                           sizeof game->address);
+        game->error = rill_rdma_ep_connect(&game->left.ep, &game->rdma, &game->address);
     if (game->error)
         RILL_RETURN(game->error);
     RILL_AWAIT(play(&game->left));
@@ -187,11 +183,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: rdma_ping_pong [[ADDRESS] PORT]\n");
         return 2;
     }
-    game.address.sin_family = AF_INET;
-    game.address.sin_addr.s_addr = htonl(INADDR_ANY);
-    if (argc > 1)
-        game.address.sin_port = htons((uint16_t)strtoul(argv[argc - 1], NULL, 10));
-    if (argc > 2 && inet_pton(AF_INET, argv[1], &game.address.sin_addr) != 1) {
+    if (rill_address_parse(&game.address, argc > 2 ? argv[1] : "0.0.0.0",
+                           argc > 1 ? (uint16_t)strtoul(argv[argc - 1], NULL, 10) : 0) < 0) {
         fprintf(stderr, "rdma_ping_pong: %s is no address\n", argv[1]);
         return 2;
     }

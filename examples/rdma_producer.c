@@ -2,7 +2,6 @@
 /* rdma_producer.c - sends the numbers from 1 to COUNT to a consumer (rdma_consumer.c), and on
  * each ten thousand an urgent zero that overtakes what waits. */
 #include "io/program.h"
-#include "net/address.h"
 #include "rdma/priority_sender.h"
 #include "runtime/retry.h"
 #include "runtime/scope.h"
@@ -36,8 +35,7 @@ static struct rill_future *attempt(struct rill_retry *retry)
 {
     struct producer *producer = rill_container_of(retry, struct producer, connecting);
 
-    return rill_rdma_connect(&producer->connection, &producer->hub, &producer->address.any,
-                             producer->address.size, NULL);
+    return rill_rdma_connect(&producer->connection, &producer->hub, &producer->address, NULL);
 }
 
 static const struct rill_retry_policy policy = {

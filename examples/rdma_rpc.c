@@ -11,7 +11,6 @@
 #include "runtime/scope.h"
 #include "runtime/timeout.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -151,7 +150,7 @@ static enum rill_poll server_poll(struct rill_future *self, struct rill_task *ta
 
 struct client {
     struct program program;
-    struct sockaddr_in address;
+    struct rill_address address;
     struct rill_rdma_ep ep;
     struct rill_rdma_rpc_client rpc;
     struct rill_rdma_rpc_call call;
@@ -169,8 +168,7 @@ static int client_open(struct client *client)
     int error = program_open(program, 0);
 
     if (!error)
-        error = rill_rdma_ep_connect(&client->ep, &program->rdma, (void *)&client->address,
-                                     sizeof client->address);
+        error = rill_rdma_ep_connect(&client->ep, &program->rdma, &client->address);
     return error;
 }
 
@@ -219,9 +217,7 @@ static int ask(int argc, char **argv)
 {
     static struct client client;
 
-    client.address = (struct sockaddr_in){.sin_family = AF_INET,
-                                          .sin_port = htons((uint16_t)strtoul(argv[2], NULL, 10))};
-    if (inet_pton(AF_INET, argv[1], &client.address.sin_addr) != 1) {
+    if (rill_address_parse(&client.address, argv[1], (uint16_t)strtoul(argv[2], NULL, 10)) < 0) {
         fprintf(stderr, "rdma_rpc: %s is no address\n", argv[1]);
         return 2;
     }

@@ -13,7 +13,6 @@
 #include "rdma/tag.h"
 #include "runtime/join_all.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,7 +123,7 @@ close:
 struct program {
     struct rill_future future;
     struct rill_rdma rdma; /* ends with the runtime */
-    struct sockaddr_in address;
+    struct rill_address address;
     struct rill_rdma_listener listener;
     struct rill_rdma_accept accept;
     struct station station;
@@ -185,14 +184,12 @@ static enum rill_poll alone_poll(struct rill_future *self, struct rill_task *tas
 
 static int reading_open(struct program *program)
 {
-    struct sockaddr_storage bound;
     int error = program_open(program);
 
     if (!error)
-        error = rill_rdma_listen(&program->listener, &program->rdma, (void *)&program->address,
-                                 sizeof program->address);
-    if (!error && rill_rdma_listener_address(&program->listener, &bound) == 0) {
-        printf("listening on port %d\n", ntohs(((struct sockaddr_in *)&bound)->sin_port));
+        error = rill_rdma_listen(&program->listener, &program->rdma, &program->address);
+    if (!error && rill_rdma_listener_address(&program->listener, &program->address) == 0) {
+        printf("listening on port %d\n", rill_address_port(&program->address));
         fflush(stdout);
     }
     return error;
@@ -224,8 +221,8 @@ static enum rill_poll sending_poll(struct rill_future *self, struct rill_task *t
     RILL_BEGIN();
     program->error = program_open(program);
     if (!program->error)
-        program->error = rill_rdma_ep_connect(&program->station.ep, &program->rdma,
-                                              (void *)&program->address, sizeof program->address);
+        program->error =
+            rill_rdma_ep_connect(&program->station.ep, &program->rdma, &program->address);
     if (program->error)
         RILL_RETURN(program->error);
     RILL_AWAIT(send_all(program));
@@ -242,11 +239,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: rdma_tags [[ADDRESS] PORT]\n");
         return 2;
     }
-    program.address.sin_family = AF_INET;
-    program.address.sin_addr.s_addr = htonl(INADDR_ANY);
-    if (argc > 1)
-        program.address.sin_port = htons((uint16_t)strtoul(argv[argc - 1], NULL, 10));
-    if (argc > 2 && inet_pton(AF_INET, argv[1], &program.address.sin_addr) != 1) {
+    if (rill_address_parse(&program.address, argc > 2 ? argv[1] : "0.0.0.0",
+                           argc > 1 ? (uint16_t)strtoul(argv[argc - 1], NULL, 10) : 0) < 0) {
         fprintf(stderr, "rdma_tags: %s is no address\n", argv[1]);
         return 2;
     }

@@ -25,12 +25,9 @@ const char *rill_rdma_state_name(enum rill_rdma_state state)
 int rill_rdma_peer_address(const struct rill_rdma_connection *connection,
                            struct rill_address *address)
 {
-    int family = connection->target.ss_family;
-
-    if (connection->state == RILL_RDMA_IDLE || (family != AF_INET && family != AF_INET6))
+    if (connection->state == RILL_RDMA_IDLE || connection->target.size == 0)
         return -ENOTCONN;
-    address->size = family == AF_INET ? sizeof address->ip4 : sizeof address->ip6;
-    memcpy(&address->any, &connection->target, address->size);
+    *address = connection->target;
     return 0;
 }
 
@@ -233,14 +230,11 @@ static struct rill_future *prepare_connect(struct rill_rdma_connection *connecti
 }
 
 struct rill_future *rill_rdma_connect(struct rill_rdma_connection *connection,
-                                      struct rill_rdma_hub *hub, const struct sockaddr *address,
-                                      socklen_t size,
+                                      struct rill_rdma_hub *hub, const struct rill_address *address,
                                       const struct rill_rdma_connection_options *options)
 {
     begin(connection, hub, options);
-    rill_check(size <= sizeof connection->target, "a socket address of %u bytes", (unsigned)size);
-    memcpy(&connection->target, address, size);
-    connection->target_size = size;
+    connection->target = *address;
     return prepare_connect(connection);
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* connection.h - a conversation of which both sides know whether it lives.
  *
- *     RILL_AWAIT(rill_rdma_connect(&chat->connection, &chat->hub, &address.any, address.size,
- *                                  NULL));
+ *     RILL_AWAIT(rill_rdma_connect(&chat->connection, &chat->hub, &address, NULL));
  *     if (chat->connection.result < 0)
  *         RILL_RETURN(chat->connection.result);
  *     RILL_AWAIT(rill_rdma_send(&chat->connection, &chat->send, "hello", 5, GREETING));
@@ -139,9 +138,8 @@ struct rill_rdma_connection {
     struct rill_notify changed; /* its state */
 
     /* private: where to, or where from */
-    struct sockaddr_storage target;
-    socklen_t target_size;
-    const void *target_worker; /* or NULL */
+    struct rill_address target; /* its size is 0 where it is not known */
+    const void *target_worker;  /* or NULL */
 
     /* private: of the keeper */
     struct rill_task keeper;
@@ -181,14 +179,14 @@ struct rill_rdma_connection {
  *   -ECONNREFUSED, -ECONNRESET, -ENOTCONN, -EHOSTUNREACH ... as of UCX (error.h); refused is also
  *                  whom the other side has no descriptors for
  *   -EMFILE        there may be too few descriptors for one more (rill_rdma_ep_open)
+ *   -EINVAL        the address is that of a unix socket
  *   -EPROTONOSUPPORT  the other side speaks another version of this protocol
  *   -EPROTOTYPE       the segments of the two sides differ: rill_rdma_options.long_segments
  *   -ECANCELED     it was cancelled, and everything was taken back
  * Panics if the connection is not idle, or if sends or receives of a former one, which have
  * ended with it, were not awaited to their end. */
 struct rill_future *rill_rdma_connect(struct rill_rdma_connection *connection,
-                                      struct rill_rdma_hub *hub, const struct sockaddr *address,
-                                      socklen_t size,
+                                      struct rill_rdma_hub *hub, const struct rill_address *address,
                                       const struct rill_rdma_connection_options *options);
 
 /* The same to the worker of that address (rill_rdma_address), which is borrowed until the

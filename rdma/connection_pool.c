@@ -69,7 +69,7 @@ static struct rill_future *connect_slot(struct rill_rdma_pooled *slot)
 
     if (options->address)
         return rill_rdma_connect(&slot->connection, options->hub, options->address,
-                                 options->address_size, options->connection);
+                                 options->connection);
     return rill_rdma_connect_worker(&slot->connection, options->hub, options->worker,
                                     options->connection);
 }

@@ -29,8 +29,7 @@ extern "C" {
 
 struct rill_rdma_connection_pool_options {
     struct rill_rdma_hub *hub;
-    const struct sockaddr *address; /* that of rill_rdma_connect */
-    socklen_t address_size;
+    const struct rill_address *address; /* that of rill_rdma_connect */
     const void *worker; /* or, where address is NULL, that of rill_rdma_connect_worker */
     const struct rill_rdma_connection_options *connection; /* or NULL; reconnects: none */
     /* What is idle for so long is ended. RILL_NEVER: nothing is. 0: RILL_RDMA_POOL_IDLE_NS. */

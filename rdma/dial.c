@@ -20,9 +20,7 @@ static int parse(struct rill_rdma_dial *dial)
 
 static struct rill_future *try_next(struct rill_rdma_dial *dial)
 {
-    const struct rill_address *address = &dial->resolve.addresses[dial->next++];
-
-    return rill_rdma_connect(dial->connection, dial->hub, &address->any, address->size,
+    return rill_rdma_connect(dial->connection, dial->hub, &dial->resolve.addresses[dial->next++],
                              dial->options);
 }
 

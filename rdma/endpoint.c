@@ -99,12 +99,12 @@ int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const voi
 }
 
 int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
-                         const struct sockaddr *address, socklen_t size)
+                         const struct rill_address *address)
 {
     ucp_ep_params_t params = {
         .field_mask = UCP_EP_PARAM_FIELD_FLAGS | UCP_EP_PARAM_FIELD_SOCK_ADDR,
         .flags = UCP_EP_PARAMS_FLAGS_CLIENT_SERVER | UCP_EP_PARAMS_FLAGS_SEND_CLIENT_ID,
-        .sockaddr = {.addr = address, .addrlen = size},
+        .sockaddr = {.addr = &address->any, .addrlen = address->size},
     };
 
     return rill_rdma_ep_create(ep, rdma, &params);

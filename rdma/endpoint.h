@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* endpoint.h - one side of a conversation with another worker, and how it ends.
  *
- *     error = rill_rdma_ep_connect(&peer, &rdma, &address.any, address.size);
+ *     error = rill_rdma_ep_connect(&peer, &rdma, &address);
  *     if (error)
  *         return error;
  *     ...
@@ -27,12 +27,12 @@
 #ifndef RILL_RDMA_ENDPOINT_H
 #define RILL_RDMA_ENDPOINT_H
 
+#include "net/address.h"
 #include "rdma/op.h"
 #include "rdma/rdma.h"
 #include "runtime/future.h"
 
 #include <stdbool.h>
-#include <sys/socket.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -117,10 +117,11 @@ int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const voi
 
 /* Opens an endpoint to what listens at a socket address (rdma/listener.h, or another
  * program's ucp_listener), which is borrowed until this returns. Returns 0 or -errno:
- * -EHOSTUNREACH, -EINVAL, -EMFILE (as above). That nobody listens there is told later: the
- * operations end with -ENOTCONN, or with another reason of error.h, as the transport sees it. */
+ * -EHOSTUNREACH, -EMFILE (as above), -EINVAL for the address of a unix socket. That nobody listens
+ * there is told later: the operations end with -ENOTCONN, or with another reason of error.h, as the
+ * transport sees it. */
 int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
-                         const struct sockaddr *address, socklen_t size);
+                         const struct rill_address *address);
 
 /* Waits until all that was sent on the endpoint has gone out, and what was put into the
  * other side's memory has arrived there. The result is 0 or -errno. It cannot be

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rdma/endpoint_info.h"
 
+#include "rdma/ucx_address.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-int rill_rdma_ep_addresses(const struct rill_rdma_ep *ep, struct sockaddr_storage *local,
-                           struct sockaddr_storage *remote)
+int rill_rdma_ep_addresses(const struct rill_rdma_ep *ep, struct rill_address *local,
+                           struct rill_address *remote)
 {
     ucp_ep_attr_t attributes = {
         .field_mask = UCP_EP_ATTR_FIELD_LOCAL_SOCKADDR | UCP_EP_ATTR_FIELD_REMOTE_SOCKADDR,
@@ -16,9 +18,9 @@ int rill_rdma_ep_addresses(const struct rill_rdma_ep *ep, struct sockaddr_storag
     if (!ep->ucp || ep->rdma->ucx->ep_query(ep->ucp, &attributes) != UCS_OK)
         return -ENOTCONN;
     if (local)
-        *local = attributes.local_sockaddr;
+        rill_rdma_address_read(local, &attributes.local_sockaddr);
     if (remote)
-        *remote = attributes.remote_sockaddr;
+        rill_rdma_address_read(remote, &attributes.remote_sockaddr);
     return 0;
 }
 

@@ -3,9 +3,8 @@
 #ifndef RILL_RDMA_ENDPOINT_INFO_H
 #define RILL_RDMA_ENDPOINT_INFO_H
 
+#include "net/address.h"
 #include "rdma/endpoint.h"
-
-#include <sys/socket.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -13,8 +12,8 @@ extern "C" {
 
 /* Reads the socket addresses of both sides, where it was connected or accepted by one.
  * Either may be NULL. Returns 0, or -ENOTCONN where it was not, or is not yet. */
-int rill_rdma_ep_addresses(const struct rill_rdma_ep *ep, struct sockaddr_storage *local,
-                           struct sockaddr_storage *remote);
+int rill_rdma_ep_addresses(const struct rill_rdma_ep *ep, struct rill_address *local,
+                           struct rill_address *remote);
 
 /* Writes which transports the endpoint uses at this moment, as "tcp/eth0" or
  * "rc_verbs/mlx5_0:1, ud_verbs/mlx5_0:1", with its end cut off where size is too small.

@@ -44,9 +44,7 @@ static int begin_attempt(struct rill_rdma_connection *connection)
         error =
             rill_rdma_ep_open(&connection->ep, connection->hub->rdma, connection->target_worker);
     else
-        error = rill_rdma_ep_connect(&connection->ep, connection->hub->rdma,
-                                     (const struct sockaddr *)&connection->target,
-                                     connection->target_size);
+        error = rill_rdma_ep_connect(&connection->ep, connection->hub->rdma, &connection->target);
     if (error)
         return error;
     /* Up to here it is the one that was lost, whose messages may still be received. */

@@ -4,6 +4,7 @@
 #include "io/signal_mask.h"
 #include "rdma/error.h"
 #include "rdma/shortage.h"
+#include "rdma/ucx_address.h"
 #include "rdma/unheard.h"
 #include "rdma/waiting.h"
 #include "runtime/executor.h"
@@ -61,7 +62,7 @@ static void ask_who(struct rill_rdma_accept *accept)
     memset(&accept->peer, 0, sizeof accept->peer);
     accept->client_id = 0;
     if (ucx->conn_request_query(accept->request, &attributes) == UCS_OK)
-        accept->peer = attributes.client_address;
+        rill_rdma_address_read(&accept->peer, &attributes.client_address);
     attributes.field_mask = UCP_CONN_REQUEST_ATTR_FIELD_CLIENT_ID;
     if (ucx->conn_request_query(accept->request, &attributes) == UCS_OK)
         accept->client_id = attributes.client_id;
@@ -154,14 +155,14 @@ void rill_rdma_reject(struct rill_rdma_accept *accept)
 /* ---- its life ---- */
 
 int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma,
-                     const struct sockaddr *address, socklen_t size)
+                     const struct rill_address *address)
 {
     const ucp_listener_params_t params = {
         .field_mask = UCP_LISTENER_PARAM_FIELD_SOCK_ADDR | UCP_LISTENER_PARAM_FIELD_CONN_HANDLER,
-        .sockaddr = {.addr = address, .addrlen = size},
+        .sockaddr = {.addr = &address->any, .addrlen = address->size},
         .conn_handler = {.cb = on_request, .arg = listener},
     };
-    struct sockaddr_storage bound;
+    struct rill_address bound;
     size_t sockets_before;
     sigset_t before;
     int error;
@@ -190,18 +191,20 @@ int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma
 }
 
 int rill_rdma_listener_address(const struct rill_rdma_listener *listener,
-                               struct sockaddr_storage *address)
+                               struct rill_address *address)
 {
     ucp_listener_attr_t attributes = {.field_mask = UCP_LISTENER_ATTR_FIELD_SOCKADDR};
     int error = rill_rdma_errno(listener->rdma->ucx->listener_query(listener->ucp, &attributes));
 
-    *address = attributes.sockaddr;
-    return error;
+    if (error)
+        return error;
+    rill_rdma_address_read(address, &attributes.sockaddr);
+    return 0;
 }
 
 void rill_rdma_listener_close(struct rill_rdma_listener *listener)
 {
-    struct sockaddr_storage address;
+    struct rill_address address;
 
     if (!listener->is_open)
         return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* listener.h - accepting endpoints at a socket address.
  *
- *     error = rill_rdma_listen(&listener, &rdma, &address.any, address.size);
+ *     error = rill_rdma_listen(&listener, &rdma, &address);
  *     ...
  *     RILL_AWAIT(rill_rdma_accept(&listener, &accept));
  *     if (accept.result == 0)
@@ -26,12 +26,11 @@
 #ifndef RILL_RDMA_LISTENER_H
 #define RILL_RDMA_LISTENER_H
 
+#include "net/address.h"
 #include "rdma/endpoint.h"
 #include "rdma/rdma.h"
 #include "runtime/future.h"
 #include "runtime/line.h"
-
-#include <sys/socket.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -66,8 +65,8 @@ struct rill_rdma_accept {
         int64_t result; /* 0 or -errno */
         struct rill_future future;
     };
-    struct sockaddr_storage peer; /* its socket address, or zero where UCX does not tell */
-    uint64_t client_id;           /* of its worker; 0 from one that sends none */
+    struct rill_address peer; /* its socket address; its size is 0 where UCX does not tell */
+    uint64_t client_id;       /* of its worker; 0 from one that sends none */
 
     /* private */
     struct rill_rdma_listener *listener;
@@ -77,14 +76,14 @@ struct rill_rdma_accept {
 
 /* Opens a listener at a socket address, which is borrowed until this returns; port 0
  * picks a free one. Returns 0 or -errno: -EADDRINUSE or -EBUSY when the port is taken,
- * -EADDRNOTAVAIL for an address that no transport can listen at, -EMFILE when descriptors are
- * short. */
+ * -EADDRNOTAVAIL for an address that no transport can listen at, -EINVAL for that of a unix
+ * socket, -EMFILE when descriptors are short. */
 int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma,
-                     const struct sockaddr *address, socklen_t size);
+                     const struct rill_address *address);
 
 /* Reads the address it listens at. Returns 0 or -errno. */
 int rill_rdma_listener_address(const struct rill_rdma_listener *listener,
-                               struct sockaddr_storage *address);
+                               struct rill_address *address);
 
 /* Waits for the next connection request. Several tasks may wait, and are served in
  * order. When it ends with 0 the accept owns the request, until rill_rdma_ep_adopt or

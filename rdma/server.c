@@ -37,19 +37,17 @@ static const char *explain(int error, const struct rill_address *address)
 static int server_listen(struct rill_rdma_server *server)
 {
     char text[RILL_ADDRESS_TEXT_MAX];
-    struct sockaddr_storage bound;
     struct rill_address address;
     int error = find_address(server, &address);
 
     if (error)
         return error;
-    error = rill_rdma_listen(&server->listener, server->rdma, &address.any, address.size);
+    error = rill_rdma_listen(&server->listener, server->rdma, &address);
     if (error) {
         server->why = explain(error, &address);
         return error;
     }
-    if (server->announce && rill_rdma_listener_address(&server->listener, &bound) == 0) {
-        memcpy(&address.any, &bound, address.size);
+    if (server->announce && rill_rdma_listener_address(&server->listener, &address) == 0) {
         fprintf(server->announce, "listening on rdma://%s\n", rill_address_format(&address, text));
         fflush(server->announce);
     }

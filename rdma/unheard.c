@@ -15,28 +15,19 @@
 /* tcpi_state, of which linux/tcp.h has no names. */
 enum { STATE_LISTEN = 10 };
 
-static uint16_t port_of(const struct sockaddr_storage *address)
-{
-    if (address->ss_family == AF_INET)
-        return ((const struct sockaddr_in *)address)->sin_port;
-    return address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port : 0;
-}
-
 /* Whether a socket bound to local may belong to a listener at an address. */
-static bool is_at(const struct sockaddr_storage *local, const struct sockaddr_storage *at)
+static bool is_at(const struct rill_address *local, const struct rill_address *at)
 {
-    if (local->ss_family != at->ss_family || port_of(local) != port_of(at))
+    if (local->any.sa_family != at->any.sa_family ||
+        rill_address_port(local) != rill_address_port(at))
         return false;
-    if (at->ss_family == AF_INET) {
-        in_addr_t host = ((const struct sockaddr_in *)at)->sin_addr.s_addr;
+    if (at->any.sa_family == AF_INET) {
+        in_addr_t host = at->ip4.sin_addr.s_addr;
 
-        return host == htonl(INADDR_ANY) ||
-               host == ((const struct sockaddr_in *)local)->sin_addr.s_addr;
+        return host == htonl(INADDR_ANY) || host == local->ip4.sin_addr.s_addr;
     }
-    const struct in6_addr *host = &((const struct sockaddr_in6 *)at)->sin6_addr;
-
-    return IN6_IS_ADDR_UNSPECIFIED(host) ||
-           IN6_ARE_ADDR_EQUAL(host, &((const struct sockaddr_in6 *)local)->sin6_addr);
+    return IN6_IS_ADDR_UNSPECIFIED(&at->ip6.sin6_addr) ||
+           IN6_ARE_ADDR_EQUAL(&at->ip6.sin6_addr, &local->ip6.sin6_addr);
 }
 
 /* Nobody gets through to it any more; the socket itself stays as UCX knows it. */
@@ -48,13 +39,11 @@ static void shut_door(int fd)
     (void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 }
 
-static bool is_bound_at(int fd, const struct sockaddr_storage *at)
+static bool is_bound_at(int fd, const struct rill_address *at)
 {
-    struct sockaddr_storage local;
-    socklen_t size = sizeof local;
+    struct rill_address local = {.size = sizeof local.local}; /* the largest */
 
-    memset(&local, 0, sizeof local);
-    return getsockname(fd, (struct sockaddr *)&local, &size) == 0 && is_at(&local, at);
+    return getsockname(fd, &local.any, &local.size) == 0 && is_at(&local, at);
 }
 
 static bool read_info(int fd, struct tcp_info *info)
@@ -67,7 +56,7 @@ static bool read_info(int fd, struct tcp_info *info)
 
 /* Returns whether UCX has still something to do with this descriptor: it has to accept, to read
  * what came, or to see that a silent client has gone. */
-static bool is_unheard(int fd, const struct sockaddr_storage *at)
+static bool is_unheard(int fd, const struct rill_address *at)
 {
     struct tcp_info info;
     int unread = 0;
@@ -87,7 +76,7 @@ static bool is_unheard(int fd, const struct sockaddr_storage *at)
 /* Under a number of its own, as UCX's thread may close the descriptor meanwhile, and another thread
  * get its number. Only sockets have one: closing another number of a file gives up its locks
  * (fcntl(2)). */
-static bool is_unheard_at(int fd, const struct sockaddr_storage *at)
+static bool is_unheard_at(int fd, const struct rill_address *at)
 {
     int same = is_bound_at(fd, at) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
     bool found;
@@ -99,7 +88,7 @@ static bool is_unheard_at(int fd, const struct sockaddr_storage *at)
     return found;
 }
 
-static bool listens(int fd, const struct sockaddr_storage *at)
+static bool listens(int fd, const struct rill_address *at)
 {
     struct tcp_info info;
 
@@ -107,14 +96,14 @@ static bool listens(int fd, const struct sockaddr_storage *at)
     return read_info(fd, &info) && info.tcpi_state == STATE_LISTEN;
 }
 
-static bool listens_at(int fd, const struct sockaddr_storage *at)
+static bool listens_at(int fd, const struct rill_address *at)
 {
     return is_bound_at(fd, at) && listens(fd, at);
 }
 
 /* Of how many descriptors of the process something is true; the latest of them is found, or -1. */
-static size_t find(bool (*is)(int fd, const struct sockaddr_storage *at),
-                   const struct sockaddr_storage *at, int *latest)
+static size_t find(bool (*is)(int fd, const struct rill_address *at), const struct rill_address *at,
+                   int *latest)
 {
     DIR *directory = opendir("/proc/self/fd");
     const struct dirent *entry;
@@ -135,8 +124,8 @@ static size_t find(bool (*is)(int fd, const struct sockaddr_storage *at),
     return found;
 }
 
-static size_t count(bool (*is)(int fd, const struct sockaddr_storage *at),
-                    const struct sockaddr_storage *at)
+static size_t count(bool (*is)(int fd, const struct rill_address *at),
+                    const struct rill_address *at)
 {
     int latest;
 
@@ -157,7 +146,7 @@ size_t rill_rdma_count_listening(void)
     return count(listens, NULL);
 }
 
-int rill_rdma_find_listening(const struct sockaddr_storage *at)
+int rill_rdma_find_listening(const struct rill_address *at)
 {
     int fd;
 
@@ -165,12 +154,12 @@ int rill_rdma_find_listening(const struct sockaddr_storage *at)
     return fd;
 }
 
-void rill_rdma_end_unheard(struct rill_rdma *rdma, const struct sockaddr_storage *at)
+void rill_rdma_end_unheard(struct rill_rdma *rdma, const struct rill_address *at)
 {
     const struct timespec pause = {.tv_nsec = 100 * RILL_MICROSECOND};
     const int64_t until_ns = clock_ns() + RILL_RDMA_UNHEARD_WAIT_NS;
 
-    if (port_of(at) == 0)
+    if (rill_address_port(at) == 0)
         return;
     while (count(is_unheard_at, at) > 0 && clock_ns() < until_ns) {
         rdma->ucx->worker_progress(rdma->worker); /* does what UCX's thread could not */

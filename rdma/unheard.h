@@ -9,9 +9,8 @@
 #ifndef RILL_RDMA_UNHEARD_H
 #define RILL_RDMA_UNHEARD_H
 
+#include "net/address.h"
 #include "rdma/rdma.h"
-
-#include <sys/socket.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,13 +25,13 @@ extern "C" {
 size_t rill_rdma_count_listening(void);
 
 /* private: the descriptor by which the process listens at an address, or -1. */
-int rill_rdma_find_listening(const struct sockaddr_storage *at);
+int rill_rdma_find_listening(const struct rill_address *at);
 
 /* private: has nobody more come to the listener of UCX's at an address, ends those who have come
  * and not spoken, and has UCX hear the others. It blocks until that is done, which is a matter of
  * microseconds. Only for one that has a TCP socket. Does nothing without /proc, or
  * without a descriptor to spare. */
-void rill_rdma_end_unheard(struct rill_rdma *rdma, const struct sockaddr_storage *at);
+void rill_rdma_end_unheard(struct rill_rdma *rdma, const struct rill_address *at);
 
 #ifdef __cplusplus
 }

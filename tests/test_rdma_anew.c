@@ -11,7 +11,7 @@
 
 static struct side left, right;
 static struct rill_rdma_listener listener;
-static struct sockaddr_storage address;
+static struct rill_address address;
 static struct background connecting, receiving, waiting, ending;
 static char buffer[64];
 
@@ -24,14 +24,14 @@ static void open_sides_of(uint64_t seed)
 {
     static const struct sim_ucx_options options = {.latency_max_ns = RILL_MILLISECOND,
                                                    .pairs = true};
-    const struct sockaddr_in any = {.sin_family = AF_INET};
+    const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
     const struct rill_ucx *ucx;
 
     fixture_open(SIMULATED, &(struct sim_options){.seed = seed}, NULL);
     ucx = sim_ucx_begin(&options, NULL);
     side_open(&left, ucx);
     side_open(&right, ucx);
-    expect_eq(rill_rdma_listen(&listener, &right.rdma, (const void *)&any, sizeof any), 0);
+    expect_eq(rill_rdma_listen(&listener, &right.rdma, &any), 0);
     expect_eq(rill_rdma_listener_address(&listener, &address), 0);
 }
 
@@ -62,8 +62,7 @@ static void accept_left(void)
 static void connect_sides(const struct rill_rdma_connection_options *options)
 {
     background_start(&connecting,
-                     rill_rdma_connect(&left.connection, &left.hub, (const void *)&address,
-                                       sizeof(struct sockaddr_in), options));
+                     rill_rdma_connect(&left.connection, &left.hub, &address, options));
     accept_left();
     expect_eq(background_end(&connecting), 0);
 }

@@ -84,13 +84,13 @@ START_TEST(a_peer_that_dies_before_the_first_byte_is_a_loss_like_others)
     static struct rill_rdma_listener listener;
     struct rill_rdma_accept accept;
     struct rill_rdma_ep client = {0}, server = {0};
-    struct sockaddr_in address;
+    struct rill_address address;
     int before;
 
     if (!duo_open(_i, NULL))
         return;
     address = duo_listen(&listener, &duo.right);
-    expect_eq(rill_rdma_ep_connect(&client, &duo.left, (void *)&address, sizeof address), 0);
+    expect_eq(rill_rdma_ep_connect(&client, &duo.left, &address), 0);
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
     before = connects;
     peer_dies = true;

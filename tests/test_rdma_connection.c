@@ -60,11 +60,10 @@ static void make_connection(int which, const struct rill_rdma_connection_options
         expect(await(rill_rdma_accept_worker(&right, &stranger)) > 0);
         expect_eq(rill_rdma_adopt_worker(&server, &right, &stranger, of_server), 0);
     } else {
-        struct sockaddr_in address = duo_listen(&listener, &duo.right);
+        struct rill_address address = duo_listen(&listener, &duo.right);
         struct rill_rdma_accept accept;
 
-        background_start(&connecting, rill_rdma_connect(&client, &left, (void *)&address,
-                                                        sizeof address, of_client));
+        background_start(&connecting, rill_rdma_connect(&client, &left, &address, of_client));
         expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
         expect_eq(rill_rdma_adopt(&server, &right, &accept, of_server), 0);
         rill_rdma_listener_close(&listener);
@@ -136,9 +135,9 @@ START_TEST(a_url_is_dialled)
     expect_eq(await(rill_rdma_dial(&dial, &client, &left, "tcp://127.0.0.1:1", NULL)), -EINVAL);
     expect(strstr(dial.why, "rdma://") != NULL);
 
-    struct sockaddr_in address = duo_listen(&listener, &duo.right);
+    struct rill_address address = duo_listen(&listener, &duo.right);
 
-    snprintf(url, sizeof url, "rdma://127.0.0.1:%d", ntohs(address.sin_port));
+    snprintf(url, sizeof url, "rdma://127.0.0.1:%d", rill_address_port(&address));
     background_start(&connecting, rill_rdma_dial(&dial, &client, &left, url, NULL));
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
     expect_eq(rill_rdma_adopt(&server, &right, &accept, NULL), 0);
@@ -158,10 +157,9 @@ START_TEST(one_that_is_never_accepted_times_out)
 
     if (!open_hubs(_i))
         return;
-    struct sockaddr_in address = duo_listen(&listener, &duo.right);
+    struct rill_address address = duo_listen(&listener, &duo.right);
 
-    expect_eq(await(rill_rdma_connect(&client, &left, (void *)&address, sizeof address, &options)),
-              -ETIMEDOUT);
+    expect_eq(await(rill_rdma_connect(&client, &left, &address, &options)), -ETIMEDOUT);
     expect_eq(client.state, RILL_RDMA_IDLE);
     expect_eq(left.ended.failures, 1);
     rill_rdma_listener_close(&listener);
@@ -173,10 +171,9 @@ START_TEST(connecting_can_be_cancelled)
 {
     if (!open_hubs(_i))
         return;
-    struct sockaddr_in address = duo_listen(&listener, &duo.right);
+    struct rill_address address = duo_listen(&listener, &duo.right);
 
-    background_start(&connecting,
-                     rill_rdma_connect(&client, &left, (void *)&address, sizeof address, NULL));
+    background_start(&connecting, rill_rdma_connect(&client, &left, &address, NULL));
     settle();
     expect_eq(client.state, RILL_RDMA_CONNECTING);
     rill_task_cancel(&connecting.task);
@@ -195,9 +192,9 @@ START_TEST(a_peer_that_says_no_hello_times_out)
 
     if (!open_hubs(_i))
         return;
-    struct sockaddr_in address = duo_listen(&listener, &duo.right);
+    struct rill_address address = duo_listen(&listener, &duo.right);
 
-    expect_eq(rill_rdma_ep_connect(&plain, &duo.left, (void *)&address, sizeof address), 0);
+    expect_eq(rill_rdma_ep_connect(&plain, &duo.left, &address), 0);
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
     expect_eq(rill_rdma_adopt(&server, &right, &accept, &options), 0);
     expect_eq(await(rill_rdma_wait_for_connection(&server, &wait)), -ETIMEDOUT);
@@ -302,9 +299,9 @@ START_TEST(another_version_is_refused)
 
     if (!open_hubs(_i))
         return;
-    struct sockaddr_in address = duo_listen(&listener, &duo.right);
+    struct rill_address address = duo_listen(&listener, &duo.right);
 
-    expect_eq(rill_rdma_ep_connect(&client.ep, &duo.left, (void *)&address, sizeof address), 0);
+    expect_eq(rill_rdma_ep_connect(&client.ep, &duo.left, &address), 0);
     background_start(&sending, rill_rdma_am_send(&client.ep, &raw, RILL_RDMA_CONTROL_ID, &swapped,
                                                  sizeof swapped, NULL, 0, RILL_RDMA_AM_REPLY));
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
@@ -332,10 +329,9 @@ static void expect_long_segments_of_one_side_are_refused(bool are_of_client)
     duo.is_bulk = !are_of_client;
     duo_open_worker(&duo.right, OVER_TCP);
     open_both_hubs();
-    struct sockaddr_in address = duo_listen(&listener, &duo.right);
+    struct rill_address address = duo_listen(&listener, &duo.right);
 
-    background_start(&connecting,
-                     rill_rdma_connect(&client, &left, (void *)&address, sizeof address, NULL));
+    background_start(&connecting, rill_rdma_connect(&client, &left, &address, NULL));
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
     expect_eq(rill_rdma_adopt(&server, &right, &accept, NULL), 0);
     expect_eq(await(rill_rdma_wait_for_connection(&server, &wait)), -EPROTOTYPE);
@@ -364,10 +360,9 @@ START_TEST(a_refusal_is_the_reason_though_the_endpoint_fails_with_it)
 
     if (!open_hubs(_i))
         return;
-    struct sockaddr_in address = duo_listen(&listener, &duo.right);
+    struct rill_address address = duo_listen(&listener, &duo.right);
 
-    background_start(&connecting,
-                     rill_rdma_connect(&client, &left, (void *)&address, sizeof address, NULL));
+    background_start(&connecting, rill_rdma_connect(&client, &left, &address, NULL));
     settle();
     expect(rill_rdma_control_hear(&client, &refusal));
     rill_rdma_ep_fail(&client.ep, -ECONNRESET);

@@ -209,15 +209,13 @@ END_TEST
 
 START_TEST(a_server_that_is_not_there_costs_no_place)
 {
-    struct sockaddr_in nobody = duo_address(1);
+    struct rill_address nobody = duo_address(1);
     const struct rill_rdma_connection_options quick = {.handshake_ns = 50 * RILL_MILLISECOND};
 
     if (!linked_open_hubs(_i))
         return;
-    const struct rill_rdma_connection_pool_options options = {.hub = &linked.left,
-                                                              .address = (void *)&nobody,
-                                                              .address_size = sizeof nobody,
-                                                              .connection = &quick};
+    const struct rill_rdma_connection_pool_options options = {
+        .hub = &linked.left, .address = &nobody, .connection = &quick};
 
     rill_rdma_connection_pool_init(&pool, &options, slots, MAX);
     for (int i = 0; i < 2 * MAX; i++) {
@@ -239,9 +237,9 @@ START_TEST(it_connects_by_socket_address_too)
 
     if (!linked_open_hubs(_i))
         return;
-    struct sockaddr_in address = duo_listen(&listener, &duo.right);
-    const struct rill_rdma_connection_pool_options options = {
-        .hub = &linked.left, .address = (void *)&address, .address_size = sizeof address};
+    struct rill_address address = duo_listen(&listener, &duo.right);
+    const struct rill_rdma_connection_pool_options options = {.hub = &linked.left,
+                                                              .address = &address};
 
     rill_rdma_connection_pool_init(&pool, &options, slots, MAX);
     start(0);

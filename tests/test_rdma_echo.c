@@ -19,7 +19,7 @@ static char sent[SIZE], received[CLIENTS][SIZE];
 START_TEST(the_example_echoes_to_many_and_ends_with_clients_connected)
 {
     static struct process server;
-    struct sockaddr_in address;
+    struct rill_address address;
 
     network_export();
     PROCESS_START(&server, "examples/rdma_echo", "rdma://0.0.0.0:0");
@@ -30,7 +30,7 @@ START_TEST(the_example_echoes_to_many_and_ends_with_clients_connected)
     duo_open_worker(&duo.left, OVER_TCP);
     pattern_fill(sent, 0, SIZE);
     for (int i = 0; i < CLIENTS; i++)
-        expect_eq(rill_rdma_ep_connect(&peers[i], &duo.left, (void *)&address, sizeof address), 0);
+        expect_eq(rill_rdma_ep_connect(&peers[i], &duo.left, &address), 0);
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < CLIENTS; i++) {
             background_start(&sending[i], rill_rdma_stream_send(&peers[i], &sends[i], sent, SIZE));

@@ -26,10 +26,10 @@ static int64_t drive(struct background *until)
     return until->task.future.result;
 }
 
-static void connect_once(struct sockaddr_in *address)
+static void connect_once(const struct rill_address *address)
 {
     background_start(&accepting, rill_rdma_accept(&listener, &taken));
-    expect_eq(rill_rdma_ep_connect(&duo.to_right, &duo.left, (void *)address, sizeof *address), 0);
+    expect_eq(rill_rdma_ep_connect(&duo.to_right, &duo.left, address), 0);
     expect_eq(drive(&accepting), 0);
     expect_eq(rill_rdma_ep_adopt(&duo.to_left, &taken), 0);
     background_start(&closing[0], rill_rdma_ep_close(&duo.to_right));
@@ -40,7 +40,7 @@ static void connect_once(struct sockaddr_in *address)
 
 START_TEST(each_connection_is_told_through_the_descriptor)
 {
-    struct sockaddr_in address;
+    struct rill_address address;
 
     if (!duo_open_workers(_i, &embedded))
         return;

@@ -280,18 +280,16 @@ END_TEST
 START_TEST(one_that_listens_is_disconnected_at_once)
 {
     static struct rill_rdma_listener listener;
-    struct sockaddr_in any = {.sin_family = AF_INET};
-    struct sockaddr_storage address;
+    const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
+    struct rill_address address;
     struct rill_rdma_accept accept;
     struct rill_rdma_ep silent = {0};
     int64_t began_ns;
 
     sides_open(NULL);
-    expect_eq(rill_rdma_listen(&listener, &sides.right.rdma, (void *)&any, sizeof any), 0);
+    expect_eq(rill_rdma_listen(&listener, &sides.right.rdma, &any), 0);
     expect_eq(rill_rdma_listener_address(&listener, &address), 0);
-    expect_eq(rill_rdma_ep_connect(&silent, &sides.left.rdma, (void *)&address,
-                                   sizeof(struct sockaddr_in)),
-              0);
+    expect_eq(rill_rdma_ep_connect(&silent, &sides.left.rdma, &address), 0);
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
     expect_eq(rill_rdma_adopt(right, &sides.right.hub, &accept, &mute), 0);
     sides_pause(RILL_SECOND);

@@ -26,7 +26,7 @@ static char buffer[8 << 20];
 START_TEST(two_endpoints_connect_by_socket_address)
 {
     struct rill_rdma_ep client = {0}, server = {0};
-    struct sockaddr_storage of_client, of_server;
+    struct rill_address of_client, of_server;
     char text[256];
 
     if (!duo_open(_i, NULL))
@@ -39,7 +39,7 @@ START_TEST(two_endpoints_connect_by_socket_address)
 
     expect_eq(rill_rdma_ep_addresses(&client, NULL, &of_server), 0);
     expect_eq(rill_rdma_ep_addresses(&server, &of_server, &of_client), 0);
-    expect_eq(of_client.ss_family, AF_INET);
+    expect_eq(of_client.any.sa_family, AF_INET);
     expect_eq(rill_rdma_ep_addresses(&duo.to_left, NULL, &of_client), -ENOTCONN);
     expect_eq(rill_rdma_ep_describe(&client, text, sizeof text), 0);
     ck_assert_msg(strstr(text, network()->is_verbs ? network()->left : "tcp/") != NULL, "%s", text);
@@ -71,14 +71,14 @@ START_TEST(where_nobody_listens_operations_end_with_an_error)
 {
     static struct rill_rdma_listener listener;
     struct rill_rdma_ep client = {0};
-    struct sockaddr_in address;
+    struct rill_address address;
     int64_t result;
 
     if (!duo_open(_i, NULL))
         return;
     address = duo_listen(&listener, &duo.right);
     rill_rdma_listener_close(&listener);
-    expect_eq(rill_rdma_ep_connect(&client, &duo.left, (void *)&address, sizeof address), 0);
+    expect_eq(rill_rdma_ep_connect(&client, &duo.left, &address), 0);
     background_start(&receiving, rill_rdma_tag_recv_from(&client, &recv_op, buffer, 100, 1, 0));
     result = await(rill_rdma_tag_send(&client, &send_op, buffer, sizeof buffer, 1));
     expect_eq(background_end(&receiving), result);
@@ -95,13 +95,13 @@ START_TEST(a_request_that_is_rejected_ends_the_operations_of_the_client)
     static struct rill_rdma_listener listener;
     struct rill_rdma_accept accept;
     struct rill_rdma_ep client = {0};
-    struct sockaddr_in address;
+    struct rill_address address;
     int64_t result;
 
     if (!duo_open(_i, NULL))
         return;
     address = duo_listen(&listener, &duo.right);
-    expect_eq(rill_rdma_ep_connect(&client, &duo.left, (void *)&address, sizeof address), 0);
+    expect_eq(rill_rdma_ep_connect(&client, &duo.left, &address), 0);
     background_start(&sending, rill_rdma_tag_send(&client, &send_op, buffer, sizeof buffer, 1));
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
     rill_rdma_reject(&accept);
@@ -113,14 +113,14 @@ START_TEST(a_request_that_is_rejected_ends_the_operations_of_the_client)
 }
 END_TEST
 
-static int connect_silently(const struct sockaddr_in *address)
+static int connect_silently(const struct rill_address *address)
 {
     const struct timeval patience = {.tv_sec = 5};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
-    ck_assert_int_eq(connect(fd, (const void *)address, sizeof *address), 0);
+    ck_assert_int_eq(connect(fd, &address->any, address->size), 0);
     return fd;
 }
 
@@ -132,7 +132,7 @@ START_TEST(those_who_have_said_nothing_go_with_the_listener)
     struct rill_rdma_ep client = {0};
     struct rill_rdma_accept accept;
     struct rill_rdma_ep server = {0};
-    struct sockaddr_in address;
+    struct rill_address address;
     int fds[CLIENTS];
     size_t fds_before;
     char byte;
@@ -140,7 +140,7 @@ START_TEST(those_who_have_said_nothing_go_with_the_listener)
     if (!duo_open(_i, NULL))
         return;
     address = duo_listen(&listener, &duo.right);
-    expect_eq(rill_rdma_ep_connect(&client, &duo.left, (void *)&address, sizeof address), 0);
+    expect_eq(rill_rdma_ep_connect(&client, &duo.left, &address), 0);
     background_start(&sending, rill_rdma_tag_send(&client, &send_op, "hello", 5, 1));
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
     expect_eq(rill_rdma_ep_adopt(&server, &accept), 0);
@@ -207,13 +207,13 @@ END_TEST
 START_TEST(a_port_that_is_taken_is_an_error)
 {
     static struct rill_rdma_listener listener, second;
-    struct sockaddr_in address;
+    struct rill_address address;
     int error;
 
     if (!duo_open(_i, NULL))
         return;
     address = duo_listen(&listener, &duo.right);
-    error = rill_rdma_listen(&second, &duo.left, (void *)&address, sizeof address);
+    error = rill_rdma_listen(&second, &duo.left, &address);
     expect(error == -EADDRINUSE || error == -EBUSY);
     rill_rdma_listener_close(&listener);
     duo_close();
@@ -274,7 +274,7 @@ static void serve(int which, int pipe_fd)
     static struct rill_rdma_listener listener;
     struct rill_rdma_accept accept;
     struct rill_rdma_ep peer = {0};
-    struct sockaddr_in address;
+    struct rill_address address;
     int64_t got = 0;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -298,7 +298,7 @@ static void serve(int which, int pipe_fd)
     _exit(got == -ECONNRESET ? 0 : 1);
 }
 
-static pid_t start_server(int which, struct sockaddr_in *address)
+static pid_t start_server(int which, struct rill_address *address)
 {
     int ends[2];
     pid_t child;
@@ -323,13 +323,13 @@ static pid_t start_server(int which, struct sockaddr_in *address)
 
 static bool connect_to_server(pid_t *child, struct rill_rdma_ep *ep)
 {
-    struct sockaddr_in address;
+    struct rill_address address;
 
     *child = start_server(OVER_TCP, &address);
     if (*child < 0 || !fixture_open(REAL, NULL, NULL))
         return false;
     duo_open_worker(&duo.left, OVER_TCP);
-    expect_eq(rill_rdma_ep_connect(ep, &duo.left, (void *)&address, sizeof address), 0);
+    expect_eq(rill_rdma_ep_connect(ep, &duo.left, &address), 0);
     return true;
 }
 

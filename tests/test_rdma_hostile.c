@@ -46,7 +46,7 @@ struct node {
     struct rill_rdma_hub hub;
     struct rill_rdma_rpc rpc;
     struct rill_rdma_listener listener;
-    struct sockaddr_storage address;
+    struct rill_address address;
 };
 
 static struct node server, villain, honest;
@@ -54,14 +54,14 @@ static struct node server, villain, honest;
 static void open_node(struct node *node, const struct rill_ucx *ucx)
 {
     const struct rill_rdma_options options = {.ucx = ucx};
-    struct sockaddr_in any = {.sin_family = AF_INET};
+    const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
 
     memset(node, 0, sizeof *node);
     expect_eq(rill_rdma_open(&node->rdma, &options), 0);
     node->rdma.client_id = dice(UINT64_MAX); /* from the seed */
     expect_eq(rill_rdma_hub_open(&node->hub, &node->rdma, 0), 0);
     expect_eq(rill_rdma_rpc_open(&node->rpc, &node->rdma, SERVICE, 4), 0);
-    expect_eq(rill_rdma_listen(&node->listener, &node->rdma, (void *)&any, sizeof any), 0);
+    expect_eq(rill_rdma_listen(&node->listener, &node->rdma, &any), 0);
     expect_eq(rill_rdma_listener_address(&node->listener, &node->address), 0);
 }
 
@@ -205,8 +205,7 @@ static enum rill_poll visit_poll(struct rill_future *self, struct rill_task *tas
 {
     (void)self;
     RILL_BEGIN();
-    RILL_AWAIT(rill_rdma_connect(&visit.connection, &honest.hub, (void *)&server.address,
-                                 sizeof(struct sockaddr_in), &brisk));
+    RILL_AWAIT(rill_rdma_connect(&visit.connection, &honest.hub, &server.address, &brisk));
     expect_eq(visit.connection.result, 0);
     rill_rdma_rpc_client_init(&visit.client, &honest.rpc, &visit.connection.ep, 1);
     for (visit.round = 0; visit.round < ROUNDS; visit.round++) {
@@ -389,9 +388,7 @@ static void call_on_server(struct raw *raw)
     unsigned before = echo_count;
     struct rill_sleep pause;
 
-    expect_eq(rill_rdma_ep_connect(&raw->ep, &villain.rdma, (void *)&server.address,
-                                   sizeof(struct sockaddr_in)),
-              0);
+    expect_eq(rill_rdma_ep_connect(&raw->ep, &villain.rdma, &server.address), 0);
     if (dice(4))
         say(&raw->sayings[0], greet(raw, &raw->sayings[0], RILL_RDMA_HELLO));
     await(rill_sleep(&pause, 50 * RILL_MILLISECOND));
@@ -522,8 +519,8 @@ static void trouble_a_client(uint64_t seed)
     begin(seed);
     memset(&client, 0, sizeof client);
     memset(&impostor, 0, sizeof impostor);
-    background_start(&connecting, rill_rdma_connect(&client, &honest.hub, (void *)&villain.address,
-                                                    sizeof(struct sockaddr_in), &brisk));
+    background_start(&connecting,
+                     rill_rdma_connect(&client, &honest.hub, &villain.address, &brisk));
     expect_eq(await(rill_rdma_accept(&villain.listener, &accept)), 0);
     expect_eq(rill_rdma_ep_adopt(&impostor.ep, &accept), 0);
     impostor.victim = &client;

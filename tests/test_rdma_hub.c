@@ -109,17 +109,15 @@ START_TEST(a_hello_through_an_endpoint_that_is_no_connections_is_dropped)
         .kind = RILL_RDMA_HELLO,
         .from = 1,
     });
-    struct sockaddr_in any = {.sin_family = AF_INET};
-    struct sockaddr_storage address;
+    const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
+    struct rill_address address;
     struct rill_rdma_accept accept;
     struct rill_rdma_ep plain = {0};
 
     sides_open(NULL);
-    expect_eq(rill_rdma_listen(&listener, &sides.right.rdma, (void *)&any, sizeof any), 0);
+    expect_eq(rill_rdma_listen(&listener, &sides.right.rdma, &any), 0);
     expect_eq(rill_rdma_listener_address(&listener, &address), 0);
-    expect_eq(rill_rdma_ep_connect(&stranger, &sides.left.rdma, (void *)&address,
-                                   sizeof(struct sockaddr_in)),
-              0);
+    expect_eq(rill_rdma_ep_connect(&stranger, &sides.left.rdma, &address), 0);
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
     expect_eq(rill_rdma_ep_adopt(&plain, &accept), 0);
     expect_eq(await(rill_rdma_am_send(&stranger, &op, RILL_RDMA_CONTROL_ID, &hello, sizeof hello,

@@ -836,7 +836,7 @@ END_TEST
 
 static struct rill_rdma_listener listener;
 static struct rill_rdma_accept accept_op, second_accept, third_accept;
-static const struct sockaddr nowhere = {.sa_family = AF_INET};
+static const struct rill_address nowhere = {.ip4.sin_family = AF_INET, .size = sizeof nowhere.ip4};
 
 START_TEST(connection_requests_wait_for_accepts_and_accepts_for_requests)
 {
@@ -844,7 +844,7 @@ START_TEST(connection_requests_wait_for_accepts_and_accepts_for_requests)
     struct rill_rdma_ep accepted = {0};
 
     open_all();
-    expect_eq(rill_rdma_listen(&listener, &rdma, &nowhere, sizeof nowhere), 0);
+    expect_eq(rill_rdma_listen(&listener, &rdma, &nowhere), 0);
     background_start(&accepting, rill_rdma_accept(&listener, &accept_op));
     background_start(&second, rill_rdma_accept(&listener, &second_accept));
     settle();
@@ -896,7 +896,7 @@ START_TEST(a_socket_of_somebody_else_at_the_address_of_a_listener_is_left_alone)
     ck_assert_int_eq(listen(theirs, 8), 0);
     ck_assert_int_eq(getsockname(theirs, (void *)&here, &size), 0);
     memcpy(&fake.listening_at, &here, sizeof here);
-    expect_eq(rill_rdma_listen(&listener, &rdma, &nowhere, sizeof nowhere), 0);
+    expect_eq(rill_rdma_listen(&listener, &rdma, &nowhere), 0);
     rill_rdma_listener_close(&listener);
     ck_assert_int_eq(setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience), 0);
     ck_assert_int_eq(connect(client, (void *)&here, size), 0);
@@ -909,7 +909,7 @@ END_TEST
 START_TEST(requests_beyond_the_limit_are_rejected_and_counted)
 {
     open_all();
-    expect_eq(rill_rdma_listen(&listener, &rdma, &nowhere, sizeof nowhere), 0);
+    expect_eq(rill_rdma_listen(&listener, &rdma, &nowhere), 0);
     for (int i = 0; i < RILL_RDMA_LISTENER_HELD_MAX + 5; i++)
         fake_connect();
     settle();
@@ -1087,7 +1087,7 @@ static void adopt_too_late(void)
     static struct rill_rdma_ep adopted;
 
     open_all();
-    expect_eq(rill_rdma_listen(&listener, &rdma, &nowhere, sizeof nowhere), 0);
+    expect_eq(rill_rdma_listen(&listener, &rdma, &nowhere), 0);
     fake_connect();
     expect_eq(await(rill_rdma_accept(&listener, &accept_op)), 0);
     rill_rdma_listener_close(&listener);

@@ -247,7 +247,7 @@ static unsigned expect_deaf_threads(void)
 
 START_TEST(the_threads_that_it_starts_get_no_signals)
 {
-    const struct sockaddr_in any = {.sin_family = AF_INET};
+    const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
     struct rill_rdma_listener listener = {0};
     sigset_t before, after;
 
@@ -255,7 +255,7 @@ START_TEST(the_threads_that_it_starts_get_no_signals)
         return;
     sigprocmask(SIG_BLOCK, NULL, &before);
     expect_eq(open_with(NULL, NULL), 0);
-    expect_eq(rill_rdma_listen(&listener, &rdma, (const void *)&any, sizeof any), 0);
+    expect_eq(rill_rdma_listen(&listener, &rdma, &any), 0);
     ck_assert_uint_gt(expect_deaf_threads(), 0);
     sigprocmask(SIG_BLOCK, NULL, &after);
     for (int number = 1; number <= 64; number++)

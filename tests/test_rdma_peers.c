@@ -55,7 +55,7 @@ enum role {
 enum { FLOOD_COUNT = 100000, FLOOD_SIZE = 1000 };
 
 struct address {
-    struct sockaddr_in socket;
+    struct rill_address socket;
     size_t worker_size;
     char worker[ADDRESS_MAX];
 };
@@ -66,12 +66,10 @@ static void tell_address(int pipe_fd, struct rill_rdma_listener *listener, int w
     const void *worker = rill_rdma_address(&duo.right, &address.worker_size);
 
     if (!duo_is_by_worker(which)) {
-        struct sockaddr_in wanted = duo_address(port);
-        struct sockaddr_storage bound;
+        struct rill_address wanted = duo_address(port);
 
-        expect_eq(rill_rdma_listen(listener, &duo.right, (void *)&wanted, sizeof wanted), 0);
-        expect_eq(rill_rdma_listener_address(listener, &bound), 0);
-        memcpy(&address.socket, &bound, sizeof address.socket);
+        expect_eq(rill_rdma_listen(listener, &duo.right, &wanted), 0);
+        expect_eq(rill_rdma_listener_address(listener, &address.socket), 0);
     }
     ck_assert(address.worker_size <= ADDRESS_MAX);
     memcpy(address.worker, worker, address.worker_size);
@@ -238,8 +236,7 @@ static struct rill_future *connecting_to(int which,
 {
     return duo_is_by_worker(which)
                ? rill_rdma_connect_worker(&connection, &hub, address.worker, options)
-               : rill_rdma_connect(&connection, &hub, (void *)&address.socket,
-                                   sizeof address.socket, options);
+               : rill_rdma_connect(&connection, &hub, &address.socket, options);
 }
 
 static int64_t connect_to(int which, const struct rill_rdma_connection_options *options)
@@ -501,7 +498,7 @@ START_TEST(a_peer_that_ends_in_order_and_is_started_anew_is_connected_anew)
     duo_turn_until(connection.attempts >= 2); /* nobody listens there */
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);
-    expect(start_child(&second, ntohs(address.socket.sin_port), &address));
+    expect(start_child(&second, rill_address_port(&address.socket), &address));
     expect_eq(background_end(&receiving), 0);
     expect_eq(connection.metrics.connects, 2);
     echo_one(1000);

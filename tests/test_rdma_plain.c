@@ -228,7 +228,7 @@ static void serve_a_plain_client(const char *kind, size_t size)
     static struct rill_rdma_listener listener;
     struct rill_rdma_accept accept;
     struct rill_rdma_ep peer = {0};
-    struct sockaddr_in address;
+    struct rill_address address;
     int word, said;
     pid_t child = fork_client(&word, &said, kind, size);
     uint16_t port;
@@ -236,12 +236,12 @@ static void serve_a_plain_client(const char *kind, size_t size)
     if (!begin(&duo.right))
         return;
     address = duo_listen(&listener, &duo.right);
-    port = ntohs(address.sin_port);
+    port = rill_address_port(&address);
     expect_eq(rill_rdma_inbox_open(&inbox, &duo.right, AM_ID), 0);
     ck_assert_int_eq(write(word, &port, sizeof port), sizeof port);
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
     expect_eq(accept.client_id, 0);
-    expect_eq(accept.peer.ss_family, AF_INET);
+    expect_eq(accept.peer.any.sa_family, AF_INET);
     expect_eq(rill_rdma_ep_adopt(&peer, &accept), 0);
     for (int i = 0; i < times(kind); i++) {
         memset(buffer, 0, size);
@@ -283,7 +283,7 @@ static uint16_t port_of_server(int said)
 static void ask_a_plain_server(const char *kind, size_t size)
 {
     struct rill_rdma_ep peer = {0};
-    struct sockaddr_in address;
+    struct rill_address address;
     int word, said;
     pid_t child = fork_other(&word, &said);
 
@@ -292,7 +292,7 @@ static void ask_a_plain_server(const char *kind, size_t size)
     address = duo_address(port_of_server(said));
     if (!begin(&duo.left))
         return;
-    expect_eq(rill_rdma_ep_connect(&peer, &duo.left, (void *)&address, sizeof address), 0);
+    expect_eq(rill_rdma_ep_connect(&peer, &duo.left, &address), 0);
     for (int i = 0; i < times(kind); i++) {
         if (is(kind, "am"))
             expect_eq(await(rill_rdma_am_send(&peer, &op, AM_ID, NULL, 0, buffer, size, 0)), size);

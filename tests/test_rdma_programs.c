@@ -284,7 +284,7 @@ START_TEST(a_message_that_is_too_long_ends_its_connection_with_a_word)
     static struct rill_rdma_connection connection;
     static struct rill_rdma_transfer sent, received;
     struct background sending;
-    struct sockaddr_in address;
+    struct rill_address address;
 
     SERVE();
     address = duo_address(rdma_port());
@@ -292,8 +292,7 @@ START_TEST(a_message_that_is_too_long_ends_its_connection_with_a_word)
         return;
     duo_open_worker(&duo.left, OVER_TCP);
     expect_eq(rill_rdma_hub_open(&hub, &duo.left, 0), 0);
-    expect_eq(await(rill_rdma_connect(&connection, &hub, (void *)&address, sizeof address, NULL)),
-              0);
+    expect_eq(await(rill_rdma_connect(&connection, &hub, &address, NULL)), 0);
     background_start(&sending, rill_rdma_send(&connection, &sent, message, sizeof message, 7));
     expect_eq(await(rill_rdma_recv(&connection, &received, message, 1, RILL_RDMA_ANY_TAG)),
               -ESHUTDOWN);

@@ -62,7 +62,7 @@ END_TEST
 
 static bool open_client(struct process *server)
 {
-    struct sockaddr_in address;
+    struct rill_address address;
 
     setenv("UCX_NET_DEVICES", "lo", 1);
     address = duo_address(start_server(server));
@@ -70,7 +70,7 @@ static bool open_client(struct process *server)
         return false;
     duo_open_worker(&duo.left, OVER_TCP);
     expect_eq(rill_rdma_rpc_open(&rpc, &duo.left, SERVICE, 0), 0);
-    expect_eq(rill_rdma_ep_connect(&peer, &duo.left, (void *)&address, sizeof address), 0);
+    expect_eq(rill_rdma_ep_connect(&peer, &duo.left, &address), 0);
     rill_rdma_rpc_client_init(&client, &rpc, &peer, 4);
     return true;
 }
@@ -140,6 +140,7 @@ START_TEST(a_caller_that_is_killed_is_no_longer_worked_for)
     static struct rill_rdma_listener listener;
     struct rill_rdma_rpc_request request = {0};
     struct rill_rdma_accept accept;
+    struct rill_address address;
     struct rill_timeout limit;
     char port[8];
 
@@ -148,7 +149,8 @@ START_TEST(a_caller_that_is_killed_is_no_longer_worked_for)
         return;
     duo_open_worker(&duo.left, OVER_TCP);
     expect_eq(rill_rdma_rpc_open(&rpc, &duo.left, SERVICE, 4), 0);
-    snprintf(port, sizeof port, "%u", ntohs(duo_listen(&listener, &duo.left).sin_port));
+    address = duo_listen(&listener, &duo.left);
+    snprintf(port, sizeof port, "%u", rill_address_port(&address));
     PROCESS_START(&caller, "examples/rdma_rpc", "127.0.0.1", port, "sum", "1");
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
     expect_eq(rill_rdma_ep_adopt(&peer, &accept), 0);

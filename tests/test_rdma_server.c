@@ -120,11 +120,10 @@ static struct client {
 static struct rill_future *connect_one(struct client *client, int64_t handshake_ns)
 {
     const struct rill_rdma_connection_options options = {.handshake_ns = handshake_ns};
-    struct sockaddr_storage address;
+    struct rill_address address;
 
     expect_eq(rill_rdma_listener_address(&server.listener, &address), 0);
-    return rill_rdma_connect(&client->connection, &left.hub, (void *)&address,
-                             sizeof(struct sockaddr_in), &options);
+    return rill_rdma_connect(&client->connection, &left.hub, &address, &options);
 }
 
 static void connect_clients(unsigned count, int64_t handshake_ns)
@@ -431,7 +430,7 @@ END_TEST
 
 START_TEST(a_server_announces_the_address_at_which_it_really_listens)
 {
-    struct sockaddr_storage address;
+    struct rill_address address;
     char *text = NULL, want[80];
     size_t size = 0;
 
@@ -439,8 +438,7 @@ START_TEST(a_server_announces_the_address_at_which_it_really_listens)
     server.announce = open_memstream(&text, &size);
     start_server(echoes());
     expect_eq(rill_rdma_listener_address(&server.listener, &address), 0);
-    snprintf(want, sizeof want, "listening on rdma://127.0.0.1:%u\n",
-             ntohs(((struct sockaddr_in *)&address)->sin_port));
+    snprintf(want, sizeof want, "listening on rdma://127.0.0.1:%u\n", rill_address_port(&address));
     expect(strcmp(text, want) == 0);
     stop_server();
     fclose(server.announce);
@@ -453,12 +451,12 @@ START_TEST(who_connects_knows_the_address_of_the_other_side)
 {
     struct rill_address address;
     char text[RILL_ADDRESS_TEXT_MAX], want[32];
-    struct sockaddr_storage listens;
+    struct rill_address listens;
 
     open_sides();
     start_server(echoes());
     expect_eq(rill_rdma_listener_address(&server.listener, &listens), 0);
-    snprintf(want, sizeof want, "127.0.0.1:%u", ntohs(((struct sockaddr_in *)&listens)->sin_port));
+    snprintf(want, sizeof want, "127.0.0.1:%u", rill_address_port(&listens));
     connect_clients(1, 0);
     expect_eq(wait_for_clients(1), 1);
     expect_eq(rill_rdma_peer_address(&clients[0].connection, &address), 0);
@@ -491,7 +489,7 @@ static enum rill_poll bare_poll(struct rill_future *self, struct rill_task *task
 START_TEST(bare_endpoints_are_served_as_well)
 {
     static struct rill_rdma_ep peers[2];
-    struct sockaddr_storage address;
+    struct rill_address address;
 
     open_sides();
     background_start(&serving, rill_rdma_serve_ep(&server, &right.rdma, "rdma://127.0.0.1:0",
@@ -499,9 +497,7 @@ START_TEST(bare_endpoints_are_served_as_well)
     fixture_turn();
     expect_eq(rill_rdma_listener_address(&server.listener, &address), 0);
     for (int i = 0; i < 2; i++)
-        expect_eq(rill_rdma_ep_connect(&peers[i], &left.rdma, (void *)&address,
-                                       sizeof(struct sockaddr_in)),
-                  0);
+        expect_eq(rill_rdma_ep_connect(&peers[i], &left.rdma, &address), 0);
     settle();
     expect_eq(begun, 2);
     expect_eq(server.accepted, 2);

@@ -21,7 +21,7 @@
 enum { LIMIT = 200, CLIENTS = 20 };
 
 static struct rill_rdma_listener listener;
-static struct sockaddr_in address;
+static struct rill_address address;
 static struct background sending;
 static struct rill_rdma_op send_op, recv_op;
 
@@ -100,7 +100,7 @@ static void close_duo(void)
 
 static int64_t connect_left(struct rill_rdma_ep *client)
 {
-    return rill_rdma_ep_connect(client, &duo.left, (void *)&address, sizeof address);
+    return rill_rdma_ep_connect(client, &duo.left, &address);
 }
 
 /* Has a message come through a connection, which is one between these two, or says why not. */
@@ -177,14 +177,14 @@ START_TEST(opening_without_descriptors_is_an_error)
 {
     static struct rill_rdma third;
     static struct rill_rdma_listener second;
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr = address.sin_addr};
 
     if (!open_duo(_i))
         return;
     leave_fds(5);
+    rill_address_set_port(&address, 0);
     expect_eq(rill_rdma_open(&third, NULL), -EMFILE);
     expect(strstr(third.why.text, "ulimit -n"));
-    expect_eq(rill_rdma_listen(&second, &duo.left, (void *)&any, sizeof any), -EMFILE);
+    expect_eq(rill_rdma_listen(&second, &duo.left, &address), -EMFILE);
     rill_rdma_close(&third);
     give_fds(LIMIT);
     close_duo();
@@ -203,7 +203,7 @@ START_TEST(clients_wait_in_the_backlog_until_there_are_descriptors)
         clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     leave_fds(0);
     for (int i = 0; i < CLIENTS; i++)
-        expect_eq(connect(clients[i], (void *)&address, sizeof address), 0);
+        expect_eq(connect(clients[i], &address.any, address.size), 0);
     duo_turn_until(listener.shortages >= 6);
     before = size_of_output();
     duo_turn_until(listener.shortages >= 8);
@@ -229,7 +229,7 @@ START_TEST(a_listener_that_pauses_can_be_closed)
         return;
     client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     leave_fds(0);
-    expect_eq(connect(client, (void *)&address, sizeof address), 0);
+    expect_eq(connect(client, &address.any, address.size), 0);
     duo_turn_until(listener.shortages >= 1);
     rill_rdma_listener_close(&listener);
     expect_eq(duo.right.source.pending, 0);
@@ -266,7 +266,7 @@ START_TEST(a_request_for_which_there_are_no_descriptors_is_rejected)
 {
     const struct rill_rdma_options options = {.ucx = &fake_ucx};
     static struct rill_rdma_accept accept;
-    struct sockaddr_in any = {.sin_family = AF_INET};
+    const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
     struct rill_rdma_ep ep = {0};
     static struct rill_rdma rdma;
     struct rill_sleep pause;
@@ -274,7 +274,7 @@ START_TEST(a_request_for_which_there_are_no_descriptors_is_rejected)
     fake_reset();
     expect(fixture_open(SIMULATED, NULL, NULL));
     expect_eq(rill_rdma_open(&rdma, &options), 0);
-    expect_eq(rill_rdma_listen(&listener, &rdma, (void *)&any, sizeof any), 0);
+    expect_eq(rill_rdma_listen(&listener, &rdma, &any), 0);
     fake_connect();
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
     fake.fds_are_short = true;
@@ -316,7 +316,7 @@ START_TEST(endpoints_that_were_made_lately_have_a_claim_to_descriptors)
     enum { EPS = 5 };
     struct rill_ucx table = fake_ucx;
     const struct rill_rdma_options options = {.ucx = &table};
-    struct sockaddr_in any = {.sin_family = AF_INET};
+    const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
     static struct rill_rdma_ep eps[EPS];
     static struct rill_rdma rdma;
     struct rill_sleep pause;
@@ -328,7 +328,7 @@ START_TEST(endpoints_that_were_made_lately_have_a_claim_to_descriptors)
     for (size_t i = 0; i < EPS; i++) {
         if (i == EPS - 1)
             await(rill_sleep(&pause, RILL_RDMA_YOUNG_NS));
-        expect_eq(rill_rdma_ep_connect(&eps[i], &rdma, (void *)&any, sizeof any), 0);
+        expect_eq(rill_rdma_ep_connect(&eps[i], &rdma, &any), 0);
         expect_eq(asked_for,
                   RILL_RDMA_FDS_SPARE + RILL_RDMA_FDS_OF_EP * (i == EPS - 1 ? 1 : 1 + i));
     }

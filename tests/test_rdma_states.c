@@ -80,7 +80,7 @@ struct order {
 };
 
 struct address {
-    struct sockaddr_in socket;
+    struct rill_address socket;
     char worker[ADDRESS_MAX];
 };
 
@@ -97,12 +97,10 @@ static void tell_address(int fd, const struct order *order)
     const void *worker = rill_rdma_address(&duo.right, &size);
 
     if (order->which == OVER_TCP) {
-        struct sockaddr_in wanted = duo_address(order->port);
-        struct sockaddr_storage bound;
+        struct rill_address wanted = duo_address(order->port);
 
-        expect_eq(rill_rdma_listen(&listener, &duo.right, (void *)&wanted, sizeof wanted), 0);
-        expect_eq(rill_rdma_listener_address(&listener, &bound), 0);
-        memcpy(&address.socket, &bound, sizeof address.socket);
+        expect_eq(rill_rdma_listen(&listener, &duo.right, &wanted), 0);
+        expect_eq(rill_rdma_listener_address(&listener, &address.socket), 0);
     }
     ck_assert(size <= ADDRESS_MAX);
     memcpy(address.worker, worker, size);
@@ -124,11 +122,11 @@ static void adopt_one(int which)
 /* Comes as far as it is to come. */
 static void come_to(int fd, const struct order *order)
 {
-    struct sockaddr_in address;
+    struct rill_address address;
 
     if (order->moment == UNGREETED) {
         address = duo_address(order->port);
-        expect_eq(rill_rdma_ep_connect(&raw, &duo.right, (void *)&address, sizeof address), 0);
+        expect_eq(rill_rdma_ep_connect(&raw, &duo.right, &address), 0);
         return;
     }
     tell_address(fd, order);
@@ -237,8 +235,7 @@ static void begin_connect(int which, const struct rill_rdma_connection_options *
 {
     background_start(&connecting,
                      which == OVER_TCP
-                         ? rill_rdma_connect(&connection, &hub, (void *)&address.socket,
-                                             sizeof address.socket, with)
+                         ? rill_rdma_connect(&connection, &hub, &address.socket, with)
                          : rill_rdma_connect_worker(&connection, &hub, address.worker, with));
 }
 
@@ -348,9 +345,9 @@ static int suffer(int which, enum moment moment, enum blow blow, int64_t limit_n
     duo_open_worker(&duo.left, which);
     expect_eq(rill_rdma_hub_open(&hub, &duo.left, 0), 0);
     if (moment == UNGREETED) {
-        struct sockaddr_in where = duo_listen(&listener, &duo.left);
+        struct rill_address where = duo_listen(&listener, &duo.left);
 
-        child_start(&first, which, moment, ntohs(where.sin_port));
+        child_start(&first, which, moment, rill_address_port(&where));
     } else {
         child_start(&first, which, moment, port);
         child_read(&first, &address, sizeof address);

@@ -58,13 +58,12 @@ static enum rill_poll client_poll(struct rill_future *self, struct rill_task *ta
 
     RILL_BEGIN();
     {
-        struct sockaddr_storage address;
+        struct rill_address address;
         int error = rill_rdma_listener_address(&program->server.listener, &address);
 
         if (error)
             RILL_RETURN(error);
-        rill_rdma_connect(&program->peer, &program->hub, (void *)&address,
-                          sizeof(struct sockaddr_in), NULL);
+        rill_rdma_connect(&program->peer, &program->hub, &address, NULL);
     }
     RILL_AWAIT(&program->peer.future);
     if (program->peer.result < 0)

@@ -76,39 +76,39 @@ void duo_close(void)
     fixture_close();
 }
 
-struct sockaddr_in duo_address(uint16_t port)
+struct rill_address duo_address(uint16_t port)
 {
-    expect(network()->has_socket_addresses);
-    return (struct sockaddr_in){
-        .sin_family = AF_INET,
-        .sin_port = htons(port),
-        .sin_addr = network()->address,
+    struct rill_address address = {
+        .ip4 = {.sin_family = AF_INET, .sin_addr = network()->address},
+        .size = sizeof address.ip4,
     };
+
+    expect(network()->has_socket_addresses);
+    rill_address_set_port(&address, port);
+    return address;
 }
 
 uint16_t duo_reserve_port(int *fd)
 {
-    struct sockaddr_in address = duo_address(0);
-    socklen_t size = sizeof address;
+    struct rill_address address = duo_address(0);
     const int on = 1;
 
     *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     expect(*fd >= 0);
     expect_eq(setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
-    expect_eq(bind(*fd, (void *)&address, sizeof address), 0);
-    expect_eq(getsockname(*fd, (void *)&address, &size), 0);
-    return ntohs(address.sin_port);
+    expect_eq(bind(*fd, &address.any, address.size), 0);
+    expect_eq(getsockname(*fd, &address.any, &address.size), 0);
+    return rill_address_port(&address);
 }
 
-struct sockaddr_in duo_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma)
+struct rill_address duo_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma)
 {
-    struct sockaddr_in address = duo_address(0);
-    struct sockaddr_storage bound;
+    struct rill_address address = duo_address(0);
 
-    expect_eq(rill_rdma_listen(listener, rdma, (void *)&address, sizeof address), 0);
-    expect_eq(rill_rdma_listener_address(listener, &bound), 0);
-    expect_eq(bound.ss_family, AF_INET);
-    return *(struct sockaddr_in *)&bound;
+    expect_eq(rill_rdma_listen(listener, rdma, &address), 0);
+    expect_eq(rill_rdma_listener_address(listener, &address), 0);
+    expect_eq(address.any.sa_family, AF_INET);
+    return address;
 }
 
 bool duo_is_by_worker(int which)
@@ -120,14 +120,14 @@ void duo_connect(struct rill_rdma_ep *client, struct rill_rdma_ep *server)
 {
     static struct rill_rdma_listener listener; /* large */
     struct rill_rdma_accept accept;
-    struct sockaddr_in address;
+    struct rill_address address;
 
     if (!network()->has_socket_addresses) {
         connect_workers(client, server);
         return;
     }
     address = duo_listen(&listener, &duo.right);
-    expect_eq(rill_rdma_ep_connect(client, &duo.left, (void *)&address, sizeof address), 0);
+    expect_eq(rill_rdma_ep_connect(client, &duo.left, &address), 0);
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
     expect_eq(accept.client_id, duo.left.client_id);
     expect_eq(rill_rdma_ep_adopt(server, &accept), 0);

@@ -70,7 +70,7 @@ void duo_close(void);
 
 /* The socket address of the right one, with a port. Fails the test where there is none: it
  * should have said SOCKET_ADDRESSES. */
-struct sockaddr_in duo_address(uint16_t port);
+struct rill_address duo_address(uint16_t port);
 
 /* A port of that address that nobody else is given until *fd is closed: who has a number for
  * later, as for a peer that is started anew, would find the port taken now and then. Whoever
@@ -78,7 +78,7 @@ struct sockaddr_in duo_address(uint16_t port);
 uint16_t duo_reserve_port(int *fd);
 
 /* Has a worker listen at a free port. Returns where. */
-struct sockaddr_in duo_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma);
+struct rill_address duo_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma);
 
 /* Whether the connections of a world are made by the addresses of workers: over shared memory,
  * which has no sockets, and where socket addresses do not work. */

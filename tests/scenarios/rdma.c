@@ -87,7 +87,7 @@ struct node {
     struct rill_rdma rdma;
     struct rill_rdma_hub hub;
     struct rill_rdma_listener listener;
-    struct sockaddr_storage address;
+    struct rill_address address;
     struct rill_rdma_accept accept;
     struct rill_rdma_am stranger;
     struct rill_task acceptor, usher; /* of socket addresses, and of worker addresses */
@@ -458,9 +458,8 @@ static struct rill_future *begin_connect(struct party *party)
     size_t size;
 
     if (dice(3))
-        return rill_rdma_connect(&party->connection, &party->node->hub,
-                                 (const struct sockaddr *)&party->other->address,
-                                 sizeof(struct sockaddr_in), &options);
+        return rill_rdma_connect(&party->connection, &party->node->hub, &party->other->address,
+                                 &options);
     return rill_rdma_connect_worker(&party->connection, &party->node->hub,
                                     rill_rdma_address(&party->other->rdma, &size), &options);
 }
@@ -614,7 +613,7 @@ static enum rill_poll fate_poll(struct rill_future *self, struct rill_task *task
 static void open_node(struct node *node, const struct rill_ucx *ucx)
 {
     const struct rill_rdma_options options = {.ucx = ucx};
-    struct sockaddr_in any = {.sin_family = AF_INET};
+    const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
     unsigned attempts = 0;
 
     memset(node, 0, sizeof *node);
@@ -623,7 +622,7 @@ static void open_node(struct node *node, const struct rill_ucx *ucx)
     node->rdma.client_id = dice(4) ? dice(UINT64_MAX) : UINT32_MAX - dice(4);
     while (rill_rdma_hub_open(&node->hub, &node->rdma, SIM_UCX_EAGER_SIZE) != 0)
         expect(++attempts < 1000);
-    while (rill_rdma_listen(&node->listener, &node->rdma, (void *)&any, sizeof any) != 0)
+    while (rill_rdma_listen(&node->listener, &node->rdma, &any) != 0)
         expect(++attempts < 1000);
     expect_eq(rill_rdma_listener_address(&node->listener, &node->address), 0);
     rill_task_spawn(&node->acceptor, acceptor_poll);
