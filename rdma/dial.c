@@ -50,9 +50,9 @@ static enum rill_poll dial_poll(struct rill_future *self, struct rill_task *task
     RILL_END();
 }
 
-struct rill_future *rill_rdma_dial(struct rill_rdma_dial *dial,
-                                   struct rill_rdma_connection *connection,
-                                   struct rill_rdma_hub *hub, const char *url,
+struct rill_future *rill_rdma_dial(struct rill_rdma_connection *connection,
+                                   struct rill_rdma_dial *dial, struct rill_rdma_hub *hub,
+                                   const char *url,
                                    const struct rill_rdma_connection_options *options)
 {
     dial->connection = connection;

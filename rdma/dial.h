@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dial.h - connects to a name: "rdma://host:port".
  *
- *     RILL_AWAIT(rill_rdma_dial(&chat->dial, &chat->connection, &chat->hub,
+ *     RILL_AWAIT(rill_rdma_dial(&chat->connection, &chat->dial, &chat->hub,
  *                               "rdma://storage-1:7000", NULL));
  *     if (chat->dial.result < 0) {
  *         fprintf(stderr, "%s\n", chat->dial.why);
@@ -38,9 +38,9 @@ struct rill_rdma_dial {
  * has; options.handshake_ns is for each of them. Borrows the URL, and the options, until it
  * is over. The result is 0; -EINVAL for what is no rdma URL; that of rill_resolve; or that of
  * the last rill_rdma_connect. Cancelling it takes everything back. */
-struct rill_future *rill_rdma_dial(struct rill_rdma_dial *dial,
-                                   struct rill_rdma_connection *connection,
-                                   struct rill_rdma_hub *hub, const char *url,
+struct rill_future *rill_rdma_dial(struct rill_rdma_connection *connection,
+                                   struct rill_rdma_dial *dial, struct rill_rdma_hub *hub,
+                                   const char *url,
                                    const struct rill_rdma_connection_options *options);
 
 #ifdef __cplusplus

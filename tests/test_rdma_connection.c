@@ -130,21 +130,21 @@ START_TEST(a_url_is_dialled)
 
     if (!open_hubs(_i))
         return;
-    expect_eq(await(rill_rdma_dial(&dial, &client, &left, "rdma://127.0.0.1", NULL)), -EINVAL);
+    expect_eq(await(rill_rdma_dial(&client, &dial, &left, "rdma://127.0.0.1", NULL)), -EINVAL);
     expect(dial.why != NULL);
-    expect_eq(await(rill_rdma_dial(&dial, &client, &left, "tcp://127.0.0.1:1", NULL)), -EINVAL);
+    expect_eq(await(rill_rdma_dial(&client, &dial, &left, "tcp://127.0.0.1:1", NULL)), -EINVAL);
     expect(strstr(dial.why, "rdma://") != NULL);
 
     struct rill_address address = duo_listen(&listener, &duo.right);
 
     snprintf(url, sizeof url, "rdma://127.0.0.1:%d", rill_address_port(&address));
-    background_start(&connecting, rill_rdma_dial(&dial, &client, &left, url, NULL));
+    background_start(&connecting, rill_rdma_dial(&client, &dial, &left, url, NULL));
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
     expect_eq(rill_rdma_adopt(&server, &right, &accept, NULL), 0);
     expect_eq(background_end(&connecting), 0);
     disconnect_both();
     rill_rdma_listener_close(&listener);
-    expect_eq(await(rill_rdma_dial(&dial, &client, &left, url, NULL)), -ENOTCONN);
+    expect_eq(await(rill_rdma_dial(&client, &dial, &left, url, NULL)), -ENOTCONN);
     ck_assert_str_eq(dial.why, "nobody listens there");
     expect_eq(client.state, RILL_RDMA_IDLE);
     close_hubs();

@@ -135,7 +135,7 @@ static struct rill_future *cut_none(void)
 
 static struct rill_future *dial_strangely(void)
 {
-    return rill_rdma_dial(&dial, &never, &linked.left, "gopher://localhost", NULL);
+    return rill_rdma_dial(&never, &dial, &linked.left, "gopher://localhost", NULL);
 }
 
 static struct rill_future *serve_nowhere(void)
