@@ -115,7 +115,7 @@ static enum rill_poll waiting_poll(struct rill_future *self, struct rill_task *t
     return RILL_PENDING;
 }
 
-struct rill_future *rill_rdma_recv_parcel(struct rill_rdma_connection *connection,
+struct rill_future *rill_rdma_parcel_recv(struct rill_rdma_connection *connection,
                                           struct rill_rdma_parcel *parcel, uint32_t tag,
                                           size_t limit)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* parcel.h - messages of a connection whose size is not known before they come.
  *
- *     RILL_AWAIT(rill_rdma_recv_parcel(&chat->connection, &chat->parcel, RILL_RDMA_ANY_TAG,
+ *     RILL_AWAIT(rill_rdma_parcel_recv(&chat->connection, &chat->parcel, RILL_RDMA_ANY_TAG,
  *                                      1 << 20));
  *     if (chat->parcel.result >= 0)
  *         print(chat->parcel.data, (size_t)chat->parcel.result);
@@ -44,7 +44,7 @@ struct rill_rdma_parcel {
  * runtime's, which is to be given back. The result is its size; -EMSGSIZE for one that is
  * longer than limit, or -ENOMEM, and then the message is left where it was; -ECANCELED; or as
  * of rill_rdma_recv. A long message that began to be moved is waited for. */
-struct rill_future *rill_rdma_recv_parcel(struct rill_rdma_connection *connection,
+struct rill_future *rill_rdma_parcel_recv(struct rill_rdma_connection *connection,
                                           struct rill_rdma_parcel *parcel, uint32_t tag,
                                           size_t limit);
 

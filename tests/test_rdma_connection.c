@@ -517,7 +517,7 @@ START_TEST(a_message_of_unknown_size_is_received)
             settle();
         }
         background_start(&receiving,
-                         rill_rdma_recv_parcel(&server, &parcel, RILL_RDMA_ANY_TAG, 8 << 20));
+                         rill_rdma_parcel_recv(&server, &parcel, RILL_RDMA_ANY_TAG, 8 << 20));
         settle();
         if (!is_early)
             background_start(&sending, rill_rdma_send(&client, &sent, message, sizes[i], i));
@@ -528,17 +528,17 @@ START_TEST(a_message_of_unknown_size_is_received)
         rill_rdma_parcel_give_back(&parcel);
     }
     background_start(&sending, rill_rdma_send(&client, &sent, message, 1000, 1));
-    expect_eq(await(rill_rdma_recv_parcel(&server, &parcel, 1, 999)), -EMSGSIZE);
+    expect_eq(await(rill_rdma_parcel_recv(&server, &parcel, 1, 999)), -EMSGSIZE);
     expect_eq(parcel.length, 1000);
-    expect_eq(await(rill_rdma_recv_parcel(&server, &parcel, 1, 1000)), 1000); /* it was left */
+    expect_eq(await(rill_rdma_parcel_recv(&server, &parcel, 1, 1000)), 1000); /* it was left */
     expect_eq(background_end(&sending), 1000);
     rill_rdma_parcel_give_back(&parcel);
 
-    background_start(&receiving, rill_rdma_recv_parcel(&server, &parcel, 1, 1000));
+    background_start(&receiving, rill_rdma_parcel_recv(&server, &parcel, 1, 1000));
     settle();
     rill_task_cancel(&receiving.task);
     expect_eq(background_end(&receiving), -ECANCELED);
-    background_start(&receiving, rill_rdma_recv_parcel(&server, &parcel, 1, 1000));
+    background_start(&receiving, rill_rdma_parcel_recv(&server, &parcel, 1, 1000));
     settle();
     background_start(&ending, rill_rdma_disconnect(&client));
     expect_eq(background_end(&receiving), -ESHUTDOWN);

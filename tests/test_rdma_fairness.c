@@ -60,7 +60,7 @@ static struct rill_future *receive_message(void)
 
 static struct rill_future *receive_parcel(void)
 {
-    return rill_rdma_recv_parcel(&linked.server, &parcel, 1, 100);
+    return rill_rdma_parcel_recv(&linked.server, &parcel, 1, 100);
 }
 
 static struct rill_future *receive_active(void)

@@ -186,11 +186,11 @@ START_TEST(a_parcel_for_which_there_is_no_memory_stays_where_it_is)
     background_start(&sending, rill_rdma_send(&linked.client, &send, bytes, LONG, 1));
     size_refused = LONG;
     for (int i = 0; i < 3; i++) {
-        expect_eq(await(rill_rdma_recv_parcel(&linked.server, &parcel, 1, LONG_LIMIT)), -ENOMEM);
+        expect_eq(await(rill_rdma_parcel_recv(&linked.server, &parcel, 1, LONG_LIMIT)), -ENOMEM);
         expect(parcel.data == NULL);
     }
     size_refused = 0;
-    expect_eq(await(rill_rdma_recv_parcel(&linked.server, &parcel, 1, LONG_LIMIT)), LONG);
+    expect_eq(await(rill_rdma_parcel_recv(&linked.server, &parcel, 1, LONG_LIMIT)), LONG);
     expect(pattern_is(parcel.data, 0, LONG));
     rill_rdma_parcel_give_back(&parcel);
     expect_eq(background_end(&sending), LONG);
