@@ -99,7 +99,7 @@ free_slab:
 
 static void release_slab(struct rill_rdma_slab *slab)
 {
-    rill_rdma_key_release(slab->pool->rdma, &slab->key);
+    rill_rdma_key_release(&slab->key);
     rill_rdma_memory_release(&slab->memory);
     rill_link_remove(&slab->all);
     rill_link_remove(&slab->link);

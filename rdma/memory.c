@@ -49,20 +49,25 @@ void rill_rdma_memory_release(struct rill_rdma_memory *memory)
 
 int rill_rdma_memory_pack(struct rill_rdma_memory *memory, struct rill_rdma_key *key)
 {
+    struct rill_rdma *rdma = memory->rdma;
     void *bytes;
+    size_t size;
     int error;
 
     rill_check(memory->ucp, "memory was packed that is not registered");
-    error = rill_rdma_errno(
-        memory->rdma->ucx->rkey_pack(memory->rdma->context, memory->ucp, &bytes, &key->size));
-    key->bytes = error ? NULL : bytes;
-    return error;
+    *key = (struct rill_rdma_key){.rdma = rdma};
+    error = rill_rdma_errno(rdma->ucx->rkey_pack(rdma->context, memory->ucp, &bytes, &size));
+    if (error)
+        return error;
+    key->bytes = bytes;
+    key->size = size;
+    return 0;
 }
 
-void rill_rdma_key_release(struct rill_rdma *rdma, struct rill_rdma_key *key)
+void rill_rdma_key_release(struct rill_rdma_key *key)
 {
     if (key->bytes)
-        rdma->ucx->rkey_buffer_release((void *)(uintptr_t)key->bytes);
+        key->rdma->ucx->rkey_buffer_release((void *)(uintptr_t)key->bytes);
     key->bytes = NULL;
 }
 

@@ -39,8 +39,11 @@ struct rill_rdma_memory {
 
 /* What another side needs in order to reach the memory. */
 struct rill_rdma_key {
-    const void *bytes;
+    const void *bytes; /* UCX's, or NULL while there is none */
     size_t size;
+
+    /* private */
+    struct rill_rdma *rdma;
 };
 
 /* Registers size bytes at address, which stay the caller's and must stay mapped until they
@@ -54,10 +57,15 @@ int rill_rdma_memory_register(struct rill_rdma_memory *memory, struct rill_rdma 
  * it any more. Does nothing to one that is not registered. */
 void rill_rdma_memory_release(struct rill_rdma_memory *memory);
 
-/* Makes the key of the memory: bytes that are valid until rill_rdma_key_release. Returns
- * 0 or -errno. */
+/* Makes the key of the memory: bytes that are lent until rill_rdma_key_release. Returns
+ * 0; or -ENOMEM, or what UCX says (error.h) where a device makes none, and then there are none. The
+ * memory stays registered. Panics if it is not. */
 int rill_rdma_memory_pack(struct rill_rdma_memory *memory, struct rill_rdma_key *key);
-void rill_rdma_key_release(struct rill_rdma *rdma, struct rill_rdma_key *key);
+
+/* Gives the bytes of a key back, before the rdma of its memory is closed; the memory may be
+ * released before. Other sides that have a copy of them can reach the memory all the same. Does
+ * nothing to one that has none, or is zeroed. */
+void rill_rdma_key_release(struct rill_rdma_key *key);
 
 /* ---- another's ---- */
 

@@ -35,7 +35,7 @@ static bool open_duo(int which, bool is_allocated)
     expect_eq(rill_rdma_remote_open(&remote, &duo.to_right, (uintptr_t)memory.address, key.bytes,
                                     key.size),
               0);
-    rill_rdma_key_release(&duo.right, &key);
+    rill_rdma_key_release(&key);
     return true;
 }
 
@@ -119,7 +119,7 @@ START_TEST(nothing_can_not_be_registered_and_an_ended_endpoint_reaches_nothing)
     duo.to_right.error = -ECONNRESET;
     expect_eq(rill_rdma_remote_open(&remote, &duo.to_right, 0, key.bytes, key.size), -ECONNRESET);
     duo.to_right.error = 0;
-    rill_rdma_key_release(&duo.right, &key);
+    rill_rdma_key_release(&key);
     release();
     close_duo(true);
 }
@@ -146,7 +146,7 @@ START_TEST(of_a_key_that_was_cut_short_nothing_behind_its_end_is_read)
     expect_eq(
         rill_rdma_remote_open(&remote, &duo.to_right, 0, key.bytes, RILL_RDMA_KEY_SIZE_MAX + 1),
         -EINVAL);
-    rill_rdma_key_release(&duo.right, &key);
+    rill_rdma_key_release(&key);
     release();
     close_duo(true);
 }

@@ -345,7 +345,7 @@ static void lose_owner(int which, int signal_number)
     expect_eq(rill_rdma_remote_open(&remote, &connection.ep, (uintptr_t)memory.address, key.bytes,
                                     key.size),
               0);
-    rill_rdma_key_release(&duo.left, &key);
+    rill_rdma_key_release(&key);
     kill(child, SIGSTOP);
     background_start(&getting, rill_rdma_get(&remote, &get, buffer, 100, 0));
     background_start(&adding, rill_rdma_fetch_add(&remote, &add, 0, 1, &before));

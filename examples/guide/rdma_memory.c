@@ -196,7 +196,7 @@ static int host_open(struct host *host)
 /* By now nobody reaches for the memory any more: each connection has ended on this side. */
 static void host_close(struct host *host)
 {
-    rill_rdma_key_release(&host->rdma, &host->key);
+    rill_rdma_key_release(&host->key);
     rill_rdma_memory_release(&host->memory);
 }
 
