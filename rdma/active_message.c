@@ -251,14 +251,11 @@ struct rill_future *rill_rdma_am_fetch_data(struct rill_rdma_ep *ep, struct rill
 
 static ucs_status_ptr_t post_send(struct rill_rdma_op *op)
 {
-    const ucp_request_param_t param = {
-        .op_attr_mask =
-            UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS,
-        .flags = op->am.flags,
-        .cb.send = rill_rdma_op_sent,
-        .user_data = op,
-    };
+    ucp_request_param_t param;
 
+    rill_rdma_op_set_param(op, &param);
+    param.op_attr_mask |= UCP_OP_ATTR_FIELD_FLAGS;
+    param.flags = op->am.flags;
     return op->rdma->ucx->am_send_nbx(op->ep->ucp, op->am.id, op->am.header, op->am.header_size,
                                       op->buffer, op->size, &param);
 }

@@ -114,12 +114,9 @@ int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
 
 static ucs_status_ptr_t post_ep_flush(struct rill_rdma_op *op)
 {
-    const ucp_request_param_t param = {
-        .op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA,
-        .cb.send = rill_rdma_op_sent,
-        .user_data = op,
-    };
+    ucp_request_param_t param;
 
+    rill_rdma_op_set_param(op, &param);
     return op->rdma->ucx->ep_flush_nbx(op->ep->ucp, &param);
 }
 

@@ -114,12 +114,9 @@ static bool is_stale(const struct rill_rdma_op *op)
 
 static ucs_status_ptr_t post_put(struct rill_rdma_op *op)
 {
-    const ucp_request_param_t param = {
-        .op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA,
-        .cb.send = rill_rdma_op_sent,
-        .user_data = op,
-    };
+    ucp_request_param_t param;
 
+    rill_rdma_op_set_param(op, &param);
     if (is_stale(op))
         return UCS_STATUS_PTR(UCS_ERR_NOT_CONNECTED);
     return op->rdma->ucx->put_nbx(op->ep->ucp, op->buffer, op->size, op->remote.address,
@@ -128,12 +125,9 @@ static ucs_status_ptr_t post_put(struct rill_rdma_op *op)
 
 static ucs_status_ptr_t post_get(struct rill_rdma_op *op)
 {
-    const ucp_request_param_t param = {
-        .op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA,
-        .cb.send = rill_rdma_op_sent,
-        .user_data = op,
-    };
+    ucp_request_param_t param;
 
+    rill_rdma_op_set_param(op, &param);
     if (is_stale(op))
         return UCS_STATUS_PTR(UCS_ERR_NOT_CONNECTED);
     return op->rdma->ucx->get_nbx(op->ep->ucp, op->buffer, op->size, op->remote.address,
@@ -175,15 +169,12 @@ struct rill_future *rill_rdma_get(struct rill_rdma_remote *remote, struct rill_r
 /* The operand is the op's, and lives as long as that; the reply goes to its buffer. */
 static ucs_status_ptr_t post_atomic(struct rill_rdma_op *op, ucp_atomic_op_t opcode)
 {
-    const ucp_request_param_t param = {
-        .op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA |
-                        UCP_OP_ATTR_FIELD_DATATYPE | UCP_OP_ATTR_FIELD_REPLY_BUFFER,
-        .cb.send = rill_rdma_op_sent,
-        .datatype = ucp_dt_make_contig(sizeof(uint64_t)),
-        .user_data = op,
-        .reply_buffer = op->buffer,
-    };
+    ucp_request_param_t param;
 
+    rill_rdma_op_set_param(op, &param);
+    param.op_attr_mask |= UCP_OP_ATTR_FIELD_DATATYPE | UCP_OP_ATTR_FIELD_REPLY_BUFFER;
+    param.datatype = ucp_dt_make_contig(sizeof(uint64_t));
+    param.reply_buffer = op->buffer;
     if (is_stale(op))
         return UCS_STATUS_PTR(UCS_ERR_NOT_CONNECTED);
     return op->rdma->ucx->atomic_op_nbx(op->ep->ucp, opcode, &op->remote.operand, 1,

@@ -16,6 +16,8 @@
 #include "runtime/future.h"
 #include "runtime/panic.h"
 
+#include <string.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -112,6 +114,15 @@ void rill_rdma_op_complete(struct rill_rdma_op *op, void *request, ucs_status_t 
 
 /* private: such a callback for operations that tell nothing but their end. */
 void rill_rdma_op_sent(void *request, ucs_status_t status, void *op);
+
+/* private: sets what UCX is told of an op with that callback; the caller may add to it. */
+static inline void rill_rdma_op_set_param(struct rill_rdma_op *op, ucp_request_param_t *param)
+{
+    memset(param, 0, sizeof *param);
+    param->op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
+    param->cb.send = rill_rdma_op_sent;
+    param->user_data = op;
+}
 
 /* private: asks UCX, once, to let go of a receive that it owns. It may have done so when
  * this returns. */

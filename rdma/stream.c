@@ -15,14 +15,11 @@
  * (ucp_stream_am_data_process, 1.13 to 1.20). */
 static ucs_status_ptr_t post_send(struct rill_rdma_op *op)
 {
-    const ucp_request_param_t param = {
-        .op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA,
-        .cb.send = rill_rdma_op_sent,
-        .user_data = op,
-    };
+    ucp_request_param_t param;
 
     if (op->size == 0)
         return NULL;
+    rill_rdma_op_set_param(op, &param);
     return op->rdma->ucx->stream_send_nbx(op->ep->ucp, op->buffer, op->size, &param);
 }
 

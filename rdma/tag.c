@@ -44,25 +44,19 @@ static void set_buffer(struct rill_rdma_op *op, const void *buffer, size_t size)
 
 static ucs_status_ptr_t post_send(struct rill_rdma_op *op)
 {
-    const ucp_request_param_t param = {
-        .op_attr_mask =
-            UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_DATATYPE,
-        .cb.send = rill_rdma_op_sent,
-        .datatype = type(op),
-        .user_data = op,
-    };
+    ucp_request_param_t param;
 
+    rill_rdma_op_set_param(op, &param);
+    param.op_attr_mask |= UCP_OP_ATTR_FIELD_DATATYPE;
+    param.datatype = type(op);
     return op->rdma->ucx->tag_send_nbx(op->ep->ucp, op->buffer, elements(op), op->tag, &param);
 }
 
 static ucs_status_ptr_t post_send_sync(struct rill_rdma_op *op)
 {
-    const ucp_request_param_t param = {
-        .op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA,
-        .cb.send = rill_rdma_op_sent,
-        .user_data = op,
-    };
+    ucp_request_param_t param;
 
+    rill_rdma_op_set_param(op, &param);
     return op->rdma->ucx->tag_send_sync_nbx(op->ep->ucp, op->buffer, op->size, op->tag, &param);
 }
 
