@@ -222,9 +222,8 @@ static void put_back(struct rill_rdma_buffer *buffer)
 
 /* ---- taking ---- */
 
-/* Returns 0, -EAGAIN, -EMSGSIZE or -ENOMEM. */
-static int take_now(struct rill_rdma_buffer_pool *pool, size_t size,
-                    struct rill_rdma_buffer **buffer)
+int rill_rdma_buffer_try_take(struct rill_rdma_buffer_pool *pool, size_t size,
+                              struct rill_rdma_buffer **buffer)
 {
     int error = -EAGAIN;
     unsigned class;
@@ -241,12 +240,6 @@ static int take_now(struct rill_rdma_buffer_pool *pool, size_t size,
     if (!*buffer)
         *buffer = take_any(pool, class);
     return *buffer ? 0 : error;
-}
-
-int rill_rdma_buffer_try_take(struct rill_rdma_buffer_pool *pool, size_t size,
-                              struct rill_rdma_buffer **buffer)
-{
-    return take_now(pool, size, buffer);
 }
 
 /* Hands what is there to the first in line, and so on, until there is none for the next. */
@@ -294,7 +287,7 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
         return RILL_PENDING;
     if (rill_task_is_cancelled(task))
         return rill_future_end(self, -ECANCELED);
-    error = take_now(starting->pool, starting->size, &starting->buffer);
+    error = rill_rdma_buffer_try_take(starting->pool, starting->size, &starting->buffer);
     if (error == -EAGAIN) {
         rill_line_join(&starting->pool->line, &starting->place, task);
         self->poll = wait_poll;

@@ -188,12 +188,24 @@ static void forget(struct rill_rdma_connection *connection)
     connection->changed = (struct rill_notify){0}; /* empty; and what is idle may move */
 }
 
-static void cut(struct rill_rdma_connection *connection)
+static void want_over(struct rill_rdma_connection *connection)
 {
     connection->is_wanted_over = true;
-    connection->is_cut = true;
     rill_task_wake(&connection->keeper);
     rill_notify_all(&connection->nudge);
+}
+
+static void cut(struct rill_rdma_connection *connection)
+{
+    connection->is_cut = true;
+    want_over(connection);
+}
+
+/* Waits until the keeper of a connection that has failed, or was cut, is over, which is soon; also
+ * in a task that is cancelled, as the connection is to be forgotten then. */
+static struct rill_future *join_keeper(struct rill_rdma_connection *connection)
+{
+    return rill_shield(&connection->shield, rill_task_join(&connection->join, &connection->keeper));
 }
 
 static enum rill_poll connect_poll(struct rill_future *self, struct rill_task *task)
@@ -217,8 +229,7 @@ static enum rill_poll connect_poll(struct rill_future *self, struct rill_task *t
         RILL_RETURN(0);
     if (connection->state == RILL_RDMA_CONNECTING)
         cut(connection);
-    RILL_AWAIT(
-        rill_shield(&connection->shield, rill_task_join(&connection->join, &connection->keeper)));
+    RILL_AWAIT(join_keeper(connection));
     forget(connection);
     RILL_RETURN(connection->is_cut ? -ECANCELED : connection->error);
     RILL_END();
@@ -296,15 +307,12 @@ static enum rill_poll disconnect_poll(struct rill_future *self, struct rill_task
     RILL_SPEND_BUDGET(); /* it may end at once */
     if (connection->state == RILL_RDMA_IDLE)
         RILL_RETURN(0);
-    connection->is_wanted_over = true;
-    rill_task_wake(&connection->keeper);
-    rill_notify_all(&connection->nudge);
+    want_over(connection);
     if (!rill_task_is_cancelled(task) && !connection->is_cut)
         RILL_AWAIT(rill_task_join(&connection->join, &connection->keeper));
     if (!rill_task_is_over(&connection->keeper)) {
         cut(connection);
-        RILL_AWAIT(rill_shield(&connection->shield,
-                               rill_task_join(&connection->join, &connection->keeper)));
+        RILL_AWAIT(join_keeper(connection));
     }
     if (connection->is_cut) /* here, or by its keeper, which was cancelled with the runtime */
         connection->error = -ECANCELED;
@@ -328,8 +336,7 @@ static enum rill_poll cut_poll(struct rill_future *self, struct rill_task *task)
     if (connection->state == RILL_RDMA_IDLE)
         RILL_RETURN(0);
     cut(connection);
-    RILL_AWAIT(
-        rill_shield(&connection->shield, rill_task_join(&connection->join, &connection->keeper)));
+    RILL_AWAIT(join_keeper(connection));
     forget(connection);
     RILL_END();
 }
