@@ -51,7 +51,7 @@ static void say_bye(struct rill_rdma_connection *connection, struct rill_task *t
 
     bye->is_said = true;
     rill_rdma_tag_send_sync(&connection->ep, &bye->send, NULL, 0,
-                            rill_rdma_tag_make(connection->peer_id, RILL_RDMA_KIND_BYE, 0));
+                            rill_rdma_tag_make(connection->peer.id, RILL_RDMA_KIND_BYE, 0));
     look_at(connection, &bye->send, &bye->is_taken, task);
 }
 
@@ -65,7 +65,7 @@ static unsigned sweep(struct rill_rdma_watcher *sweeper)
         rill_container_of(sweeper, struct rill_rdma_connection, bye.sweeper);
 
     uint64_t cost =
-        rill_rdma_hub_sweep(connection->hub, connection->id, connection->peer_eager_size);
+        rill_rdma_hub_sweep(connection->hub, connection->id, connection->peer.eager_size);
 
     if (cost == 0)
         return 0;

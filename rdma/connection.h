@@ -105,6 +105,15 @@ struct rill_rdma_connection_options {
 /* Parts of the time of silence: how often the other side is to send, and is looked for. */
 enum { RILL_RDMA_BEATS = 4 };
 
+/* private: what is known of the other side, from its HELLO or ACK on. Zeroed with each attempt to
+ * connect. */
+struct rill_rdma_peer {
+    uint32_t id; /* 0: not known yet */
+    uint32_t eager_size;
+    bool has_greeted; /* its HELLO or ACK came */
+    int refused;      /* why there can be no connection with it, as it says or this side; or 0 */
+};
+
 /* Zeroed, then connected or adopted, then disconnected. It must not move meanwhile.
  *
  * It has a task of its own, the keeper, which opens the endpoint, speaks with the other
@@ -129,8 +138,8 @@ struct rill_rdma_connection {
     struct rill_rdma_connection_options options;
 
     /* private */
-    uint32_t id, peer_id; /* 0: not known yet */
-    uint32_t peer_eager_size;
+    uint32_t id; /* 0: none */
+    struct rill_rdma_peer peer;
     struct rill_rdma_credit credit;
     struct rill_rdma_heartbeat heartbeat;
     struct rill_link by_id;     /* rill_rdma_hub.by_id */
@@ -151,11 +160,9 @@ struct rill_rdma_connection {
     struct rill_timeout limit; /* of closing the endpoint */
     int64_t deadline_ns;       /* of hello, or of closing */
     uint8_t to_say;            /* bits, by enum rill_rdma_control_kind */
-    bool is_greeted;           /* the other side's HELLO or ACK came */
     bool is_wanted_over;       /* by this side */
     bool is_cut;               /* without another word */
     bool is_adopted;
-    int refused;          /* why the other side, or this one, refuses; or 0 */
     int lost;             /* why the one was lost that is being made anew, or 0 */
     unsigned attempts;    /* since it was connected */
     int64_t connected_ns; /* when it was, at the last time */
@@ -269,7 +276,7 @@ int rill_rdma_connection_why(const struct rill_rdma_connection *connection);
 /* private: has the keeper say what the other side should know, when there is enough of it. */
 static inline void rill_rdma_connection_settle(struct rill_rdma_connection *connection)
 {
-    if (rill_rdma_credit_is_owed(&connection->credit, connection->peer_eager_size)) {
+    if (rill_rdma_credit_is_owed(&connection->credit, connection->peer.eager_size)) {
         connection->to_say |= 1u << RILL_RDMA_BEAT;
         rill_task_wake(&connection->keeper);
     }

@@ -22,9 +22,9 @@ static int compare(const struct rill_rdma_connection *connection,
 
 static void greet(struct rill_rdma_connection *connection, const struct rill_rdma_control *control)
 {
-    connection->is_greeted = true;
-    connection->peer_id = control->from;
-    connection->peer_eager_size = control->eager_size;
+    connection->peer.has_greeted = true;
+    connection->peer.id = control->from;
+    connection->peer.eager_size = control->eager_size;
     connection->credit.peer_window = control->window;
     connection->heartbeat.beat_ns = control->beat_ms * RILL_MILLISECOND;
 }
@@ -32,7 +32,7 @@ static void greet(struct rill_rdma_connection *connection, const struct rill_rdm
 static bool hear_beat(struct rill_rdma_connection *connection,
                       const struct rill_rdma_control *control)
 {
-    if (!connection->is_greeted || control->from != connection->peer_id)
+    if (!connection->peer.has_greeted || control->from != connection->peer.id)
         return false;
     if (!rill_rdma_credit_acknowledge(&connection->credit, control->received)) {
         rill_rdma_ep_fail(&connection->ep, -EPROTO);
@@ -48,7 +48,7 @@ static bool hear_beat(struct rill_rdma_connection *connection,
 static bool hear_done(struct rill_rdma_connection *connection,
                       const struct rill_rdma_control *control)
 {
-    if (!connection->is_greeted || control->from != connection->peer_id)
+    if (!connection->peer.has_greeted || control->from != connection->peer.id)
         return false;
     connection->heartbeat.heard++;
     connection->bye.done_came = true;
@@ -69,22 +69,22 @@ bool rill_rdma_control_hear(struct rill_rdma_connection *connection,
         return hear_beat(connection, control);
     if (control->kind == RILL_RDMA_DONE)
         return hear_done(connection, control);
-    if (connection->is_greeted || connection->refused ||
+    if (connection->peer.has_greeted || connection->peer.refused ||
         connection->is_adopted != (control->kind == RILL_RDMA_HELLO))
         return false;
     switch (control->kind) {
     case RILL_RDMA_HELLO:
     case RILL_RDMA_ACK:
-        connection->refused = compare(connection, control);
-        if (!connection->refused) {
+        connection->peer.refused = compare(connection, control);
+        if (!connection->peer.refused) {
             greet(connection, control);
         } else {
-            connection->peer_id = control->from;
+            connection->peer.id = control->from;
             connection->to_say = 1u << RILL_RDMA_REFUSE;
         }
         break;
     case RILL_RDMA_REFUSE:
-        connection->refused = is_reason(control->reason) ? control->reason : -EPROTO;
+        connection->peer.refused = is_reason(control->reason) ? control->reason : -EPROTO;
         break;
     default:
         return false;
@@ -122,13 +122,13 @@ static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_
         .version = RILL_RDMA_WIRE_VERSION,
         .kind = (uint8_t)kind,
         .segment_kib = connection->hub->rdma->segment_kib,
-        .to = connection->peer_id,
+        .to = connection->peer.id,
         .from = connection->id,
         .received = connection->credit.received,
         .window = connection->credit.window,
         .eager_size = connection->hub->eager_size,
         .beat_ms = (uint32_t)(rill_rdma_control_beat_ns(connection) / RILL_MILLISECOND),
-        .reason = connection->refused,
+        .reason = connection->peer.refused,
         .load_kib = load_kib < UINT32_MAX ? (uint32_t)load_kib : UINT32_MAX,
     });
     connection->credit.told = connection->credit.received;

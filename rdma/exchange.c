@@ -80,7 +80,7 @@ static inline void begin_sending(struct rill_rdma_transfer *transfer, uint64_t c
     connection->credit.sent += cost;
     if (rill_link_is_linked(&transfer->queue))
         rill_link_remove(&transfer->queue);
-    address(transfer, connection->peer_id);
+    address(transfer, connection->peer.id);
     transfer->future.poll = sending_poll;
     transfer->future.awaits = &transfer->op.future;
 }
@@ -145,7 +145,7 @@ static void refund(struct rill_rdma_transfer *transfer)
 {
     struct rill_rdma_connection *connection = transfer->connection;
 
-    if (!is_of_now(transfer, connection->peer_id))
+    if (!is_of_now(transfer, connection->peer.id))
         return;
     connection->credit.sent -= cost_of(transfer);
     rill_rdma_exchange_wake(connection);
@@ -278,7 +278,7 @@ static void take(struct rill_rdma_transfer *transfer)
     if (!is_of_now(transfer, connection->id))
         return;
     connection->heartbeat.heard++;
-    connection->credit.received += rill_rdma_cost(transfer->length, connection->peer_eager_size);
+    connection->credit.received += rill_rdma_cost(transfer->length, connection->peer.eager_size);
     rill_rdma_connection_settle(connection);
 }
 
@@ -309,7 +309,7 @@ static enum rill_poll receiving_poll(struct rill_future *self, struct rill_task 
 static bool is_left(const struct rill_rdma_transfer *transfer)
 {
     const struct rill_rdma_connection *connection = transfer->connection;
-    size_t size, whole = connection->peer_eager_size;
+    size_t size, whole = connection->peer.eager_size;
 
     if (whole > RILL_RDMA_EAGER_SIZE && !connection->bye.came)
         whole = RILL_RDMA_EAGER_SIZE;

@@ -49,12 +49,10 @@ static int begin_attempt(struct rill_rdma_connection *connection)
         return error;
     /* Up to here it is the one that was lost, whose messages may still be received. */
     rill_rdma_keeper_bury(connection);
-    connection->peer_id = 0;
+    connection->peer = (struct rill_rdma_peer){0};
     connection->credit = (struct rill_rdma_credit){0};
     connection->heartbeat = (struct rill_rdma_heartbeat){0};
     connection->bye = (struct rill_rdma_bye){0};
-    connection->is_greeted = false;
-    connection->refused = 0;
     rill_rdma_keeper_take_ep(connection);
     connection->to_say = 1u << RILL_RDMA_HELLO;
     return 0;
@@ -140,16 +138,16 @@ static enum rill_poll step_to_connected(struct rill_rdma_connection *connection,
 {
     bool is_late = rill_now() >= connection->deadline_ns;
 
-    if (connection->refused) {
+    if (connection->peer.refused) {
         bool is_told = !connection->to_say && !rill_rdma_op_is_busy(&connection->control_op);
 
         return is_told || is_late || connection->is_wanted_over
-                   ? end(connection, connection->refused)
+                   ? end(connection, connection->peer.refused)
                    : RILL_PENDING;
     }
     if (connection->is_wanted_over)
         return end(connection, connection->lost ? connection->lost : -ESHUTDOWN);
-    if (connection->is_greeted)
+    if (connection->peer.has_greeted)
         become_connected(connection, task);
     else if (is_late)
         return end(connection, -ETIMEDOUT);
@@ -183,7 +181,7 @@ static int why_failed(const struct rill_rdma_connection *connection)
 {
     if (rill_rdma_bye_is_agreed(&connection->bye))
         return -ESHUTDOWN;
-    return connection->refused ? connection->refused : connection->ep.error;
+    return connection->peer.refused ? connection->peer.refused : connection->ep.error;
 }
 
 static enum rill_poll step(struct rill_rdma_connection *connection, struct rill_task *task)
@@ -260,7 +258,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
 static struct rill_future *close_ep(struct rill_rdma_connection *connection)
 {
     static const struct rill_place name = {"close the endpoint of a connection", NULL, 0};
-    bool is_forced = connection->is_cut || !connection->is_greeted;
+    bool is_forced = connection->is_cut || !connection->peer.has_greeted;
 
     rill_rdma_bye_stop_sweeping(connection);
     if (connection->error != -ESHUTDOWN)

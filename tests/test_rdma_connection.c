@@ -94,8 +94,8 @@ START_TEST(both_sides_know_that_they_are_connected)
     if (!open_hubs(_i))
         return;
     open_connection(_i);
-    expect_eq(client.peer_id, server.id);
-    expect_eq(server.peer_id, client.id);
+    expect_eq(client.peer.id, server.id);
+    expect_eq(server.peer.id, client.id);
     disconnect_both();
     close_hubs();
 }

@@ -46,7 +46,7 @@ START_TEST(before_the_answer_nothing_else_makes_sense)
         begin_connect();
         expect(!hear(left, nonsense[i], 0));
         expect(!hear(left, nonsense[i], 1));
-        expect(!left->is_greeted && !left->bye.done_came && !left->refused);
+        expect(!left->peer.has_greeted && !left->bye.done_came && !left->peer.refused);
         expect(hear(left, RILL_RDMA_REFUSE, 1));
         expect(!hear(left, RILL_RDMA_REFUSE, 1)); /* once is enough */
         expect(!hear(left, RILL_RDMA_ACK, 1));
@@ -64,13 +64,13 @@ START_TEST(once_connected_only_the_other_side_is_heard_and_neither_greets_again)
         struct rill_rdma_connection *connection = i ? left : right;
 
         for (int kind = 0; kind <= RILL_RDMA_DONE + 1; kind++)
-            expect(!hear(connection, kind, connection->peer_id + 1));
-        expect(!hear(connection, RILL_RDMA_HELLO, connection->peer_id));
-        expect(!hear(connection, RILL_RDMA_ACK, connection->peer_id));
-        expect(!hear(connection, RILL_RDMA_REFUSE, connection->peer_id));
-        expect(!connection->bye.done_came && !connection->refused);
+            expect(!hear(connection, kind, connection->peer.id + 1));
+        expect(!hear(connection, RILL_RDMA_HELLO, connection->peer.id));
+        expect(!hear(connection, RILL_RDMA_ACK, connection->peer.id));
+        expect(!hear(connection, RILL_RDMA_REFUSE, connection->peer.id));
+        expect(!connection->bye.done_came && !connection->peer.refused);
         expect_eq(connection->metrics.beats_received, 0);
-        expect(hear(connection, RILL_RDMA_BEAT, connection->peer_id));
+        expect(hear(connection, RILL_RDMA_BEAT, connection->peer.id));
         expect_eq(connection->metrics.beats_received, 1);
     }
     sides_disconnect();

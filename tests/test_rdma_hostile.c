@@ -262,7 +262,7 @@ static size_t compose_control(const struct raw *raw, unsigned char *bytes)
         .segment_kib = (uint16_t)(dice(2) ? 0 : extreme()),
         .kind = (uint8_t)(dice(8) ? RILL_RDMA_HELLO + dice(5) : extreme()),
         .to = victim && dice(8) ? victim->id : (uint32_t)extreme(),
-        .from = victim && victim->peer_id && dice(8) ? victim->peer_id : 1 + (uint32_t)dice(9),
+        .from = victim && victim->peer.id && dice(8) ? victim->peer.id : 1 + (uint32_t)dice(9),
         .received = dice(2) ? 0 : extreme(),
         .window = extreme(),
         .eager_size = (uint32_t)extreme(),
@@ -461,7 +461,7 @@ static bool is_an_end(const struct rill_rdma_connection *connection)
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (connection->error == ends[i])
             return true;
-    return connection->refused == connection->error; /* the other side's own words */
+    return connection->peer.refused == connection->error; /* the other side's own words */
 }
 
 static void trouble_a_server(uint64_t seed)

@@ -157,15 +157,15 @@ START_TEST(a_hello_through_an_endpoint_that_nobody_has_opened_is_dropped)
     sides.table.worker_set_am_recv_handler = keep_handler;
     expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma, 0), 0);
     sides_connect(&mute, &mute);
-    right->is_greeted = false; /* as if it waited for one */
+    right->peer.has_greeted = false; /* as if it waited for one */
     for (int is_told = 0; is_told < 2; is_told++) {
         param.recv_attr = is_told ? UCP_AM_RECV_ATTR_FIELD_REPLY_EP : 0;
         param.reply_ep = is_told ? (ucp_ep_h)(void *)message : right->ep.ucp;
         expect_eq(of_control.cb(of_control.arg, &hello, sizeof hello, NULL, 0, &param), UCS_OK);
-        expect(!right->is_greeted);
+        expect(!right->peer.has_greeted);
         expect_eq(hub->dropped, 1 + is_told);
     }
-    right->is_greeted = true;
+    right->peer.has_greeted = true;
     sides_disconnect();
     sides_close();
 }

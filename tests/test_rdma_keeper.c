@@ -393,7 +393,7 @@ static ucs_status_ptr_t keep_done_back(ucp_ep_h ep, unsigned id, const void *hea
 
 static void hear_done(struct rill_rdma_connection *connection)
 {
-    const struct rill_rdma_control done = {.kind = RILL_RDMA_DONE, .from = connection->peer_id};
+    const struct rill_rdma_control done = {.kind = RILL_RDMA_DONE, .from = connection->peer.id};
 
     expect(rill_rdma_control_hear(connection, &done));
 }

@@ -155,7 +155,7 @@ static struct rill_rdma_connection *accept_until_connected(void)
                   0);
     }
     for (size_t i = 0; i < count; i++) {
-        if (accepted[i].id == linked.client.peer_id)
+        if (accepted[i].id == linked.client.peer.id)
             found = &accepted[i];
     }
     expect(found);

@@ -205,7 +205,7 @@ static void check_credit(const struct rill_rdma_connection *connection, const st
     expect(connection->credit.sent <= cost);
     if (window == 0)
         return;
-    count = sim_ucx_unreceived(other->rdma.worker, connection->peer_id, &bytes);
+    count = sim_ucx_unreceived(other->rdma.worker, connection->peer.id, &bytes);
     expect(count <= 1 || bytes + count * RILL_RDMA_MESSAGE_COST <= window);
 }
 
@@ -218,7 +218,7 @@ static struct rill_future *begin_message(struct sender *sender)
 
     expect(message_count < MESSAGES_MAX);
     sender->number = message_count++;
-    sessions[i].peer_id = connection->peer_id;
+    sessions[i].peer_id = connection->peer.id;
     *message = (struct message){
         .session = i,
         .tag = tag,
