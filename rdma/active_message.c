@@ -317,6 +317,7 @@ int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, 
     int error;
 
     rill_check(!inbox->is_open, "an inbox was opened that is open already");
+    rill_check(rdma->is_open, "an inbox was opened of an rdma that is not open");
     if (id >= RILL_RDMA_AM_IDS)
         return -EINVAL;
     *inbox = (struct rill_rdma_inbox){

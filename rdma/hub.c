@@ -161,6 +161,8 @@ void rill_rdma_hub_close(struct rill_rdma_hub *hub)
 void rill_rdma_hub_metrics(const struct rill_rdma_hub *hub, struct rill_rdma_metrics *metrics)
 {
     *metrics = hub->ended;
+    if (!hub->is_open)
+        return;
     for (int i = 0; i < RILL_RDMA_HUB_BUCKETS; i++) {
         const struct rill_link *list = &hub->by_id[i];
 

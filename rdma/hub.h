@@ -60,7 +60,8 @@ int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32
  * connections. Does nothing to one that is closed, or zeroed. */
 void rill_rdma_hub_close(struct rill_rdma_hub *hub);
 
-/* What all connections have counted, those that ended too. */
+/* Stores what all connections have counted, those that ended too. Of one that was closed it is that
+ * until then, and nothing of one that was never open. */
 void rill_rdma_hub_metrics(const struct rill_rdma_hub *hub, struct rill_rdma_metrics *metrics);
 
 /* Waits for the next connection that is made by the address of the worker

@@ -154,6 +154,17 @@ void rill_rdma_reject(struct rill_rdma_accept *accept)
 
 /* ---- its life ---- */
 
+static int ask_where(const struct rill_rdma_listener *listener, struct rill_address *address)
+{
+    ucp_listener_attr_t attributes = {.field_mask = UCP_LISTENER_ATTR_FIELD_SOCKADDR};
+    int error = rill_rdma_errno(listener->rdma->ucx->listener_query(listener->ucp, &attributes));
+
+    if (error)
+        return error;
+    rill_rdma_address_read(address, &attributes.sockaddr);
+    return 0;
+}
+
 int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma,
                      const struct rill_address *address)
 {
@@ -168,6 +179,7 @@ int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma
     int error;
 
     rill_check(!listener->is_open, "a listener was opened that is open already");
+    rill_check(rdma->is_open, "a listener was opened of an rdma that is not open");
     memset(listener, 0, sizeof *listener);
     listener->rdma = rdma;
     listener->fd = -1;
@@ -180,8 +192,7 @@ int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma
     rill_signal_mask_restore(&before);
     if (error)
         return error;
-    if (rill_rdma_count_listening() > sockets_before &&
-        rill_rdma_listener_address(listener, &bound) == 0)
+    if (rill_rdma_count_listening() > sockets_before && ask_where(listener, &bound) == 0)
         listener->fd = rill_rdma_find_listening(&bound);
     rill_rdma_shortage_begin(listener);
     rill_event_source_touch(&rdma->source);
@@ -193,13 +204,7 @@ int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma
 int rill_rdma_listener_address(const struct rill_rdma_listener *listener,
                                struct rill_address *address)
 {
-    ucp_listener_attr_t attributes = {.field_mask = UCP_LISTENER_ATTR_FIELD_SOCKADDR};
-    int error = rill_rdma_errno(listener->rdma->ucx->listener_query(listener->ucp, &attributes));
-
-    if (error)
-        return error;
-    rill_rdma_address_read(address, &attributes.sockaddr);
-    return 0;
+    return listener->is_open ? ask_where(listener, address) : -EBADF;
 }
 
 void rill_rdma_listener_close(struct rill_rdma_listener *listener)
@@ -210,7 +215,7 @@ void rill_rdma_listener_close(struct rill_rdma_listener *listener)
         return;
     rill_line_finish(&listener->line, "a listener");
     rill_rdma_shortage_end(listener);
-    if (listener->fd >= 0 && rill_rdma_listener_address(listener, &address) == 0)
+    if (listener->fd >= 0 && ask_where(listener, &address) == 0)
         rill_rdma_end_unheard(listener->rdma, &address);
     while (listener->held_count > 0)
         listener->rdma->ucx->listener_reject(listener->ucp, pop(listener));

@@ -81,7 +81,8 @@ struct rill_rdma_accept {
 int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma,
                      const struct rill_address *address);
 
-/* Reads the address it listens at. Returns 0 or -errno. */
+/* Reads the address it listens at; its size is 0 where that is none of IP. Returns 0; -EBADF where
+ * it is not open; or what UCX says (error.h). */
 int rill_rdma_listener_address(const struct rill_rdma_listener *listener,
                                struct rill_address *address);
 

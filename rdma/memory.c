@@ -23,6 +23,7 @@ int rill_rdma_memory_register(struct rill_rdma_memory *memory, struct rill_rdma 
     int error;
 
     rill_check(!memory->ucp, "memory was registered that is registered already");
+    rill_check(rdma->is_open, "memory was registered of an rdma that is not open");
     if (size == 0)
         return -EINVAL;
     error = rill_rdma_errno(rdma->ucx->mem_map(rdma->context, &params, &memory->ucp));

@@ -257,6 +257,8 @@ void rill_rdma_close(struct rill_rdma *rdma)
                "rdma was closed while %zu tasks wait for what others send", rdma->source.pending);
     rill_event_source_remove(&rdma->source);
     rdma->ucx->worker_release_address(rdma->worker, rdma->address);
+    rdma->address = NULL;
+    rdma->address_size = 0;
     rdma->ucx->worker_destroy(rdma->worker);
     rill_rdma_notes_free(rdma);
     rdma->ucx->cleanup(rdma->context);

@@ -139,7 +139,8 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
 void rill_rdma_close(struct rill_rdma *rdma);
 
 /* The address of the worker, which a peer needs for rill_rdma_ep_open: bytes to be
- * carried there by other means. Lends them until the rdma is closed. */
+ * carried there by other means. Lends them until the rdma is closed: of one that is not open it is
+ * NULL, and *size 0. */
 static inline const void *rill_rdma_address(const struct rill_rdma *rdma, size_t *size)
 {
     *size = rdma->address_size;

@@ -81,6 +81,7 @@ int rill_rdma_rpc_open(struct rill_rdma_rpc *rpc, struct rill_rdma *rdma, unsign
     int error;
 
     rill_check(!rpc->is_open, "a service was opened that is open already");
+    rill_check(rdma->is_open, "a service was opened of an rdma that is not open");
     if (id >= RILL_RDMA_AM_IDS)
         return -EINVAL;
     *rpc = (struct rill_rdma_rpc){

@@ -161,7 +161,7 @@ bool rill_rdma_tag_probe(struct rill_rdma *rdma, uint64_t tag, uint64_t mask, si
 {
     ucp_tag_recv_info_t info;
 
-    if (!rdma->ucx->tag_probe_nb(rdma->worker, tag, mask, 0, &info))
+    if (!rdma->is_open || !rdma->ucx->tag_probe_nb(rdma->worker, tag, mask, 0, &info))
         return false;
     if (size)
         *size = info.length;

@@ -68,7 +68,8 @@ struct rill_future *rill_rdma_tag_recv_vectored(struct rill_rdma *rdma, struct r
                                                 uint64_t tag, uint64_t mask);
 
 /* Looks whether a message is there that such a receive would take, without taking it.
- * If so its size and tag are in *size and *sender_tag, either of which may be NULL. */
+ * If so its size and tag are in *size and *sender_tag, either of which may be NULL. None is there
+ * where the rdma is not open. */
 bool rill_rdma_tag_probe(struct rill_rdma *rdma, uint64_t tag, uint64_t mask, size_t *size,
                          uint64_t *sender_tag);
 

@@ -189,6 +189,23 @@ START_TEST(what_a_hub_has_counted_is_that_of_all_its_connections)
 }
 END_TEST
 
+START_TEST(a_hub_that_was_never_open_has_counted_nothing_and_one_that_was_closed_all)
+{
+    static struct rill_rdma_hub never;
+    struct rill_rdma_metrics metrics = {.connects = 1};
+
+    rill_rdma_hub_metrics(&never, &metrics);
+    expect_eq(metrics.connects, 0);
+    sides_open(NULL);
+    sides_connect(&mute, &mute);
+    sides_disconnect();
+    rill_rdma_hub_close(hub);
+    rill_rdma_hub_metrics(hub, &metrics);
+    expect_eq(metrics.connects, 1);
+    sides_close();
+}
+END_TEST
+
 /* ---- too late ---- */
 
 START_TEST(what_comes_too_late_for_a_connection_is_thrown_away)
@@ -361,6 +378,7 @@ int main(void)
         {a_hello_through_an_endpoint_that_is_no_connections_is_dropped, IN_SIMULATED},
         {a_hello_through_an_endpoint_that_nobody_has_opened_is_dropped, IN_SIMULATED},
         {what_a_hub_has_counted_is_that_of_all_its_connections, IN_SIMULATED},
+        {a_hub_that_was_never_open_has_counted_nothing_and_one_that_was_closed_all, IN_SIMULATED},
         {what_comes_too_late_for_a_connection_is_thrown_away, IN_SIMULATED},
         {what_comes_for_one_that_never_was_is_counted_as_nonsense, IN_SIMULATED},
         {all_that_is_thrown_away_at_once_gives_its_credit_back, IN_SIMULATED},

@@ -5,6 +5,7 @@
 #include "rdma/endpoint_info.h"
 #include "rdma/listener.h"
 #include "rdma/memory.h"
+#include "rdma/rpc.h"
 #include "rdma/stream.h"
 #include "rdma/tag.h"
 #include "runtime/timeout.h"
@@ -924,6 +925,26 @@ START_TEST(requests_beyond_the_limit_are_rejected_and_counted)
 }
 END_TEST
 
+START_TEST(a_listener_that_is_not_open_has_no_address)
+{
+    static struct rill_rdma_listener never;
+    struct rill_address address;
+
+    open_all();
+    expect_eq(rill_rdma_listener_address(&never, &address), -EBADF);
+    expect_eq(rill_rdma_listen(&listener, &rdma, &nowhere), 0);
+    expect_eq(rill_rdma_listener_address(&listener, &address), 0);
+    rill_rdma_listener_close(&listener);
+    expect_eq(rill_rdma_listener_address(&listener, &address), -EBADF);
+    fake.failing = "listener_create";
+    fake.status = UCS_ERR_BUSY;
+    expect_eq(rill_rdma_listen(&listener, &rdma, &nowhere), -EBUSY);
+    expect_eq(rill_rdma_listener_address(&listener, &address), -EBADF);
+    fake.failing = NULL;
+    close_all();
+}
+END_TEST
+
 /* ---- everything at once ---- */
 
 static uint64_t randoms;
@@ -1094,15 +1115,70 @@ static void adopt_too_late(void)
     rill_rdma_ep_adopt(&adopted, &accept_op);
 }
 
+/* The rdma as it is here: zeroed. */
+static void listen_without_rdma(void)
+{
+    static struct rill_rdma never;
+
+    rill_rdma_listen(&listener, &never, &nowhere);
+}
+
+static void open_an_inbox_without_rdma(void)
+{
+    static struct rill_rdma_inbox inbox;
+    static struct rill_rdma never;
+
+    rill_rdma_inbox_open(&inbox, &never, 3);
+}
+
+static void open_a_service_without_rdma(void)
+{
+    static struct rill_rdma_rpc rpc;
+    static struct rill_rdma never;
+
+    rill_rdma_rpc_open(&rpc, &never, 3, 1);
+}
+
+static void register_memory_without_rdma(void)
+{
+    static struct rill_rdma_memory memory;
+
+    open_all();
+    await(rill_rdma_ep_abort(&ep));
+    rill_rdma_close(&rdma);
+    rill_rdma_memory_register(&memory, &rdma, sent, SIZE);
+}
+
 START_TEST(bad_use_is_a_panic)
 {
     fixture_expect_panic(close_while_a_task_waits, "rdma was closed while 1 tasks wait");
     fixture_expect_panic(adopt_too_late, "whose listener was closed");
+    fixture_expect_panic(listen_without_rdma, "of an rdma that is not open");
+    fixture_expect_panic(open_an_inbox_without_rdma, "of an rdma that is not open");
+    fixture_expect_panic(open_a_service_without_rdma, "of an rdma that is not open");
+    fixture_expect_panic(register_memory_without_rdma, "of an rdma that is not open");
     fixture_expect_panic(use_twice, "(send a tagged message) is used while it is in flight");
     fixture_expect_panic(await_what_is_over, "was awaited that is over or was never prepared");
     fixture_expect_panic(use_an_endpoint_that_was_never_open, "its endpoint is not open");
     fixture_expect_panic(open_twice, "an endpoint was opened that is open already");
     fixture_expect_panic(leave_it_in_flight, "a task ended with 1 of its operations in flight");
+}
+END_TEST
+
+START_TEST(a_worker_that_is_not_open_has_no_address_and_no_messages)
+{
+    static struct rill_rdma never;
+    size_t size = 1;
+
+    expect(!rill_rdma_address(&never, &size));
+    expect_eq(size, 0);
+    expect(!rill_rdma_tag_probe(&never, 1, RILL_RDMA_TAG_ANY, NULL, NULL));
+    open_all();
+    expect(rill_rdma_address(&rdma, &size));
+    close_all();
+    expect(!rill_rdma_address(&rdma, &size));
+    expect_eq(size, 0);
+    expect(!rill_rdma_tag_probe(&rdma, 1, RILL_RDMA_TAG_ANY, NULL, NULL));
 }
 END_TEST
 
@@ -1145,8 +1221,10 @@ int main(void)
         {connection_requests_wait_for_accepts_and_accepts_for_requests, IN_SIMULATED},
         {a_socket_of_somebody_else_at_the_address_of_a_listener_is_left_alone, IN_SIMULATED},
         {requests_beyond_the_limit_are_rejected_and_counted, IN_SIMULATED},
+        {a_listener_that_is_not_open_has_no_address, IN_SIMULATED},
         {whatever_happens_in_whatever_order_everything_ends, IN_SIMULATED},
         {bad_use_is_a_panic, IN_SIMULATED},
+        {a_worker_that_is_not_open_has_no_address_and_no_messages, IN_SIMULATED},
     };
 
     return fixture_main("rdma op", cases, sizeof cases / sizeof *cases);
