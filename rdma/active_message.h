@@ -78,24 +78,27 @@ struct rill_rdma_am {
     struct rill_place_in_line place; /* in inbox.line */
 };
 
-/* Opens the inbox of that number. Returns 0, -EINVAL for a number out of range, or what
- * UCX says. Messages that came before to a number without an inbox are gone: UCX drops them and, of
+/* Opens the inbox of that number, which borrows rdma while it is open. Returns 0, -EINVAL for a
+ * number out of range, -ENOMEM, or what else UCX says (error.h). Panics where rdma is not open.
+ * Messages that came before to a number without an inbox are gone: UCX drops them and, of
  * those that do not come with their data, ends the sender's operation with -EINVAL. */
 int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, unsigned id);
 
-/* Closes it, and drops the messages that nobody took. No task may wait. Does nothing to
- * one that is closed, or was never open. */
+/* Closes it, before its rdma is closed, and drops the messages that nobody took. No task may wait.
+ * Does nothing to one that is closed, or was never open. */
 void rill_rdma_inbox_close(struct rill_rdma_inbox *inbox);
 
 /* Waits for the next message. Several tasks may wait, and are served in order. When it
  * ends with a result >= 0 the message is the caller's, to be released. Cancelling loses
- * none: the result is then -ECANCELED and the message is there for the next. */
+ * none: the result is then -ECANCELED and the message is there for the next. Panics where the
+ * inbox is not open. */
 struct rill_future *rill_rdma_am_recv(struct rill_rdma_inbox *inbox, struct rill_rdma_am *message);
 
 /* Moves the data of a message into buffer, of message->size bytes at least, whether they
- * came with it or not; once. Borrows message and buffer. The result is their size, or
- * -errno when the sender is gone. A rendezvous that has begun cannot be left: cancelling
- * waits for it, or for the end of message->ep. */
+ * came with it or not; once. Borrows message and buffer. The result is their size; or why the
+ * endpoint of a sender that is gone has failed (error.h), for data that did not come with it; or
+ * -ECANCELED, if it was cancelled before it began, and the data can still be fetched. A rendezvous
+ * that has begun cannot be left: cancelling waits for it, or for the end of message->ep. */
 struct rill_future *rill_rdma_am_fetch(struct rill_rdma_am *message, struct rill_rdma_op *op,
                                        void *buffer);
 

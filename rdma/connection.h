@@ -180,8 +180,8 @@ struct rill_rdma_connection {
 /* ---- its beginning ---- */
 
 /* Connects to what listens at a socket address; copies the address, and the options, which
- * may be NULL. The result is 0 when the other side has answered, or -errno, and then the
- * connection is idle again:
+ * may be NULL; borrows the hub until it is over. The result is 0 when the other side has
+ * answered, or -errno, and then the connection is idle again:
  *   -ETIMEDOUT     no answer in options.handshake_ns: nobody there, or nobody who accepts
  *   -ECONNREFUSED, -ECONNRESET, -ENOTCONN, -EHOSTUNREACH ... as of UCX (error.h); refused is also
  *                  whom the other side has no descriptors for
@@ -197,7 +197,7 @@ struct rill_future *rill_rdma_connect(struct rill_rdma_connection *connection,
                                       const struct rill_rdma_connection_options *options);
 
 /* The same to the worker of that address (rill_rdma_address), which is borrowed until the
- * connection is over. */
+ * connection is over. -EINVAL for bytes that are no address, or NULL. */
 struct rill_future *rill_rdma_connect_worker(struct rill_rdma_connection *connection,
                                              struct rill_rdma_hub *hub, const void *address,
                                              const struct rill_rdma_connection_options *options);
@@ -211,8 +211,8 @@ int rill_rdma_adopt(struct rill_rdma_connection *connection, struct rill_rdma_hu
                     struct rill_rdma_accept *accept,
                     const struct rill_rdma_connection_options *options);
 
-/* The same of a connection by worker address (rill_rdma_accept_worker). -EPROTO: what came
- * is no hello. */
+/* The same of a connection by worker address (rill_rdma_accept_worker), with -errno of
+ * rill_rdma_ep_open. -EPROTO: what came is no hello. */
 int rill_rdma_adopt_worker(struct rill_rdma_connection *connection, struct rill_rdma_hub *hub,
                            struct rill_rdma_am *stranger,
                            const struct rill_rdma_connection_options *options);
@@ -263,7 +263,8 @@ const char *rill_rdma_state_name(enum rill_rdma_state state);
  * case, and idle again. One that is idle ends with 0. */
 struct rill_future *rill_rdma_disconnect(struct rill_rdma_connection *connection);
 
-/* The same by force at once: the other side sees a loss. The result is 0. */
+/* The same by force at once: the other side sees a loss. The result is 0. Cancelling changes
+ * nothing. */
 struct rill_future *rill_rdma_cut(struct rill_rdma_connection *connection);
 
 /* private: changes the state, and wakes all that it concerns. */

@@ -36,8 +36,8 @@ struct rill_rdma_dial {
 
 /* Connects to what listens at a URL, trying one after the other the addresses that the name
  * has; options.handshake_ns is for each of them. Borrows the URL, and the options, until it
- * is over. The result is 0; -EINVAL for what is no rdma URL; that of rill_resolve; or that of
- * the last rill_rdma_connect. Cancelling it takes everything back. */
+ * is over, and the hub as rill_rdma_connect. The result is 0; -EINVAL for what is no rdma URL;
+ * that of rill_resolve; or that of the last rill_rdma_connect. Cancelling takes everything back. */
 struct rill_future *rill_rdma_dial(struct rill_rdma_connection *connection,
                                    struct rill_rdma_dial *dial, struct rill_rdma_hub *hub,
                                    const char *url,

@@ -124,9 +124,10 @@ int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
                          const struct rill_address *address);
 
 /* Waits until all that was sent on the endpoint has gone out, and what was put into the
- * other side's memory has arrived there. The result is 0 or -errno. It cannot be
- * withdrawn, as a send. Each endpoint is flushed by itself: UCX's flush of a whole worker succeeds
- * whatever its endpoints have lost (ucp_worker_flush_ep_flushed_cb in flush.c, 1.13 to 1.19). */
+ * other side's memory has arrived there. Borrows both until it is over. The result is 0, or -errno
+ * as of rill_rdma_tag_send. It cannot be withdrawn, as a send. Each endpoint is flushed by itself:
+ * UCX's flush of a whole worker succeeds whatever its endpoints have lost
+ * (ucp_worker_flush_ep_flushed_cb in flush.c, 1.13 to 1.19). */
 struct rill_future *rill_rdma_ep_flush(struct rill_rdma_ep *ep, struct rill_rdma_op *op);
 
 /* Closes the endpoint: ends its receives with -ESHUTDOWN, waits until its sends went
@@ -138,7 +139,8 @@ struct rill_future *rill_rdma_ep_flush(struct rill_rdma_ep *ep, struct rill_rdma
 struct rill_future *rill_rdma_ep_close(struct rill_rdma_ep *ep);
 
 /* The same at once: what did not go out is given up, and its sends end with -ESHUTDOWN
- * or with the bytes that they moved. The result is 0, or why the endpoint had failed. */
+ * or with the bytes that they moved. The result is 0, or why the endpoint had failed. Cancelling
+ * changes nothing. */
 struct rill_future *rill_rdma_ep_abort(struct rill_rdma_ep *ep);
 
 /* private: the endpoint that has this handle of UCX and is not about to be closed, or

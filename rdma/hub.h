@@ -53,7 +53,8 @@ struct rill_rdma_hub {
 /* Opens the hub of a worker, one for each. eager_size is to be given where UCX_RNDV_THRESH
  * was raised above RILL_RDMA_EAGER_SIZE, so that credit (credit.h) is right; 0 means that. Messages
  * from RILL_RDMA_EAGER_SIZE on are then not received after a loss, even where they had come.
- * Returns 0, or -errno of UCX. */
+ * Borrows rdma while it is open. Returns 0; or -ENOMEM or what else UCX says (error.h), and it is
+ * closed. Panics where rdma is not open. */
 int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32_t eager_size);
 
 /* Closes it; not needed before the rdma ends with its runtime. Panics while there are

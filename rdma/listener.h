@@ -75,9 +75,9 @@ struct rill_rdma_accept {
 };
 
 /* Opens a listener at a socket address, which is borrowed until this returns; port 0
- * picks a free one. Returns 0 or -errno: -EADDRINUSE or -EBUSY when the port is taken,
- * -EADDRNOTAVAIL for an address that no transport can listen at, -EINVAL for that of a unix
- * socket, -EMFILE when descriptors are short. */
+ * picks a free one. Borrows rdma while it is open. Returns 0 or -errno: -EADDRINUSE or -EBUSY when
+ * the port is taken, -EADDRNOTAVAIL for an address that no transport can listen at, -EINVAL for
+ * that of a unix socket, -EMFILE when descriptors are short. Panics where rdma is not open. */
 int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma,
                      const struct rill_address *address);
 
@@ -88,14 +88,15 @@ int rill_rdma_listener_address(const struct rill_rdma_listener *listener,
 
 /* Waits for the next connection request. Several tasks may wait, and are served in
  * order. When it ends with 0 the accept owns the request, until rill_rdma_ep_adopt or
- * rill_rdma_reject. Cancelling loses none. */
+ * rill_rdma_reject. Cancelling loses none: the result is then -ECANCELED, and a request is there
+ * for the next. Panics where the listener is not open. */
 struct rill_future *rill_rdma_accept(struct rill_rdma_listener *listener,
                                      struct rill_rdma_accept *accept);
 
 /* Makes an endpoint of a request that was accepted, which it takes over in any case: if
  * it fails, the other side is told. Returns 0 or -errno: -EMFILE when descriptors are short, and
- * the listener then pauses. Panics if the listener was closed since, as UCX would use what it has
- * freed. */
+ * the listener then pauses; or what UCX says (error.h). Panics if the listener was closed since, as
+ * UCX would use what it has freed. */
 int rill_rdma_ep_adopt(struct rill_rdma_ep *ep, struct rill_rdma_accept *accept);
 
 /* Turns a request that was accepted away; its operations end with -ECONNREFUSED or

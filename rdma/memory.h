@@ -49,7 +49,7 @@ struct rill_rdma_key {
 /* Registers size bytes at address, which stay the caller's and must stay mapped until they
  * are released; or, with address NULL, allocates them. It may take long: memory is pinned.
  * Returns 0 or -errno: -ENOMEM also where too little memory may be locked (ulimit -l),
- * -EINVAL for size 0. */
+ * -EINVAL for size 0, or what else UCX says (error.h). Borrows rdma until they are released. */
 int rill_rdma_memory_register(struct rill_rdma_memory *memory, struct rill_rdma *rdma,
                               void *address, size_t size);
 
@@ -87,7 +87,7 @@ enum { RILL_RDMA_KEY_SIZE_MAX = 9 + 64 * 256 };
  * there and the bytes of its key, borrowed until this returns. UCX takes no size and believes the
  * lengths within the key; here it finds zeros behind the last byte, and reads no further. Returns 0
  * or -errno: why ep has failed or was closed, -EINVAL where the size is 0 or more than
- * RILL_RDMA_KEY_SIZE_MAX. */
+ * RILL_RDMA_KEY_SIZE_MAX, or what UCX says of a key that it cannot use (error.h). */
 int rill_rdma_remote_open(struct rill_rdma_remote *remote, struct rill_rdma_ep *ep,
                           uint64_t address, const void *key_bytes, size_t key_size);
 
@@ -99,7 +99,8 @@ void rill_rdma_remote_close(struct rill_rdma_remote *remote);
 /* All of these borrow remote and buffers until they are over; offset is into the remote
  * memory, and whether it is within it is known over there only. Results are -errno as of
  * rill_rdma_tag_send, or -ENOTCONN where ep was opened anew since (a connection that was lost
- * and made again), or what is said. None can be withdrawn. */
+ * and made again), or what is said. None can be withdrawn: cancelling one that UCX has waits until
+ * it is over, or its endpoint is. */
 
 /* Writes size bytes. Over when the buffer can be used again: rill_rdma_ep_flush waits until
  * they are there. The result is size. */

@@ -76,14 +76,15 @@ struct rill_rdma_rpc {
 
 /* Opens the service of that number, of those of inboxes (active_message.h) that nobody else
  * has; a hub (hub.h) has two. requests_max is how many requests may wait for somebody to
- * take them: 0 on a side that only calls. Further ones are refused with -EBUSY. Returns 0,
- * -EINVAL for a number out of range, or what UCX says. */
+ * take them: 0 on a side that only calls. Further ones are refused with -EBUSY. Borrows rdma while
+ * it is open. Returns 0, -EINVAL for a number out of range, -ENOMEM, or what else UCX says
+ * (error.h). Panics where rdma is not open. */
 int rill_rdma_rpc_open(struct rill_rdma_rpc *rpc, struct rill_rdma *rdma, unsigned id,
                        size_t requests_max);
 
-/* Closes it, and refuses the requests that nobody took with -ESHUTDOWN. No call may be
- * waiting, no task receiving, and no request be taken and not answered. Does nothing to
- * one that is closed, or was never open. */
+/* Closes it, before its rdma is closed, and refuses the requests that nobody took with -ESHUTDOWN.
+ * No call may be waiting, no task receiving, and no request be taken and not answered. Does nothing
+ * to one that is closed, or was never open. */
 void rill_rdma_rpc_close(struct rill_rdma_rpc *rpc);
 
 /* private: the header, as it is on the wire and as it is here. */

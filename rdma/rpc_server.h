@@ -49,8 +49,9 @@ struct rill_future *rill_rdma_rpc_recv(struct rill_rdma_rpc *rpc,
 
 /* Moves the data of a request into buffer, of request->size bytes at least, whether they
  * came with it or not; once. Long data stay with the caller until then, and it cannot
- * leave before the request is over. The result is their size, or -errno when it is gone.
- * Cancelling waits for those that are on their way. */
+ * leave before the request is over. Borrows both. The result is their size; or, of data that did
+ * not come with it, why the endpoint of a caller that is gone has failed (error.h), or -ECANCELED,
+ * if it was cancelled before it began. Cancelling waits for those that are on their way. */
 struct rill_future *rill_rdma_rpc_fetch(struct rill_rdma_rpc_request *request, void *buffer);
 
 /* Ends a request with a reply of size bytes, and a status, which is 0 or an -errno, for

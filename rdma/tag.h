@@ -44,7 +44,7 @@ struct rill_future *rill_rdma_tag_send_sync(struct rill_rdma_ep *ep, struct rill
                                             const void *buffer, size_t size, uint64_t tag);
 
 /* Sends one message out of count parts, RILL_RDMA_PARTS_MAX at the most. The parts and
- * their array are borrowed. The result is the number of bytes. */
+ * their array are borrowed. The result is the number of bytes, or -errno as above. */
 struct rill_future *rill_rdma_tag_send_vectored(struct rill_rdma_ep *ep, struct rill_rdma_op *op,
                                                 const struct iovec *parts, size_t count,
                                                 uint64_t tag);
@@ -62,7 +62,8 @@ struct rill_future *rill_rdma_tag_recv(struct rill_rdma *rdma, struct rill_rdma_
 struct rill_future *rill_rdma_tag_recv_from(struct rill_rdma_ep *ep, struct rill_rdma_op *op,
                                             void *buffer, size_t size, uint64_t tag, uint64_t mask);
 
-/* Receives a message into count parts, filled one after the other. */
+/* Receives a message into count parts, filled one after the other, which are borrowed with their
+ * array. The result is as of rill_rdma_tag_recv. */
 struct rill_future *rill_rdma_tag_recv_vectored(struct rill_rdma *rdma, struct rill_rdma_op *op,
                                                 const struct iovec *parts, size_t count,
                                                 uint64_t tag, uint64_t mask);
