@@ -13,9 +13,6 @@
 
 enum { BACKLOG = 4096 };
 
-static const int64_t pause_min_ns = 1 * RILL_MILLISECOND;
-static const int64_t pause_max_ns = 1 * RILL_SECOND;
-
 /* What connections inherit from a listener of TCP. */
 static int configure_connections(int fd, const struct rill_listen_options *options)
 {
@@ -185,15 +182,12 @@ static void accept_complete(struct rill_op *op, int32_t answer, uint32_t cqe_fla
     if (answer >= 0) {
         reactor->fds_open++;
         rill_fd_queue_push(&reactor->fds, &listener->held, answer);
-        listener->pause_ns = 0;
+        listener->pause.length_ns = 0;
         if (listener->held.count >= RILL_LISTENER_HELD_MAX && op->state == RILL_OP_IN_KERNEL)
             rill_reactor_cancel(reactor, op);
     } else if (is_shortage(answer)) {
         listener->shortages++;
-        listener->pause_ns = listener->pause_ns ? 2 * listener->pause_ns : pause_min_ns;
-        if (listener->pause_ns > pause_max_ns)
-            listener->pause_ns = pause_max_ns;
-        listener->resume_ns = rill_now() + listener->pause_ns;
+        rill_pause_begin(&listener->pause);
     } else if (!is_passing(answer)) {
         listener->error = answer;
     }
@@ -287,9 +281,9 @@ static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *ta
     if (listener->op.state != RILL_OP_IDLE)
         return RILL_PENDING;
 
-    if (listener->pause_ns > 0 && rill_now() < listener->resume_ns) {
+    if (listener->pause.length_ns > 0 && rill_now() < listener->pause.end_ns) {
         if (!rill_link_is_linked(&accept->pause.slot)) {
-            accept->pause.deadline_ns = listener->resume_ns;
+            accept->pause.deadline_ns = listener->pause.end_ns;
             rill_wheel_arm(&executor->wheel, &accept->pause);
         }
         accept->pause.task = task;

@@ -18,6 +18,7 @@
 
 #include "io/fd_queue.h"
 #include "io/op.h"
+#include "io/pause.h"
 #include "net/address.h"
 #include "net/socket_file.h"
 #include "runtime/wheel.h"
@@ -59,8 +60,7 @@ struct rill_listener {
     struct rill_fd_queue held;    /* accepted, in order */
     struct rill_link waiters;     /* of rill_accept.queue, first in first out */
     int error;                    /* that ended the accept for good, or 0 */
-    int64_t pause_ns;             /* the latest pause, 0 if there is no shortage */
-    int64_t resume_ns;            /* not to be armed before */
+    struct rill_pause pause;      /* before whose end it is not to be armed */
     bool one_by_one;
 };
 

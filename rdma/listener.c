@@ -40,7 +40,7 @@ static void on_request(ucp_conn_request_h request, void *listener_)
     listener->held[(listener->first + listener->held_count) % RILL_RDMA_LISTENER_HELD_MAX] =
         request;
     listener->held_count++;
-    listener->pause_ns = 0;
+    listener->pause.length_ns = 0;
     rill_line_wake_first(&listener->line);
 }
 

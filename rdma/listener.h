@@ -26,6 +26,7 @@
 #ifndef RILL_RDMA_LISTENER_H
 #define RILL_RDMA_LISTENER_H
 
+#include "io/pause.h"
 #include "net/address.h"
 #include "rdma/endpoint.h"
 #include "rdma/rdma.h"
@@ -51,8 +52,7 @@ struct rill_rdma_listener {
     ucp_listener_h ucp;
     int fd;                           /* of UCX: the TCP socket that it listens with, or -1 */
     struct rill_rdma_watcher pausing; /* linked while it does not listen for want of descriptors */
-    int64_t pause_ns;                 /* the latest pause, 0 if there is no shortage */
-    int64_t resume_ns;                /* the end of it */
+    struct rill_pause pause;          /* ... until its end */
     struct rill_link all;             /* shortage.c: the listeners of the process with a socket */
     struct rill_line line;            /* of rill_rdma_accept.place */
     uint32_t first, held_count;

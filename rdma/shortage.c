@@ -9,9 +9,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-static const int64_t pause_min_ns = 1 * RILL_MILLISECOND;
-static const int64_t pause_max_ns = 1 * RILL_SECOND;
-
 /* ---- how many there are ---- */
 
 bool rill_rdma_take_fds(size_t count)
@@ -77,10 +74,7 @@ static void listen_to_clients(struct rill_rdma_listener *listener, bool listens)
 static void count_shortage(struct rill_rdma_listener *listener)
 {
     listener->shortages++;
-    listener->pause_ns = listener->pause_ns ? 2 * listener->pause_ns : pause_min_ns;
-    if (listener->pause_ns > pause_max_ns)
-        listener->pause_ns = pause_max_ns;
-    listener->resume_ns = rill_now() + listener->pause_ns;
+    rill_pause_begin(&listener->pause);
 }
 
 /* Called within progress. */
@@ -89,7 +83,7 @@ static unsigned look_for_fds(struct rill_rdma_watcher *watcher)
     struct rill_rdma_listener *listener =
         rill_container_of(watcher, struct rill_rdma_listener, pausing);
 
-    if (rill_now() < listener->resume_ns)
+    if (rill_now() < listener->pause.end_ns)
         return 0;
     if (!rill_rdma_has_fds(listener->rdma)) {
         count_shortage(listener);
