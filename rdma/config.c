@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rdma/config.h"
 
+#include "rdma/config_names.h"
 #include "rdma/error.h"
 
 #include <errno.h>
@@ -212,148 +213,54 @@ void rill_rdma_config_end(struct rill_rdma_config *config, const struct rill_ucx
     ucx->config_release(config->ucp);
 }
 
-/* ---- names that are nearly right ---- */
-
-enum { KEY_MAX = 64, NEAREST = 3 };
-
-/* How many letters have to be added, removed or changed (Levenshtein). Names longer
- * than KEY_MAX are cut. */
-static unsigned distance(const char *one, const char *other)
-{
-    unsigned row[KEY_MAX + 1];
-    size_t width = strnlen(other, KEY_MAX);
-
-    for (size_t i = 0; i <= width; i++)
-        row[i] = (unsigned)i;
-    for (size_t i = 0; i < KEY_MAX && one[i]; i++) {
-        unsigned diagonal = row[0];
-
-        row[0] = (unsigned)i + 1;
-        for (size_t j = 0; j < width; j++) {
-            unsigned above = row[j + 1];
-            unsigned best = diagonal + (one[i] != other[j]);
-
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (above + 1 < best)
-                best = above + 1;
-            row[j + 1] = best;
-            diagonal = above;
-        }
-    }
-    return row[width];
-}
-
-/* The names that UCX knows, a line each, in keys. */
-static bool is_known(char *const *keys, size_t count, const char *key)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(keys[i], key) == 0)
-            return true;
-    return false;
-}
-
-static void name_nearest(char *const *keys, size_t count, const char *key,
-                         struct rill_rdma_why *text)
-{
-    const char *nearest[NEAREST] = {NULL};
-    unsigned distances[NEAREST] = {0};
-    int used;
-
-    for (size_t i = 0; i < count; i++) {
-        const char *candidate = keys[i];
-        unsigned far = distance(key, candidate);
-
-        for (size_t k = 0; k < NEAREST; k++) { /* in order, pushing those behind on */
-            const char *other = nearest[k];
-            unsigned other_far = distances[k];
-
-            if (other && strcmp(other, candidate) == 0)
-                break; /* a name of several transports */
-            if (other && other_far <= far)
-                continue;
-            nearest[k] = candidate;
-            distances[k] = far;
-            if (!other)
-                break;
-            candidate = other;
-            far = other_far;
-        }
-    }
-    used = snprintf(text->text, sizeof text->text,
-                    "UCX has no setting %.*s, or not that value for it; the nearest names are",
-                    KEY_MAX, key);
-    for (size_t k = 0; k < NEAREST && nearest[k] && (size_t)used < sizeof text->text; k++)
-        used += snprintf(text->text + used, sizeof text->text - (size_t)used, "%s %s",
-                         k > 0 ? "," : "", nearest[k]);
-}
-
-/* Cuts what print_keys wrote into names, in place, each with its value behind its end. Returns
- * their array, or NULL. */
-static char **cut(char *text, size_t *count)
-{
-    char **keys = NULL, *rest;
-    size_t room = 0;
-
-    *count = 0;
-    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        char *end = strchr(line, '=');
-
-        if (!end || strncmp(line, prefix, sizeof prefix - 1) != 0)
-            continue;
-        *end = '\0';
-        if (*count == room) {
-            char **more = realloc(keys, (room = 2 * room + 256) * sizeof *keys);
-
-            if (!more) {
-                free(keys);
-                *count = 0;
-                return NULL;
-            }
-            keys = more;
-        }
-        keys[(*count)++] = line + sizeof prefix - 1;
-    }
-    return keys;
-}
+/* ---- what UCX does not have ---- */
 
 /* How much TCP takes as one piece: "64K", "1M" or "98304", as UCX prints it. */
-static uint16_t segment_kib(char *const *keys, size_t count)
+static uint16_t segment_kib(const struct rill_rdma_names *names)
 {
-    static const char key[] = "TCP_RX_SEG_SIZE";
+    const char *value = rill_rdma_names_value(names, "TCP_RX_SEG_SIZE");
     unsigned long long size = 0;
     char *unit;
 
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(keys[i], key) == 0) {
-            size = strtoull(keys[i] + sizeof key, &unit, 10);
-            if (*unit == 'K')
-                size <<= 10;
-            else if (*unit == 'M')
-                size <<= 20;
-            break;
-        }
+    if (value) {
+        size = strtoull(value, &unit, 10);
+        if (*unit == 'K')
+            size <<= 10;
+        else if (*unit == 'M')
+            size <<= 20;
+    }
     size >>= 10;
     return size < UINT16_MAX ? (uint16_t)size : UINT16_MAX;
 }
 
-static int check(char *const *keys, size_t key_count, const struct rill_rdma_setting *settings,
-                 size_t count, struct rill_rdma_why *why, struct rill_rdma_why *remark)
+static bool is_known(const struct rill_rdma_names *names, const char *key)
+{
+    return rill_rdma_names_value(names, key) != NULL;
+}
+
+static void check_environment(const struct rill_rdma_names *names, struct rill_rdma_why *remark)
 {
     for (char **entry = environ; *entry; entry++) {
-        char name[KEY_MAX + 1];
+        char name[RILL_RDMA_NAME_MAX + 1];
         size_t size = strcspn(*entry, "=");
 
-        if (strncmp(*entry, prefix, sizeof prefix - 1) != 0 || size - (sizeof prefix - 1) > KEY_MAX)
+        if (strncmp(*entry, prefix, sizeof prefix - 1) != 0 ||
+            size - (sizeof prefix - 1) > RILL_RDMA_NAME_MAX)
             continue;
         snprintf(name, sizeof name, "%.*s", (int)(size - (sizeof prefix - 1)),
                  *entry + sizeof prefix - 1);
-        if (!is_known(keys, key_count, name))
-            name_nearest(keys, key_count, name, remark);
+        if (!is_known(names, name))
+            rill_rdma_names_say_nearest(names, name, remark);
     }
+}
+
+static int check_settings(const struct rill_rdma_names *names,
+                          const struct rill_rdma_setting *settings, size_t count,
+                          struct rill_rdma_why *why)
+{
     for (size_t i = 0; i < count; i++)
-        if (!is_known(keys, key_count, bare(settings[i].key))) {
-            name_nearest(keys, key_count, bare(settings[i].key), why);
+        if (!is_known(names, bare(settings[i].key))) {
+            rill_rdma_names_say_nearest(names, bare(settings[i].key), why);
             return -EINVAL;
         }
     return 0;
@@ -361,12 +268,12 @@ static int check(char *const *keys, size_t key_count, const struct rill_rdma_set
 
 /* A UCX that was built without a transport complains of a variable that none of its parts
  * reads. */
-static void take_back_unknown(struct rill_rdma_config *config, char *const *keys, size_t key_count)
+static void take_back_unknown(struct rill_rdma_config *config, const struct rill_rdma_names *names)
 {
     struct rill_rdma_lent **place = &config->lent;
 
     while (*place)
-        if (is_known(keys, key_count, bare((*place)->name)))
+        if (is_known(names, bare((*place)->name)))
             place = &(*place)->next;
         else
             take_back(place);
@@ -376,22 +283,15 @@ int rill_rdma_config_check(struct rill_rdma_config *config, const struct rill_uc
                            const struct rill_rdma_setting *settings, size_t count,
                            struct rill_rdma_why *why, struct rill_rdma_why *remark)
 {
-    char *text = NULL, **keys;
-    size_t size, key_count = 0;
-    FILE *file = open_memstream(&text, &size);
-    int error;
+    struct rill_rdma_names names;
+    int error = rill_rdma_names_read(&names, ucx);
 
-    if (!file)
-        return rill_rdma_say(why, -ENOMEM, "no memory for the names of UCX's settings");
-    ucx->print_keys(file);
-    fclose(file);
-    keys = text ? cut(text, &key_count) : NULL;
-    if (keys)
-        take_back_unknown(config, keys, key_count);
-    config->segment_kib = segment_kib(keys, key_count);
-    error = keys ? check(keys, key_count, settings, count, why, remark)
-                 : rill_rdma_say(why, -ENOMEM, "no memory for the names of UCX's settings");
-    free(keys);
-    free(text);
+    if (error)
+        return rill_rdma_say(why, error, "no memory for the names of UCX's settings");
+    take_back_unknown(config, &names);
+    config->segment_kib = segment_kib(&names);
+    check_environment(&names, remark);
+    error = check_settings(&names, settings, count, why);
+    rill_rdma_names_free(&names);
     return error;
 }

@@ -142,9 +142,10 @@ static int open_context(struct rill_rdma *rdma, const struct rill_rdma_options *
         return complain(rdma, status, "make a context");
     error = rill_rdma_config_check(config, rdma->ucx, options->settings, options->setting_count,
                                    &rdma->why, &rdma->remark);
-    rdma->segment_kib = config->segment_kib;
     if (error)
         rdma->ucx->cleanup(rdma->context);
+    else
+        rdma->segment_kib = config->segment_kib;
     return error;
 }
 
