@@ -181,7 +181,7 @@ test_sources    := $(filter-out $(if $(ucx),,tests/test_rdma%) $(if $(libuv),,te
 test_common     := $(filter-out tests/test_%,$(wildcard tests/*.c tests/sim/*.c))
 test_scenarios  := $(filter-out $(if $(ucx),,tests/scenarios/rdma.c),$(wildcard tests/scenarios/*.c))
 test_rdma       := $(if $(ucx),$(wildcard tests/rdma/*.c))
-test_simulated  := $(filter tests/rdma/fake_ucx.c tests/rdma/sim_ucx%,$(test_rdma))
+test_simulated  := $(filter tests/rdma/fake_ucx% tests/rdma/sim_ucx%,$(test_rdma))
 
 c_sources := $(library_sources) $(wildcard $(bench_mains)) $(bench_common) $(bench_rdma) $(uring_sources) \
              $(peer_sources) $(example_sources) $(test_sources) $(test_common) $(test_scenarios) \

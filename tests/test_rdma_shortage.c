@@ -314,7 +314,7 @@ static bool note_what_is_asked_for(size_t count)
 START_TEST(endpoints_that_were_made_lately_have_a_claim_to_descriptors)
 {
     enum { EPS = 5 };
-    struct rill_ucx table = fake_ucx;
+    struct rill_ucx table;
     const struct rill_rdma_options options = {.ucx = &table};
     const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
     static struct rill_rdma_ep eps[EPS];
@@ -322,6 +322,7 @@ START_TEST(endpoints_that_were_made_lately_have_a_claim_to_descriptors)
     struct rill_sleep pause;
 
     fake_reset();
+    table = fake_ucx;
     table.has_fds = note_what_is_asked_for;
     expect(fixture_open(SIMULATED, NULL, NULL));
     expect_eq(rill_rdma_open(&rdma, &options), 0);

@@ -73,8 +73,8 @@ struct fake {
 
 extern struct fake fake;
 
-/* The table to be given to rill_rdma_open. Call fake_reset first. */
-extern const struct rill_ucx fake_ucx;
+/* The table to be given to rill_rdma_open. fake_reset fills it in. */
+extern struct rill_ucx fake_ucx;
 void fake_reset(void);
 
 /* What is in flight: the number of operations, and the one that was posted as number. */

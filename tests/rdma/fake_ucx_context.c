@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/rdma/fake_ucx_parts.h"
+
+static char context, config;
+
+static ucs_status_t config_read(const char *prefix, const char *name, ucp_config_t **out)
+{
+    (void)prefix;
+    (void)name;
+    if (fake_call("config_read") != UCS_OK)
+        return fake.status;
+    fake.configs++;
+    *out = (ucp_config_t *)(void *)&config;
+    return UCS_OK;
+}
+
+static ucs_status_t config_modify(ucp_config_t *c, const char *name, const char *value)
+{
+    (void)c;
+    (void)name;
+    (void)value;
+    return fake_call("config_modify");
+}
+
+static void config_release(ucp_config_t *c)
+{
+    (void)c;
+    fake.configs--;
+}
+
+static void config_print(const ucp_config_t *c, FILE *file, const char *title,
+                         ucs_config_print_flags_t flags)
+{
+    (void)c;
+    (void)title;
+    (void)flags;
+    fputs("UCX_TLS=all\nUCX_RNDV_THRESH=auto\n", file);
+}
+
+static void print_keys(FILE *file)
+{
+    fputs("UCX_TLS=all\nUCX_RNDV_THRESH=auto\n", file);
+    for (int i = 0; i < 300; i++) /* about as many as there are */
+        fprintf(file, "UCX_SOMETHING_%d=1\n", i);
+    if (fake.transport_keys)
+        fputs(fake.transport_keys, file);
+}
+
+static ucs_status_t set_global(const char *key, const char *value)
+{
+    (void)key;
+    (void)value;
+    return UCS_ERR_NO_ELEM;
+}
+
+static void get_version(unsigned *major, unsigned *minor, unsigned *release)
+{
+    *major = 1;
+    *minor = fake.minor_version;
+    *release = 0;
+}
+
+static void disable_signal(int number)
+{
+    (void)number;
+}
+
+static ucs_status_t init(const ucp_params_t *params, const ucp_config_t *c, ucp_context_h *out)
+{
+    (void)params;
+    (void)c;
+    if (fake_call("init") != UCS_OK)
+        return fake.status;
+    fake.contexts++;
+    *out = (ucp_context_h)(void *)&context;
+    return UCS_OK;
+}
+
+static bool has_fds(size_t count)
+{
+    (void)count;
+    return !fake.fds_are_short;
+}
+
+static void cleanup(ucp_context_h c)
+{
+    (void)c;
+    fake.contexts--;
+}
+
+void fake_context_table(struct rill_ucx *table)
+{
+    table->config_read = config_read;
+    table->config_modify = config_modify;
+    table->config_release = config_release;
+    table->config_print = config_print;
+    table->print_keys = print_keys;
+    table->set_global = set_global;
+    table->get_version = get_version;
+    table->disable_signal = disable_signal;
+    table->has_fds = has_fds;
+    table->init = init;
+    table->cleanup = cleanup;
+}
