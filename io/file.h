@@ -78,7 +78,11 @@ struct rill_future *rill_file_open(struct rill_file *file, const char *path, int
 struct rill_future *rill_file_close(struct rill_file *file);
 
 /* Reads up to size bytes at an offset (pread(2)). The result is the number of
- * bytes, 0 at the end of the file; -EINVAL for an offset above INT64_MAX, also when writing. */
+ * bytes, 0 at the end of the file; -EINVAL for an offset above INT64_MAX, also when writing.
+ *
+ * Pipes, FIFOs and terminals have no offsets. The system call refuses them with -ESPIPE, but
+ * io_uring does not look at the offset, and moves what comes next: so do all functions that take
+ * one. A socket is -ESPIPE, unless the offset is 0. */
 struct rill_future *rill_file_read_at(struct rill_file *file, struct rill_op *op, void *buffer,
                                       size_t size, uint64_t offset);
 

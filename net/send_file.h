@@ -38,14 +38,14 @@ struct rill_send_file {
 };
 
 /* Sends size bytes of a file from an offset on, or, with UINT64_MAX, all up to its end.
- * The connection and the file, which has to be one that can be read at offsets, are
- * borrowed until it is ready; nothing else may send on that connection meanwhile, while
- * others may read the same file. The result is
+ * The connection and the file are borrowed until it is ready; nothing else may send on that
+ * connection meanwhile, while others may read the same file. Of a pipe, a FIFO and a terminal the
+ * offset is not looked at, as in io/file.h: what comes next is sent. The result is
  *
  *   size          all was sent
  *   less          the file ended before, as it was shorter or became so
  *   -ECANCELED, -ECONNRESET, -EPIPE, -ETIMEDOUT   as of rill_tcp_send_all
- *   -EIO, -EBADF, -EISDIR, -EINVAL, -ESPIPE, ...  as of pread(2)
+ *   -EIO, -EBADF, -EISDIR, -EINVAL, -ESPIPE, ...  as of rill_file_read_at
  *   -ENOMEM       there was no memory for a piece, and nothing was sent
  *
  * After an error transferred tells how many bytes had gone, as it does all the time. A file

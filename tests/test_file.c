@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static char directory[] = "/tmp/rill-file-XXXXXX";
@@ -580,6 +581,62 @@ START_TEST(a_fifo_that_is_opened_for_both_directions_waits_for_nobody)
 }
 END_TEST
 
+/* Writes twice at offsets to one end, and reads from both with offsets. */
+static void use_offsets(struct rill_file *out, struct rill_file *in)
+{
+    struct iovec parts[2] = {{buffer, 2}, {buffer + 2, 3}};
+
+    ck_assert_int_eq(await(rill_file_write_at(out, &op, "abc", 3, 7)), 3);
+    ck_assert_int_eq(await(rill_file_write_all_at(out, &op, "defgh", 5, 3)), 5);
+    ck_assert_int_eq(await(rill_file_read_at(in, &op, buffer, 2, 3)), 2);
+    ck_assert_mem_eq(buffer, "ab", 2);
+    ck_assert_int_eq(await(rill_file_read_vectored_at(in, &op, parts, 2, 1000)), 5);
+    ck_assert_mem_eq(buffer, "cdefg", 5);
+    ck_assert_int_eq(await(rill_file_read_at(in, &op, buffer, 10, 0)), 1);
+}
+
+START_TEST(a_pipe_is_read_and_written_as_it_comes_whatever_the_offset)
+{
+    struct rill_file in, out;
+    int ends[2];
+
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(pipe(ends), 0);
+    rill_file_adopt(&in, ends[0]);
+    rill_file_adopt(&out, ends[1]);
+    use_offsets(&out, &in);
+    ck_assert_int_eq(await(rill_file_close(&in)), 0);
+    ck_assert_int_eq(await(rill_file_close(&out)), 0);
+
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    open_file(O_RDWR);
+    use_offsets(&file, &file);
+    close_file();
+    close_world();
+}
+END_TEST
+
+START_TEST(a_socket_has_no_offset_but_0)
+{
+    struct rill_file socket;
+    int ends[2];
+
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    rill_file_adopt(&socket, ends[0]);
+    ck_assert_int_eq(write(ends[1], "abc", 3), 3);
+    ck_assert_int_eq(await(rill_file_read_at(&socket, &op, buffer, 10, 3)), -ESPIPE);
+    ck_assert_int_eq(await(rill_file_write_at(&socket, &op, "abc", 3, 3)), -ESPIPE);
+    ck_assert_int_eq(await(rill_file_read_at(&socket, &op, buffer, 10, 0)), 3);
+    ck_assert_int_eq(await(rill_file_write_at(&socket, &op, "abc", 3, 0)), 3);
+    ck_assert_int_eq(await(rill_file_close(&socket)), 0);
+    close(ends[1]);
+    close_world();
+}
+END_TEST
+
 START_TEST(a_pipe_that_nobody_reads_is_EPIPE_where_SIGPIPE_is_ignored)
 {
     struct rill_file out;
@@ -625,6 +682,8 @@ int main(void)
         {a_read_of_an_empty_pipe_can_be_cancelled, IN_REAL},
         {an_opening_that_waits_can_be_cancelled, IN_REAL},
         {a_fifo_that_is_opened_for_both_directions_waits_for_nobody, IN_REAL},
+        {a_pipe_is_read_and_written_as_it_comes_whatever_the_offset, IN_REAL},
+        {a_socket_has_no_offset_but_0, IN_REAL},
         {a_pipe_that_nobody_reads_is_EPIPE_where_SIGPIPE_is_ignored, IN_REAL},
     };
 

@@ -235,6 +235,34 @@ START_TEST(a_file_that_can_not_be_read_says_why_and_nothing_is_sent)
 }
 END_TEST
 
+START_TEST(of_a_pipe_what_comes_next_is_sent_whatever_the_offset_and_of_a_socket_nothing)
+{
+    struct rill_file in;
+    int ends[2];
+
+    if (!open_world(_i, NULL, 5000))
+        return;
+    receive_from(0);
+    expect_eq(pipe(ends), 0);
+    rill_file_adopt(&in, ends[0]);
+    expect_eq(write(ends[1], bytes, 5000), 5000);
+    expect_eq(await(rill_tcp_send_file(&one, &sending, &in, 3, 2000)), 2000);
+    close(ends[1]);
+    expect_eq(await(rill_tcp_send_file(&one, &sending, &in, 3, UINT64_MAX)), 3000);
+    expect_eq(await(rill_file_close(&in)), 0);
+
+    expect_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    rill_file_adopt(&in, ends[0]);
+    expect_eq(write(ends[1], bytes, 10), 10);
+    expect_eq(await(rill_tcp_send_file(&one, &sending, &in, 3, 2)), -ESPIPE);
+    expect_eq(sending.transferred, 0);
+    expect_eq(await(rill_file_close(&in)), 0);
+    close(ends[1]);
+    expect_received(5000);
+    close_world();
+}
+END_TEST
+
 START_TEST(a_peer_that_vanishes_ends_it_with_an_error)
 {
     static struct background task;
@@ -344,6 +372,7 @@ int main(void)
         {a_file_that_shrinks_meanwhile_is_sent_as_far_as_there_is_any, IN_BOTH},
         {each_piece_is_one_read, IN_SIMULATED},
         {a_file_that_can_not_be_read_says_why_and_nothing_is_sent, IN_BOTH},
+        {of_a_pipe_what_comes_next_is_sent_whatever_the_offset_and_of_a_socket_nothing, IN_REAL},
         {a_peer_that_vanishes_ends_it_with_an_error, IN_BOTH},
         {what_was_sent_before_a_cancel_is_told, IN_BOTH},
         {without_memory_it_is_ENOMEM_and_nothing_is_sent, IN_BOTH},

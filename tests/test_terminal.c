@@ -104,11 +104,28 @@ START_TEST(a_read_that_is_cancelled_at_any_moment_ends_although_nobody_types)
 }
 END_TEST
 
+START_TEST(a_terminal_is_read_and_written_as_it_comes_whatever_the_offset)
+{
+    static char text[10];
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    open_terminal();
+    ck_assert_int_eq(await(rill_file_write_at(&slave, &op, "abc", 3, 7)), 3);
+    ck_assert_int_eq(read(master, text, sizeof text), 3);
+    ck_assert_int_eq(write(master, "abcd", 4), 4);
+    ck_assert_int_eq(await(rill_file_read_at(&slave, &op, text, sizeof text, 7)), 4);
+    close_terminal();
+    fixture_close();
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
         {a_terminal_that_takes_no_more_stops_the_task_and_no_others, IN_REAL},
         {a_read_that_is_cancelled_at_any_moment_ends_although_nobody_types, IN_REAL},
+        {a_terminal_is_read_and_written_as_it_comes_whatever_the_offset, IN_REAL},
     };
 
     return fixture_main("terminal", cases, sizeof cases / sizeof *cases);
