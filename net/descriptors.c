@@ -70,7 +70,7 @@ struct rill_future *rill_tcp_send_descriptors(struct rill_tcp *tcp,
     rill_check(count > 0 && count <= RILL_DESCRIPTORS_MAX,
                "%u descriptors are sent at once; want 1 to %d", count, RILL_DESCRIPTORS_MAX);
     send->part = (struct iovec){.iov_base = (void *)(uintptr_t)buffer, .iov_len = size};
-    rill_tcp_send_vectored(tcp, &send->bytes, &send->part, 1);
+    rill_tcp_send_all_vectored(tcp, &send->bytes, &send->part, 1);
     write_control(send, fds, count);
     send->poll = future->poll;
     future->poll = start_poll;

@@ -288,8 +288,9 @@ static enum rill_poll vectored_poll(struct rill_future *self, struct rill_task *
     return RILL_READY;
 }
 
-struct rill_future *rill_tcp_send_vectored(struct rill_tcp *tcp, struct rill_send_vectored *send,
-                                           struct iovec *parts, size_t count)
+struct rill_future *rill_tcp_send_all_vectored(struct rill_tcp *tcp,
+                                               struct rill_send_vectored *send, struct iovec *parts,
+                                               size_t count)
 {
     static const struct rill_place name = {"send several parts", NULL, 0};
 

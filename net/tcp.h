@@ -136,8 +136,9 @@ struct rill_send_vectored {
 /* Sends all bytes of count parts (IOV_MAX at the most, 1024), in order. The parts
  * and their array are borrowed, and the array is changed as parts go out. The
  * result is the number of bytes, or -errno with send->op.transferred as above. */
-struct rill_future *rill_tcp_send_vectored(struct rill_tcp *tcp, struct rill_send_vectored *send,
-                                           struct iovec *parts, size_t count);
+struct rill_future *rill_tcp_send_all_vectored(struct rill_tcp *tcp,
+                                               struct rill_send_vectored *send, struct iovec *parts,
+                                               size_t count);
 
 /* Finishes sending: the peer receives what is on its way and then 0. */
 struct rill_future *rill_tcp_finish_sending(struct rill_tcp *tcp, struct rill_op *op);

@@ -51,7 +51,7 @@ static struct rill_future *send_vectored(void)
     my.parts[2] = (struct iovec){my.bytes, 0};
     my.parts[3] = (struct iovec){my.bytes + 1500, 1500};
     my.parts[4] = (struct iovec){my.bytes, 0};
-    return rill_tcp_send_vectored(&my.one, &my.vectored, my.parts, 5);
+    return rill_tcp_send_all_vectored(&my.one, &my.vectored, my.parts, 5);
 }
 
 static void after_send_vectored(int64_t result)

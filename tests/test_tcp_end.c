@@ -144,7 +144,7 @@ static void expect_nothing_of(struct rill_tcp *closed)
     ck_assert_int_eq(await(rill_tcp_recv_borrowed(closed, &borrow)), -EBADF);
     ck_assert_int_eq(await(rill_tcp_send(closed, &op, bytes, 5)), -EBADF);
     ck_assert_int_eq(send_now(closed, bytes, 5), -EBADF);
-    ck_assert_int_eq(await(rill_tcp_send_vectored(closed, &vectored, &part, 1)), -EBADF);
+    ck_assert_int_eq(await(rill_tcp_send_all_vectored(closed, &vectored, &part, 1)), -EBADF);
     ck_assert_int_eq(await(rill_tcp_send_lasting(closed, &lasting, bytes, 5)), -EBADF);
     ck_assert_int_eq(await(rill_tcp_finish_sending(closed, &op)), -EBADF);
     ck_assert_int_eq(rill_tcp_local_address(closed, &address), -EBADF);

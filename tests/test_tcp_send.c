@@ -64,7 +64,7 @@ static void send_parts(const size_t *sizes, size_t count)
         total += sizes[i];
     }
     memset(buffer, 0, total);
-    background_start(&sending, rill_tcp_send_vectored(&one, &send, parts, count));
+    background_start(&sending, rill_tcp_send_all_vectored(&one, &send, parts, count));
     ck_assert_int_eq(await(rill_tcp_recv_exactly(&other, &recv_op, buffer, total)), total);
     ck_assert_int_eq(background_end(&sending), total);
     ck_assert_int_eq(send.result, total);
@@ -116,8 +116,8 @@ START_TEST(a_vectored_send_of_nothing_is_0)
 
     if (!open_pair(_i, NULL, NULL))
         return;
-    ck_assert_int_eq(await(rill_tcp_send_vectored(&one, &send, parts, 2)), 0);
-    ck_assert_int_eq(await(rill_tcp_send_vectored(&one, &send, parts, 0)), 0);
+    ck_assert_int_eq(await(rill_tcp_send_all_vectored(&one, &send, parts, 2)), 0);
+    ck_assert_int_eq(await(rill_tcp_send_all_vectored(&one, &send, parts, 0)), 0);
     close_pair();
 }
 END_TEST
@@ -130,7 +130,7 @@ START_TEST(a_vectored_send_that_is_cancelled_tells_how_much_went_out)
 
     if (!open_pair(_i, &options, NULL))
         return;
-    background_start(&sending, rill_tcp_send_vectored(&one, &send, parts, 2));
+    background_start(&sending, rill_tcp_send_all_vectored(&one, &send, parts, 2));
     settle();
     rill_task_cancel(&sending.task);
     ck_assert_int_eq(background_end(&sending), -ECANCELED);
@@ -200,9 +200,10 @@ START_TEST(a_peer_that_reads_slowly_takes_no_thread_of_the_kernels)
     for (int way = 0; way < 3 && open_pair(REAL, NULL, NULL); way++) {
         ck_assert_int_eq(rill_socket_set_buffers(one.fd, 16384, 0), 0);
         ck_assert_int_eq(rill_socket_set_buffers(other.fd, 0, 32768), 0);
-        background_start(&sending, way == 0   ? rill_tcp_send_all(&one, &send_op, all, SIZE)
-                                   : way == 1 ? rill_tcp_send_vectored(&one, &vectored, &part, 1)
-                                              : rill_tcp_send_lasting(&one, &lasting, all, SIZE));
+        background_start(&sending, way == 0 ? rill_tcp_send_all(&one, &send_op, all, SIZE)
+                                   : way == 1
+                                       ? rill_tcp_send_all_vectored(&one, &vectored, &part, 1)
+                                       : rill_tcp_send_lasting(&one, &lasting, all, SIZE));
         for (size_t at = 0; at < SIZE; at += PIECE) {
             ck_assert_int_eq(await(rill_tcp_recv_exactly(&other, &recv_op, buffer, PIECE)), PIECE);
             ck_assert(pattern_is(buffer, at, PIECE));

@@ -153,7 +153,8 @@ static enum rill_poll writer_poll(struct rill_future *self, struct rill_task *ta
             client->size = client->total - client->sent;
         if (dice(3) == 0) {
             split(client);
-            RILL_AWAIT(rill_tcp_send_vectored(&client->tcp, &client->vectored, client->parts, 3));
+            RILL_AWAIT(
+                rill_tcp_send_all_vectored(&client->tcp, &client->vectored, client->parts, 3));
             client->send.result = client->vectored.result;
         } else if (dice(2)) {
             RILL_AWAIT(rill_tcp_send(&client->tcp, &client->send, client->out + client->sent,
