@@ -304,7 +304,7 @@ struct rill_future *rill_udp_recv_borrowed(struct rill_udp *udp, struct rill_udp
     return &borrow->future;
 }
 
-void rill_udp_give_back(struct rill_udp_borrow *borrow)
+void rill_udp_borrow_give_back(struct rill_udp_borrow *borrow)
 {
     if (!borrow->data)
         return;

@@ -163,7 +163,7 @@ struct rill_udp_borrow {
 /* Receives a datagram into a buffer that all sockets of the runtime share: for high rates,
  * as one receive stays in the kernel and brings one datagram after the other, and for many
  * sockets, as none that is silent holds a buffer. When it ends with a result >= 0, the buffer
- * is the caller's to read and change until rill_udp_give_back; give it back soon, for all
+ * is the caller's to read and change until rill_udp_borrow_give_back; give it back soon, for all
  * receives wait while none is left. Datagrams that come while nobody waits are kept, up to
  * RILL_RECEIVER_DATAGRAMS and what is then on its way; more wait in the socket. Errors are
  * those of rill_udp_recv, and nothing is borrowed then: -EMSGSIZE for one of more than the
@@ -174,7 +174,7 @@ struct rill_udp_borrow {
 struct rill_future *rill_udp_recv_borrowed(struct rill_udp *udp, struct rill_udp_borrow *borrow);
 
 /* Gives the buffer back. Does nothing if nothing is borrowed. */
-void rill_udp_give_back(struct rill_udp_borrow *borrow);
+void rill_udp_borrow_give_back(struct rill_udp_borrow *borrow);
 
 /* Sends one datagram to an address, which is copied and may be datagram->peer itself,
  * or, where that is NULL, to whom the socket is connected to. data is borrowed until it is

@@ -127,7 +127,7 @@ static void note_borrowed(void)
     } else if (net.borrow.result >= 0) {
         note(net.borrow.data, net.borrow.result, &net.borrow.peer);
     }
-    rill_udp_give_back(&net.borrow);
+    rill_udp_borrow_give_back(&net.borrow);
 }
 
 static struct rill_future *receive(void)

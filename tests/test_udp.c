@@ -733,10 +733,10 @@ START_TEST(a_unix_socket_without_a_path_has_no_address)
     close(fd);
     ck_assert_int_eq(await(rill_udp_recv_borrowed(&other, &borrow)), 4);
     ck_assert(is_same(&borrow.peer, &at_one));
-    rill_udp_give_back(&borrow);
+    rill_udp_borrow_give_back(&borrow);
     ck_assert_int_eq(await(rill_udp_recv_borrowed(&other, &borrow)), 5);
     ck_assert_uint_eq(borrow.peer.size, 0);
-    rill_udp_give_back(&borrow);
+    rill_udp_borrow_give_back(&borrow);
     ck_assert_int_eq(recv_now(&one, 100), 5);
     ck_assert_uint_eq(got.peer.size, 0);
     ck_assert_str_eq(rill_address_format(&got.peer, text), "");
@@ -770,7 +770,7 @@ START_TEST(a_sender_whose_path_fills_its_address_can_be_answered)
     ck_assert_int_eq(send_now(&one, 7, &got.peer), 7);
     ck_assert_int_eq(await(rill_udp_recv_borrowed(&other, &borrow)), 5);
     ck_assert_int_eq(send_now(&other, 7, &borrow.peer), 7);
-    rill_udp_give_back(&borrow);
+    rill_udp_borrow_give_back(&borrow);
     ck_assert_int_eq(rill_udp_local_address(&foreign, &own), 0);
     ck_assert_int_eq(send_now(&other, 7, &own), 7);
 

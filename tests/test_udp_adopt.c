@@ -67,7 +67,7 @@ START_TEST(a_socket_that_was_adopted_receives_and_answers_and_is_closed)
     ck_assert_int_eq(receive(&other), 3);
     ck_assert_int_eq(send_to_adopted(4), 4);
     ck_assert_int_eq(await(rill_udp_recv_borrowed(&adopted, &borrow)), 4);
-    rill_udp_give_back(&borrow);
+    rill_udp_borrow_give_back(&borrow);
     close_both();
 }
 END_TEST

@@ -69,7 +69,7 @@ static void check_borrowed(int64_t result)
     ck_assert_ptr_nonnull(borrow.data);
     ck_assert(loaded_is(borrow.data, (uint64_t)result, (size_t)result));
     ck_assert_uint_eq(rill_address_port(&borrow.peer), rill_address_port(&at_one));
-    rill_udp_give_back(&borrow);
+    rill_udp_borrow_give_back(&borrow);
 }
 
 static void recv_sized(size_t size)
@@ -97,8 +97,8 @@ START_TEST(a_datagram_is_lent_with_its_sender_until_it_is_given_back)
     ck_assert_uint_eq(buffers()->in_use, 1);
     memset(borrow.data, 'x', 7); /* it is the reader's to change */
     ck_assert_int_eq(await(rill_udp_send(&other, &datagram, borrow.data, 7, &borrow.peer)), 7);
-    rill_udp_give_back(&borrow);
-    rill_udp_give_back(&borrow);
+    rill_udp_borrow_give_back(&borrow);
+    rill_udp_borrow_give_back(&borrow);
     ck_assert_ptr_null(borrow.data);
     ck_assert_uint_eq(buffers()->in_use, 0);
     ck_assert_int_eq(await(rill_udp_recv(&one, &datagram, bytes, sizeof bytes)), 7);
@@ -242,10 +242,10 @@ START_TEST(a_receive_waits_while_all_buffers_are_lent)
     send_sized(3);
     settle_until(fixture.runtime->reactor.stats.buffers_starved > 0);
     ck_assert(!rill_task_is_over(&receiving.task));
-    rill_udp_give_back(&borrows[0]);
+    rill_udp_borrow_give_back(&borrows[0]);
     ck_assert_int_eq(background_end(&receiving), 3);
-    rill_udp_give_back(&borrows[1]);
-    rill_udp_give_back(&borrows[2]);
+    rill_udp_borrow_give_back(&borrows[1]);
+    rill_udp_borrow_give_back(&borrows[2]);
     close_two();
 }
 END_TEST
@@ -303,7 +303,7 @@ START_TEST(over_ip6_and_unix_sockets_it_is_the_same)
     ck_assert_int_eq(await(rill_udp_send(&one, &datagram, bytes, 3, &unix_other)), 3);
     ck_assert_int_eq(recv_now(), 3);
     ck_assert_str_eq(rill_address_format(&borrow.peer, text), "/one");
-    rill_udp_give_back(&borrow);
+    rill_udp_borrow_give_back(&borrow);
     ck_assert_int_eq(await(rill_udp_close(&one)), 0);
     ck_assert_int_eq(await(rill_udp_close(&other)), 0);
 

@@ -70,7 +70,7 @@ static void look(struct receiver *receiver)
 static void give_back(struct receiver *receiver)
 {
     look(receiver);
-    rill_udp_give_back(&receiver->borrow);
+    rill_udp_borrow_give_back(&receiver->borrow);
 }
 
 static void start(struct receiver *receiver)

@@ -58,7 +58,7 @@ static unsigned long calls_of(struct rill_future *(*receive)(void), int count)
     for (int i = 0; i < count; i++) {
         expect_eq(await(rill_udp_send(&one, &sent, buffer, 64, &at_other)), 64);
         expect_eq(await(receive()), 64);
-        rill_udp_give_back(&borrow);
+        rill_udp_borrow_give_back(&borrow);
     }
     return calls - before;
 }

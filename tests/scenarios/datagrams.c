@@ -102,7 +102,7 @@ static void note(struct party *me)
     else
         expect(result == -ECANCELED || result == -ENOMEM || result == -EMSGSIZE);
     received += result >= 0 || result == -EMSGSIZE;
-    rill_udp_give_back(&me->borrow);
+    rill_udp_borrow_give_back(&me->borrow);
 }
 
 static enum rill_poll listener_poll(struct rill_future *self, struct rill_task *task)
