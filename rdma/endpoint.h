@@ -85,6 +85,7 @@ struct rill_rdma_ep {
     uint8_t state;        /* enum rill_rdma_ep_state */
     bool is_forced;       /* close without flushing */
     bool was_cancelled;   /* its closing was */
+    bool is_all_said;     /* the other side has all, and wants no more: once flushed it is CUT */
     uint8_t patience;     /* looks before a failed one is cut, or a cut one may sleep */
     struct rill_link ops; /* of rill_rdma_op.in_flight */
     struct rill_link waiters; /* of rill_rdma_ep_waiter.link; empty once error is told */
@@ -129,6 +130,18 @@ int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
  * UCX's flush of a whole worker succeeds whatever its endpoints have lost
  * (ucp_worker_flush_ep_flushed_cb in flush.c, 1.13 to 1.19). */
 struct rill_future *rill_rdma_ep_flush(struct rill_rdma_ep *ep, struct rill_rdma_op *op);
+
+/* What UCX keeps of an endpoint. Of one that was opened by worker address, and over which a long
+ * message went in either direction, closing leaves all until the worker is destroyed: a descriptor
+ * or two over TCP, some mappings and half a MiB over shared memory (ucp_ep_disconnected in
+ * ucp_ep.c, 1.12 to 1.19: the other side may go on sending). rill_rdma_ep_abort leaves nothing; but
+ * it may take back what the other side has not read yet, flushed or not: over TCP a flush waits
+ * only until the kernel has the bytes (uct_tcp_ep_flush), which gives them up if something that
+ * came is unread as the socket is closed. So who opens many, one after the other, has each side say
+ * that it has all, and then both abort theirs. A connection (connection.h) does that. Where only
+ * one side has opened one, a long message makes one inside of UCX on the other side, which nobody
+ * can close.
+ */
 
 /* Closes the endpoint: ends its receives with -ESHUTDOWN, waits until its sends went
  * out (large ones: until the other side has received them), and tells the other side. In a task

@@ -184,8 +184,14 @@ unsigned rill_rdma_ep_look(struct rill_rdma_watcher *watcher)
          * taken up; and an endpoint that is closed above one makes UCX end the process. */
         if (ep->flush_request || !rill_list_is_empty(&ep->ops))
             return 0;
-        ep->state = RILL_RDMA_EP_CLOSING;
-        close_in_ucx(ep, 0);
+        /* An end in order would leave an endpoint by worker address in UCX (endpoint.h); and of one
+         * by socket address some bytes, on the side that closes first. */
+        if (ep->is_all_said) {
+            cut(ep);
+        } else {
+            ep->state = RILL_RDMA_EP_CLOSING;
+            close_in_ucx(ep, 0);
+        }
         return 1;
     case RILL_RDMA_EP_CUT:
         if (ep->patience > 0) {

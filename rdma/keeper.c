@@ -266,6 +266,7 @@ static struct rill_future *close_ep(struct rill_rdma_connection *connection)
                                                                            : RILL_RDMA_FAILED);
     if (is_forced)
         return rill_rdma_ep_abort(&connection->ep);
+    connection->ep.is_all_said = connection->bye.done_came;
     rill_future_init(&connection->attending, close_poll);
     connection->attending.place = &name;
     connection->attending.awaits = rill_deadline(&connection->limit, connection->deadline_ns,

@@ -13,7 +13,8 @@
  * UCX may report that the other side has closed its endpoint before it reads what was sent
  * before. So whoever has taken the other's BYE, and whose own was taken, says DONE, and
  * closes its endpoint only when the other has said so too: nothing that matters is on its
- * way then.
+ * way then. So it is closed by force, of which nothing stays in UCX. That may take back this
+ * side's DONE; who sees the endpoint fail after both BYEs knows the same.
  *
  * All else goes as active messages to one inbox, RILL_RDMA_CONTROL_ID, each with a header
  * of this struct in little-endian order and nothing else, but for the address of the

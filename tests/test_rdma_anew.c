@@ -20,10 +20,13 @@ static const struct rill_rdma_connection_options faithful = {
     .reconnects_after_end = true,
 };
 
-static void open_sides_of(uint64_t seed)
+/* What could be over at once takes up to late_ns. */
+static void open_sides_of(uint64_t seed, int64_t late_ns)
 {
-    static const struct sim_ucx_options options = {.latency_max_ns = RILL_MILLISECOND,
-                                                   .pairs = true};
+    const struct sim_ucx_options options = {.latency_max_ns = RILL_MILLISECOND,
+                                            .late_max_ns = late_ns,
+                                            .late_per_mille = late_ns ? 1000 : 0,
+                                            .pairs = true};
     const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
     const struct rill_ucx *ucx;
 
@@ -37,7 +40,13 @@ static void open_sides_of(uint64_t seed)
 
 static void open_sides(void)
 {
-    open_sides_of(0);
+    open_sides_of(0, 0);
+}
+
+/* Nothing is over at once: each moment of an end can be seen. */
+static void open_slow_sides(void)
+{
+    open_sides_of(0, 100 * RILL_MICROSECOND);
 }
 
 static void close_sides(void)
@@ -269,7 +278,7 @@ static void end_at(enum moment moment, enum way way)
     struct rill_rdma_accept accept;
     int64_t result;
 
-    open_sides();
+    open_slow_sides();
     connect_sides(&faithful);
     reach(moment);
     if (moment != CONNECTED && moment < PAUSE)
@@ -305,7 +314,7 @@ END_TEST
 START_TEST(waiting_for_the_new_connection_can_be_cancelled_at_any_moment)
 {
     for (enum moment moment = BOTH; moment < MOMENTS; moment++) {
-        open_sides();
+        open_slow_sides();
         connect_sides(&faithful);
         reach(moment);
         pass_until(moment != BOTH || left.connection.state != RILL_RDMA_CONNECTED);
@@ -332,7 +341,7 @@ static void lose_at(enum moment moment, bool is_faithful, int64_t result)
     const struct rill_rdma_connection_options options = {.reconnects = 3,
                                                          .reconnects_after_end = is_faithful};
 
-    open_sides();
+    open_slow_sides();
     connect_sides(&options);
     reach(moment);
     rill_rdma_ep_fail(&left.connection.ep, -ECONNRESET);
@@ -410,7 +419,7 @@ START_TEST(a_side_that_ends_each_connection_at_once_is_not_hammered)
 
         fixture.seed = first + run / 2;
         fixture.seeded = true;
-        open_sides_of(fixture.seed);
+        open_sides_of(fixture.seed, 0);
         connect_sides(&stubborn);
         if (cuts)
             await(rill_rdma_cut(&right.connection));

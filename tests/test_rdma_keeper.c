@@ -110,7 +110,12 @@ static void expect_printed(const char *what)
 
 START_TEST(a_keeper_says_what_it_does)
 {
-    sides_open(NULL);
+    static const struct sim_ucx_options late = {.latency_max_ns = RILL_MILLISECOND,
+                                                .late_max_ns = RILL_MILLISECOND,
+                                                .late_per_mille = 1000,
+                                                .pairs = true};
+
+    sides_open(&late);
     sides_connect(&mute, &mute);
     expect_printed("attend to a connection");
     background_start(&ending, rill_rdma_disconnect(left));

@@ -75,26 +75,31 @@ static void disconnect_sides(void)
 static const struct rill_ucx *real;
 static bool is_closing;
 
-/* The other side is stopped when all is said, and the endpoint is to be closed by both. */
-static ucs_status_ptr_t stop_and_close(ucp_ep_h ep, const ucp_request_param_t *param)
+/* The other side is stopped when all is said, and the endpoint is to be closed by both: its
+ * transport takes no part in flushing any more. */
+static ucs_status_ptr_t stop_and_flush(ucp_ep_h ep, const ucp_request_param_t *param)
 {
     if (!is_closing)
         sim_ucx_stop(right.rdma.worker, 3600 * RILL_SECOND);
     is_closing = true;
-    return real->ep_close_nbx(ep, param);
+    return real->ep_flush_nbx(ep, param);
 }
 
 static void close_until_stopped(struct rill_rdma_connection *first)
 {
     static const struct rill_rdma_connection_options patient = {.close_ns = RILL_NEVER,
                                                                 .silence_ns = RILL_NEVER};
+    static const struct sim_ucx_options late = {.latency_max_ns = RILL_MILLISECOND,
+                                                .late_max_ns = RILL_MILLISECOND,
+                                                .late_per_mille = 1000,
+                                                .pairs = true};
     static struct rill_ucx stopping;
     struct rill_sleep pause;
 
-    open_sides();
+    open_sides_with(&late);
     connect_sides(&patient);
     stopping = table;
-    stopping.ep_close_nbx = stop_and_close;
+    stopping.ep_flush_nbx = stop_and_flush;
     real = &table;
     left.rdma.ucx = &stopping;
     is_closing = false;
