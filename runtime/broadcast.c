@@ -34,9 +34,9 @@ int rill_broadcast_send_(struct rill_broadcast *broadcast, const void *message)
 {
     if (broadcast->is_closed)
         return -EPIPE;
+    rill_line_wake_all(&broadcast->receivers); /* first: it panics where there are no slots */
     memcpy(slot_of(broadcast, broadcast->sent), message, broadcast->message_size);
     broadcast->sent++;
-    rill_line_wake_all(&broadcast->receivers);
     return 0;
 }
 

@@ -199,8 +199,10 @@ int rill_channel_try_send_(struct rill_channel *channel, const void *message)
 {
     if (channel->is_closed)
         return -EPIPE;
-    if (!has_room(channel) || !rill_line_is_empty(&channel->senders))
+    if (!has_room(channel) || !rill_line_is_empty(&channel->senders)) {
+        rill_line_check(&channel->senders);
         return -EAGAIN;
+    }
     put(channel, message);
     return 0;
 }
@@ -209,8 +211,10 @@ int rill_channel_try_receive_(struct rill_channel *channel, void *message)
 {
     if (rill_channel_has_ended_(channel))
         return 0;
-    if (channel->count == 0 || !rill_line_is_empty(&channel->receivers))
+    if (channel->count == 0 || !rill_line_is_empty(&channel->receivers)) {
+        rill_line_check(&channel->receivers);
         return -EAGAIN;
+    }
     rill_channel_take_(channel, message);
     return 1;
 }

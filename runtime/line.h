@@ -62,13 +62,21 @@ static inline void rill_line_stay(struct rill_place_in_line *place, struct rill_
     place->is_woken = false;
 }
 
+/* Panics if nobody has begun it: what it belongs to was only zeroed. Asked where somebody has to
+ * wait, is turned away or wakes others, which is where one that is zeroed leads; who is served at
+ * once does not pay for it. */
+static inline void rill_line_check(const struct rill_line *line)
+{
+    rill_check(rill_link_is_linked(&line->places),
+               "a lock, a channel or the like is used without its ..._init");
+}
+
 /* Joins the end of the line if it is not in it, and stays. */
 static inline void rill_line_join(struct rill_line *line, struct rill_place_in_line *place,
                                   struct rill_task *task)
 {
     if (!rill_link_is_linked(&place->link)) {
-        rill_check(rill_link_is_linked(&line->places),
-                   "a lock, a channel or the like is used without its ..._init");
+        rill_line_check(line);
         rill_list_append(&line->places, &place->link);
     }
     rill_line_stay(place, task);
@@ -107,7 +115,7 @@ static inline void rill_line_serve_first(struct rill_line *line)
     rill_task_wake(rill_container_of(first, struct rill_place_in_line, link)->task);
 }
 
-/* Lets the first in line look again. */
+/* Lets the first in line look again. The line has to have begun. */
 static inline void rill_line_wake_first(struct rill_line *line)
 {
     if (!rill_line_is_empty(line))
@@ -117,6 +125,9 @@ static inline void rill_line_wake_first(struct rill_line *line)
 /* Lets all in line look again. */
 static inline void rill_line_wake_all(struct rill_line *line)
 {
+    if (rill_line_is_empty(line))
+        return;
+    rill_line_check(line);
     for (struct rill_link *link = line->places.next; link != &line->places; link = link->next)
         rill_line_wake_(link);
 }

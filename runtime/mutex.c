@@ -59,8 +59,10 @@ static enum rill_poll lock_poll(struct rill_future *self, struct rill_task *task
     }
     if (!rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
-    if (is_cancelled)
+    if (is_cancelled) {
+        rill_line_check(&mutex->line);
         return end(lock, -ECANCELED);
+    }
     hold(mutex, task);
     return end(lock, 0);
 }
@@ -87,8 +89,10 @@ static struct rill_task *caller(void)
 
 bool rill_mutex_try_lock(struct rill_mutex *mutex)
 {
-    if (mutex->holder || !rill_line_is_empty(&mutex->line))
+    if (mutex->holder || !rill_line_is_empty(&mutex->line)) {
+        rill_line_check(&mutex->line);
         return false;
+    }
     hold(mutex, caller());
     return true;
 }

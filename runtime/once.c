@@ -57,8 +57,12 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
     }
     if (!rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
-    if (is_over)
-        return end(run, once->state == RILL_ONCE_DONE ? 0 : -ECANCELED);
+    if (once->state == RILL_ONCE_DONE)
+        return end(run, 0);
+    if (is_over) {
+        rill_line_check(&once->line);
+        return end(run, -ECANCELED);
+    }
     rill_line_leave(&run->place);
     once->state = RILL_ONCE_RUNNING;
     self->awaits = run->child;

@@ -22,6 +22,7 @@ void rill_rate_limit_init(struct rill_rate_limit *limit, int64_t rate, int64_t i
     *limit = (struct rill_rate_limit){
         .rate = rate,
         .interval_ns = interval_ns,
+        .burst = burst,
         .level = burst * interval_ns,
         .level_max = burst * interval_ns,
         .filled_ns = rill_now(),
@@ -130,7 +131,10 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
 
 static bool is_possible(const struct rill_rate_limit *limit, int64_t tokens)
 {
-    return tokens > 0 && tokens <= limit->level_max / limit->interval_ns;
+    if (tokens > 0 && tokens <= limit->burst)
+        return true;
+    rill_line_check(&limit->line);
+    return false;
 }
 
 static enum rill_poll start_poll(struct rill_future *self, struct rill_task *task)

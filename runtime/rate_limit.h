@@ -40,7 +40,7 @@ enum {
  * has been woken. */
 struct rill_rate_limit {
     /* private */
-    int64_t rate, interval_ns;
+    int64_t rate, interval_ns, burst;
     int64_t level, level_max; /* tokens x interval_ns */
     int64_t filled_ns;        /* when level was right; before now while somebody waits */
     int64_t in_line;          /* tokens that are waited for */

@@ -89,8 +89,10 @@ static enum rill_poll lock_poll(struct rill_future *self, struct rill_task *task
     }
     if (!rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
-    if (is_cancelled)
+    if (is_cancelled) {
+        rill_line_check(&lock->line);
         return end(use, -ECANCELED);
+    }
     enter(lock, use, use->wanted);
     hold(use, task);
     return end(use, 0);
@@ -131,8 +133,10 @@ static bool try_lock(struct rill_rwlock *lock, struct rill_rwlock_use *use,
                      enum rill_rwlock_mode mode)
 {
     check_free(use);
-    if (!may_enter(lock, mode) || !rill_line_is_empty(&lock->line))
+    if (!may_enter(lock, mode) || !rill_line_is_empty(&lock->line)) {
+        rill_line_check(&lock->line);
         return false;
+    }
     enter(lock, use, mode);
     hold(use, rill_executor_here()->running);
     return true;

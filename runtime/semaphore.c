@@ -69,8 +69,10 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
 
     if (!rill_budget_spend(rill_executor_here(), task)) /* it may end at once */
         return RILL_PENDING;
-    if (acquire->wanted == 0 || acquire->wanted > semaphore->limit)
+    if (acquire->wanted == 0 || acquire->wanted > semaphore->limit) {
+        rill_line_check(&semaphore->line);
         return rill_future_end(self, -EINVAL);
+    }
     if (rill_task_is_cancelled(task))
         return rill_future_end(self, -ECANCELED);
     if (semaphore->is_closed)
@@ -100,8 +102,10 @@ struct rill_future *rill_semaphore_acquire(struct rill_semaphore *semaphore,
 bool rill_semaphore_try_acquire(struct rill_semaphore *semaphore, size_t permits)
 {
     if (permits == 0 || permits > semaphore->available || semaphore->is_closed ||
-        !rill_line_is_empty(&semaphore->line))
+        !rill_line_is_empty(&semaphore->line)) {
+        rill_line_check(&semaphore->line);
         return false;
+    }
     semaphore->available -= permits;
     return true;
 }

@@ -218,6 +218,218 @@ START_TEST(waiting_for_what_was_only_zeroed_panics)
 }
 END_TEST
 
+/* Zeroed, each of them, and used as if it had begun. */
+static struct {
+    struct rill_semaphore semaphore;
+    struct rill_acquire acquire;
+    struct rill_mutex mutex;
+    struct rill_mutex_lock mutex_lock;
+    struct rill_rwlock rwlock;
+    struct rill_rwlock_use use;
+    struct rill_once once;
+    struct rill_once_run run;
+    struct rill_barrier barrier;
+    struct rill_meet meet;
+    struct rill_rate_limit limit;
+    struct rill_rate_limit_take take;
+    struct RILL_CHANNEL(int, 1) channel;
+    struct rill_channel_op op;
+    struct RILL_PRIORITY_CHANNEL(int, 1) priority;
+    struct rill_priority_receive receive;
+    struct RILL_WATCH(int) watched;
+    struct rill_watch watch;
+    struct RILL_BROADCAST(int, 1) broadcast;
+    struct rill_subscription subscription;
+    struct latch latch;
+    struct runner runner;
+    int message;
+} zeroed;
+
+static void await_zeroed(struct rill_future *future)
+{
+    runner_start(&zeroed.runner, future, NULL);
+    rig_turn();
+}
+
+static void await_zeroed_cancelled(struct rill_future *future)
+{
+    runner_start(&zeroed.runner, future, NULL);
+    rill_task_cancel(&zeroed.runner.task);
+    rig_turn();
+}
+
+static void acquire(void)
+{
+    await_zeroed(rill_semaphore_acquire(&zeroed.semaphore, &zeroed.acquire, 1));
+}
+
+static void try_acquire(void)
+{
+    rill_semaphore_try_acquire(&zeroed.semaphore, 1);
+}
+
+static void close_semaphore(void)
+{
+    rill_semaphore_close(&zeroed.semaphore);
+}
+
+static void try_lock(void)
+{
+    rill_mutex_try_lock(&zeroed.mutex);
+}
+
+static void lock_cancelled(void)
+{
+    await_zeroed_cancelled(rill_mutex_lock(&zeroed.mutex, &zeroed.mutex_lock));
+}
+
+static void read_lock(void)
+{
+    await_zeroed(rill_rwlock_read(&zeroed.rwlock, &zeroed.use));
+}
+
+static void read_lock_cancelled(void)
+{
+    await_zeroed_cancelled(rill_rwlock_read(&zeroed.rwlock, &zeroed.use));
+}
+
+static void try_read_lock(void)
+{
+    rill_rwlock_try_read(&zeroed.rwlock, &zeroed.use);
+}
+
+static void run_once(void)
+{
+    await_zeroed(rill_once_run(&zeroed.once, &zeroed.run, latch_wait(&zeroed.latch)));
+}
+
+static void run_once_cancelled(void)
+{
+    await_zeroed_cancelled(rill_once_run(&zeroed.once, &zeroed.run, latch_wait(&zeroed.latch)));
+}
+
+static void meet(void)
+{
+    await_zeroed(rill_barrier_meet(&zeroed.barrier, &zeroed.meet));
+}
+
+static void take_tokens(void)
+{
+    await_zeroed(rill_rate_limit_take(&zeroed.limit, &zeroed.take, 1));
+}
+
+static void try_take_tokens(void)
+{
+    rill_rate_limit_try_take(&zeroed.limit, 1);
+}
+
+static void ask_for_time_until_tokens(void)
+{
+    rill_rate_limit_time_until(&zeroed.limit, 1);
+}
+
+static void send_into_channel(void)
+{
+    await_zeroed(rill_channel_send(&zeroed.channel, &zeroed.op, &zeroed.message));
+}
+
+static void receive_from_channel(void)
+{
+    await_zeroed(rill_channel_receive(&zeroed.channel, &zeroed.op, &zeroed.message));
+}
+
+static void try_send(void)
+{
+    rill_channel_try_send(&zeroed.channel, &zeroed.message);
+}
+
+static void try_receive(void)
+{
+    rill_channel_try_receive(&zeroed.channel, &zeroed.message);
+}
+
+static void close_channel(void)
+{
+    rill_channel_close(&zeroed.channel);
+}
+
+static void receive_by_priority(void)
+{
+    await_zeroed(rill_priority_channel_receive(&zeroed.priority, &zeroed.receive, &zeroed.message));
+}
+
+static void close_priority_channel(void)
+{
+    rill_priority_channel_close(&zeroed.priority);
+}
+
+static void set_watched(void)
+{
+    rill_watch_set(&zeroed.watched, &zeroed.message);
+}
+
+static void close_watched(void)
+{
+    rill_watch_close(&zeroed.watched);
+}
+
+static void wait_for_change(void)
+{
+    await_zeroed(rill_watch_changed(&zeroed.watched, &zeroed.watch));
+}
+
+static void broadcast(void)
+{
+    rill_broadcast_send(&zeroed.broadcast, &zeroed.message);
+}
+
+static void close_broadcast(void)
+{
+    rill_broadcast_close(&zeroed.broadcast);
+}
+
+static void receive_broadcast(void)
+{
+    await_zeroed(rill_broadcast_receive(&zeroed.broadcast, &zeroed.subscription, &zeroed.message));
+}
+
+static void (*const uses_of_zeroed[])(void) = {
+    acquire,
+    try_acquire,
+    close_semaphore,
+    try_lock,
+    lock_cancelled,
+    read_lock,
+    read_lock_cancelled,
+    try_read_lock,
+    run_once,
+    run_once_cancelled,
+    meet,
+    take_tokens,
+    try_take_tokens,
+    ask_for_time_until_tokens,
+    send_into_channel,
+    receive_from_channel,
+    try_send,
+    try_receive,
+    close_channel,
+    receive_by_priority,
+    close_priority_channel,
+    set_watched,
+    close_watched,
+    wait_for_change,
+    broadcast,
+    close_broadcast,
+    receive_broadcast,
+};
+
+START_TEST(every_use_of_what_was_only_zeroed_panics)
+{
+    for (size_t i = 0; i < RIG_COUNT(uses_of_zeroed); i++)
+        rig_expect_text(rig_abort_message(uses_of_zeroed[i]), "without its ..._init");
+}
+END_TEST
+
 START_TEST(finishing_what_was_only_zeroed_does_nothing)
 {
     static struct rill_semaphore semaphore;
@@ -255,6 +467,7 @@ int main(void)
         a_take_of_tokens_that_changes_its_task_wakes_the_new_one,
         a_wait_that_changes_its_task_wakes_the_new_one,
         waiting_for_what_was_only_zeroed_panics,
+        every_use_of_what_was_only_zeroed_panics,
         finishing_what_was_only_zeroed_does_nothing,
     };
 
