@@ -160,6 +160,13 @@ struct rill_future *rill_rdma_ep_abort(struct rill_rdma_ep *ep);
  * NULL. */
 struct rill_rdma_ep *rill_rdma_ep_find(struct rill_rdma *rdma, ucp_ep_h ucp);
 
+/* private: whether the endpoint has failed or is being closed, and will end the operations that it
+ * still has. */
+static inline bool rill_rdma_ep_is_ending(const struct rill_rdma_ep *ep)
+{
+    return ep->is_open && ep->error && ep->state != RILL_RDMA_EP_GONE;
+}
+
 /* private: takes the endpoint for failed with that -errno, as if UCX had reported it. */
 void rill_rdma_ep_fail(struct rill_rdma_ep *ep, int error);
 

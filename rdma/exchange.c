@@ -301,11 +301,11 @@ static enum rill_poll receiving_poll(struct rill_future *self, struct rill_task 
     return finish(transfer, result);
 }
 
-/* Whether a message for this receive has arrived as a whole, so that it can be taken although the
- * connection is over. Of a long one only the announcement has, and its sender may be gone. One that
- * is longer than the default for that, but goes with its announcement, comes in pieces, of which
- * UCX would wait for the others for ever: unless the other side has said BYE, behind all of them.
- */
+/* Whether a message for this receive has arrived, so that it can be taken although the connection
+ * is over. Of a long one only the announcement has, and its sender may be gone. One that is longer
+ * than the default for that, but goes with its announcement, comes in pieces, and all of them have
+ * come only if the other side has said BYE behind them. A shorter one is whole where the peer's
+ * settings are rill's; others may make small pieces of it: see end_if_torn. */
 static bool is_left(const struct rill_rdma_transfer *transfer)
 {
     const struct rill_rdma_connection *connection = transfer->connection;
@@ -319,6 +319,40 @@ static bool is_left(const struct rill_rdma_transfer *transfer)
     return rill_rdma_tag_probe(connection->hub->rdma, transfer->op.tag, transfer->op.tagged.mask,
                                &size, NULL) &&
            size < whole;
+}
+
+/* What is taken after the end is over when it is posted, if it is whole. Of what is not, the last
+ * progress of an endpoint that failed may bring the rest: it ends with the endpoint, or now if
+ * that has ended. UCX would wait for the other pieces for ever, and let go for no asking. */
+static void end_if_torn(struct rill_rdma_transfer *transfer)
+{
+    struct rill_rdma_connection *connection = transfer->connection;
+    struct rill_rdma_op *op = &transfer->op;
+
+    if (op->state != RILL_RDMA_OP_IN_UCX)
+        return;
+    if (rill_rdma_ep_is_ending(&connection->ep))
+        rill_rdma_op_join(op, &connection->ep);
+    else
+        rill_rdma_op_abandon(op, rill_rdma_connection_why(connection));
+}
+
+static inline enum rill_poll begin_receiving(struct rill_rdma_transfer *transfer,
+                                             struct rill_task *task)
+{
+    transfer->connection->metrics.receives_in_flight++;
+    transfer->future.poll = receiving_poll;
+    transfer->future.awaits = &transfer->op.future;
+    return receiving_poll(&transfer->future, task);
+}
+
+static enum rill_poll recv_left(struct rill_rdma_transfer *transfer, struct rill_task *task)
+{
+    transfer->op.ep = NULL;
+    if (begin_receiving(transfer, task) == RILL_READY)
+        return RILL_READY;
+    end_if_torn(transfer);
+    return RILL_PENDING;
 }
 
 static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task)
@@ -338,13 +372,11 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
                 return RILL_PENDING;
             return finish(transfer, rill_rdma_connection_why(connection));
         }
-        transfer->op.ep = NULL;
         rill_task_wake(&connection->keeper); /* it may wait until nothing is left */
+        if (connection->ep.error || !connection->ep.is_open)
+            return recv_left(transfer, task);
     }
-    connection->metrics.receives_in_flight++;
-    self->poll = receiving_poll;
-    self->awaits = &transfer->op.future;
-    return receiving_poll(self, task);
+    return begin_receiving(transfer, task);
 }
 
 static struct rill_future *prepare_recv(struct rill_rdma_connection *connection,

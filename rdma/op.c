@@ -6,6 +6,7 @@
 #include "runtime/executor.h"
 #include "runtime/panic.h"
 
+#include <assert.h>
 #include <errno.h>
 
 /* ---- its callback ---- */
@@ -67,6 +68,14 @@ void rill_rdma_op_withdraw(struct rill_rdma_op *op)
     op->was_withdrawn = true;
     op->rdma->stats.cancels++;
     op->rdma->ucx->request_cancel(op->rdma->worker, op->request);
+}
+
+void rill_rdma_op_join(struct rill_rdma_op *op, struct rill_rdma_ep *ep)
+{
+    assert(op->verb->is_receive && op->waiter && !op->ep);
+    op->ep = ep;
+    rill_link_remove(&op->in_flight);
+    rill_list_append(&ep->ops, &op->in_flight);
 }
 
 /* A request that is freed while it is pending belongs to UCX alone, and its callback

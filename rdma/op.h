@@ -128,6 +128,9 @@ static inline void rill_rdma_op_set_param(struct rill_rdma_op *op, ucp_request_p
  * this returns. */
 void rill_rdma_op_withdraw(struct rill_rdma_op *op);
 
+/* private: has an op that UCX owns, and that has no endpoint, end with one at the latest. */
+void rill_rdma_op_join(struct rill_rdma_op *op, struct rill_rdma_ep *ep);
+
 /* private: ends an op that UCX does not let go of, with an -errno. */
 void rill_rdma_op_abandon(struct rill_rdma_op *op, int error);
 

@@ -4,6 +4,7 @@
 #include "rdma/connection.h"
 #include "rdma/exchange.h"
 #include "rdma/memory.h"
+#include "rdma/tag.h"
 #include "tests/process.h"
 #include "tests/rdma/duo.h"
 
@@ -50,7 +51,11 @@ enum role {
     FLOOD,      /* sends FLOOD_COUNT messages */
     DEAF,       /* receives nothing */
     LEAVE,      /* sends back one message, and ends in order */
+    JAM,        /* sends messages in small pieces until no more goes, and kills itself */
+    JAM_BYE,    /* the same, then says BYE by another endpoint, and stops */
 };
+
+enum { PIECED = 7900 }; /* bytes of a message that comes in pieces, and is not long */
 
 enum { FLOOD_COUNT = 100000, FLOOD_SIZE = 1000 };
 
@@ -104,15 +109,60 @@ static void echo(unsigned count)
     }
 }
 
+static void send_in_pieces(void)
+{
+    setenv("UCX_TCP_TX_SEG_SIZE", "512", 1);
+    setenv("UCX_POSIX_SEG_SIZE", "512", 1);
+    setenv("UCX_SYSV_SEG_SIZE", "512", 1);
+    setenv("UCX_ZCOPY_THRESH", "inf", 1);
+}
+
+/* Whether the next message cannot go out as a whole: the other side makes no progress. */
+static bool is_jammed(void)
+{
+    background_start(&sending, rill_rdma_send(&connection, &sent, message, PIECED, 1));
+    for (int turns = 0; !rill_task_is_over(&sending.task) && turns < 1000; turns++)
+        fixture_turn();
+    return !rill_task_is_over(&sending.task);
+}
+
+/* The address is that of the other side's worker. */
+static void jam(const char *other, bool with_bye)
+{
+    static struct rill_rdma_ep beside;
+    static struct rill_rdma_op op, bye;
+
+    if (with_bye) {
+        expect_eq(rill_rdma_ep_open(&beside, &duo.right, other), 0);
+        await(rill_rdma_tag_send_sync(
+            &beside, &op, NULL, 0, rill_rdma_tag_make(connection.peer.id, RILL_RDMA_KIND_DATA, 2)));
+    }
+    while (!is_jammed())
+        ;
+    if (with_bye) {
+        background_start(
+            &receiving,
+            rill_rdma_tag_send_sync(&beside, &bye, NULL, 0,
+                                    rill_rdma_tag_make(connection.peer.id, RILL_RDMA_KIND_BYE, 0)));
+        settle();
+        raise(SIGSTOP);
+    }
+    raise(SIGKILL);
+}
+
 static void serve(int which, enum role role, uint16_t port, int pipe_fd)
 {
     static struct rill_rdma_listener listener;
     struct rill_sleep pause;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (role == JAM || role == JAM_BYE)
+        send_in_pieces();
     if (!fixture_open(REAL, NULL, NULL))
         _exit(77);
     duo_open_worker(&duo.right, which);
+    if (role == JAM || role == JAM_BYE)
+        duo.right.segment_kib = 0; /* what another program would say, which is let in */
     expect_eq(rill_rdma_hub_open(&hub, &duo.right, 0), 0);
     tell_address(pipe_fd, &listener, which, port);
     if (role == NEVER)
@@ -139,6 +189,11 @@ static void serve(int which, enum role role, uint16_t port, int pipe_fd)
             expect_eq(await(rill_rdma_send(&connection, &sent, message, FLOOD_SIZE, 1)),
                       FLOOD_SIZE);
         }
+        break;
+    case JAM:
+    case JAM_BYE:
+        expect(await(rill_rdma_recv(&connection, &received, buffer, ADDRESS_MAX, 1)) > 0);
+        jam(buffer, role == JAM_BYE);
         break;
     case DEAF:
     case NEVER:
@@ -440,6 +495,88 @@ START_TEST(what_arrived_before_the_peer_died_is_received)
 }
 END_TEST
 
+/* Lets a peer send until nothing more goes, amid a message, and end or stop there. */
+static bool start_jammed(int which, enum role role, pid_t *child)
+{
+    static const struct rill_rdma_connection_options options = {
+        .silence_ns = SILENCE_NS,
+        .close_ns = SILENCE_NS,
+        .window = UINT64_MAX,
+    };
+    const void *own;
+    siginfo_t ended;
+    size_t size;
+
+    if (!start(which, role, child))
+        return false;
+    own = rill_rdma_address(&duo.left, &size);
+    expect_eq(connect_to(which, &options), 0);
+    expect_eq(await(rill_rdma_send(&connection, &sent, own, size, 1)), (int64_t)size);
+    if (role == JAM_BYE)
+        expect_eq(await(rill_rdma_recv(&connection, &received, buffer, 0, 2)), 0);
+    settle();
+    ck_assert_int_eq(waitid(P_PID, (id_t)*child, &ended, WEXITED | WSTOPPED | WNOWAIT), 0);
+    return true;
+}
+
+/* Takes all that came as a whole. */
+static void take_what_is_left(void)
+{
+    const int64_t began_ns = fixture_own_now();
+    int64_t got = 0;
+
+    while (got >= 0) {
+        got = await(rill_rdma_recv(&connection, &received, buffer, sizeof buffer, 1));
+        expect(got == PIECED || got < 0);
+    }
+    ck_assert_int_le(fixture_own_now() - began_ns, 4 * SILENCE_NS + RILL_RDMA_DRAIN_NS);
+    expect(await(rill_rdma_disconnect(&connection)) < 0);
+}
+
+START_TEST(a_message_of_which_the_rest_never_comes_is_given_up_after_a_loss)
+{
+    pid_t child;
+
+    if (!start_jammed(_i, JAM, &child))
+        return;
+    expect_eq(await(rill_rdma_wait_for_state(&connection, &wait_for, 1u << RILL_RDMA_FAILED)),
+              RILL_RDMA_FAILED);
+    take_what_is_left();
+    end_child(child);
+    finish();
+}
+END_TEST
+
+START_TEST(a_message_of_which_the_rest_never_comes_is_given_up_as_the_endpoint_fails)
+{
+    pid_t child;
+
+    if (!start_jammed(_i, JAM, &child))
+        return;
+    while (!connection.ep.error)
+        fixture_turn();
+    take_what_is_left();
+    end_child(child);
+    finish();
+}
+END_TEST
+
+START_TEST(a_message_of_which_the_rest_never_comes_is_given_up_after_a_bye)
+{
+    pid_t child;
+
+    if (!start_jammed(_i, JAM_BYE, &child))
+        return;
+    expect_eq(await(rill_rdma_wait_for_state(&connection, &wait_for, 1u << RILL_RDMA_CLOSING)),
+              RILL_RDMA_CLOSING);
+    for (int i = 0; i < 20; i++)
+        settle(); /* all pieces come that will ever do */
+    take_what_is_left();
+    end_child(child);
+    finish();
+}
+END_TEST
+
 START_TEST(a_peer_that_is_started_anew_is_connected_anew)
 {
     const struct rill_rdma_connection_options options = {
@@ -669,6 +806,11 @@ int main(void)
         {a_peer_that_is_killed_before_it_accepts_is_an_error, IN_TCP_AND_SHM},
         {a_peer_that_is_stopped_can_not_hold_up_disconnecting, IN_TCP_AND_SHM},
         {what_arrived_before_the_peer_died_is_received, IN_TCP_AND_SHM},
+        {a_message_of_which_the_rest_never_comes_is_given_up_after_a_loss,
+         IN_TCP_AND_SHM | TCP_ITSELF},
+        {a_message_of_which_the_rest_never_comes_is_given_up_as_the_endpoint_fails,
+         IN_TCP_AND_SHM | TCP_ITSELF},
+        {a_message_of_which_the_rest_never_comes_is_given_up_after_a_bye, IN_TCP | TCP_ITSELF},
         {a_peer_that_is_started_anew_is_connected_anew, IN_TCP | SOCKET_ADDRESSES},
         {a_peer_that_ends_in_order_and_is_started_anew_is_connected_anew,
          IN_TCP | SOCKET_ADDRESSES},
