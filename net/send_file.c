@@ -22,7 +22,7 @@ static enum rill_poll send_poll(struct rill_future *self, struct rill_task *task
     struct rill_send_file *send = rill_container_of(self, struct rill_send_file, future);
 
     RILL_BEGIN();
-    RILL_SPEND_BUDGET(); /* it may end at once */
+    RILL_SPEND_BUDGET();          /* it may end at once */
     if (send->offset > INT64_MAX) /* one of them means "where the file stands" */
         RILL_RETURN(-EINVAL);
     if (send->size == 0)
