@@ -2,6 +2,7 @@
 #include "io/file.h"
 
 #include "io/reactor.h"
+#include "io/terminal.h"
 #include "runtime/executor.h"
 
 #include <errno.h>
@@ -70,15 +71,13 @@ struct rill_future *rill_file_close(struct rill_file *file)
     return &file->control.future;
 }
 
-/* The kernel writes to a terminal, and reads from it, in the call that submits that: where nobody
- * reads the other side, or has stopped the output (^S), all tasks would stand still. A thread of
- * its own is asked for. */
 struct rill_future *rill_file_prepare(struct rill_file *file, struct rill_op *op,
                                       const struct rill_place *name, uint8_t opcode,
                                       const void *address, uint64_t length, uint64_t offset)
 {
     rill_op_prepare(op, name, opcode, rill_file_fd(file), address, length, offset);
-    op->sqe_flags = file->is_terminal ? IOSQE_ASYNC : 0;
+    if (file->is_terminal)
+        rill_terminal_prepare(op);
     return &op->future;
 }
 

@@ -100,7 +100,13 @@ struct rill_future *rill_file_write_all_at(struct rill_file *file, struct rill_o
 /* The same from where the file stands, moving on: for streams, pipes, terminals
  * and logs opened with O_APPEND. Writing to a pipe that nobody reads any more sends
  * SIGPIPE, as write(2) does; where that is ignored the result is -EPIPE. io/pipe.h
- * writes without the signal. */
+ * writes without the signal.
+ *
+ * A program that reads its terminal in the background (`program &`) is stopped by SIGTTIN, with
+ * all of its process group, until it is in the foreground: not at once as by read(2), but when
+ * there is something to be read. Where that signal is ignored, or the calling thread blocks it,
+ * or there is no shell above the program that could continue it, the result is -EIO, and the
+ * next read may work. Output is never stopped (stty tostop). */
 struct rill_future *rill_file_read(struct rill_file *file, struct rill_op *op, void *buffer,
                                    size_t size);
 struct rill_future *rill_file_write(struct rill_file *file, struct rill_op *op, const void *buffer,
