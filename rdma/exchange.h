@@ -74,7 +74,10 @@ struct rill_future *rill_rdma_send_vectored(struct rill_rdma_connection *connect
  * -errno: -EMSGSIZE for one that is longer than the buffer, which is lost, with its real size
  * in transfer->length; -ECANCELED, and the message, if there is one, is there for the next;
  * and as of rill_rdma_send. After the other side has disconnected or was lost, messages that
- * had arrived before are received all the same, until connecting is tried anew. */
+ * had arrived before are received all the same, until connecting is tried anew.
+ * Cancelling one into which a long message has begun to be moved waits for the rest of it or for
+ * the end of the connection, which comes soon after silence_ns (connection.h) if the other side
+ * does nothing any more. */
 struct rill_future *rill_rdma_recv(struct rill_rdma_connection *connection,
                                    struct rill_rdma_transfer *transfer, void *buffer, size_t size,
                                    uint32_t tag);

@@ -5,10 +5,13 @@
  * caller, starts when it is first polled, and from then until it is over UCX owns it
  * and its buffers. Being over is the only way to get them back.
  *
- * UCX can let go of a receive, and of nothing else. So a receive that is cancelled ends
- * at once, with -ECANCELED or with its message if that won the race; a send that is
- * cancelled stays pending until it went out, or until its endpoint fails or is closed
- * by force (endpoint.h), which both end it in bounded time. */
+ * UCX can let go of a receive that has no message yet, and of nothing else. So a receive that
+ * is cancelled ends at once, with -ECANCELED or with its message if that won the race. One into
+ * which a long message has begun to be moved stays pending until all of it is there, which takes
+ * as long as its sender takes: for ever, where that makes no progress any more and the receive has
+ * no endpoint that fails or is closed (rill_rdma_tag_recv_from). A send that is cancelled stays
+ * pending until it went out, or until its endpoint fails or is closed by force (endpoint.h), which
+ * both end it in bounded time. */
 #ifndef RILL_RDMA_OP_H
 #define RILL_RDMA_OP_H
 

@@ -12,7 +12,7 @@
  *
  * Buffers are borrowed until the future is ready. Cancelling a receive loses nothing: its
  * result is the message, or there is none and the message is there for the next one. A
- * send cannot be withdrawn (op.h). */
+ * send cannot be withdrawn, nor a receive into which a long message is being moved (op.h). */
 #ifndef RILL_RDMA_TAG_H
 #define RILL_RDMA_TAG_H
 
@@ -51,14 +51,16 @@ struct rill_future *rill_rdma_tag_send_vectored(struct rill_rdma_ep *ep, struct 
 
 /* Receives a message of up to size bytes. The result is its size, with the sender's tag
  * in op->tag; or -EMSGSIZE for one that is longer, which is lost, with its real size in
- * op->length; or -ECANCELED. It waits for ever if the sender dies: see the next. */
+ * op->length; or -ECANCELED. It waits for ever if the sender dies, within a timeout as well if a
+ * long message of that sender's has begun to be moved: see the next. */
 struct rill_future *rill_rdma_tag_recv(struct rill_rdma *rdma, struct rill_rdma_op *op,
                                        void *buffer, size_t size, uint64_t tag, uint64_t mask);
 
 /* The same for a message that is to come through ep, though it is the tag alone that
- * sees to that: ends with an -errno when ep fails, and -ESHUTDOWN when it is closed. The tag has to
- * be one that nobody else sends with: a message of another one's that had begun to arrive then
- * would still be written into the buffer. */
+ * sees to that: ends with an -errno when ep fails, and -ESHUTDOWN when it is closed. So for a
+ * limit that holds whatever the sender does, another task calls rill_rdma_ep_abort when the time is
+ * over (endpoint.h). The tag has to be one that nobody else sends with: a message of another one's
+ * that had begun to arrive then would still be written into the buffer. */
 struct rill_future *rill_rdma_tag_recv_from(struct rill_rdma_ep *ep, struct rill_rdma_op *op,
                                             void *buffer, size_t size, uint64_t tag, uint64_t mask);
 

@@ -53,6 +53,7 @@ enum role {
     LEAVE,      /* sends back one message, and ends in order */
     JAM,        /* sends messages in small pieces until no more goes, and kills itself */
     JAM_BYE,    /* the same, then says BYE by another endpoint, and stops */
+    ANNOUNCE,   /* sends a message that stays with it until it is received */
 };
 
 enum { PIECED = 7900 }; /* bytes of a message that comes in pieces, and is not long */
@@ -194,6 +195,9 @@ static void serve(int which, enum role role, uint16_t port, int pipe_fd)
     case JAM_BYE:
         expect(await(rill_rdma_recv(&connection, &received, buffer, ADDRESS_MAX, 1)) > 0);
         jam(buffer, role == JAM_BYE);
+        break;
+    case ANNOUNCE:
+        await(rill_rdma_send(&connection, &sent, message, UNTAKEN, 1));
         break;
     case DEAF:
     case NEVER:
@@ -377,6 +381,47 @@ END_TEST
 START_TEST(a_stopped_peer_is_noticed)
 {
     lose(_i, SIGSTOP);
+}
+END_TEST
+
+/* A receive into which a long message is moved cannot be withdrawn: it ends with the connection,
+ * or well, where the memory of the peer can be reached without it. */
+static void lose_amid_a_message(int which, int signal_number)
+{
+    struct rill_timeout limit;
+    int64_t began_ns;
+    size_t size;
+    pid_t child;
+
+    if (!start(which, ANNOUNCE, &child))
+        return;
+    expect_eq(connect_to(which, &watchful), 0);
+    duo_turn_until(rill_rdma_probe(&connection, 1, &size, NULL));
+    expect_eq(size, UNTAKEN);
+    kill(child, signal_number);
+    began_ns = fixture_own_now();
+    await(rill_timeout(&limit, SILENCE_NS / 10,
+                       rill_rdma_recv(&connection, &received, buffer, sizeof buffer, 1)));
+    ck_assert_int_le(fixture_own_now() - began_ns, 3 * SILENCE_NS + RILL_RDMA_DRAIN_NS);
+    if (received.result != UNTAKEN) {
+        expect_eq(limit.result, -ETIMEDOUT);
+        expect(received.result == -ECANCELED || received.result == connection.error);
+        expect_eq(connection.state, RILL_RDMA_FAILED);
+    }
+    expect(await(rill_rdma_disconnect(&connection)) < 0);
+    end_child(child);
+    finish();
+}
+
+START_TEST(a_receive_amid_a_message_of_a_peer_that_is_killed_ends)
+{
+    lose_amid_a_message(_i, SIGKILL);
+}
+END_TEST
+
+START_TEST(a_receive_amid_a_message_of_a_peer_that_is_stopped_ends)
+{
+    lose_amid_a_message(_i, SIGSTOP);
 }
 END_TEST
 
@@ -801,6 +846,8 @@ int main(void)
         {another_process_echoes_over_a_connection, IN_TCP_AND_SHM},
         {a_killed_peer_is_noticed, IN_TCP_AND_SHM},
         {a_stopped_peer_is_noticed, IN_TCP_AND_SHM},
+        {a_receive_amid_a_message_of_a_peer_that_is_killed_ends, IN_TCP_AND_SHM},
+        {a_receive_amid_a_message_of_a_peer_that_is_stopped_ends, IN_TCP_AND_SHM},
         {what_reaches_for_the_memory_of_a_peer_that_is_killed_ends, IN_TCP | TCP_ITSELF},
         {what_reaches_for_the_memory_of_a_peer_that_is_stopped_ends, IN_TCP | TCP_ITSELF},
         {a_peer_that_is_killed_before_it_accepts_is_an_error, IN_TCP_AND_SHM},
