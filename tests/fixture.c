@@ -474,6 +474,7 @@ struct sim_options sim_options_troubled(uint64_t seed)
     options.reset_per_mille = 0;
     options.file_per_mille = 0;
     options.enomem_per_mille = 0;
+    options.no_thread_per_mille = 0;
     if (seed % 4 == 0) { /* nothing but time and order */
         options.short_per_mille = 0;
         options.enobufs_per_mille = 0;

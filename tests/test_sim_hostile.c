@@ -170,10 +170,12 @@ static void client_done(unsigned index, enum kind kind, int result)
     struct client *client = &run.clients[index];
 
     client->busy = false;
-    if (is_passing(result))
+    /* Nobody cancels connecting: it was refused a thread, and the socket goes on without us. */
+    if (is_passing(result) && !(kind == CONNECT && result == -ECANCELED))
         return;
     if (kind == CONNECT && result < 0) {
-        expect(result == -ECONNREFUSED || result == -ETIMEDOUT || result == -ECONNRESET);
+        expect(result == -ECONNREFUSED || result == -ETIMEDOUT || result == -ECONNRESET ||
+               result == -ECANCELED);
         close_fd(client->fd);
         client->fd = -1;
     } else if (kind == CONNECT) {

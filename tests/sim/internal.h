@@ -197,6 +197,7 @@ struct sim_op {
     uint64_t id;
     enum sim_op_state state;
     bool tried;       /* not the first attempt any more */
+    bool has_waited;  /* or was to */
     bool interrupted; /* a cancel lost: the next attempt is the last */
     bool is_deaf;     /* to a reset, which the kernel forgets to tell a multishot */
     unsigned wait;    /* POLL* */

@@ -190,6 +190,18 @@ static bool needs_thread(const struct sim_op *op)
     }
 }
 
+/* An operation that has to wait is polled for, without a thread; where there is no memory for that
+ * it is left to one as well. A poll itself never is. */
+static int wait_or_refuse(struct sim_op *op)
+{
+    bool has_waited = op->has_waited || op->sqe.opcode == IORING_OP_POLL_ADD;
+
+    op->has_waited = true;
+    if (has_waited || !sim_op_chance(op, op->ring->sim->options.no_thread_per_mille))
+        return SIM_WAIT;
+    return op->done ? (int)op->done : -ECANCELED;
+}
+
 static void attempt(struct sim_op *op)
 {
     const struct opcode *opcode = opcode_of(op);
@@ -205,6 +217,8 @@ static void attempt(struct sim_op *op)
     op->tried = true;
     if (result == SIM_WAIT && op->interrupted)
         result = interrupted_result(op);
+    if (result == SIM_WAIT)
+        result = wait_or_refuse(op);
     if (result != SIM_WAIT) {
         sim_op_complete(op, result);
         return;

@@ -124,6 +124,7 @@ struct sim_options sim_options_hostile(uint64_t seed)
     options.latency_min_ns = times[spread(&state) % 5] / 10;
     options.latency_max_ns = options.latency_min_ns + times[spread(&state) % 5];
     options.doubled_per_mille = strength(&state, 100);
+    options.no_thread_per_mille = strength(&state, 50);
     options.cancel_missed_per_mille = strength(&state, 300);
     return options;
 }

@@ -62,7 +62,7 @@ struct sim_options {
     unsigned doubled_per_mille;       /* a datagram arrives a second time */
     unsigned file_per_mille;          /* an operation on a file ends with -EIO or -ENOSPC */
     unsigned enomem_per_mille;        /* an operation ends with -ENOMEM, not a close or cancel */
-    unsigned no_thread_per_mille;     /* what is left to a thread, there being none: -ECANCELED */
+    unsigned no_thread_per_mille;     /* what is left to a thread, or waits: -ECANCELED */
     unsigned cancel_lost_per_mille;   /* a cancel comes too late: -EALREADY */
     unsigned cancel_eintr_per_mille;  /* ... and what it interrupted ends with -EINTR */
     unsigned cancel_missed_per_mille; /* a cancel changes nothing: -ENOENT or -EALREADY */
