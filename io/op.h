@@ -11,9 +11,10 @@
  * them back. Cancelling asks the kernel to let go and waits until it has, so that
  * the result is -ECANCELED, or the real one if the operation won the race.
  *
- * What it can not do at once, as with files, the kernel leaves to a thread of its own. Where
- * the process may have no more of them (RLIMIT_NPROC, pids.max of its control group), the
- * result is -EAGAIN and nothing was done. */
+ * What it can not do at once, as with files, the kernel leaves to a thread of its own, and so
+ * what has to wait for a socket or a pipe, if there is no memory to wait without one. Where the
+ * process may have no more of them (RLIMIT_NPROC, pids.max of its control group), the result is
+ * -EAGAIN and nothing was done. */
 #ifndef RILL_IO_OP_H
 #define RILL_IO_OP_H
 

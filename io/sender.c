@@ -105,7 +105,8 @@ static void send_complete(struct rill_op *op, int32_t answer, uint32_t cqe_flags
         if (!wait)
             give_back_first(sender);
     } else if (answer != -EAGAIN && answer != -EINTR) {
-        give_up(sender, answer);
+        /* What nobody has withdrawn was not even begun (rill_op_was_refused). */
+        give_up(sender, answer == -ECANCELED && !withdrawn ? -EAGAIN : answer);
     }
     if (withdrawn && sender->held > 0)
         give_up(sender, -ECANCELED);

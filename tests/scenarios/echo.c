@@ -101,6 +101,8 @@ static enum rill_poll echo_poll(struct rill_future *self, struct rill_task *task
             break;
     }
     RILL_AWAIT(rill_tcp_flush(&echo->peer));
+    if (!rill_task_is_cancelled(task))
+        expect(echo->error != -ECANCELED && echo->peer.result != -ECANCELED);
     if (echo->error < 0 || echo->peer.result < 0)
         server_errors++;
     RILL_AWAIT(rill_tcp_close(&echo->peer));
