@@ -49,6 +49,7 @@ rdma_programs=()
 for program in "${programs[@]}"; do
     case ${program##*/} in
     test_rdma_op | test_rdma_error | test_rdma_config | test_rdma_silence) ;; # UCX is played
+    test_rdma_endpoint_begin | test_rdma_endpoint_end) ;;                     # likewise
     test_rdma_rpc_client | test_rdma_rpc_server | test_rdma_rpc_random) ;;    # likewise
     test_rdma_examples | test_rdma_programs | test_rdma_rpc_programs) ;; # name a device themselves
     test_rdma_*) rdma_programs+=("$program") ;;
