@@ -220,6 +220,23 @@ START_TEST(a_port_that_is_taken_is_an_error)
 }
 END_TEST
 
+START_TEST(the_address_of_a_unix_socket_is_none_for_ucx)
+{
+    static struct rill_rdma_listener listener;
+    struct rill_rdma_ep client = {0};
+    struct rill_address address;
+
+    if (!duo_open(_i, NULL))
+        return;
+    expect_eq(rill_address_set_path(&address, "@rill"), 0);
+    expect_eq(rill_rdma_listen(&listener, &duo.right, &address), -EINVAL);
+    expect(!listener.is_open);
+    expect_eq(rill_rdma_ep_connect(&client, &duo.left, &address), -EINVAL);
+    expect(!client.is_open);
+    duo_close();
+}
+END_TEST
+
 START_TEST(connecting_and_closing_many_times_leaves_nothing)
 {
     if (!duo_open(_i, NULL))
@@ -434,6 +451,7 @@ int main(void)
         {closing_a_listener_leaves_locks_on_files_alone, IN_TCP | TCP_ITSELF},
         {those_who_have_said_nothing_go_with_the_listener, IN_TCP | TCP_ITSELF},
         {a_port_that_is_taken_is_an_error, IN_TCP | SOCKET_ADDRESSES},
+        {the_address_of_a_unix_socket_is_none_for_ucx, IN_TCP | SOCKET_ADDRESSES},
         {connecting_and_closing_many_times_leaves_nothing, IN_TCP | SOCKET_ADDRESSES},
         {closing_waits_for_a_rendezvous_until_it_is_received, IN_TCP_AND_SHM},
         {another_process_echoes, IN_TCP | SOCKET_ADDRESSES},
