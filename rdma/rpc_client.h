@@ -72,7 +72,7 @@ struct rill_rdma_rpc_call {
     struct rill_link entry;         /* rill_rdma_rpc.calls */
 };
 
-/* Makes a client that borrows service and endpoint. calls_max, at least 1, is how many
+/* Makes a client that borrows service and endpoint. calls_max, 1 to INT64_MAX, is how many
  * calls may be in flight: further ones wait, first come, first served. */
 void rill_rdma_rpc_client_init(struct rill_rdma_rpc_client *client, struct rill_rdma_rpc *rpc,
                                struct rill_rdma_ep *ep, size_t calls_max);

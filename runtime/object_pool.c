@@ -9,7 +9,7 @@
 int rill_object_pool_init(struct rill_object_pool *pool,
                           const struct rill_object_pool_options *options)
 {
-    if (options->max == 0 || options->idle_ns < 0 || !options->end)
+    if (options->max == 0 || options->max > INT64_MAX || options->idle_ns < 0 || !options->end)
         return -EINVAL;
     *pool = (struct rill_object_pool){.options = options};
     rill_semaphore_init(&pool->permits, options->max);

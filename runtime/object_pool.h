@@ -36,7 +36,7 @@ struct rill_pooled {
 };
 
 struct rill_object_pool_options {
-    size_t max;      /* objects that exist at once, at least 1 */
+    size_t max;      /* objects that exist at once, at least 1, at most INT64_MAX */
     int64_t idle_ns; /* what is idle for so long is ended; RILL_NEVER: nothing is */
 
     /* Looks at an idle object before it is given out. NULL: all are healthy. */
@@ -91,7 +91,7 @@ struct rill_object_pool_care {
 };
 
 /* Makes an empty pool. Borrows options as long as it is used. Returns 0, or -EINVAL if
- * max is 0, idle_ns negative or end missing. */
+ * max or idle_ns is out of range or end missing. */
 int rill_object_pool_init(struct rill_object_pool *pool,
                           const struct rill_object_pool_options *options);
 

@@ -9,6 +9,8 @@
 void rill_semaphore_init(struct rill_semaphore *semaphore, size_t permits)
 {
     rill_check(permits > 0, "a semaphore without permits");
+    rill_check(permits <= INT64_MAX, "a semaphore with %zu permits: more than a result can tell",
+               permits);
     semaphore->available = permits;
     semaphore->limit = permits;
     semaphore->is_closed = false;

@@ -44,7 +44,8 @@ struct rill_acquire {
     struct rill_place_in_line place; /* in semaphore.line, until it is handed its permits */
 };
 
-/* Makes a semaphore with so many permits, at least one, all of them available. */
+/* Makes a semaphore with so many permits, at least one, all of them available. Panics for none, or
+ * for more than INT64_MAX: a result tells how many were acquired. */
 void rill_semaphore_init(struct rill_semaphore *semaphore, size_t permits);
 
 /* Ends it. Panics if a task waits for permits, or if some are held. */

@@ -501,11 +501,12 @@ END_TEST
 
 START_TEST(options_out_of_range_are_refused)
 {
-    struct rill_object_pool_options wrong[] = {options, options, options};
+    struct rill_object_pool_options wrong[] = {options, options, options, options};
 
     wrong[0].max = 0;
     wrong[1].idle_ns = -1;
     wrong[2].end = NULL;
+    wrong[3].max = SIZE_MAX; /* how many were drained could not be told from an error */
     for (size_t i = 0; i < RIG_COUNT(wrong); i++)
         ck_assert_int_eq(rill_object_pool_init(&pool, &wrong[i]), -EINVAL);
 }

@@ -338,6 +338,11 @@ static void make_without_permits(void)
     rill_semaphore_init(&semaphore, 0);
 }
 
+static void make_with_more_than_can_be_told(void)
+{
+    rill_semaphore_init(&semaphore, SIZE_MAX);
+}
+
 static void finish_while_held(void)
 {
     rill_semaphore_init(&semaphore, 2);
@@ -361,6 +366,8 @@ START_TEST(wrong_use_panics)
                     "1 permits were given back to a semaphore of which 0 are held");
     rig_expect_text(rig_abort_message(release_none), "no permits were given back");
     rig_expect_text(rig_abort_message(make_without_permits), "a semaphore without permits");
+    rig_expect_text(rig_abort_message(make_with_more_than_can_be_told),
+                    "more than a result can tell");
     rig_expect_text(rig_abort_message(finish_while_held), "while 1 of its 2 permits are held");
     message = rig_abort_message(finish_while_waited_for);
     rig_expect_text(message, "a semaphore was finished while a task (above) waits for it");
