@@ -193,10 +193,22 @@ static void start_thread(struct rill_workers *workers)
     rill_signal_mask_restore(&before);
 }
 
+static unsigned idle_threads(const struct rill_workers *workers)
+{
+    return workers->threads - workers->busy;
+}
+
 /* Whether a thread is about to take what would now be put in line. */
 static bool has_free_thread(const struct rill_workers *workers)
 {
-    return workers->waiting_count < workers->threads - workers->busy;
+    return workers->waiting_count < idle_threads(workers);
+}
+
+/* Whether none is, and as many wait beside those that threads are about to take as may. */
+static bool is_full(const struct rill_workers *workers)
+{
+    return !has_free_thread(workers) &&
+           workers->waiting_count - idle_threads(workers) >= workers->waiting_max;
 }
 
 int rill_workers_submit(struct rill_workers *workers, struct rill_job *job)
@@ -208,8 +220,7 @@ int rill_workers_submit(struct rill_workers *workers, struct rill_job *job)
     rill_check(!workers->is_ending, "a job was given to a pool of threads that has ended");
     if (!has_free_thread(workers) && workers->threads < workers->threads_max)
         start_thread(workers);
-    if (workers->threads == 0 ||
-        workers->waiting_count >= workers->threads - workers->busy + workers->waiting_max) {
+    if (workers->threads == 0 || is_full(workers)) {
         error = -EAGAIN;
     } else {
         workers->waiting_count++;

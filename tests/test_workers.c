@@ -66,6 +66,18 @@ static unsigned threads_now(void)
     return threads;
 }
 
+/* Until all threads wait for work again. */
+static void until_idle(void)
+{
+    pthread_mutex_lock(&pool.lock);
+    while (pool.waiting_count > 0 || pool.busy > 0) {
+        pthread_mutex_unlock(&pool.lock);
+        sched_yield();
+        pthread_mutex_lock(&pool.lock);
+    }
+    pthread_mutex_unlock(&pool.lock);
+}
+
 static void open_pool(const struct rill_workers_options *options)
 {
     gate_init(&gate);
@@ -117,13 +129,7 @@ START_TEST(an_idle_thread_is_used_before_another_is_started)
         work = make_work(NULL);
         ck_assert_int_eq(submit(&work), 0);
         until_begun(i);
-        pthread_mutex_lock(&pool.lock); /* until the thread waits for work again */
-        while (pool.busy > 0) {
-            pthread_mutex_unlock(&pool.lock);
-            sched_yield();
-            pthread_mutex_lock(&pool.lock);
-        }
-        pthread_mutex_unlock(&pool.lock);
+        until_idle();
         ck_assert_uint_eq(threads_now(), 1);
     }
     rill_workers_finish(&pool);
@@ -148,6 +154,24 @@ START_TEST(jobs_beyond_the_limit_of_the_line_are_refused)
     rill_workers_finish(&pool);
     ck_assert_int_eq(begun, 5);
     ck_assert(works[5].is_over && !works[4].is_over);
+}
+END_TEST
+
+START_TEST(a_line_without_a_limit_refuses_none_whether_threads_are_idle_or_not)
+{
+    const struct rill_workers_options options = {.threads_max = 1, .waiting_max = SIZE_MAX};
+    struct work works[3];
+
+    open_pool(&options);
+    for (int i = 0; i < 3; i++) {
+        works[i] = make_work(i > 0 ? &gate : NULL);
+        ck_assert_int_eq(submit(&works[i]), 0);
+        if (i == 0)
+            until_idle();
+    }
+    gate_open(&gate);
+    rill_workers_finish(&pool);
+    ck_assert(works[0].is_over && works[1].is_over && works[2].is_over);
 }
 END_TEST
 
@@ -317,6 +341,7 @@ int main(void)
         {one_thread_runs_jobs_in_their_order, IN_REAL},
         {an_idle_thread_is_used_before_another_is_started, IN_REAL},
         {jobs_beyond_the_limit_of_the_line_are_refused, IN_REAL},
+        {a_line_without_a_limit_refuses_none_whether_threads_are_idle_or_not, IN_REAL},
         {a_job_can_be_withdrawn_until_it_runs, IN_REAL},
         {a_thread_without_work_ends_and_the_next_job_starts_one, IN_REAL},
         {a_pool_that_was_never_used_ends_at_once, IN_REAL},
