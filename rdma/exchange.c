@@ -231,20 +231,25 @@ static struct rill_future *prepare(struct rill_rdma_transfer *transfer,
     return &transfer->future;
 }
 
+static const struct rill_place sending_place = {"send a message", NULL, 0};
+
+static uint64_t sent_tag(uint32_t tag)
+{
+    rill_rdma_tag_check(tag, sending_place.function);
+    return rill_rdma_tag_make(0, RILL_RDMA_KIND_DATA, tag);
+}
+
 static struct rill_future *prepare_send(struct rill_rdma_connection *connection,
                                         struct rill_rdma_transfer *transfer)
 {
-    static const struct rill_place name = {"send a message", NULL, 0};
-
-    return prepare(transfer, connection, send_poll, &name);
+    return prepare(transfer, connection, send_poll, &sending_place);
 }
 
 struct rill_future *rill_rdma_send(struct rill_rdma_connection *connection,
                                    struct rill_rdma_transfer *transfer, const void *buffer,
                                    size_t size, uint32_t tag)
 {
-    rill_rdma_tag_send(&connection->ep, &transfer->op, buffer, size,
-                       rill_rdma_tag_make(0, RILL_RDMA_KIND_DATA, tag));
+    rill_rdma_tag_send(&connection->ep, &transfer->op, buffer, size, sent_tag(tag));
     return prepare_send(connection, transfer);
 }
 
@@ -252,8 +257,7 @@ struct rill_future *rill_rdma_send_sync(struct rill_rdma_connection *connection,
                                         struct rill_rdma_transfer *transfer, const void *buffer,
                                         size_t size, uint32_t tag)
 {
-    rill_rdma_tag_send_sync(&connection->ep, &transfer->op, buffer, size,
-                            rill_rdma_tag_make(0, RILL_RDMA_KIND_DATA, tag));
+    rill_rdma_tag_send_sync(&connection->ep, &transfer->op, buffer, size, sent_tag(tag));
     return prepare_send(connection, transfer);
 }
 
@@ -261,8 +265,7 @@ struct rill_future *rill_rdma_send_vectored(struct rill_rdma_connection *connect
                                             struct rill_rdma_transfer *transfer,
                                             const struct iovec *parts, size_t count, uint32_t tag)
 {
-    rill_rdma_tag_send_vectored(&connection->ep, &transfer->op, parts, count,
-                                rill_rdma_tag_make(0, RILL_RDMA_KIND_DATA, tag));
+    rill_rdma_tag_send_vectored(&connection->ep, &transfer->op, parts, count, sent_tag(tag));
     return prepare_send(connection, transfer);
 }
 
@@ -379,17 +382,26 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
     return begin_receiving(transfer, task);
 }
 
+static const struct rill_place receiving_place = {"receive a message", NULL, 0};
+
 static struct rill_future *prepare_recv(struct rill_rdma_connection *connection,
                                         struct rill_rdma_transfer *transfer)
 {
-    static const struct rill_place name = {"receive a message", NULL, 0};
-
-    return prepare(transfer, connection, recv_poll, &name);
+    return prepare(transfer, connection, recv_poll, &receiving_place);
 }
 
-struct rill_future *rill_rdma_recv_masked(struct rill_rdma_connection *connection,
-                                          struct rill_rdma_transfer *transfer, void *buffer,
-                                          size_t size, uint32_t tag, uint32_t mask)
+/* The mask, of the user's bits, for a tag that is wanted. */
+static uint32_t mask_of(uint32_t tag, const char *who)
+{
+    if (tag == RILL_RDMA_ANY_TAG)
+        return 0;
+    rill_rdma_tag_check(tag, who);
+    return RILL_RDMA_USER_TAG_MAX;
+}
+
+static struct rill_future *receive(struct rill_rdma_connection *connection,
+                                   struct rill_rdma_transfer *transfer, void *buffer, size_t size,
+                                   uint32_t tag, uint32_t mask)
 {
     rill_rdma_tag_recv_from(&connection->ep, &transfer->op, buffer, size,
                             rill_rdma_tag_make(0, RILL_RDMA_KIND_DATA, tag),
@@ -397,16 +409,22 @@ struct rill_future *rill_rdma_recv_masked(struct rill_rdma_connection *connectio
     return prepare_recv(connection, transfer);
 }
 
-static uint32_t mask_of(uint32_t tag)
+struct rill_future *rill_rdma_recv_masked(struct rill_rdma_connection *connection,
+                                          struct rill_rdma_transfer *transfer, void *buffer,
+                                          size_t size, uint32_t tag, uint32_t mask)
 {
-    return tag == RILL_RDMA_ANY_TAG ? 0 : UINT32_MAX;
+    rill_rdma_tag_check(tag, receiving_place.function);
+    rill_check(mask <= RILL_RDMA_USER_TAG_MAX || mask == UINT32_MAX,
+               "%s: %#x is no mask: tags have %d bits", receiving_place.function, mask,
+               RILL_RDMA_USER_TAG_BITS);
+    return receive(connection, transfer, buffer, size, tag, mask);
 }
 
 struct rill_future *rill_rdma_recv(struct rill_rdma_connection *connection,
                                    struct rill_rdma_transfer *transfer, void *buffer, size_t size,
                                    uint32_t tag)
 {
-    return rill_rdma_recv_masked(connection, transfer, buffer, size, tag, mask_of(tag));
+    return receive(connection, transfer, buffer, size, tag, mask_of(tag, receiving_place.function));
 }
 
 struct rill_future *rill_rdma_recv_vectored(struct rill_rdma_connection *connection,
@@ -415,7 +433,7 @@ struct rill_future *rill_rdma_recv_vectored(struct rill_rdma_connection *connect
 {
     rill_rdma_tag_recv_vectored(connection->ep.rdma, &transfer->op, parts, count,
                                 rill_rdma_tag_make(0, RILL_RDMA_KIND_DATA, tag),
-                                rill_rdma_mask_make(mask_of(tag)));
+                                rill_rdma_mask_make(mask_of(tag, receiving_place.function)));
     transfer->op.ep = &connection->ep;
     return prepare_recv(connection, transfer);
 }
@@ -423,12 +441,12 @@ struct rill_future *rill_rdma_recv_vectored(struct rill_rdma_connection *connect
 bool rill_rdma_probe(const struct rill_rdma_connection *connection, uint32_t tag, size_t *size,
                      uint32_t *sender_tag)
 {
-    uint64_t full;
+    uint64_t mask = rill_rdma_mask_make(mask_of(tag, "probe for a message")), full;
 
     if (connection->id == 0 ||
         !rill_rdma_tag_probe(connection->hub->rdma,
-                             rill_rdma_tag_make(connection->id, RILL_RDMA_KIND_DATA, tag),
-                             rill_rdma_mask_make(mask_of(tag)), size, &full))
+                             rill_rdma_tag_make(connection->id, RILL_RDMA_KIND_DATA, tag), mask,
+                             size, &full))
         return false;
     if (sender_tag)
         *sender_tag = (uint32_t)full & RILL_RDMA_USER_TAG_MAX;

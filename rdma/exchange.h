@@ -6,9 +6,10 @@
  *     if (chat->recv.result < 0)
  *         break;
  *
- * Tags have 28 bits and belong to the connection. Messages are taken in the order in which
- * they were sent; a long one may end after a short one behind it. Receives may wait for
- * several tags at once, in any order. Buffers are borrowed until the future is ready.
+ * Tags have 28 bits, up to RILL_RDMA_USER_TAG_MAX, and belong to the connection; one that has more
+ * is a panic. Messages are taken in the order in which they were sent; a long one may end after a
+ * short one behind it. Receives may wait for several tags at once, in any order. Buffers are
+ * borrowed until the future is ready.
  *
  * A send waits while as much as the receiver's window is on its way (credit.h), first in
  * first out. In these words: as long as nobody receives, nothing more is sent. */
@@ -17,6 +18,8 @@
 
 #include "rdma/connection.h"
 #include "rdma/op.h"
+#include "rdma/wire.h"
+#include "runtime/panic.h"
 
 #include <sys/uio.h>
 
@@ -24,7 +27,7 @@
 extern "C" {
 #endif
 
-/* A receive of any tag. */
+/* A receive of any tag: no tag, so it cannot be sent. */
 #define RILL_RDMA_ANY_TAG UINT32_MAX
 
 /* One message on its way out or in. Zeroed at first.
@@ -82,7 +85,8 @@ struct rill_future *rill_rdma_recv(struct rill_rdma_connection *connection,
                                    struct rill_rdma_transfer *transfer, void *buffer, size_t size,
                                    uint32_t tag);
 
-/* The same for those messages whose tag has the bits of `tag` where mask has ones. */
+/* The same for those messages whose tag has the bits of `tag` where mask has ones: 28 bits as well,
+ * or all, UINT32_MAX. */
 struct rill_future *rill_rdma_recv_masked(struct rill_rdma_connection *connection,
                                           struct rill_rdma_transfer *transfer, void *buffer,
                                           size_t size, uint32_t tag, uint32_t mask);
@@ -96,6 +100,13 @@ struct rill_future *rill_rdma_recv_vectored(struct rill_rdma_connection *connect
  * size and tag are stored where the pointers are not NULL. */
 bool rill_rdma_probe(const struct rill_rdma_connection *connection, uint32_t tag, size_t *size,
                      uint32_t *sender_tag);
+
+/* private: panics for what is no tag. */
+static inline void rill_rdma_tag_check(uint32_t tag, const char *who)
+{
+    rill_check(tag <= RILL_RDMA_USER_TAG_MAX, "%s: %#x is no tag: they have %d bits", who, tag,
+               RILL_RDMA_USER_TAG_BITS);
+}
 
 /* private: lets those that wait for credit look again. */
 void rill_rdma_exchange_wake(struct rill_rdma_connection *connection);

@@ -122,6 +122,8 @@ struct rill_future *rill_rdma_parcel_recv(struct rill_rdma_connection *connectio
     static const struct rill_place name = {"receive a message of any size", NULL, 0};
 
     rill_check(!parcel->data, "a parcel is received into one that was not given back");
+    if (tag != RILL_RDMA_ANY_TAG)
+        rill_rdma_tag_check(tag, name.function);
     rill_check(connection->hub, "%s: over a connection that was never made", name.function);
     rill_future_init(&parcel->future, waiting_poll);
     parcel->future.place = &name;

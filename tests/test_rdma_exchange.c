@@ -3,6 +3,7 @@
  * credit again, what is counted, and what ends a transfer. */
 #include "rdma/exchange.h"
 
+#include "rdma/parcel.h"
 #include "rdma/tag.h"
 #include "rdma/wire.h"
 #include "tests/rdma/sides.h"
@@ -488,6 +489,103 @@ START_TEST(a_transfer_says_what_it_waits_for)
 }
 END_TEST
 
+/* ---- tags ---- */
+
+enum { NO_TAG = RILL_RDMA_USER_TAG_MAX + 6 }; /* tag 5, where its upper bits are lost */
+
+static const struct iovec part = {message, 10};
+
+static void send_with_no_tag(void)
+{
+    open_with(&mute);
+    rill_rdma_send(left, &sides.left.send, message, 10, NO_TAG);
+}
+
+static void send_with_any_tag(void)
+{
+    open_with(&mute);
+    rill_rdma_send(left, &sides.left.send, message, 10, RILL_RDMA_ANY_TAG);
+}
+
+static void send_sync_with_no_tag(void)
+{
+    open_with(&mute);
+    rill_rdma_send_sync(left, &sides.left.send, message, 10, NO_TAG);
+}
+
+static void send_parts_with_no_tag(void)
+{
+    open_with(&mute);
+    rill_rdma_send_vectored(left, &sides.left.send, &part, 1, NO_TAG);
+}
+
+static void receive_no_tag(void)
+{
+    open_with(&mute);
+    rill_rdma_recv(right, &sides.right.recv, buffer, 10, NO_TAG);
+}
+
+static void receive_parts_of_no_tag(void)
+{
+    open_with(&mute);
+    rill_rdma_recv_vectored(right, &sides.right.recv, &part, 1, NO_TAG);
+}
+
+static void receive_a_parcel_of_no_tag(void)
+{
+    struct rill_rdma_parcel parcel = {0};
+
+    open_with(&mute);
+    rill_rdma_parcel_recv(right, &parcel, NO_TAG, 10);
+}
+
+static void receive_any_tag_by_mask(void)
+{
+    open_with(&mute);
+    rill_rdma_recv_masked(right, &sides.right.recv, buffer, 10, RILL_RDMA_ANY_TAG, 1);
+}
+
+static void receive_by_no_mask(void)
+{
+    open_with(&mute);
+    rill_rdma_recv_masked(right, &sides.right.recv, buffer, 10, 5, NO_TAG);
+}
+
+static void probe_no_tag(void)
+{
+    open_with(&mute);
+    rill_rdma_probe(right, NO_TAG, NULL, NULL);
+}
+
+START_TEST(a_tag_of_more_than_28_bits_is_a_panic)
+{
+    fixture_expect_panic(send_with_no_tag, "send a message: 0x10000005 is no tag");
+    fixture_expect_panic(send_with_any_tag, "send a message: 0xffffffff is no tag");
+    fixture_expect_panic(send_sync_with_no_tag, "send a message: 0x10000005 is no tag");
+    fixture_expect_panic(send_parts_with_no_tag, "send a message: 0x10000005 is no tag");
+    fixture_expect_panic(receive_no_tag, "receive a message: 0x10000005 is no tag");
+    fixture_expect_panic(receive_parts_of_no_tag, "receive a message: 0x10000005 is no tag");
+    fixture_expect_panic(receive_a_parcel_of_no_tag, "of any size: 0x10000005 is no tag");
+    fixture_expect_panic(receive_any_tag_by_mask, "receive a message: 0xffffffff is no tag");
+    fixture_expect_panic(receive_by_no_mask, "receive a message: 0x10000005 is no mask");
+    fixture_expect_panic(probe_no_tag, "probe for a message: 0x10000005 is no tag");
+}
+END_TEST
+
+START_TEST(a_mask_of_all_ones_means_the_whole_tag)
+{
+    open_with(&mute);
+    expect_eq(await(rill_rdma_send(left, &sides.left.send, message, 10, 0x1234567)), 10);
+    expect_eq(await(rill_rdma_send(left, &sides.left.send, message, 20, RILL_RDMA_USER_TAG_MAX)),
+              20);
+    expect_eq(await(rill_rdma_recv_masked(right, &sides.right.recv, buffer, LONG,
+                                          RILL_RDMA_USER_TAG_MAX, UINT32_MAX)),
+              20);
+    expect_eq(await(rill_rdma_recv_masked(right, &sides.right.recv, buffer, LONG, 0x7, 0xf)), 10);
+    close_all();
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
@@ -507,6 +605,8 @@ int main(void)
         {a_receive_in_parts_ends_with_its_connection, IN_SIMULATED},
         {the_length_of_a_receive_is_that_of_its_own_message, IN_SIMULATED},
         {a_transfer_says_what_it_waits_for, IN_SIMULATED},
+        {a_tag_of_more_than_28_bits_is_a_panic, IN_SIMULATED},
+        {a_mask_of_all_ones_means_the_whole_tag, IN_SIMULATED},
     };
 
     return fixture_main("rdma exchange", cases, sizeof cases / sizeof *cases);
