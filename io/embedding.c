@@ -133,7 +133,7 @@ static int be_watched(struct rill_runtime *runtime)
 int rill_turn(struct rill_runtime *runtime, int64_t timeout_ns)
 {
     struct rill_executor *executor = &runtime->executor;
-    int64_t until_ns = timeout_ns;
+    int64_t until_ns = timeout_ns < 0 ? RILL_NO_WAIT : timeout_ns;
     int error;
 
     check_caller(runtime);

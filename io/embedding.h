@@ -47,9 +47,9 @@ int rill_fd(struct rill_runtime *runtime);
 
 /* Takes a turn: hands over what came, runs the tasks that are ready (rill_executor_run says
  * how long), and starts what they ask for. Where nothing is ready it first waits for up to
- * timeout_ns (RILL_NO_WAIT, as another loop wants it; RILL_NEVER: until something comes). Returns
- * 0, or -errno: when the ring is broken for good, or -ENOMEM or -ENOSPC where the kernel watches
- * no more for rill_fd. Panics if it is called within a task. */
+ * timeout_ns (RILL_NO_WAIT, as another loop wants it, or less; RILL_NEVER: until something comes).
+ * Returns 0, or -errno: when the ring is broken for good, or -ENOMEM or -ENOSPC where the kernel
+ * watches no more for rill_fd. Panics if it is called within a task. */
 int rill_turn(struct rill_runtime *runtime, int64_t timeout_ns);
 
 /* Returns for how long the other loop may wait for the descriptor: RILL_NO_WAIT, RILL_NEVER

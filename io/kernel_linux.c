@@ -167,10 +167,9 @@ static int linux_enter(struct rill_kernel *kernel, struct io_uring *ring, int64_
     if (until_ns == RILL_NEVER)
         return io_uring_enter2((unsigned)ring->enter_ring_fd, submit, 1, flags, NULL, _NSIG / 8);
 
-    int64_t left_ns = until_ns - linux_now(kernel);
+    int64_t now_ns = linux_now(kernel);
+    int64_t left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
 
-    if (left_ns < 0)
-        left_ns = 0;
     timeout.tv_sec = left_ns / RILL_SECOND;
     timeout.tv_nsec = left_ns % RILL_SECOND;
     argument.ts = (uint64_t)(uintptr_t)&timeout;

@@ -377,6 +377,24 @@ START_TEST(a_turn_may_wait_itself)
 }
 END_TEST
 
+START_TEST(a_turn_with_a_negative_time_does_not_wait)
+{
+    const int64_t times_ns[] = {-1, -RILL_NEVER, INT64_MIN};
+    struct rill_sleep sleep;
+
+    if (!open_embedded())
+        return;
+    rest();
+    background_start(&driven, rill_sleep(&sleep, RILL_NEVER));
+    for (size_t i = 0; i < sizeof times_ns / sizeof *times_ns; i++)
+        ck_assert_int_eq(rill_turn(fixture.runtime, times_ns[i]), 0);
+    rill_task_cancel(&driven.task);
+    turn();
+    ck_assert_int_eq(drive(&driven), -ECANCELED);
+    fixture_close();
+}
+END_TEST
+
 START_TEST(a_turn_without_a_descriptor_works_too)
 {
     struct rill_sleep sleep;
@@ -539,6 +557,7 @@ int main(void)
         {what_comes_after_blocking_on_a_future_makes_it_readable, IN_REAL},
         {what_comes_while_signals_are_forgotten_is_not_forgotten, IN_REAL},
         {a_turn_may_wait_itself, IN_REAL},
+        {a_turn_with_a_negative_time_does_not_wait, IN_REAL},
         {a_turn_without_a_descriptor_works_too, IN_REAL},
         {entries_that_the_kernel_did_not_take_are_due_at_once, IN_REAL},
         {a_runtime_that_was_not_created_for_it_has_no_descriptor, IN_REAL},
