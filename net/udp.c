@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 
 /* ---- opening ---- */
@@ -228,6 +229,12 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
     return RILL_READY;
 }
 
+/* More parts than the kernel takes. It would say -EMSGSIZE, which here tells of a datagram. */
+static enum rill_poll refuse_poll(struct rill_future *self, struct rill_task *task)
+{
+    return rill_end_at_once(self, task, -EINVAL);
+}
+
 struct rill_future *rill_udp_recv_vectored(struct rill_udp *udp, struct rill_datagram *datagram,
                                            const struct iovec *parts, size_t count)
 {
@@ -238,7 +245,7 @@ struct rill_future *rill_udp_recv_vectored(struct rill_udp *udp, struct rill_dat
     rill_op_prepare(&datagram->op, &name, IORING_OP_RECVMSG, rill_udp_fd(udp), &datagram->message,
                     1, 0);
     datagram->op.op_flags = MSG_TRUNC;
-    datagram->op.future.poll = recv_poll;
+    datagram->op.future.poll = count <= IOV_MAX ? recv_poll : refuse_poll;
     /* The kernel writes no address where the sender has none, as unix sockets may. */
     datagram->peer = (struct rill_address){.any = {.sa_family = AF_UNIX}};
     datagram->message = (struct msghdr){
@@ -323,6 +330,8 @@ struct rill_future *rill_udp_send_vectored(struct rill_udp *udp, struct rill_dat
     rill_op_prepare(&datagram->op, &name, IORING_OP_SENDMSG, rill_udp_fd(udp), &datagram->message,
                     1, 0);
     datagram->op.op_flags = MSG_NOSIGNAL;
+    if (count > IOV_MAX)
+        datagram->op.future.poll = refuse_poll;
     /* Linux 6.18 takes the bytes of a datagram before it sees that a unix socket is full; a
      * send that then waits goes on without them, and sends an empty one. */
     if (udp->address.any.sa_family == AF_UNIX)

@@ -139,8 +139,8 @@ struct rill_datagram {
 struct rill_future *rill_udp_recv(struct rill_udp *udp, struct rill_datagram *datagram,
                                   void *buffer, size_t size);
 
-/* The same into several places (IOV_MAX at the most, 1024). The parts and their array
- * are borrowed. */
+/* The same into several places (IOV_MAX at the most, 1024, or it is -EINVAL, and no datagram is
+ * lost). The parts and their array are borrowed. */
 struct rill_future *rill_udp_recv_vectored(struct rill_udp *udp, struct rill_datagram *datagram,
                                            const struct iovec *parts, size_t count);
 
@@ -192,8 +192,8 @@ void rill_udp_borrow_give_back(struct rill_udp_borrow *borrow);
 struct rill_future *rill_udp_send(struct rill_udp *udp, struct rill_datagram *datagram,
                                   const void *data, size_t size, const struct rill_address *to);
 
-/* The same from several places, which make one datagram. The parts and their array are
- * borrowed. */
+/* The same from several places (IOV_MAX at the most, 1024, or it is -EINVAL), which make one
+ * datagram. The parts and their array are borrowed. */
 struct rill_future *rill_udp_send_vectored(struct rill_udp *udp, struct rill_datagram *datagram,
                                            const struct iovec *parts, size_t count,
                                            const struct rill_address *to);

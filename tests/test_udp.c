@@ -8,6 +8,7 @@
 #include "tests/fixture.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <net/if.h>
 #include <netinet/ip.h>
 #include <stdlib.h>
@@ -190,6 +191,23 @@ START_TEST(several_parts_are_one_datagram)
     ck_assert_int_eq(await(rill_udp_send_vectored(&one, &sent, out, 3, &at_other)), 100);
     ck_assert_int_eq(await(rill_udp_recv_vectored(&other, &got, in, 2)), -EMSGSIZE);
     ck_assert_uint_eq(got.op.transferred, 100);
+    close_two();
+}
+END_TEST
+
+START_TEST(more_parts_than_the_kernel_takes_are_refused_and_no_datagram_is_lost)
+{
+    static struct iovec many[IOV_MAX + 1];
+
+    if (!open_two(_i, NULL))
+        return;
+    for (size_t i = 0; i < IOV_MAX + 1; i++)
+        many[i] = (struct iovec){buffer + i, 1};
+    ck_assert_int_eq(await(rill_udp_send_vectored(&one, &sent, many, IOV_MAX + 1, &at_other)),
+                     -EINVAL);
+    ck_assert_int_eq(await(rill_udp_send_vectored(&one, &sent, many, IOV_MAX, &at_other)), IOV_MAX);
+    ck_assert_int_eq(await(rill_udp_recv_vectored(&other, &got, many, IOV_MAX + 1)), -EINVAL);
+    ck_assert_int_eq(await(rill_udp_recv_vectored(&other, &got, many, IOV_MAX)), IOV_MAX);
     close_two();
 }
 END_TEST
@@ -842,6 +860,7 @@ int main(void)
         {one_that_is_too_long_for_the_buffer_is_an_error_that_tells_how_long_it_was, IN_BOTH},
         {the_longest_one_arrives_and_a_byte_more_is_refused, IN_BOTH},
         {several_parts_are_one_datagram, IN_BOTH},
+        {more_parts_than_the_kernel_takes_are_refused_and_no_datagram_is_lost, IN_BOTH},
         {several_tasks_receive_and_each_datagram_comes_to_one_of_them, IN_BOTH},
         {a_connected_socket_hears_its_peer_only_and_needs_no_address, IN_BOTH},
         {without_an_address_and_a_peer_nothing_can_be_sent, IN_BOTH},
