@@ -126,7 +126,8 @@ const char *rill_runtime_explain(int error)
         return "this thread has a runtime already";
     case -EINVAL:
         return "an option of the runtime is out of range: queue and buffer counts are powers of "
-               "two of at most 32768 (cq_entries: 65536, and not below sq_entries)";
+               "two of at most 32768 (cq_entries: 65536, and not below sq_entries), buffer_size is "
+               "1 GiB at most, and spin_ns is not negative";
     case -ENOMEM:
         return "not enough memory for the queues of io_uring; they are locked, and without "
                "privilege `ulimit -l` limits that for all of the user's together (some 256 KiB do "

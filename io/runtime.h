@@ -39,8 +39,9 @@ struct rill_runtime_options {
                                         * cq_entries where that is smaller] */
     unsigned cq_entries;               /* completion queue, a power of two up to 65536, not smaller
                                         * than the other [4096, or twice the other] */
-    unsigned buffer_count;             /* shared receive buffers, at most, a power of two [4096] */
-    size_t buffer_size;                /* of each, in bytes [16 KiB] */
+    unsigned buffer_count;             /* shared receive buffers, at most, a power of two up to
+                                        * 32768 [4096] */
+    size_t buffer_size;                /* of each, in bytes, up to 1 GiB [16 KiB] */
     bool embedded;                     /* another loop drives it: io/embedding.h [it does not] */
     struct rill_kernel *kernel;        /* [rill_kernel_linux()] */
 };

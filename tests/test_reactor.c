@@ -412,6 +412,7 @@ START_TEST(a_kernel_that_refuses_is_explained_with_what_to_do)
     }
     ck_assert_ptr_nonnull(strstr(rill_runtime_explain(-EBUSY), "already"));
     ck_assert_ptr_nonnull(strstr(rill_runtime_explain(-EINVAL), "powers of two"));
+    ck_assert_ptr_nonnull(strstr(rill_runtime_explain(-EINVAL), "buffer_size is 1 GiB at most"));
     rill_runtime_destroy(NULL);
 }
 END_TEST
