@@ -377,6 +377,7 @@ struct rill_future *rill_rdma_rpc_while_wanted(struct rill_rdma_rpc_request *req
     static const struct rill_place name = {"work for a request", NULL, 0};
 
     rill_check(request->held, "there is work for a request that is over");
+    rill_future_check_child(&work->future, child, "work for a request");
     rill_future_init(&work->future, work_poll);
     work->future.place = &name;
     work->request = request;

@@ -34,12 +34,22 @@ static void settle(struct rill_any *any)
     any->debtor = NULL;
 }
 
+/* It awaits the one that it is polling, so itself only if that has come back here. */
+static void check_entry(struct rill_future *self)
+{
+    if (__builtin_expect(self->awaits == self, 0)) {
+        self->awaits = NULL; /* a chain that the panic can print to its end */
+        rill_panic("any was given itself to await");
+    }
+}
+
 static enum rill_poll next_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_any *any = rill_container_of(self, struct rill_any, future);
     struct rill_future *pending = NULL; /* the first: what a print of the task shows */
     uint32_t i = any->first;
 
+    check_entry(self);
     settle(any);
     for (uint32_t left = any->count; left > 0; left--, i = behind(any, i)) {
         struct rill_future *future = any->futures[i];
@@ -71,6 +81,7 @@ static enum rill_poll drain_poll(struct rill_future *self, struct rill_task *tas
     struct rill_any *any = rill_container_of(self, struct rill_any, future);
     struct rill_future *pending = NULL;
 
+    check_entry(self);
     for (uint32_t i = 0; i < any->count; i++) {
         struct rill_future *future = any->futures[i];
 

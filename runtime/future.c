@@ -10,6 +10,15 @@ enum rill_poll rill_future_poll_ended(struct rill_future *self, struct rill_task
                self->place ? self->place->function : "without a name");
 }
 
+void rill_future_bad_child(const struct rill_future *child, const char *combinator)
+{
+    if (!child)
+        rill_panic("%s was given NULL to await", combinator);
+    rill_panic("%s was given itself to await: where one stands within the other each needs a "
+               "struct of its own",
+               combinator);
+}
+
 void rill_future_bad_resume(const struct rill_future *future)
 {
     const struct rill_place *place = future->place;

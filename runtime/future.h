@@ -115,6 +115,19 @@ static inline enum rill_poll rill_future_end(struct rill_future *future, int64_t
 /* Says which future was resumed where it has no code, and aborts. */
 __attribute__((noreturn, cold)) void rill_future_bad_resume(const struct rill_future *future);
 
+/* private: names a combinator that was given no child, or itself for one, and aborts. */
+__attribute__((noreturn, cold)) void rill_future_bad_child(const struct rill_future *child,
+                                                           const char *combinator);
+
+/* Checks what a combinator of that name was given to await. One struct that is used twice, for
+ * two limits one within the other, say, is its own child, and would poll itself for ever. */
+static inline void rill_future_check_child(const struct rill_future *self,
+                                           const struct rill_future *child, const char *combinator)
+{
+    if (__builtin_expect(!child || child == self, 0))
+        rill_future_bad_child(child, combinator);
+}
+
 /* Begins the body of a poll function whose parameters are self and task. Nothing
  * but the line that recovers the struct stands before it. Up to the first await that
  * is the place of the future, so that a panic has its name to show. */

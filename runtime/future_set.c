@@ -13,11 +13,13 @@ struct rill_future **rill_futures_fill(struct rill_future **array, size_t size,
     return array;
 }
 
-void rill_future_set_init(struct rill_future_set *set, struct rill_future **futures, uint32_t count,
-                          const char *name)
+void rill_future_set_init(const struct rill_future *self, struct rill_future_set *set,
+                          struct rill_future **futures, uint32_t count, const char *name)
 {
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         rill_check(futures[i], "entry %u of a %s is NULL", i, name);
+        rill_check(futures[i] != self, "a %s was given itself to await, as entry %u", name, i);
+    }
     set->futures = futures;
     set->count = count;
     set->pending = count;

@@ -69,10 +69,10 @@ typedef bool rill_future_set_decides_fn(struct rill_future_set *set, uint32_t in
                                         const struct rill_future *future,
                                         const struct rill_task *task);
 
-/* Makes a set of count futures, which it borrows with their array, for a combinator
- * of that name. Panics if one of them is NULL. */
-void rill_future_set_init(struct rill_future_set *set, struct rill_future **futures, uint32_t count,
-                          const char *name);
+/* Makes a set of count futures, which it borrows with their array, for the combinator self
+ * of that name. Panics if one of them is NULL, or self. */
+void rill_future_set_init(const struct rill_future *self, struct rill_future_set *set,
+                          struct rill_future **futures, uint32_t count, const char *name);
 
 /* Polls, for the combinator self, those that are pending, in order. Ready when there is none.
  * self awaits the one that is being polled, and then the first that is pending: what a panic

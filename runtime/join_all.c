@@ -58,7 +58,7 @@ static struct rill_future *prepare(struct rill_join_all *all, struct rill_future
     rill_future_init(&all->future, poll);
     all->future.place = &name;
     all->failed = -1;
-    rill_future_set_init(&all->set, futures, count, "join of all");
+    rill_future_set_init(&all->future, &all->set, futures, count, "join of all");
     return &all->future;
 }
 

@@ -96,6 +96,7 @@ struct rill_future *rill_object_pool_take(struct rill_object_pool *pool,
                                           struct rill_object_pool_take *take,
                                           struct rill_future *make)
 {
+    rill_future_check_child(&take->future, make, "a take from a pool");
     take->pool = pool;
     take->make = make;
     take->object = NULL;

@@ -75,6 +75,7 @@ struct rill_future *rill_once_run(struct rill_once *once, struct rill_once_run *
 {
     static const struct rill_place name = {"run once", NULL, 0};
 
+    rill_future_check_child(&run->future, child, "a run of a once");
     rill_future_init(&run->future, start_poll);
     run->future.place = &name;
     run->was_first = false;

@@ -57,7 +57,7 @@ static struct rill_future *prepare(struct rill_race *race, struct rill_future **
     race->future.place = &name;
     race->winner = -1;
     race->last_error = -EINVAL; /* of a race of nothing */
-    rill_future_set_init(&race->set, futures, count, "race");
+    rill_future_set_init(&race->future, &race->set, futures, count, "race");
     return &race->future;
 }
 

@@ -36,6 +36,14 @@ static bool goes_on(struct rill_retry *retry, const struct rill_task *task)
     return retry->pause_ns < retry->deadline_ns - rill_now();
 }
 
+static struct rill_future *next_attempt(struct rill_retry *retry)
+{
+    struct rill_future *attempt = retry->attempt(retry);
+
+    rill_future_check_child(&retry->future, attempt, "a retry");
+    return attempt;
+}
+
 static enum rill_poll retry_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_retry *retry = rill_container_of(self, struct rill_retry, future);
@@ -48,7 +56,7 @@ static enum rill_poll retry_poll(struct rill_future *self, struct rill_task *tas
     begin(retry);
     for (;;) {
         retry->attempts++;
-        RILL_AWAIT(rill_deadline(&retry->limit, retry->deadline_ns, retry->attempt(retry)));
+        RILL_AWAIT(rill_deadline(&retry->limit, retry->deadline_ns, next_attempt(retry)));
         retry->last = retry->limit.result;
         if (!goes_on(retry, task))
             RILL_RETURN(retry->last);

@@ -27,6 +27,6 @@ struct rill_future *rill_select(struct rill_select *select, struct rill_future *
 
     rill_future_init(&select->future, select_poll);
     select->future.place = &name;
-    rill_future_set_init(&select->set, futures, count, "select");
+    rill_future_set_init(&select->future, &select->set, futures, count, "select");
     return &select->future;
 }

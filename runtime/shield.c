@@ -18,6 +18,7 @@ struct rill_future *rill_shield(struct rill_shield *shield, struct rill_future *
 {
     static const struct rill_place name = {"shield", NULL, 0};
 
+    rill_future_check_child(&shield->future, child, "a shield");
     rill_future_init(&shield->future, shield_poll);
     shield->future.place = &name;
     shield->child = child;

@@ -66,6 +66,7 @@ static struct rill_future *prepare(struct rill_timeout *timeout, int64_t limit_n
 {
     static const struct rill_place name = {"timeout", NULL, 0};
 
+    rill_future_check_child(&timeout->future, child, "a timeout");
     rill_future_init(&timeout->future, start_poll);
     timeout->future.place = &name;
     timeout->child = child;

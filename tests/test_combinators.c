@@ -9,8 +9,11 @@
  *     SIM_SEED=17 SIM_SEEDS=1 make test NAME=combinators */
 #include "runtime/any.h"
 #include "runtime/join_all.h"
+#include "runtime/object_pool.h"
+#include "runtime/once.h"
 #include "runtime/panic.h"
 #include "runtime/race.h"
+#include "runtime/retry.h"
 #include "runtime/scope.h"
 #include "runtime/select.h"
 #include "runtime/shield.h"
@@ -596,6 +599,128 @@ START_TEST(a_task_that_waits_for_several_is_printed_with_the_first_that_is_pendi
 }
 END_TEST
 
+/* Each takes a child, and is given itself or NULL. */
+static struct {
+    struct rill_timeout timeout;
+    struct rill_shield shield;
+    struct rill_once once;
+    struct rill_once_run run;
+    struct rill_retry retry;
+    struct rill_select select;
+    struct rill_race race;
+    struct rill_join_all all;
+    struct rill_any any;
+    struct rill_future *futures[2];
+    struct rill_object_pool pool;
+    struct rill_object_pool_take take;
+} given;
+
+static bool is_given_itself;
+
+static struct rill_future *itself_or_null(struct rill_future *itself)
+{
+    return is_given_itself ? itself : NULL;
+}
+
+static struct rill_future **one_and(struct rill_future *itself)
+{
+    given.futures[0] = latch_wait(&quiet);
+    given.futures[1] = itself_or_null(itself);
+    return given.futures;
+}
+
+static struct rill_future *attempt_itself(struct rill_retry *retry)
+{
+    return itself_or_null(&retry->future);
+}
+
+static void limit_itself(void)
+{
+    rill_timeout(&given.timeout, 1, itself_or_null(&given.timeout.future));
+}
+
+static void give_itself_a_deadline(void)
+{
+    rill_deadline(&given.timeout, 1, itself_or_null(&given.timeout.future));
+}
+
+static void shield_itself(void)
+{
+    rill_shield(&given.shield, itself_or_null(&given.shield.future));
+}
+
+static void run_itself_once(void)
+{
+    rill_once_run(&given.once, &given.run, itself_or_null(&given.run.future));
+}
+
+static void retry_itself(void)
+{
+    static const struct rill_retry_policy policy = {.attempts_max = 1, .first_ns = 1, .max_ns = 1};
+
+    runner_start(&root, rill_retry(&given.retry, &policy, attempt_itself), NULL);
+    rig_turn();
+}
+
+static void take_itself(void)
+{
+    rill_object_pool_take(&given.pool, &given.take, itself_or_null(&given.take.future));
+}
+
+static void select_itself(void)
+{
+    rill_select(&given.select, one_and(&given.select.future), 2);
+}
+
+static void race_itself(void)
+{
+    rill_race(&given.race, one_and(&given.race.future), 2);
+}
+
+static void join_itself(void)
+{
+    rill_join_all(&given.all, one_and(&given.all.future), 2);
+}
+
+START_TEST(a_combinator_that_is_given_itself_or_nothing_panics)
+{
+    static void (*const mistakes[])(void) = {
+        limit_itself, give_itself_a_deadline, shield_itself, run_itself_once, retry_itself,
+        take_itself,  select_itself,          race_itself,   join_itself,
+    };
+
+    for (size_t i = 0; i < RIG_COUNT(mistakes); i++) {
+        is_given_itself = true;
+        rig_expect_text(rig_abort_message(mistakes[i]), "given itself");
+        is_given_itself = false;
+        rig_expect_text(rig_abort_message(mistakes[i]), "NULL");
+    }
+}
+END_TEST
+
+static void wait_for_any_of_itself(void)
+{
+    rill_any_init(&given.any, given.futures, 2);
+    given.futures[1] = rill_any_next(&given.any);
+    runner_start(&root, given.futures[1], NULL);
+    rig_turn();
+}
+
+static void drain_itself(void)
+{
+    rill_any_init(&given.any, given.futures, 2);
+    given.futures[1] = rill_any_drain(&given.any, RILL_CANCELLED);
+    runner_start(&root, given.futures[1], NULL);
+    rig_turn();
+}
+
+START_TEST(any_that_is_one_of_its_own_futures_panics)
+{
+    rig_expect_text(rig_abort_message(wait_for_any_of_itself), "given itself");
+    rig_expect_text(rig_abort_message(drain_itself), "given itself");
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -603,6 +728,8 @@ int main(void)
         a_combinator_that_is_awaited_again_after_its_end_says_so,
         a_panic_below_a_combinator_names_the_line_of_its_await,
         a_task_that_waits_for_several_is_printed_with_the_first_that_is_pending,
+        a_combinator_that_is_given_itself_or_nothing_panics,
+        any_that_is_one_of_its_own_futures_panics,
     };
 
     return rig_main("combinators", tests, RIG_COUNT(tests));

@@ -520,7 +520,7 @@ static struct rill_future *wait_to_write(int i)
 
 static struct rill_future *wait_for_once(int i)
 {
-    return rill_once_run(&once, &waiting[i].run, NULL);
+    return rill_once_run(&once, &waiting[i].run, &latch.future);
 }
 
 static struct rill_future *wait_for_permit(int i)
