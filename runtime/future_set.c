@@ -13,13 +13,17 @@ struct rill_future **rill_futures_fill(struct rill_future **array, size_t size,
     return array;
 }
 
-void rill_future_set_init(const struct rill_future *self, struct rill_future_set *set,
-                          struct rill_future **futures, uint32_t count, const char *name)
+void rill_future_set_init(struct rill_future *self, struct rill_future_set *set,
+                          struct rill_future **futures, uint32_t count,
+                          const struct rill_place places[2])
 {
+    const char *name = places->function;
+
     for (uint32_t i = 0; i < count; i++) {
         rill_check(futures[i], "entry %u of a %s is NULL", i, name);
         rill_check(futures[i] != self, "a %s was given itself to await, as entry %u", name, i);
     }
+    self->place = places;
     set->futures = futures;
     set->count = count;
     set->pending = count;
@@ -44,6 +48,7 @@ static void poll_undecided(struct rill_future *self, struct rill_future_set *set
         if (!decides(set, i, future, task))
             continue;
         set->decided = (int32_t)i;
+        self->place++; /* of its two */
         /* They may have been told before, and the first reason stays. */
         set->reason = (uint8_t)rill_task_cancel_reason(task);
         if (set->reason == RILL_NOT_CANCELLED)

@@ -69,10 +69,19 @@ typedef bool rill_future_set_decides_fn(struct rill_future_set *set, uint32_t in
                                         const struct rill_future *future,
                                         const struct rill_task *task);
 
+/* The places of a combinator of that name, as rill_task_print shows them: before it is decided,
+ * and after, while it waits for those that do not let go. */
+#define RILL_FUTURE_SET_PLACES(name)                                                               \
+    {name, NULL, 0},                                                                               \
+    {                                                                                              \
+        name ", decided: the others were asked to end", NULL, 0                                    \
+    }
+
 /* Makes a set of count futures, which it borrows with their array, for the combinator self
- * of that name. Panics if one of them is NULL, or self. */
-void rill_future_set_init(const struct rill_future *self, struct rill_future_set *set,
-                          struct rill_future **futures, uint32_t count, const char *name);
+ * with those two places. Panics if one of them is NULL, or self. */
+void rill_future_set_init(struct rill_future *self, struct rill_future_set *set,
+                          struct rill_future **futures, uint32_t count,
+                          const struct rill_place places[2]);
 
 /* Polls, for the combinator self, those that are pending, in order. Ready when there is none.
  * self awaits the one that is being polled, and then the first that is pending: what a panic

@@ -53,12 +53,11 @@ static enum rill_poll try_poll(struct rill_future *self, struct rill_task *task)
 static struct rill_future *prepare(struct rill_join_all *all, struct rill_future **futures,
                                    uint32_t count, rill_poll_fn *poll)
 {
-    static const struct rill_place name = {"join of all", NULL, 0};
+    static const struct rill_place places[] = {RILL_FUTURE_SET_PLACES("join of all")};
 
     rill_future_init(&all->future, poll);
-    all->future.place = &name;
     all->failed = -1;
-    rill_future_set_init(&all->future, &all->set, futures, count, "join of all");
+    rill_future_set_init(&all->future, &all->set, futures, count, places);
     return &all->future;
 }
 

@@ -51,13 +51,12 @@ static enum rill_poll success_poll(struct rill_future *self, struct rill_task *t
 static struct rill_future *prepare(struct rill_race *race, struct rill_future **futures,
                                    uint32_t count, rill_poll_fn *poll)
 {
-    static const struct rill_place name = {"race", NULL, 0};
+    static const struct rill_place places[] = {RILL_FUTURE_SET_PLACES("race")};
 
     rill_future_init(&race->future, poll);
-    race->future.place = &name;
     race->winner = -1;
     race->last_error = -EINVAL; /* of a race of nothing */
-    rill_future_set_init(&race->future, &race->set, futures, count, "race");
+    rill_future_set_init(&race->future, &race->set, futures, count, places);
     return &race->future;
 }
 

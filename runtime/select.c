@@ -23,10 +23,9 @@ static enum rill_poll select_poll(struct rill_future *self, struct rill_task *ta
 struct rill_future *rill_select(struct rill_select *select, struct rill_future **futures,
                                 uint32_t count)
 {
-    static const struct rill_place name = {"select", NULL, 0};
+    static const struct rill_place places[] = {RILL_FUTURE_SET_PLACES("select")};
 
     rill_future_init(&select->future, select_poll);
-    select->future.place = &name;
-    rill_future_set_init(&select->future, &select->set, futures, count, "select");
+    rill_future_set_init(&select->future, &select->set, futures, count, places);
     return &select->future;
 }

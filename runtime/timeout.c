@@ -5,6 +5,10 @@
 
 #include <errno.h>
 
+static const struct rill_place name = {"timeout", NULL, 0};
+static const struct rill_place expired_name = {"timeout, expired: its child was asked to end", NULL,
+                                               0};
+
 static enum rill_poll finish(struct rill_timeout *timeout, int64_t result)
 {
     rill_wheel_disarm(&rill_executor_here()->wheel, &timeout->timer);
@@ -33,6 +37,7 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
         return RILL_PENDING;
     if (rill_task_is_cancelled(task)) /* the child knows already, and for another reason */
         return RILL_PENDING;
+    self->place = &expired_name; /* which a child that does not let go leaves to be printed */
     self->poll = drain_poll;
     return drain_poll(self, task);
 }
@@ -64,8 +69,6 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
 static struct rill_future *prepare(struct rill_timeout *timeout, int64_t limit_ns, bool is_delay,
                                    struct rill_future *child)
 {
-    static const struct rill_place name = {"timeout", NULL, 0};
-
     rill_future_check_child(&timeout->future, child, "a timeout");
     rill_future_init(&timeout->future, start_poll);
     timeout->future.place = &name;

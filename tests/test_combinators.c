@@ -599,6 +599,64 @@ START_TEST(a_task_that_waits_for_several_is_printed_with_the_first_that_is_pendi
 }
 END_TEST
 
+/* One that has been told to end and does not let go. */
+static struct latch stubborn = {.drain_polls = LATCH_BY_HAND};
+
+static void expect_printed(const char *name)
+{
+    char expected[200], *text = print_root();
+
+    snprintf(expected, sizeof expected, "  %s\n  latch\n", name);
+    rig_expect_text(text, expected);
+    free(text);
+}
+
+START_TEST(a_timeout_that_has_expired_and_waits_for_its_child_is_printed_as_such)
+{
+    static struct rill_timeout timeout;
+
+    runner_start(&root, rill_timeout(&timeout, RILL_SECOND, latch_wait(&stubborn)), NULL);
+    rig_settle();
+    expect_printed("timeout");
+    rig_advance(2 * RILL_SECOND);
+    expect_printed("timeout, expired: its child was asked to end");
+    latch_let_go(&stubborn);
+    rig_settle();
+    ck_assert_int_eq(timeout.result, -ETIMEDOUT);
+}
+END_TEST
+
+START_TEST(a_set_that_is_decided_and_waits_for_the_others_is_printed_as_such)
+{
+    static const char *const names[] = {"select", "race", "race", "join of all"};
+    static struct node node;
+    static struct latch first;
+
+    for (int which = 0; which < (int)RIG_COUNT(names); which++) {
+        char expected[100];
+
+        node.futures[0] = latch_wait(&first);
+        node.futures[1] = latch_wait(&stubborn);
+        runner_start(&root,
+                     which == 0   ? rill_select(&node.select, node.futures, 2)
+                     : which == 1 ? rill_race(&node.race, node.futures, 2)
+                     : which == 2 ? rill_race_to_success(&node.race, node.futures, 2)
+                                  : rill_try_join_all(&node.all, node.futures, 2),
+                     NULL);
+        rig_settle();
+        expect_printed(names[which]);
+        latch_open(&first, which == 3 ? -EIO : 0);
+        rig_settle();
+        snprintf(expected, sizeof expected, "%s, decided: the others were asked to end",
+                 names[which]);
+        expect_printed(expected);
+        latch_let_go(&stubborn);
+        rig_settle();
+        ck_assert(rill_task_is_over(&root.task));
+    }
+}
+END_TEST
+
 /* Each takes a child, and is given itself or NULL. */
 static struct {
     struct rill_timeout timeout;
@@ -728,6 +786,8 @@ int main(void)
         a_combinator_that_is_awaited_again_after_its_end_says_so,
         a_panic_below_a_combinator_names_the_line_of_its_await,
         a_task_that_waits_for_several_is_printed_with_the_first_that_is_pending,
+        a_timeout_that_has_expired_and_waits_for_its_child_is_printed_as_such,
+        a_set_that_is_decided_and_waits_for_the_others_is_printed_as_such,
         a_combinator_that_is_given_itself_or_nothing_panics,
         any_that_is_one_of_its_own_futures_panics,
     };
