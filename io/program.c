@@ -5,10 +5,14 @@
 #include "runtime/any.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MAIN, SIGNAL, FUTURES };
+enum { MAIN, SIGNAL, FUTURES, SIGNALS = 2 };
+
+static const int numbers[SIGNALS] = {SIGINT, SIGTERM};
 
 /* The program's future, and the signals that end it. */
 struct program {
@@ -17,7 +21,42 @@ struct program {
     struct rill_future *futures[FUTURES];
     struct rill_signals signals;
     struct rill_future *main;
+    bool is_ending; /* there was a signal, and before it this: */
+    struct sigaction actions[SIGNALS];
+    sigset_t mask;
 };
+
+/* From here on a signal ends the process, also while the program's future is on its way out,
+ * or stuck there; and also where it was ignored or blocked when the program began. */
+static void let_signals_end_the_process(struct program *program)
+{
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigset_t set;
+
+    program->is_ending = true;
+    sigemptyset(&set);
+    for (int i = 0; i < SIGNALS; i++) {
+        sigaction(numbers[i], &action, &program->actions[i]);
+        sigaddset(&set, numbers[i]);
+    }
+    rill_signals_close(&program->signals);
+    pthread_sigmask(SIG_UNBLOCK, &set, &program->mask);
+}
+
+static void give_signals_back(const struct program *program)
+{
+    sigset_t blocked;
+
+    if (!program->is_ending)
+        return;
+    sigemptyset(&blocked);
+    for (int i = 0; i < SIGNALS; i++) {
+        sigaction(numbers[i], &program->actions[i], NULL);
+        if (sigismember(&program->mask, numbers[i]))
+            sigaddset(&blocked, numbers[i]);
+    }
+    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+}
 
 static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
 {
@@ -28,10 +67,8 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     program->futures[MAIN] = program->main;
     program->futures[SIGNAL] = rill_signals_next(&program->signals);
     RILL_AWAIT(rill_any_next(&program->any));
-    /* From here on a second signal acts as if there were no runtime, also while the
-     * program's future is on its way out, or stuck there. */
     if (program->any.result == SIGNAL)
-        rill_signals_close(&program->signals);
+        let_signals_end_the_process(program);
     RILL_AWAIT(rill_any_drain(&program->any, RILL_SHUTTING_DOWN));
     RILL_RETURN(program->main->result);
     RILL_END();
@@ -40,12 +77,13 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
 static int run(struct rill_runtime *runtime, struct rill_future *future)
 {
     struct program program = {.main = future};
-    int64_t result = rill_signals_open(&program.signals, (const int[]){SIGINT, SIGTERM}, 2);
+    int64_t result = rill_signals_open(&program.signals, numbers, SIGNALS);
 
     if (result == 0) {
         result = rill_block_on(runtime, rill_future_init(&program.future, program_poll));
         rill_signals_close(&program.signals);
         rill_runtime_shutdown(runtime, RILL_PROGRAM_GRACE_NS);
+        give_signals_back(&program);
     }
     if (result >= 0 || result == -ECANCELED)
         return 0;

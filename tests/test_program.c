@@ -40,20 +40,50 @@ static enum rill_poll sleeper_poll(struct rill_future *self, struct rill_task *t
     RILL_END();
 }
 
+/* What a program may find when it begins. In the background of a script without job control
+ * SIGINT is ignored; who has blocked a signal, and forgot to unblock it, leaves that behind. */
+enum { INHERITS_NOTHING, INHERITS_SIGNALS, INHERITANCES };
+
+static void inherit(int inheritance)
+{
+    sigset_t set;
+
+    signal(SIGINT, inheritance == INHERITS_SIGNALS ? SIG_IGN : SIG_DFL);
+    signal(SIGTERM, SIG_DFL); /* libcheck has handlers of its own */
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    if (inheritance == INHERITS_SIGNALS)
+        sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static bool is_as_inherited(void)
+{
+    struct sigaction action;
+    sigset_t set;
+
+    sigaction(SIGINT, NULL, &action);
+    sigprocmask(SIG_BLOCK, NULL, &set);
+    return action.sa_handler == SIG_IGN && !sigismember(&set, SIGINT) && sigismember(&set, SIGTERM);
+}
+
 /* Starts the sleeper as a program of its own. Returns what it says: a descriptor. */
-static int start(pid_t *pid, bool is_stubborn)
+static int start(pid_t *pid, bool is_stubborn, int inheritance)
 {
     int fds[2];
 
     ck_assert_int_eq(pipe(fds), 0);
     *pid = fork();
     if (*pid == 0) {
-        signal(SIGINT, SIG_DFL); /* libcheck has handlers of its own */
-        signal(SIGTERM, SIG_DFL);
+        int status;
+
+        inherit(inheritance);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         sleeper.is_stubborn = is_stubborn;
         sleeper.says = fds[1];
-        _exit(rill_main(rill_future_init(&sleeper.future, sleeper_poll)));
+        status = rill_main(rill_future_init(&sleeper.future, sleeper_poll));
+        if (inheritance == INHERITS_SIGNALS)
+            say(is_as_inherited() ? "i" : "o");
+        _exit(status);
     }
     ck_assert_int_gt(*pid, 0);
     close(fds[1]);
@@ -70,13 +100,15 @@ static void expect_said(int fd, char letter)
 
 START_TEST(a_signal_cancels_the_future_and_is_no_error)
 {
-    int status, fd;
+    int status, fd, inheritance = _i / 2;
     pid_t pid;
 
-    fd = start(&pid, false);
+    fd = start(&pid, false, inheritance);
     expect_said(fd, 'r');
-    kill(pid, _i ? SIGINT : SIGTERM);
+    kill(pid, _i % 2 ? SIGINT : SIGTERM);
     expect_said(fd, 'c');
+    if (inheritance == INHERITS_SIGNALS)
+        expect_said(fd, 'i');
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     close(fd);
@@ -85,16 +117,16 @@ END_TEST
 
 START_TEST(a_second_signal_ends_a_program_whose_future_does_not_end)
 {
-    int status, fd;
+    int status, fd, second = _i % 2 ? SIGINT : SIGTERM;
     pid_t pid;
 
-    fd = start(&pid, true);
+    fd = start(&pid, true, _i / 2);
     expect_said(fd, 'r');
     kill(pid, SIGINT);
     expect_said(fd, 'c');
-    kill(pid, _i ? SIGINT : SIGTERM);
+    kill(pid, second);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == (_i ? SIGINT : SIGTERM));
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == second);
     close(fd);
 }
 END_TEST
@@ -142,8 +174,8 @@ END_TEST
 int main(void)
 {
     const struct program_test tests[] = {
-        {a_signal_cancels_the_future_and_is_no_error, 2},
-        {a_second_signal_ends_a_program_whose_future_does_not_end, 2},
+        {a_signal_cancels_the_future_and_is_no_error, 2 * INHERITANCES},
+        {a_second_signal_ends_a_program_whose_future_does_not_end, 2 * INHERITANCES},
         {a_program_has_a_runtime_of_the_options_that_it_names, 1},
         {a_program_with_options_that_can_not_be_fails_before_its_future_begins, 1},
     };
