@@ -4,6 +4,8 @@
  *     rill_waker_open(&watch->waker);                  // before the thread is started
  *     for (;;) {
  *         RILL_AWAIT(rill_waker_wait(&watch->waker));
+ *         if (watch->waker.result < 0)                 // cancelled, as every further wait would be
+ *             break;
  *         ...look at what the thread has stored...
  *     }
  *
