@@ -31,12 +31,13 @@ static struct rill_pool *pool(void)
 /* ---- arriving ---- */
 
 static struct rill_rdma_am_held *hold(struct rill_rdma_inbox *inbox, const void *header,
-                                      size_t header_size)
+                                      size_t header_size, size_t size)
 {
     struct rill_rdma_am_held *held;
     uint8_t size_class;
 
-    if (header_size > RILL_RDMA_AM_HEADER_MAX || inbox->held_count >= inbox->held_max)
+    if (header_size > RILL_RDMA_AM_HEADER_MAX || inbox->held_count >= inbox->held_max ||
+        size > inbox->size_max)
         return NULL;
     held = rill_pool_get(pool(), sizeof *held + header_size, &size_class);
     if (!held)
@@ -65,7 +66,7 @@ static ucs_status_t on_message(void *inbox_, const void *header, size_t header_s
                                size_t size, const ucp_am_recv_param_t *param)
 {
     struct rill_rdma_inbox *inbox = inbox_;
-    struct rill_rdma_am_held *held = hold(inbox, header, header_size);
+    struct rill_rdma_am_held *held = hold(inbox, header, header_size, size);
     bool persists = param->recv_attr & (UCP_AM_RECV_ATTR_FLAG_DATA | UCP_AM_RECV_ATTR_FLAG_RNDV);
 
     if (!held || (size > 0 && !persists)) {
@@ -324,6 +325,7 @@ int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, 
         .rdma = rdma,
         .id = id,
         .held_max = RILL_RDMA_AM_HELD_MAX,
+        .size_max = SIZE_MAX,
     };
     rill_list_init(&inbox->held);
     rill_line_init(&inbox->line);

@@ -48,9 +48,11 @@ struct rill_rdma_inbox {
     bool is_open;
     size_t held_count;
     size_t held_max; /* RILL_RDMA_AM_HELD_MAX, and to be lowered at any time */
-    /* Messages that were dropped: for want of memory, beyond held_max, or with
+    size_t size_max; /* of a message's data; SIZE_MAX, and to be lowered at any time */
+    /* Messages that were dropped: for want of memory, beyond held_max or size_max, or with
      * a header longer than RILL_RDMA_AM_HEADER_MAX. UCX has no way to slow a sender down:
-     * that is a matter of the protocol above. */
+     * that is a matter of the protocol above. A sender can have data of any size come with their
+     * message, so who does not trust it lowers size_max too. */
     uint64_t dropped;
 
     /* private */

@@ -139,6 +139,7 @@ int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32
     if (error)
         return error;
     hub->strangers.held_max = RILL_RDMA_STRANGERS_MAX;
+    hub->strangers.size_max = RILL_RDMA_STRANGER_SIZE_MAX;
     error = rill_rdma_am_handle(rdma, RILL_RDMA_CONTROL_ID, on_control, hub);
     if (error)
         rill_rdma_inbox_close(&hub->strangers);

@@ -23,6 +23,9 @@ enum {
     RILL_RDMA_HUB_BUCKETS = 256, /* lists by which a connection is found from its id */
     /* Connections by worker address that nobody has accepted; further ones are dropped. */
     RILL_RDMA_STRANGERS_MAX = 256,
+    /* Bytes of the address that such a one brings, a few hundred as a rule; with more it is
+     * dropped, as it would be kept. */
+    RILL_RDMA_STRANGER_SIZE_MAX = 16 << 10,
     /* Ids of connections that ended, for which messages may still come. */
     RILL_RDMA_DEAD_MAX = 64,
     /* From this size on, messages stay with their sender until they are received: what rill

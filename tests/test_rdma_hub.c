@@ -304,6 +304,24 @@ START_TEST(of_strangers_only_so_many_are_kept)
 }
 END_TEST
 
+START_TEST(a_stranger_that_brings_more_than_an_address_is_dropped)
+{
+    static const char much[1000];
+
+    sides_open(NULL);
+    open_stranger();
+    expect_eq(hub->strangers.size_max, RILL_RDMA_STRANGER_SIZE_MAX);
+    hub->strangers.size_max = sizeof much - 1; /* as the messages here are short */
+    say_to(0, RILL_RDMA_STRANGER_ID, much, sizeof much - 1);
+    expect_eq(hub->strangers.held_count, 1);
+    say_to(0, RILL_RDMA_STRANGER_ID, much, sizeof much);
+    expect_eq(hub->strangers.held_count, 1);
+    expect_eq(hub->strangers.dropped, 1);
+    await(rill_rdma_ep_abort(&stranger));
+    sides_close();
+}
+END_TEST
+
 /* ---- its life ---- */
 
 static unsigned until_failure;
@@ -383,6 +401,7 @@ int main(void)
         {what_comes_for_one_that_never_was_is_counted_as_nonsense, IN_SIMULATED},
         {all_that_is_thrown_away_at_once_gives_its_credit_back, IN_SIMULATED},
         {of_strangers_only_so_many_are_kept, IN_SIMULATED},
+        {a_stranger_that_brings_more_than_an_address_is_dropped, IN_SIMULATED},
         {a_hub_that_can_not_be_opened_leaves_nothing, IN_SIMULATED},
         {a_hub_that_is_closed_hears_nothing_and_is_opened_again, IN_SIMULATED},
         {a_hub_opened_twice_or_closed_with_connections_is_a_panic, IN_SIMULATED},
