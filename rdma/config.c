@@ -25,6 +25,10 @@ static const struct preset presets[] = {
     /* A message of several eager fragments whose sender dies on the way never ends; this
      * many bytes are one fragment. It costs 1 % at 16 KiB. */
     {{"RNDV_THRESH", "8000"}, 0, 0, 0, NULL},
+    /* What nobody has received yet is copied into a buffer of the next of these sizes, which are
+     * powers of 2, or of a whole segment. UCX's own are 64 and 1K, so that a message of 100 bytes
+     * takes up ten times as much, and one of a kilobyte eight times. */
+    {{"RX_MPOOL_SIZES", "64,128,256,512,1K,2K,4K,8K,16K,32K"}, 0, 0, 0, NULL},
     /* A peer that dies is not reported over shared memory, so that has to be asked for. */
     {{"TLS", "^sm"}, 0, RILL_RDMA_WISH_SHARED_MEMORY, 0, NULL},
     /* Endpoints that report errors use shared memory only with this. */

@@ -2,11 +2,19 @@
 /* credit.h - how much may be on its way to a side that does not receive.
  *
  * UCX has no back-pressure: messages that nobody receives pile up in the memory of the
- * receiver, a gigabyte for 100,000 of a kilobyte. So each message costs what it may take up
- * there, and the cost of those that were sent and not yet received is never above the
- * window of the receiver; but one message may always go, however large. Longer ones than
- * the sender's eager_size stay with the sender until they are received, and cost no more
- * than that. */
+ * receiver, a gigabyte for 100,000 of a kilobyte. So each message has a cost, and the cost of
+ * those that were sent and not yet received is never above the window of the receiver; but one
+ * message may always go, however large. Longer ones than the sender's eager_size stay with the
+ * sender until they are received, and cost no more than that.
+ *
+ * What they take up is, over the network, up to twice the cost: UCX has buffers of some sizes for
+ * them, and rill asks for powers of 2 (RX_MPOOL_SIZES, config.c; with UCX's own two sizes, for
+ * whoever sets those, it is four times). Over shared memory one of some 100 bytes or more holds a
+ * segment, 8 KiB of that memory, so that short ones take up to 25 times their cost. UCX keeps the
+ * memory for other messages when they have been received.
+ *
+ * It is the sender that keeps to the window, as rill does. A receiver cannot refuse anything: a
+ * peer that is not rill may send without end. */
 #ifndef RILL_RDMA_CREDIT_H
 #define RILL_RDMA_CREDIT_H
 
