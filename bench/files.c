@@ -77,7 +77,7 @@ static enum rill_poll files_poll(struct rill_future *self, struct rill_task *tas
     files->stopping = true;
     for (files->next = 0; files->next < files->depth; files->next++)
         RILL_AWAIT(
-            rill_task_join(&files->readers[files->next].join, &files->readers[files->next].task));
+            rill_task_join(&files->readers[files->next].task, &files->readers[files->next].join));
     files->end_ns = rill_now();
     RILL_AWAIT(rill_file_close(&files->file));
     RILL_RETURN(files->error);

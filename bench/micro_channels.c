@@ -85,8 +85,8 @@ void micro_mpsc(struct rill_runtime *runtime, int64_t count)
     producer.left = count;
     rill_task_spawn(&producer.task, producer_poll);
     rill_task_spawn(&consumer.task, consumer_poll);
-    rill_block_on(runtime, rill_task_join(&consumer.join, &consumer.task));
-    rill_block_on(runtime, rill_task_join(&producer.join, &producer.task));
+    rill_block_on(runtime, rill_task_join(&consumer.task, &consumer.join));
+    rill_block_on(runtime, rill_task_join(&producer.task, &producer.join));
 }
 
 /* ---- a switch for each ---- */
@@ -129,6 +129,6 @@ void micro_switch(struct rill_runtime *runtime, int64_t count)
     caller.left = count / 2;
     rill_task_spawn(&answerer.task, answerer_poll);
     rill_task_spawn(&caller.task, caller_poll);
-    rill_block_on(runtime, rill_task_join(&caller.join, &caller.task));
-    rill_block_on(runtime, rill_task_join(&answerer.join, &answerer.task));
+    rill_block_on(runtime, rill_task_join(&caller.task, &caller.join));
+    rill_block_on(runtime, rill_task_join(&answerer.task, &answerer.join));
 }

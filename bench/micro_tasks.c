@@ -86,8 +86,8 @@ static enum rill_poll parent_poll(struct rill_future *self, struct rill_task *ta
             rill_task_spawn(&parent->children[i]->task, child_poll);
         }
         for (parent->i = 0; parent->i < parent->batch; parent->i++)
-            RILL_AWAIT(rill_task_join(&parent->children[parent->i]->join,
-                                      &parent->children[parent->i]->task));
+            RILL_AWAIT(rill_task_join(&parent->children[parent->i]->task,
+                                      &parent->children[parent->i]->join));
     }
     RILL_END();
 }

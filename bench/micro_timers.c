@@ -129,7 +129,7 @@ static enum rill_poll dormitory_poll(struct rill_future *self, struct rill_task 
         dormitory->sleepers[i] = sleeper;
     }
     for (dormitory->i = 0; dormitory->i < dormitory->count; dormitory->i++)
-        RILL_AWAIT(rill_task_join(&dormitory->join, &dormitory->sleepers[dormitory->i]->task));
+        RILL_AWAIT(rill_task_join(&dormitory->sleepers[dormitory->i]->task, &dormitory->join));
     RILL_END();
 }
 

@@ -155,13 +155,13 @@ static enum rill_poll finish_poll(struct rill_future *self, struct rill_task *ta
 
     RILL_BEGIN();
     if (ping->load.pace.task.state != RILL_TASK_NEW)
-        RILL_AWAIT(rill_task_join(&ping->pacing, &ping->load.pace.task));
+        RILL_AWAIT(rill_task_join(&ping->load.pace.task, &ping->pacing));
     for (ping->next = 0; ping->next < ping->connections; ping->next++) {
         if (ping->clients[ping->next].task.state == RILL_TASK_NEW)
             RILL_AWAIT(client_close(&ping->clients[ping->next]));
         else
             RILL_AWAIT(
-                rill_task_join(&ping->clients[ping->next].join, &ping->clients[ping->next].task));
+                rill_task_join(&ping->clients[ping->next].task, &ping->clients[ping->next].join));
         if (rill_task_is_cancelled(task))
             RILL_RETURN(-ECANCELED);
     }

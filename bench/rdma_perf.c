@@ -217,7 +217,7 @@ static enum rill_poll bandwidth_poll(struct rill_future *self, struct rill_task 
     for (side.lane = 0; side.lane < wanted.window; side.lane++)
         rill_task_spawn(&side.lanes[side.lane].task, lane_poll);
     for (side.lane = 0; side.lane < wanted.window; side.lane++)
-        RILL_AWAIT(rill_task_join(&side.lanes[side.lane].join, &side.lanes[side.lane].task));
+        RILL_AWAIT(rill_task_join(&side.lanes[side.lane].task, &side.lanes[side.lane].join));
     if (side.is_server)
         RILL_AWAIT(send_message(&side.out, side.out_buffer, 1, DONE));
     else

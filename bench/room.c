@@ -83,7 +83,7 @@ static enum rill_poll member_poll(struct rill_future *self, struct rill_task *ta
         rill_borrow_give_back(&member->chunk);
     }
     rill_task_cancel(&member->writer.task);
-    RILL_AWAIT(rill_shield(&member->shield, rill_task_join(&member->join, &member->writer.task)));
+    RILL_AWAIT(rill_shield(&member->shield, rill_task_join(&member->writer.task, &member->join)));
     RILL_AWAIT(rill_tcp_close(&member->peer));
     RILL_END();
 }

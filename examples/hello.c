@@ -39,8 +39,8 @@ static enum rill_poll hello_poll(struct rill_future *self, struct rill_task *tas
     RILL_BEGIN();
     rill_task_spawn(&hello->a.task, greeter_poll);
     rill_task_spawn(&hello->b.task, greeter_poll);
-    RILL_AWAIT(rill_task_join(&hello->join_a, &hello->a.task));
-    RILL_AWAIT(rill_task_join(&hello->join_b, &hello->b.task));
+    RILL_AWAIT(rill_task_join(&hello->a.task, &hello->join_a));
+    RILL_AWAIT(rill_task_join(&hello->b.task, &hello->join_b));
     if (hello->join_a.result < 0 || hello->join_b.result < 0) /* a signal was faster */
         RILL_RETURN(-ECANCELED);
     printf("%d greetings\n", (int)(hello->join_a.result + hello->join_b.result));

@@ -205,7 +205,7 @@ static void cut(struct rill_rdma_connection *connection)
  * in a task that is cancelled, as the connection is to be forgotten then. */
 static struct rill_future *join_keeper(struct rill_rdma_connection *connection)
 {
-    return rill_shield(&connection->shield, rill_task_join(&connection->join, &connection->keeper));
+    return rill_shield(&connection->shield, rill_task_join(&connection->keeper, &connection->join));
 }
 
 static enum rill_poll connect_poll(struct rill_future *self, struct rill_task *task)
@@ -309,7 +309,7 @@ static enum rill_poll disconnect_poll(struct rill_future *self, struct rill_task
         RILL_RETURN(0);
     want_over(connection);
     if (!rill_task_is_cancelled(task) && !connection->is_cut)
-        RILL_AWAIT(rill_task_join(&connection->join, &connection->keeper));
+        RILL_AWAIT(rill_task_join(&connection->keeper, &connection->join));
     if (!rill_task_is_over(&connection->keeper)) {
         cut(connection);
         RILL_AWAIT(join_keeper(connection));

@@ -159,7 +159,7 @@ static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task
     return RILL_READY;
 }
 
-struct rill_future *rill_task_join(struct rill_join *join, struct rill_task *task)
+struct rill_future *rill_task_join(struct rill_task *task, struct rill_join *join)
 {
     static const struct rill_place name = {"join", NULL, 0};
 

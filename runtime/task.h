@@ -147,7 +147,7 @@ struct rill_join {
  * rill_task_alloc is given back. One joiner a task. Cancelling it leaves the
  * task as it is, running or over by a cancel as well: with -ECANCELED it is
  * still to be joined or detached. Any other result has won, as ever. */
-struct rill_future *rill_task_join(struct rill_join *join, struct rill_task *task);
+struct rill_future *rill_task_join(struct rill_task *task, struct rill_join *join);
 
 /* Prints the task's state and the chain of futures that it waits for, a line each with its place
  * in the source; of those that a select or the like waits for, the first that is pending. */

@@ -102,7 +102,7 @@ void receive_the_rest(void)
         came(my.bytes, size);
     }
     expect_eq(my.at, TOTAL);
-    expect_eq(await(rill_task_join(&feeder.join, &feeder.task)), 0);
+    expect_eq(await(rill_task_join(&feeder.task, &feeder.join)), 0);
     hang_up_both();
 }
 
@@ -177,7 +177,7 @@ static void await_victim(const struct cancel_operation *operation)
         await(rill_sleep(&while_it_works, 2 * RILL_MILLISECOND));
         rill_task_cancel(&victim.task);
     }
-    await(rill_task_join(&victim.join, &victim.task));
+    await(rill_task_join(&victim.task, &victim.join));
 }
 
 /* Runs the operation once, and returns how long it took. */

@@ -345,7 +345,7 @@ void background_start(struct background *background, struct rill_future *future)
 
 int64_t background_end(struct background *background)
 {
-    return await(rill_task_join(&background->join, &background->task));
+    return await(rill_task_join(&background->task, &background->join));
 }
 
 void fixture_turn(void)

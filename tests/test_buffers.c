@@ -103,8 +103,8 @@ static void move_all(void)
         rill_task_spawn(&senders[i].task, sender_poll);
     }
     for (int i = 0; i < CONNECTIONS; i++) {
-        expect_eq(await(rill_task_join(&senders[i].join, &senders[i].task)), 0);
-        expect_eq(await(rill_task_join(&readers[i].join, &readers[i].task)), TOTAL);
+        expect_eq(await(rill_task_join(&senders[i].task, &senders[i].join)), 0);
+        expect_eq(await(rill_task_join(&readers[i].task, &readers[i].join)), TOTAL);
     }
 }
 
@@ -213,7 +213,7 @@ START_TEST(receives_that_find_nothing_do_not_keep_the_others_waiting_for_a_buffe
 
         ck_assert_int_eq(await(rill_tcp_send_all(&senders[2 + i].tcp, &op, bytes, 30)), 30);
         ck_assert_int_eq(
-            await(rill_timeout(&timeout, RILL_SECOND, rill_task_join(&join, &receiving[i].task))),
+            await(rill_timeout(&timeout, RILL_SECOND, rill_task_join(&receiving[i].task, &join))),
             30);
         rill_borrow_give_back(&readers[2 + i].borrow);
     }

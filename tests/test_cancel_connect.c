@@ -89,7 +89,7 @@ static void after_accept(int64_t result)
         serve_accepted();
     }
     for (int i = 0; i < CLIENTS; i++)
-        expect_eq(await(rill_task_join(&clients[i].join, &clients[i].task)), HELLO);
+        expect_eq(await(rill_task_join(&clients[i].task, &clients[i].join)), HELLO);
     expect_eq(await(rill_listener_close(&my.listener)), 0);
 }
 
@@ -179,7 +179,7 @@ static void after_serve(int64_t result)
 {
     expect_eq(result, -ECANCELED);
     for (int i = 0; i < CLIENTS; i++) {
-        int64_t answered = await(rill_task_join(&clients[i].join, &clients[i].task));
+        int64_t answered = await(rill_task_join(&clients[i].task, &clients[i].join));
 
         expect((answered >= 0 && answered <= HELLO) || answered == -ECONNREFUSED ||
                answered == -ECONNRESET);
@@ -205,7 +205,7 @@ static void after_close_listener(int64_t result)
     expect_eq(result, 0);
     fixture_hang_up(&my.one);
     for (int i = 0; i < CLIENTS; i++)
-        await(rill_task_join(&clients[i].join, &clients[i].task));
+        await(rill_task_join(&clients[i].task, &clients[i].join));
 }
 
 static void reset(void)

@@ -163,7 +163,7 @@ static void check_that_all_came(void)
 
 static void receive_all_others(void)
 {
-    expect_eq(await(rill_task_join(&sender.join, &sender.task)), 0);
+    expect_eq(await(rill_task_join(&sender.task, &sender.join)), 0);
     settle(); /* whatever is under way has arrived, or is lost */
     while (missing() > 0)
         receive_and_note();
@@ -239,7 +239,7 @@ static struct rill_future *close_one(void)
 static void after_close(int64_t result)
 {
     expect_eq(result, 0);
-    expect_eq(await(rill_task_join(&sender.join, &sender.task)), 0);
+    expect_eq(await(rill_task_join(&sender.task, &sender.join)), 0);
     close_both();
 }
 

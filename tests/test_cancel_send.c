@@ -15,7 +15,7 @@ static void send_the_rest(uint64_t sent)
     expect_eq(await(rill_tcp_send_all(&my.one, &my.rest_op, feeder.bytes + sent, TOTAL - sent)),
               TOTAL - sent);
     expect_eq(await(rill_tcp_finish_sending(&my.one, &my.rest_op)), 0);
-    expect_eq(await(rill_task_join(&drainer.join, &drainer.task)), TOTAL);
+    expect_eq(await(rill_task_join(&drainer.task, &drainer.join)), TOTAL);
     hang_up_both();
 }
 
@@ -94,7 +94,7 @@ static void after_finish_sending(int64_t result)
     expect(result == 0 || result == -ECANCELED);
     if (result < 0)
         expect_eq(await(rill_tcp_finish_sending(&my.one, &my.rest_op)), 0);
-    expect_eq(await(rill_task_join(&drainer.join, &drainer.task)), 0);
+    expect_eq(await(rill_task_join(&drainer.task, &drainer.join)), 0);
     hang_up_both();
 }
 
@@ -152,8 +152,8 @@ static void after_send_borrowed(int64_t result)
     }
     expect_eq(await(rill_tcp_flush(&my.one)), 0);
     expect_eq(await(rill_tcp_finish_sending(&my.one, &my.op)), 0);
-    expect_eq(await(rill_task_join(&feeder.join, &feeder.task)), 0);
-    expect_eq(await(rill_task_join(&drainer.join, &drainer.task)), TOTAL);
+    expect_eq(await(rill_task_join(&feeder.task, &feeder.join)), 0);
+    expect_eq(await(rill_task_join(&drainer.task, &drainer.join)), TOTAL);
     hang_up_both();
 }
 
@@ -174,8 +174,8 @@ static void after_flush(int64_t result)
     expect(result == 0 || result == -ECANCELED);
     my.broken = true;
     fixture_hang_up(&my.one);
-    await(rill_task_join(&feeder.join, &feeder.task));
-    expect(await(rill_task_join(&drainer.join, &drainer.task)) <= (int64_t)my.at);
+    await(rill_task_join(&feeder.task, &feeder.join));
+    expect(await(rill_task_join(&drainer.task, &drainer.join)) <= (int64_t)my.at);
     expect(result < 0 || drainer.at <= my.at);
     fixture_hang_up(&my.other);
 }

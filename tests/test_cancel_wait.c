@@ -49,14 +49,14 @@ static void start_sleeper(void)
 
 static struct rill_future *join_sleeper(void)
 {
-    return rill_task_join(&my.join, &sleeper.task);
+    return rill_task_join(&sleeper.task, &my.join);
 }
 
 static void after_join(int64_t result)
 {
     expect(result == 42 || result == -ECANCELED);
     if (result < 0)
-        expect_eq(await(rill_task_join(&sleeper.join, &sleeper.task)), 42);
+        expect_eq(await(rill_task_join(&sleeper.task, &sleeper.join)), 42);
 }
 
 static struct rill_future *wait_for_notification(void)
@@ -67,7 +67,7 @@ static struct rill_future *wait_for_notification(void)
 static void after_notification(int64_t result)
 {
     expect(result == 0 || result == -ECANCELED);
-    expect_eq(await(rill_task_join(&sleeper.join, &sleeper.task)), 42);
+    expect_eq(await(rill_task_join(&sleeper.task, &sleeper.join)), 42);
     expect(my.notified || result == -ECANCELED); /* a cancelled one would have passed it on */
 }
 
@@ -93,7 +93,7 @@ static void after_fd_wait(int64_t result)
 
     expect(result == -ECANCELED || (result > 0 && result & POLLIN));
     expect(await(rill_fd_wait(&my.op, my.fds[0], POLLIN)) & POLLIN);
-    expect_eq(await(rill_task_join(&sleeper.join, &sleeper.task)), 42);
+    expect_eq(await(rill_task_join(&sleeper.task, &sleeper.join)), 42);
     expect_eq(kernel->ops->close(kernel, my.fds[0]), 0);
     if (!fixture.sim)
         close(my.fds[1]);

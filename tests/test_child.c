@@ -149,7 +149,7 @@ START_TEST(waits_for_an_end_that_is_known_let_others_run)
     fixture_turn();
     ck_assert_uint_eq(rounds, RILL_TASK_BUDGET);
     rill_task_cancel(&greedy);
-    ck_assert_int_eq(await(rill_task_join(&join, &greedy)), 0);
+    ck_assert_int_eq(await(rill_task_join(&greedy, &join)), 0);
     child_close_world();
 }
 END_TEST
@@ -339,7 +339,7 @@ START_TEST(a_thousand_children_leave_nothing)
         for (int i = 0; i < AT_ONCE; i++)
             rill_task_spawn(&many[i].task, one_poll);
         for (int i = 0; i < AT_ONCE; i++)
-            expect_eq(await(rill_task_join(&join, &many[i].task)), 0);
+            expect_eq(await(rill_task_join(&many[i].task, &join)), 0);
         expect_no_children();
         expect_eq(fixture.runtime->reactor.fds_open, 0);
         if (round == 0)

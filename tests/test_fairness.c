@@ -195,7 +195,7 @@ static struct rill_future *run_once(void)
 
 static struct rill_future *join_target(void)
 {
-    return rill_task_join(&of.join, &target.task);
+    return rill_task_join(&target.task, &of.join);
 }
 
 static void end_target(void)

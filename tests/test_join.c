@@ -25,7 +25,7 @@ static struct runner *pooled_target(void)
 START_TEST(a_joiner_that_comes_before_the_end_is_woken_by_it)
 {
     runner_start(&target, latch_wait(&latch), NULL);
-    runner_start(&joiner, rill_task_join(&join, &target.task), NULL);
+    runner_start(&joiner, rill_task_join(&target.task, &join), NULL);
     rig_settle();
     ck_assert(!rill_task_is_over(&joiner.task));
     latch_open(&latch, 17);
@@ -41,7 +41,7 @@ START_TEST(a_joiner_that_comes_after_the_end_does_not_wait)
     runner_start(&target, latch_wait(&latch), NULL);
     latch_open(&latch, -EIO);
     rig_settle();
-    runner_start(&joiner, rill_task_join(&join, &target.task), NULL);
+    runner_start(&joiner, rill_task_join(&target.task, &join), NULL);
     rig_turn();
     ck_assert_int_eq(joiner.task.future.result, -EIO);
     ck_assert_uint_eq(joiner.polls, 1);
@@ -52,7 +52,7 @@ START_TEST(the_joiner_of_a_pooled_task_gives_its_block_back)
 {
     struct runner *pooled = pooled_target();
 
-    runner_start(&joiner, rill_task_join(&join, &pooled->task), NULL);
+    runner_start(&joiner, rill_task_join(&pooled->task, &join), NULL);
     rig_settle();
     latch_open(&latch, 5);
     ck_assert_uint_eq(rig.executor.pool.in_use, 1);
@@ -64,7 +64,7 @@ START_TEST(the_joiner_of_a_pooled_task_gives_its_block_back)
     latch_open(&latch, 6);
     rig_settle();
     ck_assert_uint_eq(rig.executor.pool.in_use, 1);
-    runner_start(&joiner, rill_task_join(&join, &pooled->task), NULL);
+    runner_start(&joiner, rill_task_join(&pooled->task, &join), NULL);
     rig_settle();
     ck_assert_int_eq(join.result, 6);
     ck_assert_uint_eq(rig.executor.pool.in_use, 0);
@@ -74,7 +74,7 @@ END_TEST
 START_TEST(polls_for_no_reason_do_not_end_a_join)
 {
     runner_start(&target, latch_wait(&latch), NULL);
-    runner_start(&joiner, rill_task_join(&join, &target.task), NULL);
+    runner_start(&joiner, rill_task_join(&target.task, &join), NULL);
     for (int i = 0; i < 5; i++) {
         rill_task_wake(&joiner.task);
         rig_settle();
@@ -91,7 +91,7 @@ START_TEST(a_cancelled_join_leaves_the_task_alive_and_joinable_again)
     struct runner *pooled = pooled_target();
 
     for (int i = 0; i < 3; i++) {
-        runner_start(&joiner, rill_task_join(&join, &pooled->task), NULL);
+        runner_start(&joiner, rill_task_join(&pooled->task, &join), NULL);
         rig_settle();
         rill_task_cancel(&joiner.task);
         rig_settle();
@@ -99,7 +99,7 @@ START_TEST(a_cancelled_join_leaves_the_task_alive_and_joinable_again)
         ck_assert(!rill_task_is_over(&pooled->task));
         ck_assert(!rill_task_is_cancelled(&pooled->task));
     }
-    runner_start(&joiner, rill_task_join(&join, &pooled->task), NULL);
+    runner_start(&joiner, rill_task_join(&pooled->task, &join), NULL);
     rig_settle();
     latch_open(&latch, 3);
     rig_settle();
@@ -111,7 +111,7 @@ START_TEST(a_task_whose_join_was_cancelled_can_be_detached)
 {
     struct runner *pooled = pooled_target();
 
-    runner_start(&joiner, rill_task_join(&join, &pooled->task), NULL);
+    runner_start(&joiner, rill_task_join(&pooled->task, &join), NULL);
     rig_settle();
     rill_task_cancel(&joiner.task);
     rig_settle();
@@ -126,7 +126,7 @@ START_TEST(the_end_of_a_task_wins_against_the_cancel_of_its_join)
 {
     struct runner *pooled = pooled_target();
 
-    runner_start(&joiner, rill_task_join(&join, &pooled->task), NULL);
+    runner_start(&joiner, rill_task_join(&pooled->task, &join), NULL);
     rig_settle();
     latch_open(&latch, 44);
     rig_turn(); /* the target is over, the joiner woken */
@@ -145,7 +145,7 @@ START_TEST(a_cancelled_join_leaves_a_task_that_has_ended_with_ecanceled)
     for (int detach = 0; detach < 2; detach++) {
         struct runner *pooled = pooled_target();
 
-        runner_start(&joiner, rill_task_join(&join, &pooled->task), NULL);
+        runner_start(&joiner, rill_task_join(&pooled->task, &join), NULL);
         rig_settle();
         rill_executor_cancel_all(&rig.executor, RILL_SHUTTING_DOWN);
         rig_turn();
@@ -156,7 +156,7 @@ START_TEST(a_cancelled_join_leaves_a_task_that_has_ended_with_ecanceled)
         if (detach) {
             rill_task_detach(&pooled->task);
         } else {
-            runner_start(&joiner, rill_task_join(&join, &pooled->task), NULL);
+            runner_start(&joiner, rill_task_join(&pooled->task, &join), NULL);
             ck_assert_int_eq(rig_finish(&joiner.task), -ECANCELED);
         }
         ck_assert_uint_eq(rig.executor.pool.in_use, 0);
@@ -173,7 +173,7 @@ START_TEST(the_loser_of_a_select_has_not_joined_a_task_that_was_cancelled)
 
     runner_start(&joiner,
                  rill_select(&select, RILL_FUTURES(choices, latch_wait(&other_latch),
-                                                   rill_task_join(&join, &pooled->task))),
+                                                   rill_task_join(&pooled->task, &join))),
                  NULL);
     rig_settle();
     rill_task_cancel(&pooled->task);
@@ -191,7 +191,7 @@ START_TEST(cancelling_a_task_ends_it_and_then_its_joiner)
 {
     latch.drain_polls = LATCH_BY_HAND;
     runner_start(&target, latch_wait(&latch), NULL);
-    runner_start(&joiner, rill_task_join(&join, &target.task), NULL);
+    runner_start(&joiner, rill_task_join(&target.task, &join), NULL);
     rig_settle();
     rill_task_cancel(&target.task);
     rig_settle();
@@ -211,7 +211,7 @@ START_TEST(a_chain_of_joins_ends_from_its_far_end_on)
 
     runner_start(&chain[0], latch_wait(&latch), NULL);
     for (int i = 1; i < COUNT; i++)
-        runner_start(&chain[i], rill_task_join(&joins[i], &chain[i - 1].task), NULL);
+        runner_start(&chain[i], rill_task_join(&chain[i - 1].task, &joins[i]), NULL);
     rig_settle();
     latch_open(&latch, 8);
     rig_settle();
@@ -262,7 +262,7 @@ static enum rill_poll parent_poll(struct rill_future *self, struct rill_task *ta
         rill_task_spawn(&child->task, child_poll);
     }
     for (parent->next = 0; parent->next < parent->count; parent->next++) {
-        RILL_AWAIT(rill_task_join(&parent->join, &parent->children[parent->next]->task));
+        RILL_AWAIT(rill_task_join(&parent->children[parent->next]->task, &parent->join));
         if (parent->join.result != parent->next)
             ck_abort_msg("task %u has the result %lld", parent->next,
                          (long long)parent->join.result);
@@ -288,8 +288,8 @@ END_TEST
 static void two_joiners(void)
 {
     runner_start(&target, latch_wait(&latch), NULL);
-    runner_start(&joiner, rill_task_join(&join, &target.task), NULL);
-    runner_start(&other, rill_task_join(&other_join, &target.task), NULL);
+    runner_start(&joiner, rill_task_join(&target.task, &join), NULL);
+    runner_start(&other, rill_task_join(&target.task, &other_join), NULL);
     rig_turn();
 }
 
@@ -302,8 +302,8 @@ END_TEST
 static void a_cancelled_second_joiner(void)
 {
     runner_start(&target, latch_wait(&latch), NULL);
-    runner_start(&joiner, rill_task_join(&join, &target.task), NULL);
-    runner_start(&other, rill_task_join(&other_join, &target.task), NULL);
+    runner_start(&joiner, rill_task_join(&target.task, &join), NULL);
+    runner_start(&other, rill_task_join(&target.task, &other_join), NULL);
     rill_task_cancel(&other.task);
     rig_turn();
 }
@@ -318,11 +318,11 @@ END_TEST
 static void a_second_joiner_after_the_end(void)
 {
     runner_start(&target, latch_wait(&latch), NULL);
-    runner_start(&joiner, rill_task_join(&join, &target.task), NULL);
+    runner_start(&joiner, rill_task_join(&target.task, &join), NULL);
     rig_turn();
     /* It runs between the end of the target and the first joiner. */
     latch_open(&latch, 1);
-    runner_start(&other, rill_task_join(&other_join, &target.task), NULL);
+    runner_start(&other, rill_task_join(&target.task, &other_join), NULL);
     rig_turn();
 }
 
@@ -337,7 +337,7 @@ END_TEST
 static void join_itself(void)
 {
     runner_start(&target, rill_future_init(&join.future, NULL), NULL);
-    rill_task_join(&join, &target.task);
+    rill_task_join(&target.task, &join);
     rig_turn();
 }
 
@@ -350,7 +350,7 @@ END_TEST
 static void detach_joined(void)
 {
     runner_start(&target, latch_wait(&latch), NULL);
-    runner_start(&joiner, rill_task_join(&join, &target.task), NULL);
+    runner_start(&joiner, rill_task_join(&target.task, &join), NULL);
     rig_turn();
     rill_task_detach(&target.task);
 }
@@ -366,12 +366,12 @@ static void join_detached(void)
 {
     runner_start(&target, latch_wait(&latch), NULL);
     rill_task_detach(&target.task);
-    rill_task_join(&join, &target.task);
+    rill_task_join(&target.task, &join);
 }
 
 static void join_unspawned(void)
 {
-    rill_task_join(&join, &target.task);
+    rill_task_join(&target.task, &join);
 }
 
 START_TEST(joining_a_detached_task_or_one_that_was_not_spawned_panics)

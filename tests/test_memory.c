@@ -106,7 +106,7 @@ static enum rill_poll busy_poll(struct rill_future *self, struct rill_task *task
         rill_task_spawn(busy->child, child_poll);
         RILL_AWAIT(rill_notify_wait(&notify, &busy->wait));
         if (busy->rounds % 2)
-            RILL_AWAIT(rill_task_join(&busy->join, busy->child));
+            RILL_AWAIT(rill_task_join(busy->child, &busy->join));
         else
             rill_task_detach(busy->child);
         RILL_YIELD();

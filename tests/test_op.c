@@ -457,9 +457,9 @@ START_TEST(an_operation_can_be_handed_from_one_task_to_another_while_it_waits)
     ck_assert_uint_eq(second.task.ops, 1);
     first.stops = true;
     rill_task_wake(&first.task);
-    await(rill_task_join(&first.join, &first.task));
+    await(rill_task_join(&first.task, &first.join));
     send_bytes("abc");
-    await(rill_task_join(&second.join, &second.task));
+    await(rill_task_join(&second.task, &second.join));
     ck_assert_int_eq(op.result, 3);
     close_pair();
 }

@@ -263,7 +263,7 @@ START_TEST(writes_that_never_wait_let_others_run)
     fixture_turn();
     ck_assert_uint_eq(rounds, RILL_TASK_BUDGET);
     rill_task_cancel(&greedy);
-    ck_assert_int_eq(await(rill_task_join(&join, &greedy)), 0);
+    ck_assert_int_eq(await(rill_task_join(&greedy, &join)), 0);
     close_pipe();
 }
 END_TEST

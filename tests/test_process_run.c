@@ -264,7 +264,7 @@ START_TEST(runs_that_fail_at_once_let_others_run)
     fixture_turn();
     ck_assert_uint_eq(rounds, RILL_TASK_BUDGET);
     rill_task_cancel(&greedy);
-    ck_assert_int_eq(await(rill_task_join(&join, &greedy)), 0);
+    ck_assert_int_eq(await(rill_task_join(&greedy, &join)), 0);
     close_world();
 }
 END_TEST

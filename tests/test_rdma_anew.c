@@ -430,7 +430,7 @@ START_TEST(a_side_that_ends_each_connection_at_once_is_not_hammered)
         pass(100 * RILL_SECOND); /* a pause takes 2.5 s on average */
         expect(ender.count >= 20 && ender.count <= 80);
         rill_task_cancel(&ender.task);
-        await(rill_task_join(&ender.join, &ender.task));
+        await(rill_task_join(&ender.task, &ender.join));
 
         /* One that has lasted is as good as the first. */
         if (left.connection.state != RILL_RDMA_CONNECTED)

@@ -624,7 +624,7 @@ START_TEST(senders_that_wait_for_credit_once_do_not_wait_for_ever)
         expect_eq(number, next[received.tag]++);
     }
     for (int i = 0; i < SENDERS; i++)
-        expect_eq(await(rill_task_join(&ends[i], &senders[i].task)), 0);
+        expect_eq(await(rill_task_join(&senders[i].task, &ends[i])), 0);
     expect(client.metrics.credit_waits > 0);
     expect(client.metrics.credit_waits < SENDERS * EACH / 10);
     disconnect_both();

@@ -184,7 +184,7 @@ static void stop(struct rill_task *task)
     struct rill_join join;
 
     rill_task_cancel(task);
-    await(rill_task_join(&join, task));
+    await(rill_task_join(task, &join));
 }
 
 /* ---- the honest client ---- */
@@ -489,7 +489,7 @@ static void trouble_a_server(uint64_t seed)
     stop(&serving.clerk);
     for (unsigned i = 0; i < echo_count; i++)
         if (echoes[i].task.future.poll) {
-            await(rill_task_join(&echoes[i].join, &echoes[i].task));
+            await(rill_task_join(&echoes[i].task, &echoes[i].join));
             expect(is_an_end(&echoes[i].connection));
         }
     end();

@@ -587,7 +587,7 @@ static void *join_from_here(void *task)
     struct rill_join join;
 
     if (rill_runtime_create(&runtime, &options) == 0)
-        rill_block_on(runtime, rill_task_join(&join, task));
+        rill_block_on(runtime, rill_task_join(task, &join));
     return NULL;
 }
 

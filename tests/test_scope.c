@@ -720,7 +720,7 @@ static void join_child(void)
 
     rill_scope_init(&scope, RILL_SCOPE_INDEPENDENT);
     spawn(0);
-    rill_task_join(&join, &children[0].task);
+    rill_task_join(&children[0].task, &join);
 }
 
 static void detach_child(void)

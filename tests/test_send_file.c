@@ -88,7 +88,7 @@ static void receive_from(uint64_t begin)
 static void expect_received(uint64_t size)
 {
     expect_eq(await(rill_tcp_finish_sending(&one, &op)), 0);
-    expect_eq(await(rill_task_join(&receiver.join, &receiver.task)), 0);
+    expect_eq(await(rill_task_join(&receiver.task, &receiver.join)), 0);
     expect_eq(receiver.at, size);
 }
 

@@ -97,7 +97,7 @@ START_TEST(a_read_that_is_cancelled_at_any_moment_ends_although_nobody_types)
             ;
         rill_task_cancel(&reading.task);
         expect_eq(await(rill_timeout(&limit, 20 * RILL_SECOND,
-                                     rill_task_join(&reading.join, &reading.task))),
+                                     rill_task_join(&reading.task, &reading.join))),
                   -ECANCELED);
     }
     /* Nobody reads any more, so a key is there for the next one. */

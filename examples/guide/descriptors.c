@@ -79,7 +79,7 @@ static enum rill_poll desk_poll(struct rill_future *self, struct rill_task *task
 
     RILL_AWAIT(rill_tcp_close(&desk->client));
     RILL_AWAIT(rill_tcp_close(&desk->to_clerk));
-    RILL_AWAIT(rill_task_join(&desk->join, &desk->clerk.task));
+    RILL_AWAIT(rill_task_join(&desk->clerk.task, &desk->join));
     RILL_END();
 }
 

@@ -85,7 +85,7 @@ static enum rill_poll writer_poll(struct rill_future *self, struct rill_task *ta
         RILL_YIELD(); /* the reader runs */
     }
     rill_task_cancel(&writer->reader.task); /* its await ends with -ECANCELED */
-    RILL_AWAIT(rill_task_join(&writer->join, &writer->reader.task));
+    RILL_AWAIT(rill_task_join(&writer->reader.task, &writer->join));
     printf("%d letters\n", (int)writer->join.result);
     RILL_END();
 }

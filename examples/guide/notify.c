@@ -66,8 +66,8 @@ static enum rill_poll cook_poll(struct rill_future *self, struct rill_task *task
     }
     cook->counter.is_closed = true;
     rill_notify_all(&cook->counter.changed);
-    RILL_AWAIT(rill_task_join(&cook->join, &cook->ann.task));
-    RILL_AWAIT(rill_task_join(&cook->join, &cook->bob.task));
+    RILL_AWAIT(rill_task_join(&cook->ann.task, &cook->join));
+    RILL_AWAIT(rill_task_join(&cook->bob.task, &cook->join));
     RILL_END();
 }
 

@@ -57,7 +57,7 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     RILL_AWAIT(rill_sleep(&program->pause, 15 * RILL_MILLISECOND));
     printf("cancel\n");
     rill_task_cancel(&program->transfer.task);
-    RILL_AWAIT(rill_task_join(&program->join, &program->transfer.task));
+    RILL_AWAIT(rill_task_join(&program->transfer.task, &program->join));
     RILL_END();
 }
 

@@ -75,11 +75,11 @@ static enum rill_poll boss_poll(struct rill_future *self, struct rill_task *task
         if (alone)
             rill_task_detach(&alone->task); /* not to be touched from here on */
     }
-    RILL_AWAIT(rill_task_join(&boss->join, &boss->field.task));
+    RILL_AWAIT(rill_task_join(&boss->field.task, &boss->join));
     printf("joined: %s\n", boss->join.result == 0 ? "well" : "cancelled");
     print(&boss->block->task);
     rill_task_cancel(&boss->block->task);
-    RILL_AWAIT(rill_task_join(&boss->join, &boss->block->task)); /* which gives the block back */
+    RILL_AWAIT(rill_task_join(&boss->block->task, &boss->join)); /* which gives the block back */
     printf("joined: %s\n", boss->join.result == 0 ? "well" : "cancelled");
     RILL_END();
 }

@@ -107,7 +107,7 @@ static enum rill_poll client_poll(struct rill_future *self, struct rill_task *ta
         print(client);
     }
     rill_task_cancel(&client->server.task);
-    RILL_AWAIT(rill_task_join(&client->join, &client->server.task));
+    RILL_AWAIT(rill_task_join(&client->server.task, &client->join));
     RILL_AWAIT(rill_udp_close(&client->udp));
     RILL_END();
 }

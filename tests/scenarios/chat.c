@@ -170,9 +170,9 @@ static void run(void)
     saboteur_start(&saboteur, victims, 2 * MEMBERS, (unsigned)dice(5), 5 * RILL_MILLISECOND);
     saboteur_end(&saboteur);
     for (int i = 0; i < MEMBERS; i++)
-        await(rill_task_join(&talkers[i].join, &talkers[i].task));
+        await(rill_task_join(&talkers[i].task, &talkers[i].join));
     rill_channel_close(&inbox);
-    await(rill_task_join(&host.join, &host.task));
+    await(rill_task_join(&host.task, &host.join));
     for (int i = 0; i < MEMBERS; i++) {
         expect_eq(placed[i], sent[i]);
         lines += sent[i];
@@ -182,7 +182,7 @@ static void run(void)
     for (int i = 0; i < MEMBERS; i++) {
         struct listener *listener = &listeners[i];
 
-        if (await(rill_task_join(&listener->join, &listener->task)) == 0)
+        if (await(rill_task_join(&listener->task, &listener->join)) == 0)
             expect_eq(listener->heard + listener->missed, lines);
     }
     rill_channel_finish(&inbox);

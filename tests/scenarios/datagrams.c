@@ -169,11 +169,11 @@ static void run(void)
         rill_task_spawn(&parties[i].speaker, speaker_poll);
     saboteur_start(&saboteur, victims, 2 * SOCKETS, (unsigned)dice(5), 5 * RILL_MILLISECOND);
     for (int i = 0; i < SOCKETS; i++)
-        await(rill_task_join(&parties[i].speaker_join, &parties[i].speaker));
+        await(rill_task_join(&parties[i].speaker, &parties[i].speaker_join));
     saboteur_end(&saboteur);
     for (int i = 0; i < SOCKETS; i++) {
         rill_task_cancel(&parties[i].listener);
-        await(rill_task_join(&parties[i].listener_join, &parties[i].listener));
+        await(rill_task_join(&parties[i].listener, &parties[i].listener_join));
     }
     receive_the_rest();
     scenario_count(SOCKETS * COUNT, (size_t)(sent - (int64_t)sim_datagrams_lost(fixture.sim)));

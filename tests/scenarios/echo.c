@@ -360,7 +360,7 @@ static size_t count_short_changed(void)
     for (int i = 0; i < CLIENTS; i++) {
         struct client *client = &clients[i];
 
-        if (await(rill_task_join(&client->join, &client->task)) == 0)
+        if (await(rill_task_join(&client->task, &client->join)) == 0)
             count += client->received < client->total;
         scenario_count(client->total, client->received);
     }
@@ -422,7 +422,7 @@ static void run(void)
     chaos.serving = &serving;
     rill_task_spawn(&chaos.task, chaos_poll);
     short_changed = count_short_changed();
-    await(rill_task_join(&chaos.join, &chaos.task));
+    await(rill_task_join(&chaos.task, &chaos.join));
     short_changed += count_short_changed_peers();
     expect(short_changed <= server_errors || chaos.stops_the_server);
     rill_task_cancel(&serving.task);

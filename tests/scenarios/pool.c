@@ -179,7 +179,7 @@ static void run(void)
     saboteur_start(&saboteur, victims, USERS, (unsigned)dice(4), 10 * RILL_MILLISECOND);
     saboteur_end(&saboteur);
     for (size_t i = 0; i < USERS; i++)
-        await(rill_task_join(&users[i].join, &users[i].task));
+        await(rill_task_join(&users[i].task, &users[i].join));
     rill_task_cancel(&tender.task);
     background_end(&tender);
     expect_eq(await(rill_object_pool_drain(&pool, &draining)), 0);

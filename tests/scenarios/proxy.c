@@ -172,7 +172,7 @@ static void run(void)
     saboteur_start(&saboteur, victims, CLIENTS, dice(2) ? 3 : 0, 5 * RILL_MILLISECOND);
     saboteur_end(&saboteur);
     for (size_t i = 0; i < CLIENTS; i++) {
-        if (await(rill_task_join(&clients[i].join, &clients[i].task)) == 0)
+        if (await(rill_task_join(&clients[i].task, &clients[i].join)) == 0)
             short_changed += clients[i].received < clients[i].total;
         scenario_count(clients[i].total, clients[i].received);
     }

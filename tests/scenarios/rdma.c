@@ -505,9 +505,8 @@ static enum rill_poll party_poll(struct rill_future *self, struct rill_task *tas
         check_disconnect(party, party->which == 0);
         for (party->which = 0; party->which < 2 * TAGS; party->which++)
             if (talker(party, party->which)->future.poll)
-                RILL_AWAIT(
-                    rill_shield(&party->shield,
-                                rill_task_join(&party->talker_join, talker(party, party->which))));
+                RILL_AWAIT(rill_shield(&party->shield, rill_task_join(talker(party, party->which),
+                                                                      &party->talker_join)));
         if (!rill_task_is_cancelled(task))
             RILL_AWAIT(rill_sleep(&party->pause, dice_ns(50 * RILL_MILLISECOND)));
     } while (party->is_client && --party->rounds > 0 && !rill_task_is_cancelled(task));
@@ -704,20 +703,20 @@ static void run(void)
     memset(&mischief, 0, sizeof mischief);
     mischief.cancels = is_calm || dice(2) ? 0 : (unsigned)dice(8);
     rill_task_spawn(&mischief.task, mischief_poll);
-    await(rill_task_join(&fate.join, &fate.task));
-    await(rill_task_join(&mischief.join, &mischief.task));
+    await(rill_task_join(&fate.task, &fate.join));
+    await(rill_task_join(&mischief.task, &mischief.join));
     for (int i = 0; i < CLIENTS; i++)
-        await(rill_task_join(&parties[i].join, &parties[i].task));
+        await(rill_task_join(&parties[i].task, &parties[i].join));
     is_ending = true;
     for (int i = 0; i < NODES; i++) {
         rill_task_cancel(&nodes[i].acceptor);
         rill_task_cancel(&nodes[i].usher);
-        await(rill_task_join(&nodes[i].acceptor_join, &nodes[i].acceptor));
-        await(rill_task_join(&nodes[i].usher_join, &nodes[i].usher));
+        await(rill_task_join(&nodes[i].acceptor, &nodes[i].acceptor_join));
+        await(rill_task_join(&nodes[i].usher, &nodes[i].usher_join));
     }
     for (int i = CLIENTS; i < PARTIES; i++)
         if (parties[i].is_taken)
-            await(rill_task_join(&parties[i].join, &parties[i].task));
+            await(rill_task_join(&parties[i].task, &parties[i].join));
     for (int i = 0; i < NODES; i++)
         close_node(&nodes[i]);
     for (size_t i = 0; i < message_count; i++)

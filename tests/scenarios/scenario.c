@@ -133,5 +133,5 @@ void saboteur_start(struct saboteur *saboteur, struct rill_task **victims, size_
 
 void saboteur_end(struct saboteur *saboteur)
 {
-    await(rill_task_join(&saboteur->join, &saboteur->task));
+    await(rill_task_join(&saboteur->task, &saboteur->join));
 }
