@@ -77,7 +77,7 @@ static enum rill_poll write_poll(struct rill_future *self, struct rill_task *tas
     RILL_END();
 }
 
-struct rill_future *rill_pipe_write_all(struct rill_pipe_write *write, int fd, const void *bytes,
+struct rill_future *rill_pipe_write_all(int fd, struct rill_pipe_write *write, const void *bytes,
                                         size_t size)
 {
     rill_check(!write->future.awaits, "a write to a pipe is used while it is pending");

@@ -36,7 +36,7 @@ struct rill_pipe_write {
  *   -EPIPE      nobody reads any more; no signal comes of it
  *   -ECANCELED  it was cancelled
  *   -EBADF, -ENOMEM */
-struct rill_future *rill_pipe_write_all(struct rill_pipe_write *write, int fd, const void *bytes,
+struct rill_future *rill_pipe_write_all(int fd, struct rill_pipe_write *write, const void *bytes,
                                         size_t size);
 
 #ifdef __cplusplus

@@ -8,7 +8,7 @@
  *                                                   .in = RILL_PROCESS_PIPE,
  *                                                   .out = RILL_PROCESS_PIPE,
  *                                               });
- *     ...rill_pipe_write_all(&job->write, job->process.in, ...), rill_process_close_in,
+ *     ...rill_pipe_write_all(job->process.in, &job->write, ...), rill_process_close_in,
  *        and at the same time rill_file_read(&job->process.out, ...)...
  *     RILL_AWAIT(rill_process_wait(&job->process));
  *     if (job->process.result == 0)

@@ -13,7 +13,7 @@ static enum rill_poll feed_poll(struct rill_future *self, struct rill_task *task
     struct rill_process_run *run = rill_container_of(self, struct rill_process_run, feed);
 
     RILL_BEGIN();
-    RILL_AWAIT(rill_pipe_write_all(&run->write, run->process.in, run->input, run->input_size));
+    RILL_AWAIT(rill_pipe_write_all(run->process.in, &run->write, run->input, run->input_size));
     rill_process_close_in(&run->process);
     /* Who has read enough (head(1)) need not read the rest. */
     RILL_RETURN(run->write.result == -EPIPE ? 0 : run->write.result);

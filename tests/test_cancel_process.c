@@ -88,7 +88,7 @@ static void start_feeding(void)
 
 static struct rill_future *feed(void)
 {
-    return rill_pipe_write_all(&write_op, child.in, bytes, 60000); /* cat does not stop */
+    return rill_pipe_write_all(child.in, &write_op, bytes, 60000); /* cat does not stop */
 }
 
 /* Everything that went in comes out, and not a byte more. */

@@ -225,7 +225,7 @@ START_TEST(a_child_that_closes_its_pipes_lives_on)
     background_start(&waiting, rill_process_wait(&child));
     settle();
     ck_assert(!rill_task_is_over(&waiting.task));
-    ck_assert_int_eq(await(rill_pipe_write_all(&write_op, child.in, "go\n", 3)), 3);
+    ck_assert_int_eq(await(rill_pipe_write_all(child.in, &write_op, "go\n", 3)), 3);
     ck_assert_int_eq(background_end(&waiting), W_EXITCODE(9, 0));
     child_close_world();
 }

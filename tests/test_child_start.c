@@ -201,7 +201,7 @@ START_TEST(pipes_lead_to_its_three_streams)
                                                         .out = RILL_PROCESS_PIPE,
                                                         .err = RILL_PROCESS_PIPE}),
               0);
-    ck_assert_int_eq(await(rill_pipe_write_all(&write_op, child.in, "word\n", 5)), 5);
+    ck_assert_int_eq(await(rill_pipe_write_all(child.in, &write_op, "word\n", 5)), 5);
     ck_assert_str_eq(child_text(&child.out), "got word\n");
     ck_assert_str_eq(child_text(&child.err), "oops\n");
     ck_assert_int_eq(child_wait(), 0);
@@ -308,7 +308,7 @@ START_TEST(a_parent_without_standard_streams_has_children_with_them)
                                                         .out = RILL_PROCESS_PIPE,
                                                         .err = RILL_PROCESS_PIPE}),
               0);
-    expect_eq(await(rill_pipe_write_all(&write_op, child.in, "in\n", 3)), 3);
+    expect_eq(await(rill_pipe_write_all(child.in, &write_op, "in\n", 3)), 3);
     rill_process_close_in(&child);
     expect(strcmp(child_text(&child.out), "in\n") == 0);
     expect(strcmp(child_text(&child.err), "err\n") == 0);

@@ -75,9 +75,9 @@ START_TEST(what_fits_is_written_at_once)
 
     if (!open_pipe())
         return;
-    ck_assert_int_eq(await(rill_pipe_write_all(&write_op, writer, bytes, 1000)), 1000);
+    ck_assert_int_eq(await(rill_pipe_write_all(writer, &write_op, bytes, 1000)), 1000);
     ck_assert_uint_eq(write_op.written, 1000);
-    ck_assert_int_eq(await(rill_pipe_write_all(&write_op, writer, bytes, 0)), 0);
+    ck_assert_int_eq(await(rill_pipe_write_all(writer, &write_op, bytes, 0)), 0);
     ck_assert_uint_eq(fixture.runtime->reactor.stats.submissions, 0);
     read_on(&at, 1000);
     close_pipe();
@@ -90,7 +90,7 @@ START_TEST(what_does_not_fit_waits_for_the_reader)
 
     if (!open_pipe())
         return;
-    background_start(&writing, rill_pipe_write_all(&write_op, writer, bytes, sizeof bytes));
+    background_start(&writing, rill_pipe_write_all(writer, &write_op, bytes, sizeof bytes));
     settle();
     ck_assert(!rill_task_is_over(&writing.task));
     ck_assert_uint_eq(write_op.written, 65536);
@@ -106,8 +106,8 @@ START_TEST(a_write_to_a_full_pipe_waits_for_the_reader_too)
 
     if (!open_pipe())
         return;
-    ck_assert_int_eq(await(rill_pipe_write_all(&write_op, writer, bytes, 65536)), 65536);
-    background_start(&writing, rill_pipe_write_all(&write_op, writer, bytes + 65536, 10));
+    ck_assert_int_eq(await(rill_pipe_write_all(writer, &write_op, bytes, 65536)), 65536);
+    background_start(&writing, rill_pipe_write_all(writer, &write_op, bytes + 65536, 10));
     settle();
     ck_assert(!rill_task_is_over(&writing.task));
     ck_assert_uint_eq(write_op.written, 0);
@@ -123,7 +123,7 @@ START_TEST(a_reader_that_is_gone_is_EPIPE_and_no_signal)
     if (!open_pipe())
         return;
     ck_assert_int_eq(await(rill_file_close(&reader)), 0);
-    ck_assert_int_eq(await(rill_pipe_write_all(&write_op, writer, bytes, 10)), -EPIPE);
+    ck_assert_int_eq(await(rill_pipe_write_all(writer, &write_op, bytes, 10)), -EPIPE);
     ck_assert_uint_eq(write_op.written, 0);
     ck_assert(!is_pending(SIGPIPE));
     ck_assert(!is_blocked(SIGPIPE));
@@ -135,7 +135,7 @@ START_TEST(a_reader_that_goes_away_is_EPIPE_and_no_signal)
 {
     if (!open_pipe())
         return;
-    background_start(&writing, rill_pipe_write_all(&write_op, writer, bytes, sizeof bytes));
+    background_start(&writing, rill_pipe_write_all(writer, &write_op, bytes, sizeof bytes));
     settle();
     ck_assert_int_eq(await(rill_file_close(&reader)), 0);
     ck_assert_int_eq(background_end(&writing), -EPIPE);
@@ -156,7 +156,7 @@ START_TEST(a_signal_that_the_program_has_blocked_stays_its_own)
     sigprocmask(SIG_BLOCK, &set, NULL);
     raise(SIGPIPE);
     ck_assert_int_eq(await(rill_file_close(&reader)), 0);
-    ck_assert_int_eq(await(rill_pipe_write_all(&write_op, writer, bytes, 10)), -EPIPE);
+    ck_assert_int_eq(await(rill_pipe_write_all(writer, &write_op, bytes, 10)), -EPIPE);
     ck_assert(is_pending(SIGPIPE));
     ck_assert(is_blocked(SIGPIPE));
     signal(SIGPIPE, SIG_IGN);
@@ -174,7 +174,7 @@ START_TEST(a_program_that_has_blocked_the_signal_finds_none_pending_of_a_write)
     sigaddset(&set, SIGPIPE);
     sigprocmask(SIG_BLOCK, &set, NULL);
     ck_assert_int_eq(await(rill_file_close(&reader)), 0);
-    ck_assert_int_eq(await(rill_pipe_write_all(&write_op, writer, bytes, 10)), -EPIPE);
+    ck_assert_int_eq(await(rill_pipe_write_all(writer, &write_op, bytes, 10)), -EPIPE);
     ck_assert(!is_pending(SIGPIPE));
     ck_assert(is_blocked(SIGPIPE));
     close_pipe();
@@ -187,7 +187,7 @@ START_TEST(a_program_that_ignores_the_signal_has_none_pending)
         return;
     signal(SIGPIPE, SIG_IGN);
     ck_assert_int_eq(await(rill_file_close(&reader)), 0);
-    ck_assert_int_eq(await(rill_pipe_write_all(&write_op, writer, bytes, 10)), -EPIPE);
+    ck_assert_int_eq(await(rill_pipe_write_all(writer, &write_op, bytes, 10)), -EPIPE);
     signal(SIGPIPE, SIG_DFL); /* and would end us if one were */
     ck_assert(!is_pending(SIGPIPE));
     close_pipe();
@@ -201,7 +201,7 @@ START_TEST(a_cancelled_write_tells_how_much_is_in_the_pipe)
     for (int turns = 0; turns < 6; turns++) {
         size_t at = 0;
 
-        background_start(&writing, rill_pipe_write_all(&write_op, writer, bytes, sizeof bytes));
+        background_start(&writing, rill_pipe_write_all(writer, &write_op, bytes, sizeof bytes));
         for (int i = 0; i < turns; i++)
             fixture_turn();
         rill_task_cancel(&writing.task);
@@ -219,7 +219,7 @@ START_TEST(a_write_that_is_polled_for_no_reason_goes_on_waiting)
 
     if (!open_pipe())
         return;
-    background_start(&writing, rill_pipe_write_all(&write_op, writer, bytes, 100000));
+    background_start(&writing, rill_pipe_write_all(writer, &write_op, bytes, 100000));
     for (int i = 0; i < 10; i++) {
         fixture_turn();
         rill_task_wake(&writing.task);
@@ -235,7 +235,7 @@ START_TEST(a_descriptor_that_is_none_is_EBADF)
 {
     if (!open_pipe())
         return;
-    ck_assert_int_eq(await(rill_pipe_write_all(&write_op, -1, bytes, 10)), -EBADF);
+    ck_assert_int_eq(await(rill_pipe_write_all(-1, &write_op, bytes, 10)), -EBADF);
     close_pipe();
 }
 END_TEST
@@ -248,7 +248,7 @@ static enum rill_poll greedy_poll(struct rill_future *self, struct rill_task *ta
 {
     RILL_BEGIN();
     for (rounds = 0; !rill_task_is_cancelled(task); rounds++)
-        RILL_AWAIT(rill_pipe_write_all(&other_write, writer, bytes, 0));
+        RILL_AWAIT(rill_pipe_write_all(writer, &other_write, bytes, 0));
     RILL_END();
 }
 
@@ -270,14 +270,14 @@ END_TEST
 
 static void write_again(void)
 {
-    rill_pipe_write_all(&write_op, writer, bytes, 1);
+    rill_pipe_write_all(writer, &write_op, bytes, 1);
 }
 
 START_TEST(a_write_that_is_used_while_it_is_pending_panics)
 {
     if (!open_pipe())
         return;
-    background_start(&writing, rill_pipe_write_all(&write_op, writer, bytes, sizeof bytes));
+    background_start(&writing, rill_pipe_write_all(writer, &write_op, bytes, sizeof bytes));
     settle();
     fixture_expect_panic(write_again, "a write to a pipe is used while it is pending");
     rill_task_cancel(&writing.task);

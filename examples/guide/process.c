@@ -48,7 +48,7 @@ static enum rill_poll writer_poll(struct rill_future *self, struct rill_task *ta
     struct writer *writer = rill_container_of(self, struct writer, task.future);
 
     RILL_BEGIN();
-    RILL_AWAIT(rill_pipe_write_all(&writer->write, writer->process->in, writer->text,
+    RILL_AWAIT(rill_pipe_write_all(writer->process->in, &writer->write, writer->text,
                                    sizeof writer->text));
     rill_process_close_in(writer->process); /* or the filter would wait for more */
     RILL_RETURN(writer->write.result);
