@@ -63,7 +63,7 @@ static void watch(struct rill_reactor *reactor, struct rill_event_source *source
 {
     if (source->watch.state != RILL_OP_IDLE)
         return;
-    rill_fd_wait(&source->watch, source->fd, POLLIN);
+    rill_fd_wait(source->fd, &source->watch, POLLIN);
     source->watch.waiter = NULL;
     source->watch.complete = watch_complete;
     rill_reactor_submit(reactor, &source->watch);

@@ -69,7 +69,7 @@ static enum rill_poll write_poll(struct rill_future *self, struct rill_task *tas
     if (rill_task_is_cancelled(task))
         RILL_RETURN(-ECANCELED);
     while (!advance(write)) {
-        RILL_AWAIT(rill_fd_wait(&write->op, write->fd, POLLOUT));
+        RILL_AWAIT(rill_fd_wait(write->fd, &write->op, POLLOUT));
         if (write->op.result < 0)
             RILL_RETURN(write->op.result);
     }

@@ -162,7 +162,7 @@ static bool reap(struct rill_process *process)
 /* A pidfd can be read from when the process has ended. */
 static struct rill_future *end_of(struct rill_process *process)
 {
-    return rill_fd_wait(&process->op, process->pidfd, POLLIN);
+    return rill_fd_wait(process->pidfd, &process->op, POLLIN);
 }
 
 static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)

@@ -4,7 +4,7 @@
 #include <endian.h>
 #include <liburing.h>
 
-struct rill_future *rill_fd_wait(struct rill_op *op, int fd, short events)
+struct rill_future *rill_fd_wait(int fd, struct rill_op *op, short events)
 {
     static const struct rill_place name = {"wait for a descriptor", NULL, 0};
     uint32_t mask = (uint16_t)events;

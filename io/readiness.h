@@ -14,7 +14,7 @@ extern "C" {
 /* Waits until one of events (POLLIN, POLLOUT, ... of poll(2)) is there for fd,
  * which is borrowed. op->result is the set of events, or -errno: -EBADF, or
  * -ECANCELED. Nothing is read or written, so cancelling loses nothing. */
-struct rill_future *rill_fd_wait(struct rill_op *op, int fd, short events);
+struct rill_future *rill_fd_wait(int fd, struct rill_op *op, short events);
 
 #ifdef __cplusplus
 }

@@ -61,7 +61,7 @@ static enum rill_poll next_poll(struct rill_future *self, struct rill_task *task
 struct rill_future *rill_signals_next(struct rill_signals *signals)
 {
     rill_check(signals->is_open, "signals are awaited that are not open");
-    rill_fd_wait(&signals->op, signals->fd, POLLIN);
+    rill_fd_wait(signals->fd, &signals->op, POLLIN);
     signals->op.future.poll = next_poll;
     return &signals->op.future;
 }

@@ -84,7 +84,7 @@ static void start_adder(void)
 
 static struct rill_future *wait_for_fd(void)
 {
-    return rill_fd_wait(&my.op, my.fds[0], POLLIN);
+    return rill_fd_wait(my.fds[0], &my.op, POLLIN);
 }
 
 static void after_fd_wait(int64_t result)
@@ -92,7 +92,7 @@ static void after_fd_wait(int64_t result)
     struct rill_kernel *kernel = fixture.runtime->reactor.kernel;
 
     expect(result == -ECANCELED || (result > 0 && result & POLLIN));
-    expect(await(rill_fd_wait(&my.op, my.fds[0], POLLIN)) & POLLIN);
+    expect(await(rill_fd_wait(my.fds[0], &my.op, POLLIN)) & POLLIN);
     expect_eq(await(rill_task_join(&sleeper.task, &sleeper.join)), 42);
     expect_eq(kernel->ops->close(kernel, my.fds[0]), 0);
     if (!fixture.sim)

@@ -331,21 +331,21 @@ static void bad_descriptors(void)
 
     fixture.runtime->reactor.fds_open++; /* so that closing it counts down to 0 */
     NOTE(rill_file_read(&file, &op, buffer, 1));
-    NOTE(rill_fd_wait(&op, 999, POLLIN));
+    NOTE(rill_fd_wait(999, &op, POLLIN));
     NOTE(rill_file_close(&file));
 }
 
 static void readiness(void)
 {
     fixture_pair(&one, &other);
-    note("writable", await(rill_fd_wait(&op, one.fd, POLLOUT)));
+    note("writable", await(rill_fd_wait(one.fd, &op, POLLOUT)));
     note("not readable",
-         await(rill_timeout(&timeout, 5 * RILL_MILLISECOND, rill_fd_wait(&op, one.fd, POLLIN))));
+         await(rill_timeout(&timeout, 5 * RILL_MILLISECOND, rill_fd_wait(one.fd, &op, POLLIN))));
     NOTE(rill_tcp_send_all(&other, &send_op, "x", 1));
-    note("readable", await(rill_fd_wait(&op, one.fd, POLLIN)));
+    note("readable", await(rill_fd_wait(one.fd, &op, POLLIN)));
     NOTE(rill_tcp_close(&other));
     settle();
-    note("both", await(rill_fd_wait(&op, one.fd, POLLIN | POLLOUT)));
+    note("both", await(rill_fd_wait(one.fd, &op, POLLIN | POLLOUT)));
     NOTE(rill_tcp_close(&one));
 }
 

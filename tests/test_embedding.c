@@ -250,7 +250,7 @@ START_TEST(each_write_to_an_eventfd_makes_it_readable)
     for (int i = 0; i < 100; i++) {
         pthread_t thread;
 
-        background_start(&driven, rill_fd_wait(&wait, counter_fd, POLLIN));
+        background_start(&driven, rill_fd_wait(counter_fd, &wait, POLLIN));
         turn();
         ck_assert(!is_readable(0));
         thread = thread_start(count_up, NULL);

@@ -539,7 +539,7 @@ START_TEST(what_is_to_be_submitted_does_not_wait_for_events_that_may_come_soon)
     open_by_clock(RILL_EVENT_SOURCE_LOOK_NS / 20);
     fd = sim_counter_create(fixture.sim);
     sim_counter_add(fixture.sim, fd, 1);
-    background_start(&receiving, rill_fd_wait(&recv_op, fd, POLLIN));
+    background_start(&receiving, rill_fd_wait(fd, &recv_op, POLLIN));
     ck_assert_int_eq(background_end(&receiving), POLLIN);
     ck_assert_uint_le(engine.source.stats.progress_calls, 2); /* before and after arming */
     fixture.runtime->reactor.kernel->ops->close(fixture.runtime->reactor.kernel, fd);
@@ -671,7 +671,7 @@ START_TEST(a_source_whose_watch_finds_no_place_in_the_queue_does_not_sleep_witho
     while (engine.source.watch.state != RILL_OP_IDLE)
         ck_assert_int_eq(rill_executor_wait(executor, sim_now(fixture.sim) + RILL_SECOND), 0);
     for (int i = 0; i < ENTRIES; i++)
-        background_start(&waits[i], rill_fd_wait(&ops[i], one.fd, POLLIN));
+        background_start(&waits[i], rill_fd_wait(one.fd, &ops[i], POLLIN));
     rill_executor_run(executor);
     fixture_fail_enters(-EAGAIN, 1);
     event_after(RILL_MILLISECOND);

@@ -156,7 +156,7 @@ static void live(int fd)
     expect_eq(rill_rdma_hub_open(&hub, &duo.right, 0), 0);
     come_to(fd, &order);
     tell(fd, &is_there, 1);
-    expect(await(rill_fd_wait(&op, fd, POLLIN)) > 0);
+    expect(await(rill_fd_wait(fd, &op, POLLIN)) > 0);
     await(rill_rdma_disconnect(&connection));
     await(rill_rdma_ep_close(&raw));
     rill_rdma_am_release(&stranger);
@@ -212,7 +212,7 @@ static bool child_wait(const struct child *child)
     struct rill_op op = {0};
     char is_there;
 
-    expect(await(rill_fd_wait(&op, child->fd, POLLIN)) > 0);
+    expect(await(rill_fd_wait(child->fd, &op, POLLIN)) > 0);
     return recv(child->fd, &is_there, 1, 0) == 1;
 }
 

@@ -721,7 +721,7 @@ START_TEST(a_full_unix_socket_takes_no_more_until_one_was_received_and_loses_non
     while (size < COUNT && send_now(&one, size, NULL) == (int64_t)size)
         size++;
     ck_assert_int_eq(sent.result, -EAGAIN);
-    background_start(&sending, rill_fd_wait(&wait, one.fd, POLLOUT));
+    background_start(&sending, rill_fd_wait(one.fd, &wait, POLLOUT));
     settle();
     ck_assert(!rill_task_is_over(&sending.task));
     for (size_t next = 1; next < size; next++)

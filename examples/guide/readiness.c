@@ -75,7 +75,7 @@ static enum rill_poll watcher_poll(struct rill_future *self, struct rill_task *t
         watcher->wait.result = -errno;
         if (errno == EAGAIN) {
             printf("nothing yet\n");
-            RILL_AWAIT(rill_fd_wait(&watcher->wait, watcher->fd, POLLIN));
+            RILL_AWAIT(rill_fd_wait(watcher->fd, &watcher->wait, POLLIN));
         }
         if (watcher->wait.result < 0)
             break;
