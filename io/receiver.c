@@ -164,7 +164,7 @@ static int arm(struct rill_receiver *receiver, int fd)
 }
 
 enum rill_poll rill_receiver_take(struct rill_receiver *receiver, int fd, struct rill_task *task,
-                                  int64_t *length, unsigned *buffer)
+                                  unsigned *buffer, int64_t *length)
 {
     struct rill_executor *executor = rill_executor_here();
     struct rill_buffers *buffers = &rill_reactor_here()->buffers;

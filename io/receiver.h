@@ -55,7 +55,7 @@ struct rill_receiver {
  * seeing to it that task is woken when there is one. When the task is cancelled, *length is
  * -ECANCELED and nothing is taken. */
 enum rill_poll rill_receiver_take(struct rill_receiver *receiver, int fd, struct rill_task *task,
-                                  int64_t *length, unsigned *buffer);
+                                  unsigned *buffer, int64_t *length);
 
 /* Whether bytes were, or are being, received into shared buffers: a receive of
  * another kind would then overtake them. */

@@ -45,7 +45,7 @@ static enum rill_poll copy_poll(struct rill_future *self, struct rill_task *task
         return RILL_PENDING;
     op->state = RILL_OP_IDLE;
     while (op->remaining > 0) {
-        if (rill_receiver_take(receiver, op->fd, task, &length, &id) == RILL_PENDING) {
+        if (rill_receiver_take(receiver, op->fd, task, &id, &length) == RILL_PENDING) {
             op->state = RILL_OP_PREPARED;
             return RILL_PENDING;
         }
@@ -109,7 +109,7 @@ static enum rill_poll borrow_poll(struct rill_future *self, struct rill_task *ta
 
     if (!tcp->is_open)
         return rill_end_at_once(self, task, -EBADF);
-    if (rill_receiver_take(&tcp->receiver, tcp->fd, task, &borrow->result, &borrow->buffer) ==
+    if (rill_receiver_take(&tcp->receiver, tcp->fd, task, &borrow->buffer, &borrow->result) ==
         RILL_PENDING)
         return RILL_PENDING;
     if (borrow->result > 0)

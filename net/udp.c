@@ -292,7 +292,7 @@ static enum rill_poll borrow_poll(struct rill_future *self, struct rill_task *ta
 
     if (!udp->is_open)
         return rill_end_at_once(self, task, -EBADF);
-    if (rill_receiver_take(&udp->receiver, udp->fd, task, &borrow->result, &borrow->buffer) ==
+    if (rill_receiver_take(&udp->receiver, udp->fd, task, &borrow->buffer, &borrow->result) ==
         RILL_PENDING)
         return RILL_PENDING;
     if (borrow->result > 0)
