@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
-void rill_broadcast_init_(struct rill_broadcast *broadcast, void *slots, size_t size,
-                          size_t capacity)
+void rill_broadcast_init_(struct rill_broadcast *broadcast, void *slots, size_t capacity,
+                          size_t size)
 {
     rill_check(capacity > 0, "a broadcast that keeps no message");
     *broadcast = (struct rill_broadcast){

@@ -63,8 +63,9 @@ struct rill_subscription {
 
 /* Makes an empty broadcast over slots, which it borrows as long as it is used. */
 #define rill_broadcast_init(pointer)                                                               \
-    rill_broadcast_init_(&(pointer)->broadcast, (pointer)->slots, sizeof *(pointer)->slots,        \
-                         sizeof(pointer)->slots / sizeof *(pointer)->slots)
+    rill_broadcast_init_(&(pointer)->broadcast, (pointer)->slots,                                  \
+                         sizeof(pointer)->slots / sizeof *(pointer)->slots,                        \
+                         sizeof *(pointer)->slots)
 
 /* Ends it. Panics if a task still waits for a message. */
 #define rill_broadcast_finish(pointer) rill_broadcast_finish_(&(pointer)->broadcast)
@@ -88,8 +89,8 @@ struct rill_subscription {
     rill_broadcast_receive_(&(pointer)->broadcast, (subscription), 1 ? (message) : (pointer)->slots)
 
 /* private: what the macros above call once they have checked the type. */
-void rill_broadcast_init_(struct rill_broadcast *broadcast, void *slots, size_t size,
-                          size_t capacity);
+void rill_broadcast_init_(struct rill_broadcast *broadcast, void *slots, size_t capacity,
+                          size_t size);
 void rill_broadcast_finish_(struct rill_broadcast *broadcast);
 int rill_broadcast_send_(struct rill_broadcast *broadcast, const void *message);
 void rill_broadcast_close_(struct rill_broadcast *broadcast);

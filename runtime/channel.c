@@ -11,7 +11,7 @@ const struct rill_place rill_channel_send_name_ = {"send into a channel", NULL, 
 const struct rill_place rill_channel_receive_name_ = {"receive from a channel", NULL, 0};
 const struct rill_place rill_channel_reserve_name_ = {"reserve a place in a channel", NULL, 0};
 
-void rill_channel_init_(struct rill_channel *channel, void *slots, size_t size, size_t capacity)
+void rill_channel_init_(struct rill_channel *channel, void *slots, size_t capacity, size_t size)
 {
     rill_check(capacity > 0, "a channel without room for a message");
     *channel = (struct rill_channel){

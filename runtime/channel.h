@@ -68,8 +68,9 @@ struct rill_channel_op {
 
 /* Makes an empty channel over slots, which it borrows as long as it is used. */
 #define rill_channel_init(pointer)                                                                 \
-    rill_channel_init_(&(pointer)->channel, (pointer)->slots, sizeof *(pointer)->slots,            \
-                       sizeof(pointer)->slots / sizeof *(pointer)->slots)
+    rill_channel_init_(&(pointer)->channel, (pointer)->slots,                                      \
+                       sizeof(pointer)->slots / sizeof *(pointer)->slots,                          \
+                       sizeof *(pointer)->slots)
 
 /* Ends it. Panics if a task still waits in it or has a place reserved. Messages that
  * are left are forgotten. */
@@ -113,7 +114,7 @@ struct rill_channel_op {
 
 /* private: what the macros above call once they have checked the type. */
 #define RILL_CHANNEL_TYPED_(pointer, message) (1 ? (message) : (pointer)->slots)
-void rill_channel_init_(struct rill_channel *channel, void *slots, size_t size, size_t capacity);
+void rill_channel_init_(struct rill_channel *channel, void *slots, size_t capacity, size_t size);
 void rill_channel_finish_(struct rill_channel *channel);
 extern const struct rill_place rill_channel_send_name_, rill_channel_receive_name_,
     rill_channel_reserve_name_;

@@ -6,12 +6,12 @@
 
 #include <errno.h>
 
-void rill_priority_channel_init_(struct rill_priority_channel *channel, void *slots, size_t size,
-                                 size_t capacity)
+void rill_priority_channel_init_(struct rill_priority_channel *channel, void *slots,
+                                 size_t capacity, size_t size)
 {
     for (size_t i = 0; i < RILL_PRIORITIES; i++) {
-        rill_channel_init_(&channel->levels[i], (char *)slots + i * size * capacity, size,
-                           capacity);
+        rill_channel_init_(&channel->levels[i], (char *)slots + i * size * capacity, capacity,
+                           size);
         channel->overtaken[i] = 0;
     }
 }

@@ -64,8 +64,8 @@ struct rill_priority_receive {
 /* Makes an empty channel over slots, which it borrows as long as it is used. */
 #define rill_priority_channel_init(pointer)                                                        \
     rill_priority_channel_init_(&(pointer)->priority, (pointer)->slots,                            \
-                                sizeof(pointer)->slots[0][0],                                      \
-                                sizeof(pointer)->slots[0] / sizeof(pointer)->slots[0][0])
+                                sizeof(pointer)->slots[0] / sizeof(pointer)->slots[0][0],          \
+                                sizeof(pointer)->slots[0][0])
 
 /* Ends it. Panics if a task still waits in it. */
 #define rill_priority_channel_finish(pointer) rill_priority_channel_finish_(&(pointer)->priority)
@@ -86,8 +86,8 @@ struct rill_priority_receive {
 #define rill_priority_channel_close(pointer) rill_priority_channel_close_(&(pointer)->priority)
 
 /* private: what the macros above call once they have checked the type. */
-void rill_priority_channel_init_(struct rill_priority_channel *channel, void *slots, size_t size,
-                                 size_t capacity);
+void rill_priority_channel_init_(struct rill_priority_channel *channel, void *slots,
+                                 size_t capacity, size_t size);
 void rill_priority_channel_finish_(struct rill_priority_channel *channel);
 struct rill_channel *rill_priority_channel_level_(struct rill_priority_channel *channel,
                                                   enum rill_priority level);
