@@ -124,11 +124,11 @@ static void fetch_happens(struct sim_ucx_event *event)
     finish_receive(event->request, message);
 }
 
+/* What was posted before its message came may hear of that later. */
 static void match(struct sim_ucx_worker *worker, struct sim_ucx_request *receive,
-                  struct sim_ucx_message *message)
+                  struct sim_ucx_message *message, int64_t late_ns)
 {
     struct sim_ucx_event event = {.request = receive, .message = message, .ep = message->from};
-    int64_t late_ns = lateness();
     struct sim_ucx_ep *from = message->from;
 
     if (message->is_rendezvous) {
@@ -154,6 +154,14 @@ static void match(struct sim_ucx_worker *worker, struct sim_ucx_request *receive
     }
 }
 
+/* A message that is there, and whole, is received within the call that posts the receive
+ * (ucp_tag_recv_common in tag_recv.c), on which rill relies once the endpoint is gone. */
+static void match_unexpected(struct sim_ucx_worker *worker, struct sim_ucx_request *receive,
+                             struct sim_ucx_message *message)
+{
+    match(worker, receive, message, message->is_rendezvous ? lateness() : 0);
+}
+
 static bool fits(ucp_tag_t tag, ucp_tag_t mask, const struct sim_ucx_message *message)
 {
     return ((tag ^ message->tag) & mask) == 0;
@@ -168,7 +176,7 @@ static void arrive(struct sim_ucx_worker *worker, struct sim_ucx_message *messag
 
         if (fits(receive->tag, receive->mask, message)) {
             rill_link_remove(link);
-            match(worker, receive, message);
+            match(worker, receive, message, lateness());
             return;
         }
     }
@@ -363,7 +371,7 @@ static ucs_status_ptr_t tag_recv_nbx(ucp_worker_h handle, void *buffer, size_t c
 
         if (fits(tag, mask, message)) {
             rill_link_remove(link);
-            match(worker, request, message);
+            match_unexpected(worker, request, message);
             return request;
         }
     }
@@ -398,7 +406,7 @@ static ucs_status_ptr_t tag_msg_recv_nbx(ucp_worker_h handle, void *buffer, size
     struct sim_ucx_request *request = sim_ucx_request(SIM_UCX_RECV, worker_of(handle), NULL, param);
 
     set_parts(request, buffer, count);
-    match(request->worker, request, (struct sim_ucx_message *)(void *)message);
+    match_unexpected(request->worker, request, (struct sim_ucx_message *)(void *)message);
     return request;
 }
 
