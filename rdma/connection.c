@@ -72,6 +72,8 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
 
     RILL_BEGIN();
     RILL_SPEND_BUDGET(); /* it may end at once */
+    if (rill_task_is_cancelled(task))
+        RILL_RETURN(-ECANCELED);
     while (!(wait->states & 1u << wait->connection->state)) {
         RILL_AWAIT(rill_notify_wait(changes_of(wait->connection), &wait->wait));
         if (wait->wait.result < 0)

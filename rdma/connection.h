@@ -233,13 +233,14 @@ struct rill_rdma_state_wait {
 
 /* Waits until the connection is in one of the states of a mask, 1 << RILL_RDMA_CONNECTED |
  * 1 << RILL_RDMA_FAILED for example; also of one that is zeroed as yet, or made anew meanwhile.
- * The result is the state, or -ECANCELED. */
+ * The result is the state; or -ECANCELED, in a task that is cancelled also where it would have
+ * been there at once, so that a loop which waits again and again ends. */
 struct rill_future *rill_rdma_wait_for_state(struct rill_rdma_connection *connection,
                                              struct rill_rdma_state_wait *wait, unsigned states);
 
 /* Waits until the connection is CONNECTED; also after it was lost, or ended by the other side, and
  * while it is connected anew. The result is 0; or connection->error, where that will not happen;
- * or -ECANCELED. */
+ * or -ECANCELED, as of rill_rdma_wait_for_state. */
 struct rill_future *rill_rdma_wait_for_connection(struct rill_rdma_connection *connection,
                                                   struct rill_rdma_state_wait *wait);
 

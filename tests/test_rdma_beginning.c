@@ -325,6 +325,23 @@ START_TEST(who_waits_for_a_connection_is_told_when_there_will_be_none)
 }
 END_TEST
 
+/* Or a loop which goes on with what it has waited for would never be left. */
+START_TEST(waiting_in_a_cancelled_task_does_not_end_well_though_there_is_a_connection)
+{
+    struct rill_rdma_connection connection = {.state = RILL_RDMA_CONNECTED};
+
+    sides_open(NULL);
+    background_start(&waiting, rill_rdma_wait_for_connection(&connection, &sides.left.wait));
+    rill_task_cancel(&waiting.task);
+    expect_eq(background_end(&waiting), -ECANCELED);
+    background_start(&waiting, rill_rdma_wait_for_state(&connection, &sides.left.wait,
+                                                        1u << RILL_RDMA_CONNECTED));
+    rill_task_cancel(&waiting.task);
+    expect_eq(background_end(&waiting), -ECANCELED);
+    sides_close();
+}
+END_TEST
+
 START_TEST(waiting_for_a_connection_is_cancelled)
 {
     sides_open(NULL);
@@ -434,6 +451,7 @@ int main(void)
         {the_address_of_the_other_side_is_told_in_its_own_size, IN_SIMULATED},
         {the_address_of_the_other_side_is_known_until_it_is_idle, IN_SIMULATED},
         {who_waits_for_a_connection_is_told_when_there_will_be_none, IN_SIMULATED},
+        {waiting_in_a_cancelled_task_does_not_end_well_though_there_is_a_connection, IN_SIMULATED},
         {waiting_for_a_connection_is_cancelled, IN_SIMULATED},
         {one_that_is_cancelled_before_it_begins_opens_no_endpoint, IN_SIMULATED},
         {one_that_is_given_up_between_two_attempts_makes_no_other, IN_SIMULATED},

@@ -118,7 +118,7 @@ static enum rill_poll chat_poll(struct rill_future *self, struct rill_task *task
         RILL_AWAIT(
             rill_rdma_recv(&chat->connection, &chat->recv, chat->line, sizeof chat->line, LINE));
         if (chat->recv.result == -ECANCELED)
-            break; /* the connection is as it was: waiting for it would not wait */
+            break; /* no loss: it is this task that is to end */
         if (chat->recv.result >= 0)
             print_line(chat);
         else
