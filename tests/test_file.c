@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -547,6 +548,40 @@ START_TEST(a_read_of_an_empty_pipe_can_be_cancelled)
 }
 END_TEST
 
+/* What tells that a name is new in a directory. */
+START_TEST(an_inotify_descriptor_is_read_as_a_file)
+{
+    struct background reading;
+    struct rill_file watch;
+    union {
+        struct inotify_event event;
+        char bytes[512];
+    } news = {.bytes = {0}};
+    int fd;
+
+    if (!open_world(_i, NULL))
+        return;
+    fd = inotify_init1(IN_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_ge(inotify_add_watch(fd, directory, IN_CLOSE_WRITE), 0);
+    rill_file_adopt(&watch, fd);
+    background_start(&reading, rill_file_read(&watch, &op, &news, sizeof news));
+    settle();
+    rill_task_cancel(&reading.task);
+    ck_assert_int_eq(background_end(&reading), -ECANCELED);
+    background_start(&reading, rill_file_read(&watch, &op, &news, sizeof news));
+    settle();
+    ck_assert(!rill_task_is_over(&reading.task));
+    open_file(O_CREAT | O_WRONLY);
+    close_file();
+    ck_assert_int_ge(background_end(&reading), (int64_t)sizeof news.event);
+    ck_assert_uint_eq(news.event.mask, IN_CLOSE_WRITE);
+    ck_assert_str_eq(news.event.name, strrchr(path, '/') + 1);
+    ck_assert_int_eq(await(rill_file_close(&watch)), 0);
+    close_world();
+}
+END_TEST
+
 /* With O_CREAT the kernel opens on a thread of its own, which waits there for a reader; as it
  * may be asked to end before it has begun, not each round is the one that counts. */
 START_TEST(an_opening_that_waits_can_be_cancelled)
@@ -680,6 +715,7 @@ int main(void)
         {the_ends_of_a_pipe_are_adopted_and_released, IN_REAL},
         {reading_a_pipe_to_its_end, IN_REAL},
         {a_read_of_an_empty_pipe_can_be_cancelled, IN_REAL},
+        {an_inotify_descriptor_is_read_as_a_file, IN_REAL},
         {an_opening_that_waits_can_be_cancelled, IN_REAL},
         {a_fifo_that_is_opened_for_both_directions_waits_for_nobody, IN_REAL},
         {a_pipe_is_read_and_written_as_it_comes_whatever_the_offset, IN_REAL},
