@@ -45,6 +45,11 @@ struct rill_rdma_connection;
  * force. */
 #define RILL_RDMA_DRAIN_NS (1 * RILL_SECOND)
 
+/* How long an operation may still take whose task is asked to end because the program does
+ * (RILL_SHUTTING_DOWN: rill_main and rill_runtime_shutdown): after that its endpoint fails with
+ * -ECANCELED, as the other side may be stopped. Connections are cut anyway. */
+#define RILL_RDMA_LAST_OPS_NS (1 * RILL_SECOND)
+
 /* With so many bytes in flight that it does not know of, an observer is woken. */
 enum { RILL_RDMA_EP_LOAD = 1 << 20 };
 
@@ -67,7 +72,8 @@ struct rill_rdma_ep_waiter {
 
 /* Zeroed; then opened, connected or adopted; then closed. It must not move while open.
  *
- * Invariant: it is among the watchers of its rdma while FAILED, FLUSHING, CLOSING or CUT. */
+ * Invariant: it is among the watchers of its rdma while FAILED, FLUSHING, CLOSING or CUT, and while
+ * OPEN if it has a deadline. */
 struct rill_rdma_ep {
     union {
         int64_t result; /* of closing */
@@ -96,10 +102,10 @@ struct rill_rdma_ep {
     struct rill_link all; /* rill_rdma.eps, by the address of ucp; while OPEN or FAILED */
     struct rill_rdma_watcher watcher;
     void *flush_request, *close_request; /* NULL: none */
-    int64_t deadline_ns;                 /* when what is left is abandoned */
-    struct rill_task *closer;            /* or NULL */
-    struct rill_task *observer;          /* woken when it fails or is laden anew, or NULL */
-    struct rill_rdma_connection *owner;  /* that it is a part of, or NULL */
+    int64_t deadline_ns;        /* when what is left is abandoned; while OPEN: when it fails */
+    struct rill_task *closer;   /* or NULL */
+    struct rill_task *observer; /* woken when it fails or is laden anew, or NULL */
+    struct rill_rdma_connection *owner; /* that it is a part of, or NULL */
 
     /* private, of stream.h */
     struct rill_rdma_op *stream_reader; /* that waits, or NULL */
@@ -169,6 +175,9 @@ static inline bool rill_rdma_ep_is_ending(const struct rill_rdma_ep *ep)
 
 /* private: takes the endpoint for failed with that -errno, as if UCX had reported it. */
 void rill_rdma_ep_fail(struct rill_rdma_ep *ep, int error);
+
+/* private: has the endpoint fail if what was cancelled is not over in time. */
+void rill_rdma_ep_hurry(struct rill_rdma_ep *ep);
 
 /* private: asks UCX to let go of all receives of an open endpoint but one, which then end
  * with -ECANCELED or with their message. */

@@ -147,6 +147,44 @@ static void abandon(struct rill_rdma_ep *ep)
 
 /* ---- step by step ---- */
 
+/* One that is to hurry is among the watchers already. */
+static void watch(struct rill_rdma_ep *ep)
+{
+    if (!rill_link_is_linked(&ep->watcher.link))
+        rill_rdma_watch(ep->rdma, &ep->watcher);
+}
+
+void rill_rdma_ep_hurry(struct rill_rdma_ep *ep)
+{
+    if (ep->state != RILL_RDMA_EP_OPEN || ep->deadline_ns != RILL_NEVER)
+        return;
+    ep->deadline_ns = now() + RILL_RDMA_LAST_OPS_NS;
+    watch(ep);
+}
+
+/* Whether something was asked to end and has not. */
+static bool is_held_up(const struct rill_rdma_ep *ep)
+{
+    for (struct rill_link *link = ep->ops.next; link != &ep->ops; link = link->next)
+        if (rill_container_of(link, struct rill_rdma_op, in_flight)->state ==
+            RILL_RDMA_OP_CANCELLING)
+            return true;
+    return false;
+}
+
+static unsigned look_at_cancelled(struct rill_rdma_ep *ep)
+{
+    if (is_held_up(ep)) {
+        if (now() < ep->deadline_ns)
+            return 0;
+        rill_rdma_ep_fail(ep, -ECANCELED);
+        return 1;
+    }
+    rill_rdma_unwatch(ep->rdma, &ep->watcher);
+    ep->deadline_ns = RILL_NEVER;
+    return 0;
+}
+
 static bool is_let_go(const struct rill_rdma_ep *ep)
 {
     return rill_list_is_empty(&ep->ops) && rill_list_is_empty(&ep->notes) && !ep->flush_request &&
@@ -201,8 +239,9 @@ unsigned rill_rdma_ep_look(struct rill_rdma_watcher *watcher)
         return finish_end(ep);
     case RILL_RDMA_EP_CLOSING:
         return finish_end(ep);
-    case RILL_RDMA_EP_CLOSED:
     case RILL_RDMA_EP_OPEN:
+        return look_at_cancelled(ep);
+    case RILL_RDMA_EP_CLOSED:
     case RILL_RDMA_EP_GONE:
         break;
     }
@@ -216,8 +255,7 @@ void rill_rdma_ep_fail(struct rill_rdma_ep *ep, int error)
         return;
     ep->rdma->stats.endpoints_failed++;
     blame(ep, error);
-    if (ep->state == RILL_RDMA_EP_OPEN)
-        rill_rdma_watch(ep->rdma, &ep->watcher);
+    watch(ep);
     ep->state = RILL_RDMA_EP_FAILED;
     ep->patience = 1;
     if (ep->observer)
@@ -247,7 +285,8 @@ static void flush_in_ucx(struct rill_rdma_ep *ep)
 static void begin_close(struct rill_rdma_ep *ep)
 {
     ep->error = -ESHUTDOWN;
-    rill_rdma_watch(ep->rdma, &ep->watcher);
+    ep->deadline_ns = RILL_NEVER;
+    watch(ep);
     rill_rdma_ep_withdraw(ep, NULL);
     tell_waiters(ep);
     if (ep->is_forced || ep->was_cancelled)

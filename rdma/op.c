@@ -90,6 +90,14 @@ void rill_rdma_op_abandon(struct rill_rdma_op *op, int error)
 
 /* ---- its poll ---- */
 
+/* What UCX cannot let go of must not keep the program from ending, whatever it was asked for
+ * before. A connection sees to that itself. */
+static void hurry(const struct rill_rdma_op *op, const struct rill_task *task)
+{
+    if (task->reason == RILL_SHUTTING_DOWN && op->ep && !op->ep->owner)
+        rill_rdma_ep_hurry(op->ep);
+}
+
 static enum rill_poll over(struct rill_rdma_op *op)
 {
     op->state = RILL_RDMA_OP_IDLE;
@@ -188,10 +196,13 @@ enum rill_poll rill_rdma_op_poll(struct rill_future *self, struct rill_task *tas
                 rill_rdma_op_withdraw(op);
             if (op->state == RILL_RDMA_OP_ANSWERED)
                 return over(op);
+            hurry(op, task);
         }
         break;
-    case RILL_RDMA_OP_WAITING: /* has a poll function of its own */
     case RILL_RDMA_OP_CANCELLING:
+        hurry(op, task);
+        break;
+    case RILL_RDMA_OP_WAITING: /* has a poll function of its own */
         break;
     }
     if (op->waiter != task) { /* it was handed from one task to another while pending */

@@ -11,7 +11,8 @@
  * as long as its sender takes: for ever, where that makes no progress any more and the receive has
  * no endpoint that fails or is closed (rill_rdma_tag_recv_from). A send that is cancelled stays
  * pending until it went out, or until its endpoint fails or is closed by force (endpoint.h), which
- * both end it in bounded time. */
+ * both end it in bounded time. Where either is cancelled because the program ends, the endpoint
+ * fails RILL_RDMA_LAST_OPS_NS later. */
 #ifndef RILL_RDMA_OP_H
 #define RILL_RDMA_OP_H
 

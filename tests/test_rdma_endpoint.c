@@ -441,6 +441,58 @@ START_TEST(closing_an_endpoint_whose_peer_is_stopped_can_be_cut_short)
 }
 END_TEST
 
+enum { LONG = 1 << 20 }; /* bytes that stay with their sender */
+
+/* As to a peer that is stopped: nobody ever takes it. */
+START_TEST(a_send_that_nobody_takes_can_not_keep_the_program_from_ending)
+{
+    static struct rill_timeout timeout;
+    int64_t began_ns;
+
+    if (!duo_open(_i, NULL))
+        return;
+    background_start(&receiving,
+                     rill_timeout(&timeout, RILL_MILLISECOND,
+                                  rill_rdma_tag_send(&duo.to_right, &any_op, buffer, LONG, 1)));
+    background_start(&sending, rill_rdma_tag_send(&duo.to_right, &send_op, buffer, LONG, 1));
+    for (int i = 0; i < 10; i++)
+        settle();
+    rill_task_cancel(&sending.task); /* neither this nor the time that is out ends them */
+    for (int i = 0; i < 10; i++)
+        settle();
+    expect(!rill_task_is_over(&sending.task));
+    expect(!rill_task_is_over(&receiving.task));
+    began_ns = fixture_own_now();
+    rill_task_cancel_because(&receiving.task, RILL_SHUTTING_DOWN);
+    expect(background_end(&receiving) < 0);
+    expect_eq(background_end(&sending), -ECANCELED);
+    ck_assert_int_ge(fixture_own_now() - began_ns, RILL_RDMA_LAST_OPS_NS);
+    expect_eq(duo.to_right.error, -ECANCELED);
+    expect_eq(await(rill_rdma_ep_close(&duo.to_right)), -ECANCELED);
+    duo_close();
+}
+END_TEST
+
+START_TEST(sends_that_are_over_in_time_are_not_given_up_as_the_program_ends)
+{
+    struct rill_sleep pause;
+
+    if (!duo_open(_i, NULL))
+        return;
+    background_start(&sending, rill_rdma_tag_send(&duo.to_right, &send_op, buffer, LONG, 1));
+    settle();
+    rill_task_cancel_because(&sending.task, RILL_SHUTTING_DOWN);
+    settle();
+    expect_eq(await(rill_rdma_tag_recv(&duo.right, &recv_op, buffer + LONG, LONG, 1,
+                                       RILL_RDMA_TAG_EXACT)),
+              LONG);
+    expect_eq(background_end(&sending), LONG);
+    await(rill_sleep(&pause, RILL_RDMA_LAST_OPS_NS + RILL_SECOND / 10));
+    expect_eq(duo.to_right.error, 0);
+    duo_close();
+}
+END_TEST
+
 int main(void)
 {
     const struct duo_case cases[] = {
@@ -454,6 +506,8 @@ int main(void)
         {the_address_of_a_unix_socket_is_none_for_ucx, IN_TCP | SOCKET_ADDRESSES},
         {connecting_and_closing_many_times_leaves_nothing, IN_TCP | SOCKET_ADDRESSES},
         {closing_waits_for_a_rendezvous_until_it_is_received, IN_TCP_AND_SHM},
+        {a_send_that_nobody_takes_can_not_keep_the_program_from_ending, IN_TCP_AND_SHM},
+        {sends_that_are_over_in_time_are_not_given_up_as_the_program_ends, IN_TCP_AND_SHM},
         {another_process_echoes, IN_TCP | SOCKET_ADDRESSES},
         {everything_on_an_endpoint_ends_soon_after_its_peer_was_killed, IN_TCP | SOCKET_ADDRESSES},
         {closing_an_endpoint_whose_peer_is_stopped_can_be_cut_short, IN_TCP | SOCKET_ADDRESSES},
