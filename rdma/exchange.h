@@ -11,6 +11,12 @@
  * short one behind it. Receives may wait for several tags at once, in any order. Buffers are
  * borrowed until the future is ready.
  *
+ * UCX looks for the message of a receive of one tag in a table, and of any other receive (any tag,
+ * masked, probing for any) among all that nobody has received yet, of all connections of the
+ * worker, oldest first. So where many connections leave much unreceived, receive by exact tags, and
+ * give them small windows: behind 100,000 such messages a receive of any tag took 200 times as
+ * long.
+ *
  * A send waits while as much as the receiver's window is on its way (credit.h), first in
  * first out. In these words: as long as nobody receives, nothing more is sent. */
 #ifndef RILL_RDMA_EXCHANGE_H
