@@ -13,7 +13,8 @@
  * until both have closed theirs. They come with the first of the bytes that they were sent with:
  * whoever receives those bytes in another way loses them, and the kernel closes them. One receive
  * brings the descriptors of one send at the most, maybe behind bytes of sends before; which bytes
- * they belong to is for the bytes to tell. */
+ * they belong to is for the bytes to tell. A listener has to be told that clients may send some:
+ * struct rill_listen_options. */
 #ifndef RILL_NET_DESCRIPTORS_H
 #define RILL_NET_DESCRIPTORS_H
 
@@ -45,7 +46,8 @@ struct rill_send_descriptors {
 
 /* Sends all bytes of buffer, one at least, and with the first of them count descriptors, one at
  * least and RILL_DESCRIPTORS_MAX at the most. The result is size, or -errno: -EAFNOSUPPORT and
- * nothing was sent where it is no unix socket, -EBADF for a descriptor that is not open,
+ * nothing was sent where it is no unix socket, -EPERM likewise where the other side wants no
+ * descriptors, -EBADF for a descriptor that is not open,
  * -ETOOMANYREFS for too many that nobody has received yet, or those of rill_tcp_send_all. The
  * descriptors have gone if a byte has. They, and the buffer, are borrowed until it is over, and
  * stay the caller's; the array is copied. */

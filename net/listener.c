@@ -37,7 +37,7 @@ static int configure(int fd, const struct rill_address *address,
     if (!error && address->any.sa_family == AF_INET6)
         error = kernel->ops->setsockopt(kernel, fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
     if (address->any.sa_family == AF_UNIX)
-        return error;
+        return error ? error : rill_socket_set_descriptors(fd, options->descriptors);
     if (!error && options->reuseport)
         error = rill_socket_set_reuseport(fd, true);
     return error ? error : configure_connections(fd, options);
@@ -107,8 +107,8 @@ int rill_listener_adopt(struct rill_listener *listener, int fd,
         return -EINVAL;
     if (!options)
         options = &defaults;
-    if (family != AF_UNIX)
-        error = configure_connections(fd, options);
+    error = family == AF_UNIX ? rill_socket_set_descriptors(fd, options->descriptors)
+                              : configure_connections(fd, options);
     if (error)
         return error;
     take_over(listener, fd, options->one_by_one);

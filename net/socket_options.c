@@ -3,6 +3,7 @@
 
 #include "io/reactor.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -70,6 +71,17 @@ int rill_socket_set_reuseport(int fd, bool on)
 int rill_socket_set_congestion(int fd, const char *name)
 {
     return rill_socket_set_option(fd, IPPROTO_TCP, TCP_CONGESTION, name, strlen(name));
+}
+
+#ifndef SO_PASSRIGHTS
+enum { SO_PASSRIGHTS = 83 };
+#endif
+
+int rill_socket_set_descriptors(int fd, bool on)
+{
+    int error = rill_socket_set_int(fd, SOL_SOCKET, SO_PASSRIGHTS, on);
+
+    return error == -ENOPROTOOPT ? 0 : error;
 }
 
 int rill_socket_set_reset_on_close(int fd, bool on)

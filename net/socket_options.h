@@ -37,6 +37,11 @@ int rill_socket_set_congestion(int fd, const char *name);
 /* Lets closing discard what was not sent and reset the connection (SO_LINGER 0). */
 int rill_socket_set_reset_on_close(int fd, bool on);
 
+/* Lets the other side of a unix socket send descriptors along (net/descriptors.h), which it can as
+ * long as nobody has said otherwise; else such a send of its is refused with EPERM (SO_PASSRIGHTS).
+ * Does nothing before Linux 6.16: there they come, and are closed unreceived. */
+int rill_socket_set_descriptors(int fd, bool on);
+
 /* Sets any other option, as setsockopt(2) does. Of SO_LINGER, only a time of 0 is any good: with
  * another one closing holds up the runtime's thread, and all its tasks, for up to that time. */
 int rill_socket_set_option(int fd, int level, int name, const void *value, size_t size);

@@ -3,6 +3,7 @@
  * lost, whoever is cancelled when. */
 #include "net/descriptors.h"
 
+#include "net/socket_options.h"
 #include "runtime/timeout.h"
 #include "tests/fixture.h"
 
@@ -22,8 +23,9 @@ static char bytes[20000], buffer[20000];
 
 /* ---- unix sockets in both worlds ---- */
 
-static void pair(struct rill_tcp *one, struct rill_tcp *other)
+static void pair_over(struct rill_tcp *one, struct rill_tcp *other, bool descriptors)
 {
+    const struct rill_listen_options options = {.descriptors = descriptors};
     static struct rill_connect connect;
     struct rill_listener listener;
     struct rill_address address;
@@ -33,7 +35,7 @@ static void pair(struct rill_tcp *one, struct rill_tcp *other)
 
     snprintf(name, sizeof name, "@rill-test-descriptors-%d", (int)getpid());
     expect_eq(rill_address_set_path(&address, name), 0);
-    expect_eq(rill_listener_open(&listener, &address, NULL), 0);
+    expect_eq(rill_listener_open(&listener, &address, &options), 0);
     memset(one, 0, sizeof *one);
     memset(&connect, 0, sizeof connect);
     background_start(&connecting, rill_tcp_connect_address(one, &connect, &address));
@@ -41,6 +43,11 @@ static void pair(struct rill_tcp *one, struct rill_tcp *other)
     rill_tcp_adopt(other, (int)accept.result);
     expect_eq(background_end(&connecting), 0);
     expect_eq(await(rill_listener_close(&listener)), 0);
+}
+
+static void pair(struct rill_tcp *one, struct rill_tcp *other)
+{
+    pair_over(one, other, true);
 }
 
 static bool open_world(int which, const struct sim_options *options)
@@ -229,6 +236,26 @@ START_TEST(descriptors_that_nobody_receives_are_closed)
 END_TEST
 
 /* More than there is room for: of others, who do not keep to RILL_DESCRIPTORS_MAX. */
+START_TEST(a_listener_whose_clients_send_none_has_them_refused)
+{
+    struct rill_tcp client, server;
+    int value;
+
+    if (!open_world(_i, NULL))
+        return;
+    pair_over(&client, &server, false);
+    if (rill_socket_get_int(server.fd, SOL_SOCKET, 83 /* SO_PASSRIGHTS */, &value) == 0) {
+        expect_eq(await(rill_tcp_send_descriptors(&client, &outgoing, "x", 1, &left.fd, 1)),
+                  -EPERM);
+        expect_eq(rill_socket_set_descriptors(server.fd, true), 0);
+    }
+    expect_eq(await(rill_tcp_send_descriptors(&client, &outgoing, "x", 1, &left.fd, 1)), 1);
+    fixture_hang_up(&client);
+    fixture_hang_up(&server);
+    close_world();
+}
+END_TEST
+
 START_TEST(more_descriptors_than_there_is_room_for_are_cut_off)
 {
     enum { MANY = RILL_DESCRIPTORS_MAX + 4 };
@@ -535,6 +562,7 @@ int main(void)
         {bytes_without_descriptors_and_the_end_are_received_as_well, IN_BOTH},
         {what_else_comes_with_the_bytes_is_not_taken_for_descriptors, IN_REAL},
         {descriptors_that_nobody_receives_are_closed, IN_BOTH},
+        {a_listener_whose_clients_send_none_has_them_refused, IN_BOTH},
         {more_descriptors_than_there_is_room_for_are_cut_off, IN_REAL},
         {descriptors_for_which_the_process_has_no_room_are_cut_off, IN_BOTH},
         {a_descriptor_that_is_not_open_and_TCP_are_errors_and_nothing_is_sent, IN_BOTH},
