@@ -2,6 +2,7 @@
 #include "net/connect.h"
 
 #include "io/reactor.h"
+#include "net/socket_address.h"
 #include "net/socket_options.h"
 #include "runtime/executor.h"
 
@@ -88,15 +89,14 @@ static bool is_same_host(const struct rill_address *one, const struct rill_addre
  * chose that port, wanted it so. */
 static bool is_own_peer(const struct rill_connect *connect)
 {
-    struct rill_kernel *kernel = rill_reactor_here()->kernel;
-    struct rill_address local = {.size = sizeof local.local}, peer = local;
+    struct rill_address local, peer;
     uint16_t port = rill_address_port(&connect->resolve.addresses[connect->next]);
 
     if (port == 0 || (connect->local.size > 0 && rill_address_port(&connect->local) == port))
         return false;
-    return kernel->ops->getsockname(kernel, connect->fd, &local.any, &local.size) == 0 &&
+    return rill_socket_local_address(connect->fd, &local) == 0 &&
            rill_address_port(&local) == port &&
-           kernel->ops->getpeername(kernel, connect->fd, &peer.any, &peer.size) == 0 &&
+           rill_socket_peer_address(connect->fd, &peer) == 0 &&
            is_same_host(&local, &peer);
 }
 

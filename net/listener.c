@@ -3,6 +3,7 @@
 
 #include "io/path.h"
 #include "io/reactor.h"
+#include "net/socket_address.h"
 #include "net/socket_options.h"
 #include "runtime/executor.h"
 #include "runtime/panic.h"
@@ -142,11 +143,7 @@ const char *rill_listener_explain(int error, const struct rill_address *address)
 
 int rill_listener_address(const struct rill_listener *listener, struct rill_address *address)
 {
-    struct rill_kernel *kernel = rill_reactor_here()->kernel;
-
-    address->size = sizeof address->local; /* the largest */
-    return kernel->ops->getsockname(kernel, listener->is_open ? listener->fd : -1, &address->any,
-                                    &address->size);
+    return rill_socket_local_address(listener->is_open ? listener->fd : -1, address);
 }
 
 /* ---- accepting ---- */

@@ -3,6 +3,7 @@
 
 #include "io/reactor.h"
 #include "io/vectored.h"
+#include "net/socket_address.h"
 #include "net/socket_options.h"
 #include "runtime/executor.h"
 #include "runtime/panic.h"
@@ -383,16 +384,10 @@ struct rill_future *rill_tcp_close(struct rill_tcp *tcp)
 
 int rill_tcp_local_address(const struct rill_tcp *tcp, struct rill_address *address)
 {
-    struct rill_kernel *kernel = rill_reactor_here()->kernel;
-
-    address->size = sizeof address->local; /* the largest */
-    return kernel->ops->getsockname(kernel, rill_tcp_fd(tcp), &address->any, &address->size);
+    return rill_socket_local_address(rill_tcp_fd(tcp), address);
 }
 
 int rill_tcp_peer_address(const struct rill_tcp *tcp, struct rill_address *address)
 {
-    struct rill_kernel *kernel = rill_reactor_here()->kernel;
-
-    address->size = sizeof address->local; /* the largest */
-    return kernel->ops->getpeername(kernel, rill_tcp_fd(tcp), &address->any, &address->size);
+    return rill_socket_peer_address(rill_tcp_fd(tcp), address);
 }

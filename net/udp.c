@@ -3,6 +3,7 @@
 
 #include "io/path.h"
 #include "io/reactor.h"
+#include "net/socket_address.h"
 #include "net/socket_options.h"
 #include "runtime/executor.h"
 #include "runtime/panic.h"
@@ -88,29 +89,25 @@ int rill_udp_open(struct rill_udp *udp, const struct rill_address *address,
 
 int rill_udp_adopt(struct rill_udp *udp, int fd)
 {
-    struct rill_kernel *kernel = rill_reactor_here()->kernel;
-    struct rill_address address = {.size = sizeof address.local}, peer = address;
+    struct rill_address address, peer;
     int type, error = rill_socket_get_int(fd, SOL_SOCKET, SO_TYPE, &type);
     sa_family_t family;
 
     if (!error)
-        error = kernel->ops->getsockname(kernel, fd, &address.any, &address.size);
+        error = rill_socket_local_address(fd, &address);
     if (error)
         return error;
     family = address.any.sa_family;
     if (type != SOCK_DGRAM || (family != AF_INET && family != AF_INET6 && family != AF_UNIX))
         return -EPROTOTYPE;
     take_over(udp, fd, &address);
-    udp->has_peer = kernel->ops->getpeername(kernel, fd, &peer.any, &peer.size) == 0;
+    udp->has_peer = rill_socket_peer_address(fd, &peer) == 0;
     return 0;
 }
 
 int rill_udp_local_address(const struct rill_udp *udp, struct rill_address *address)
 {
-    struct rill_kernel *kernel = rill_reactor_here()->kernel;
-
-    address->size = sizeof address->local; /* the largest */
-    return kernel->ops->getsockname(kernel, rill_udp_fd(udp), &address->any, &address->size);
+    return rill_socket_local_address(rill_udp_fd(udp), address);
 }
 
 /* ---- the peer ---- */
