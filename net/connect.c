@@ -18,11 +18,9 @@ static int bind_local(const struct rill_connect *connect)
 {
     const struct rill_address *local = &connect->local;
     struct rill_kernel *kernel = rill_reactor_here()->kernel;
-    const int on = 1;
 
     if (rill_address_port(local) == 0 && local->any.sa_family != AF_UNIX) {
-        int error = kernel->ops->setsockopt(kernel, connect->fd, IPPROTO_IP,
-                                            IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+        int error = rill_socket_set_int(connect->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, true);
 
         if (error)
             return error;
@@ -95,8 +93,7 @@ static bool is_own_peer(const struct rill_connect *connect)
     if (port == 0 || (connect->local.size > 0 && rill_address_port(&connect->local) == port))
         return false;
     return rill_socket_local_address(connect->fd, &local) == 0 &&
-           rill_address_port(&local) == port &&
-           rill_socket_peer_address(connect->fd, &peer) == 0 &&
+           rill_address_port(&local) == port && rill_socket_peer_address(connect->fd, &peer) == 0 &&
            is_same_host(&local, &peer);
 }
 

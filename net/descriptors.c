@@ -2,6 +2,7 @@
 #include "net/descriptors.h"
 
 #include "io/reactor.h"
+#include "net/socket_options.h"
 #include "runtime/executor.h"
 #include "runtime/panic.h"
 #include "runtime/task.h"
@@ -17,10 +18,7 @@ _Static_assert(CMSG_SPACE(RILL_DESCRIPTORS_MAX * sizeof(int)) == RILL_DESCRIPTOR
 /* Other sockets would send the bytes, and drop the descriptors without a word. */
 static int check_domain(int fd)
 {
-    struct rill_kernel *kernel = rill_reactor_here()->kernel;
-    int domain = 0;
-    socklen_t size = sizeof domain;
-    int error = kernel->ops->getsockopt(kernel, fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+    int domain = 0, error = rill_socket_get_int(fd, SOL_SOCKET, SO_DOMAIN, &domain);
 
     if (error)
         return error;

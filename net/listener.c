@@ -30,13 +30,11 @@ static int configure_connections(int fd, const struct rill_listen_options *optio
 static int configure(int fd, const struct rill_address *address,
                      const struct rill_listen_options *options)
 {
-    struct rill_kernel *kernel = rill_reactor_here()->kernel;
-    const int on = 1, only = options->ip6_only;
     /* A port whose old connections are still in TIME_WAIT can be listened at. */
-    int error = kernel->ops->setsockopt(kernel, fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    int error = rill_socket_set_int(fd, SOL_SOCKET, SO_REUSEADDR, true);
 
     if (!error && address->any.sa_family == AF_INET6)
-        error = kernel->ops->setsockopt(kernel, fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
+        error = rill_socket_set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->ip6_only);
     if (address->any.sa_family == AF_UNIX)
         return error ? error : rill_socket_set_descriptors(fd, options->descriptors);
     if (!error && options->reuseport)
