@@ -76,8 +76,8 @@ static enum rill_poll copy_poll(struct rill_future *self, struct rill_task *task
     return rill_future_end(self, (int64_t)op->transferred);
 }
 
-static struct rill_future *prepare_recv(struct rill_tcp *tcp, struct rill_op *op, void *buffer,
-                                        size_t size)
+struct rill_future *rill_tcp_recv(struct rill_tcp *tcp, struct rill_op *op, void *buffer,
+                                  size_t size)
 {
     rill_op_prepare(op, &name_recv, IORING_OP_RECV, rill_tcp_fd(tcp), buffer, size, 0);
     if (__builtin_expect(rill_receiver_is_active(&tcp->receiver) || size == 0, 0)) {
@@ -87,18 +87,12 @@ static struct rill_future *prepare_recv(struct rill_tcp *tcp, struct rill_op *op
     return &op->future;
 }
 
-struct rill_future *rill_tcp_recv(struct rill_tcp *tcp, struct rill_op *op, void *buffer,
-                                  size_t size)
-{
-    return prepare_recv(tcp, op, buffer, size);
-}
-
 struct rill_future *rill_tcp_recv_exactly(struct rill_tcp *tcp, struct rill_op *op, void *buffer,
                                           size_t size)
 {
     /* Without MSG_WAITALL: a receive that goes on in the kernel ends with the part that
      * it has when the connection is reset, and the error, which is told once, is gone. */
-    prepare_recv(tcp, op, buffer, size);
+    rill_tcp_recv(tcp, op, buffer, size);
     op->kind = RILL_OP_EXACT;
     return &op->future;
 }
