@@ -13,11 +13,6 @@ static struct rill_event_source *source_of(struct rill_link *link)
     return rill_container_of(link, struct rill_event_source, sources);
 }
 
-static int64_t now(const struct rill_reactor *reactor)
-{
-    return reactor->kernel->ops->now(reactor->kernel);
-}
-
 /* The first call after a sleep tells what that was good for. */
 __attribute__((noinline)) static void judge_sleep(struct rill_event_source *source,
                                                   bool has_progressed)
@@ -75,7 +70,7 @@ static bool has_to_wake(struct rill_reactor *reactor, struct rill_event_source *
 {
     if (source->touched)
         return true;
-    if (source->pending == 0 || now(reactor) < source->awake_ns)
+    if (source->pending == 0 || rill_reactor_now(reactor) < source->awake_ns)
         return false;
     source->has_overslept = true;
     source->stats.sleeps_bounded++;
@@ -85,11 +80,11 @@ static bool has_to_wake(struct rill_reactor *reactor, struct rill_event_source *
 /* Looks out for what comes soon. What waits to be submitted does not wait for that. */
 static bool look_out(const struct rill_reactor *reactor, struct rill_event_source *source)
 {
-    int64_t end_ns = now(reactor) + RILL_EVENT_SOURCE_LOOK_NS;
+    int64_t end_ns = rill_reactor_now(reactor) + RILL_EVENT_SOURCE_LOOK_NS;
 
     if (io_uring_sq_ready(&reactor->ring) > 0)
         return false;
-    for (int i = 0; i < RILL_EVENT_SOURCE_CALLS_MAX && now(reactor) < end_ns; i++)
+    for (int i = 0; i < RILL_EVENT_SOURCE_CALLS_MAX && rill_reactor_now(reactor) < end_ns; i++)
         if (progress(source) > 0)
             return true;
     return false;
@@ -178,7 +173,7 @@ static int64_t back_off(struct rill_reactor *reactor, struct rill_event_source *
         return RILL_NO_WAIT;
     }
     source->stats.back_offs++;
-    return now(reactor) + RILL_EVENT_SOURCE_BACK_OFF_NS;
+    return rill_reactor_now(reactor) + RILL_EVENT_SOURCE_BACK_OFF_NS;
 }
 
 /* Until when the reactor may wait for a source that is awake. */
@@ -204,8 +199,9 @@ static int64_t fall_asleep(struct rill_reactor *reactor, struct rill_event_sourc
     if (source->watch.state == RILL_OP_QUEUED) /* until there is a place, nobody watches */
         return RILL_NO_WAIT;
     source->asleep = true;
-    source->awake_ns =
-        source->pending > 0 ? now(reactor) + RILL_EVENT_SOURCE_SLEEP_MAX_NS : RILL_NEVER;
+    source->awake_ns = source->pending > 0
+                           ? rill_reactor_now(reactor) + RILL_EVENT_SOURCE_SLEEP_MAX_NS
+                           : RILL_NEVER;
     return source->awake_ns;
 }
 

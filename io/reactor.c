@@ -349,9 +349,7 @@ int64_t rill_reactor_rest(struct rill_reactor *reactor, int64_t until_ns)
 
 static int64_t reactor_now(struct rill_driver *driver)
 {
-    struct rill_kernel *kernel = reactor_of(driver)->kernel;
-
-    return kernel->ops->now(kernel);
+    return rill_reactor_now(reactor_of(driver));
 }
 
 static int64_t reactor_now_coarse(struct rill_driver *driver)

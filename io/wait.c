@@ -84,7 +84,6 @@ static enum found look_out(struct rill_reactor *reactor, int64_t patience_ns, in
                            int64_t *began_ns)
 {
     enum { LOOKS_PER_CLOCK_READING = 16 };
-    struct rill_kernel *kernel = reactor->kernel;
     int64_t now_ns, end_ns = RILL_NEVER;
 
     do {
@@ -96,7 +95,7 @@ static enum found look_out(struct rill_reactor *reactor, int64_t patience_ns, in
                 return found;
             }
         }
-        now_ns = kernel->ops->now(kernel);
+        now_ns = rill_reactor_now(reactor);
         if (end_ns == RILL_NEVER) {
             *began_ns = now_ns;
             end_ns = rill_time_after(now_ns, patience_ns);
@@ -125,7 +124,7 @@ static int sleep_and_learn(struct rill_reactor *reactor, int64_t until_ns, int64
 {
     int error = sleep_until(reactor, until_ns);
 
-    rill_spin_learn(&reactor->spin, reactor->kernel->ops->now(reactor->kernel) - began_ns);
+    rill_spin_learn(&reactor->spin, rill_reactor_now(reactor) - began_ns);
     return error;
 }
 
@@ -138,7 +137,7 @@ int rill_reactor_wait(struct rill_reactor *reactor, int64_t until_ns)
         return sleep_until(reactor, until_ns);
     patience_ns = patience(reactor);
     if (patience_ns == 0)
-        return sleep_and_learn(reactor, until_ns, reactor->kernel->ops->now(reactor->kernel));
+        return sleep_and_learn(reactor, until_ns, rill_reactor_now(reactor));
 
     if (io_uring_sq_ready(&reactor->ring) > 0)
         error = rill_reactor_enter(reactor, RILL_NO_WAIT);

@@ -15,13 +15,6 @@
  * as a rule that ends all its operations, and no event tells of it. */
 enum { PATIENCE = 100 };
 
-static int64_t now(void)
-{
-    struct rill_kernel *kernel = rill_reactor_here()->kernel;
-
-    return kernel->ops->now(kernel);
-}
-
 /* ---- who is told ---- */
 
 /* The first reason stays, unless it was our own closing. */
@@ -120,7 +113,7 @@ static void cut(struct rill_rdma_ep *ep)
     tell_waiters(ep);
     ep->state = RILL_RDMA_EP_CUT;
     ep->patience = PATIENCE;
-    ep->deadline_ns = now() + RILL_RDMA_DRAIN_NS;
+    ep->deadline_ns = rill_reactor_now(rill_reactor_here()) + RILL_RDMA_DRAIN_NS;
     rill_event_source_touch(&ep->rdma->source);
     close_in_ucx(ep, UCP_EP_CLOSE_FLAG_FORCE);
 }
@@ -158,7 +151,7 @@ void rill_rdma_ep_hurry(struct rill_rdma_ep *ep)
 {
     if (ep->state != RILL_RDMA_EP_OPEN || ep->deadline_ns != RILL_NEVER)
         return;
-    ep->deadline_ns = now() + RILL_RDMA_LAST_OPS_NS;
+    ep->deadline_ns = rill_reactor_now(rill_reactor_here()) + RILL_RDMA_LAST_OPS_NS;
     watch(ep);
 }
 
@@ -175,7 +168,7 @@ static bool is_held_up(const struct rill_rdma_ep *ep)
 static unsigned look_at_cancelled(struct rill_rdma_ep *ep)
 {
     if (is_held_up(ep)) {
-        if (now() < ep->deadline_ns)
+        if (rill_reactor_now(rill_reactor_here()) < ep->deadline_ns)
             return 0;
         rill_rdma_ep_fail(ep, -ECANCELED);
         return 1;
@@ -195,7 +188,8 @@ static bool is_let_go(const struct rill_rdma_ep *ep)
 static unsigned finish_end(struct rill_rdma_ep *ep)
 {
     if (!is_let_go(ep)) {
-        if (ep->deadline_ns == RILL_NEVER || now() < ep->deadline_ns)
+        if (ep->deadline_ns == RILL_NEVER ||
+            rill_reactor_now(rill_reactor_here()) < ep->deadline_ns)
             return 0;
         abandon(ep);
     }
@@ -329,7 +323,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
         break;
     case RILL_RDMA_EP_CLOSING: /* all went out; it is no longer waited for as long as it takes */
         if (is_cancelled && ep->deadline_ns == RILL_NEVER) {
-            ep->deadline_ns = now() + RILL_RDMA_DRAIN_NS;
+            ep->deadline_ns = rill_reactor_now(rill_reactor_here()) + RILL_RDMA_DRAIN_NS;
             rill_event_source_touch(&ep->rdma->source);
         }
         break;
