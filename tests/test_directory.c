@@ -5,10 +5,10 @@
 #include "io/path.h"
 #include "runtime/timeout.h"
 #include "tests/fixture.h"
+#include "tests/threads.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -261,37 +261,22 @@ START_TEST(one_that_is_cancelled_before_it_starts_reads_nothing)
 }
 END_TEST
 
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-
-static int64_t wait_at_gate(void *argument)
-{
-    (void)argument;
-    pthread_mutex_lock(&gate);
-    pthread_mutex_unlock(&gate);
-    return 0;
-}
-
 START_TEST(one_that_waits_for_a_thread_is_cancelled_at_once)
 {
-    static struct rill_blocking blocking[RILL_WORKERS_THREADS];
-    static struct background tasks[RILL_WORKERS_THREADS], task;
+    static struct background task;
     struct rill_timeout timeout;
 
     (void)_i;
     if (!open_world(10))
         return;
     open_directory();
-    pthread_mutex_lock(&gate);
-    for (int i = 0; i < RILL_WORKERS_THREADS; i++)
-        background_start(&tasks[i], rill_blocking(&blocking[i], NULL, wait_at_gate, NULL));
+    workers_hold();
     background_start(&task, rill_directory_read(&directory));
     settle();
     rill_task_cancel(&task.task);
     ck_assert_int_eq(background_end(&task), -ECANCELED);
     ck_assert_int_eq(await(rill_timeout(&timeout, 1, rill_directory_read(&directory))), -ETIMEDOUT);
-    pthread_mutex_unlock(&gate);
-    for (int i = 0; i < RILL_WORKERS_THREADS; i++)
-        ck_assert_int_eq(background_end(&tasks[i]), 0);
+    workers_let_go();
     ck_assert_int_eq(read_name(), 1);
     close_world();
 }

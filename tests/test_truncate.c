@@ -3,9 +3,9 @@
 #include "io/truncate.h"
 
 #include "tests/fixture.h"
+#include "tests/threads.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -76,20 +76,9 @@ START_TEST(what_can_not_be_says_why_and_changes_nothing)
 }
 END_TEST
 
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-
-static int64_t wait_at_gate(void *argument)
-{
-    (void)argument;
-    pthread_mutex_lock(&gate);
-    pthread_mutex_unlock(&gate);
-    return 0;
-}
-
 START_TEST(one_that_is_cancelled_before_a_thread_has_it_changes_nothing)
 {
-    static struct rill_blocking blocking[RILL_WORKERS_THREADS];
-    static struct background tasks[RILL_WORKERS_THREADS], task;
+    static struct background task;
 
     (void)_i;
     if (!open_world())
@@ -98,16 +87,12 @@ START_TEST(one_that_is_cancelled_before_a_thread_has_it_changes_nothing)
     rill_task_cancel(&task.task);
     ck_assert_int_eq(background_end(&task), -ECANCELED);
 
-    pthread_mutex_lock(&gate);
-    for (int i = 0; i < RILL_WORKERS_THREADS; i++)
-        background_start(&tasks[i], rill_blocking(&blocking[i], NULL, wait_at_gate, NULL));
+    workers_hold();
     background_start(&task, rill_file_truncate(&file, &truncating, 1));
     settle();
     rill_task_cancel(&task.task);
     ck_assert_int_eq(background_end(&task), -ECANCELED);
-    pthread_mutex_unlock(&gate);
-    for (int i = 0; i < RILL_WORKERS_THREADS; i++)
-        ck_assert_int_eq(background_end(&tasks[i]), 0);
+    workers_let_go();
     expect_size(10);
     close_world();
 }

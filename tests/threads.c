@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/threads.h"
 
+#include "io/blocking.h"
+#include "tests/fixture.h"
+
 #include <check.h>
 #include <errno.h>
 #include <sched.h>
@@ -34,6 +37,34 @@ void gate_pass(struct gate *gate)
     while (sem_wait(&gate->semaphore) < 0 && errno == EINTR)
         continue;
     sem_post(&gate->semaphore);
+}
+
+/* The job of a thread that is held. */
+static struct held {
+    struct rill_blocking blocking;
+    struct background task;
+} held[RILL_WORKERS_THREADS];
+static struct gate way_out;
+
+static int64_t pass_way_out(void *argument)
+{
+    (void)argument;
+    gate_pass(&way_out);
+    return 0;
+}
+
+void workers_hold(void)
+{
+    gate_init(&way_out);
+    for (size_t i = 0; i < RILL_WORKERS_THREADS; i++)
+        background_start(&held[i].task, rill_blocking(&held[i].blocking, NULL, pass_way_out, NULL));
+}
+
+void workers_let_go(void)
+{
+    gate_open(&way_out);
+    for (size_t i = 0; i < RILL_WORKERS_THREADS; i++)
+        ck_assert_int_eq(background_end(&held[i].task), 0);
 }
 
 void until_asleep(const struct rill_remote *remote)

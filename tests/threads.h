@@ -22,6 +22,10 @@ void gate_init(struct gate *gate);
 void gate_open(struct gate *gate);
 void gate_pass(struct gate *gate);
 
+/* Gives each thread of the usual pool something that lasts until they are let go. */
+void workers_hold(void);
+void workers_let_go(void);
+
 /* Returns when the runtime has nothing to do and sleeps, or is just about to: from then
  * on a post has to ring its bell. Called by another thread than the runtime's. */
 void until_asleep(const struct rill_remote *remote);
