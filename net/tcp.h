@@ -140,7 +140,10 @@ struct rill_future *rill_tcp_send_all_vectored(struct rill_tcp *tcp,
                                                struct rill_send_vectored *send, struct iovec *parts,
                                                size_t count);
 
-/* Finishes sending: the peer receives what is on its way and then 0. */
+/* Finishes sending: the peer receives what is on its way and then 0. It never waits. The result is
+ * 0, also where it was finished before; -ENOTCONN where the connection was reset or has ended;
+ * -EBADF; or -ECANCELED in a task that is cancelled, and sending is not finished: closing is then
+ * what ends it. Panics where something is in line (rill_tcp_flush). */
 struct rill_future *rill_tcp_finish_sending(struct rill_tcp *tcp, struct rill_op *op);
 
 /* Takes the descriptor out of the connection, for another library, another runtime or another
@@ -164,7 +167,8 @@ struct rill_future *rill_tcp_release(struct rill_tcp *tcp);
  * open, is closed with 0. */
 struct rill_future *rill_tcp_close(struct rill_tcp *tcp);
 
-/* Reads the address of this side or of the peer. Returns 0 or -errno. */
+/* Reads the address of this side or of the peer. Returns 0 or -errno: -EBADF where it is not open,
+ * -ENOTCONN for the peer of a connection that was reset or has ended. */
 int rill_tcp_local_address(const struct rill_tcp *tcp, struct rill_address *address);
 int rill_tcp_peer_address(const struct rill_tcp *tcp, struct rill_address *address);
 

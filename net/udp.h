@@ -105,7 +105,7 @@ int rill_udp_adopt(struct rill_udp *udp, int fd);
  * -ECONNREFUSED, and the peer is who it was. */
 int rill_udp_connect(struct rill_udp *udp, const struct rill_address *peer);
 
-/* Reads the address that it receives at. Returns 0 or -errno. */
+/* Reads the address that it receives at. Returns 0 or -errno: -EBADF where it is not open. */
 int rill_udp_local_address(const struct rill_udp *udp, struct rill_address *address);
 
 /* Joins or leaves a multicast group on an interface, given by its index, or where that
