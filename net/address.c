@@ -148,3 +148,28 @@ void rill_address_set_port(struct rill_address *address, uint16_t port)
     if (address->any.sa_family != AF_UNIX)
         address->ip4.sin_port = htons(port);
 }
+
+const char *rill_address_explain_listen(const struct rill_address *address, int error)
+{
+    bool is_unix = address->any.sa_family == AF_UNIX;
+
+    switch (error) {
+    case -EADDRINUSE:
+    case -EBUSY:
+        if (rill_address_is_abstract(address))
+            return "a server has that name";
+        return is_unix ? "there is a file of that name: a server has it, or one that was killed "
+                         "left it behind and it may be removed"
+                       : "the port is taken by another program (port 0 picks a free one)";
+    case -EACCES:
+        return is_unix ? "no permission to make a file there"
+                       : "the port needs privilege (those from 1024 on do not)";
+    case -EADDRNOTAVAIL:
+        return "the address is none of this machine's";
+    case -ENOENT:
+        return is_unix ? "there is no directory of that name"
+                       : "the kernel does not have this congestion control";
+    default:
+        return strerror(-error);
+    }
+}

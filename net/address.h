@@ -54,6 +54,11 @@ char *rill_address_format(const struct rill_address *address, char *text);
 uint16_t rill_address_port(const struct rill_address *address);
 void rill_address_set_port(struct rill_address *address, uint16_t port);
 
+/* A sentence, or part of one, about an error with which listening at the address ended
+ * (rill_listener_open, rill_rdma_listen); it may be strerror's, which the next call of that
+ * changes. */
+const char *rill_address_explain_listen(const struct rill_address *address, int error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -114,31 +114,6 @@ int rill_listener_adopt(struct rill_listener *listener, int fd,
     return 0;
 }
 
-const char *rill_listener_explain(int error, const struct rill_address *address)
-{
-    bool is_unix = address->any.sa_family == AF_UNIX;
-
-    switch (error) {
-    case -EADDRINUSE:
-    case -EBUSY:
-        if (rill_address_is_abstract(address))
-            return "a server has that name";
-        return is_unix ? "there is a file of that name: a server has it, or one that was killed "
-                         "left it behind and it may be removed"
-                       : "the port is taken by another program (port 0 picks a free one)";
-    case -EACCES:
-        return is_unix ? "no permission to make a file there"
-                       : "the port needs privilege (those from 1024 on do not)";
-    case -EADDRNOTAVAIL:
-        return "the address is none of this machine's";
-    case -ENOENT:
-        return is_unix ? "there is no directory of that name"
-                       : "the kernel does not have this congestion control";
-    default:
-        return strerror(-error);
-    }
-}
-
 int rill_listener_address(const struct rill_listener *listener, struct rill_address *address)
 {
     return rill_socket_local_address(listener->is_open ? listener->fd : -1, address);

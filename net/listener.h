@@ -95,10 +95,6 @@ int rill_listener_adopt(struct rill_listener *listener, int fd,
  * other sockets. */
 void rill_listener_leave_file(struct rill_listener *listener);
 
-/* A sentence, or part of one, about an error that rill_listener_open returned for that address;
- * it may be strerror's, which the next call of that changes. */
-const char *rill_listener_explain(int error, const struct rill_address *address);
-
 /* Reads the address it listens at. Returns 0 or -errno: -EBADF where it is not open. */
 int rill_listener_address(const struct rill_listener *listener, struct rill_address *address);
 

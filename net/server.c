@@ -19,7 +19,7 @@ static int server_adopt(struct rill_server *server, const struct rill_listen_opt
     else if (error == -EINVAL)
         server->why = "the socket does not listen";
     else if (error)
-        server->why = rill_listener_explain(error, &unknown);
+        server->why = rill_address_explain_listen(&unknown, error);
     return error;
 }
 
@@ -40,7 +40,7 @@ static int server_open(struct rill_server *server)
         return error;
     error = rill_listener_open(&server->listener, &address, &options);
     if (error)
-        server->why = rill_listener_explain(error, &address);
+        server->why = rill_address_explain_listen(&address, error);
     return error;
 }
 

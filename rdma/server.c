@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rdma/server.h"
 
-#include "net/listener.h"
 #include "runtime/executor.h"
 #include "runtime/panic.h"
 
@@ -30,7 +29,7 @@ static const char *explain(int error, const struct rill_address *address)
     case -EMFILE:
         return "too few descriptors are left for UCX: raise the limit (ulimit -n)";
     default:
-        return rill_listener_explain(error, address);
+        return rill_address_explain_listen(address, error);
     }
 }
 

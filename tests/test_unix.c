@@ -338,7 +338,8 @@ START_TEST(an_abstract_name_is_listened_at_connected_to_and_free_again)
         ck_assert_int_eq(rill_listener_address(&listener, &address), 0);
         ck_assert_str_eq(rill_address_format(&address, name), path);
         ck_assert_int_eq(rill_listener_open(&second, &address, NULL), -EADDRINUSE);
-        ck_assert_str_eq(rill_listener_explain(-EADDRINUSE, &address), "a server has that name");
+        ck_assert_str_eq(rill_address_explain_listen(&address, -EADDRINUSE),
+                         "a server has that name");
         ck_assert_int_eq(await(rill_tcp_connect_url(&client, &connecting, &url)), 0);
         ck_assert_int_ge(await(rill_tcp_accept(&listener, &accepting)), 0);
         rill_tcp_adopt(&peer, (int)accepting.result);
