@@ -3,7 +3,8 @@
 # check_headers.sh - compiles each public header alone, as C11 and as C++17, so
 # that none counts on what another one includes, and as cc does without flags; and a
 # program in C++ that uses their macros. What they are to refuse, they refuse. The examples compile
-# as README says for programs outside the tree, which is without _GNU_SOURCE.
+# as README says for programs outside the tree, which is without _GNU_SOURCE. No layer includes
+# one above it.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 shopt -s nullglob
@@ -35,6 +36,20 @@ for header in "${headers[@]}"; do
     check "${CC:-gcc}" "${flags[@]}" -U_GNU_SOURCE -x c - <<<"$include"
     check "${CXX:-g++}" -std=c++17 "${flags[@]}" -x c++ - <<<"$include"
 done
+
+# includes_only DIRECTORY PATTERN: its sources and headers include none of rill's but these.
+includes_only() {
+    local others
+    others=$(grep -n '^#include "' "$1"/*.[ch] | grep -vE "#include \"($2)") || return 0
+    echo "$1/ is not to include these (CONTRIBUTING.md, Structure):"
+    echo "$others"
+    return 1
+}
+
+check includes_only runtime 'runtime/'
+check includes_only io 'io/|runtime/'
+check includes_only net 'net/|io/|runtime/'
+check includes_only rdma 'rdma/|io/|runtime/|net/(address|resolve|url)\.h'
 
 # Whatever else of the kernel's and of libc's is included, before or behind, and in C++.
 statx='struct statx status;'
