@@ -312,7 +312,7 @@ $(programs): $(call object,$(bench_common)) $(archives)
 peer_programs  := $(peers:%=$(output)/peers/%)
 peer_libraries  = $(call packaged_libs,$(filter libuv libevent,$(firstword $(subst -, ,$(@F)))))
 
-$(output)/peers/%: $(call object,bench/peers/peer.c bench/cli.c bench/json.c) $(archives)
+$(output)/peers/%: $(call object,bench/peers/peer.c bench/cli.c bench/cli_usage.c bench/json.c) $(archives)
 	$(call link_program,$(peer_libraries))
 
 $(foreach peer,$(peers),$(eval \
@@ -356,7 +356,7 @@ $(examples): $(output)/examples/%: $(objects)/examples/%.o $(archives)
 $(output)/examples/tls_%: example_libraries := $(call packaged_libs,$(openssl))
 
 # Some tests are of what the programs are made of, and some run the programs.
-$(output)/tests/test_cli:       $(call object,bench/cli.c)
+$(output)/tests/test_cli:       $(call object,bench/cli.c bench/cli_usage.c)
 $(output)/tests/test_histogram: $(call object,bench/histogram.c)
 $(output)/tests/test_json:      $(call object,bench/json.c)
 $(output)/tests/test_scenarios: $(call object,$(test_scenarios) $(test_simulated))

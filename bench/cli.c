@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cli.c - the option parser: values, mistakes in words, the usage text. */
+/* cli.c - the option parser: values, and mistakes in words. */
 #include "bench/cli.h"
+
+#include "bench/cli_usage.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -14,21 +16,10 @@
 #include <unistd.h>
 
 enum {
-    USAGE_WIDTH = 79,
-    LABEL_WIDTH_MAX = 34, /* a longer label has a line for itself */
     NAME_MAX_LENGTH = 40,
-    TEXT_SIZE = 256,
 };
 
-/* A piece of text that grows up to its size and is cut off there. */
-struct text {
-    char *data;
-    size_t size, length;
-};
-
-static void add(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void add(struct text *text, const char *format, ...)
+void cli_add(struct cli_text *text, const char *format, ...)
 {
     va_list arguments;
 
@@ -69,51 +60,50 @@ static const struct unit *units_of(const struct cli_option *option)
                                                : no_units;
 }
 
-/* Writes a number as a user would: with the largest unit that divides it. */
-static void add_number(struct text *text, const struct cli_option *option, int64_t number)
+void cli_add_number(struct cli_text *text, const struct cli_option *option, int64_t number)
 {
     const struct unit *unit = units_of(option);
 
     while (unit->factor > 1 && (number == 0 || number % unit->factor != 0))
         unit++;
-    add(text, "%" PRId64 "%s", number / unit->factor, unit->name);
+    cli_add(text, "%" PRId64 "%s", number / unit->factor, unit->name);
 }
 
 /* Writes the words of a choice: "sleep, adaptive or spin". */
-static void add_words(struct text *text, const char *const *words)
+static void add_words(struct cli_text *text, const char *const *words)
 {
     for (size_t i = 0; words[i] != NULL; i++)
-        add(text, "%s%s", i == 0 ? "" : words[i + 1] == NULL ? " or " : ", ", words[i]);
+        cli_add(text, "%s%s", i == 0 ? "" : words[i + 1] == NULL ? " or " : ", ", words[i]);
 }
 
 /* Writes what an option's value ought to be. */
-static void add_wish(struct text *text, const struct cli_option *option)
+static void add_wish(struct cli_text *text, const struct cli_option *option)
 {
     switch (option->kind) {
     case CLI_KIND_INTEGER:
     case CLI_KIND_SIZE:
     case CLI_KIND_DURATION:
-        add(text, option->kind == CLI_KIND_INTEGER ? "a number from "
-                  : option->kind == CLI_KIND_SIZE  ? "a size from "
-                                                   : "a duration from ");
-        add_number(text, option, option->min);
-        add(text, " to ");
-        add_number(text, option, option->max);
+        cli_add(text, option->kind == CLI_KIND_INTEGER ? "a number from "
+                      : option->kind == CLI_KIND_SIZE  ? "a size from "
+                                                       : "a duration from ");
+        cli_add_number(text, option, option->min);
+        cli_add(text, " to ");
+        cli_add_number(text, option, option->max);
         break;
     case CLI_KIND_CHOICE:
         add_words(text, option->words);
         break;
     case CLI_KIND_STRING:
-        add(text, "%s (%s)", option->value, option->help);
+        cli_add(text, "%s (%s)", option->value, option->help);
         break;
     case CLI_KIND_FLAG:
     case CLI_KIND_END:
         break;
     }
     if (option->kind == CLI_KIND_SIZE)
-        add(text, ", such as 64, 16k or 1m");
+        cli_add(text, ", such as 64, 16k or 1m");
     if (option->kind == CLI_KIND_DURATION)
-        add(text, ", such as 5, 500ms or 2s");
+        cli_add(text, ", such as 5, 500ms or 2s");
 }
 
 /* Reads digits, with a fraction where units allow one, and a unit. Exact for
@@ -251,7 +241,7 @@ static const struct cli_option *find_long(const struct cli *cli, const char *nam
     return NULL;
 }
 
-static const struct cli_option *find_letter(const struct cli *cli, char letter)
+const struct cli_option *cli_find_letter(const struct cli *cli, char letter)
 {
     for (const struct cli_option *option = cli->options; option->kind != CLI_KIND_END; option++)
         if (option->letter == letter && letter != 0)
@@ -265,7 +255,7 @@ static bool is_option(const struct cli *cli, const char *word)
     if (strncmp(word, "--", 2) == 0)
         return find_long(cli, word + 2, strcspn(word + 2, "=")) != NULL;
     return word[0] == '-' && word[1] != '\0' && word[2] == '\0' &&
-           find_letter(cli, word[1]) != NULL;
+           cli_find_letter(cli, word[1]) != NULL;
 }
 
 /* A command line while it is read. */
@@ -273,7 +263,7 @@ struct reader {
     const struct cli *cli;
     int argc, next;
     char **argv;
-    struct text message;
+    struct cli_text message;
     unsigned *counts; /* of values, for each positional */
 };
 
@@ -281,7 +271,7 @@ struct reader {
 static enum cli_outcome read_value(struct reader *reader, const struct cli_option *option,
                                    const char *value)
 {
-    struct text *message = &reader->message;
+    struct cli_text *message = &reader->message;
 
     if (value == NULL && reader->next < reader->argc &&
         !is_option(reader->cli, reader->argv[reader->next]))
@@ -289,10 +279,10 @@ static enum cli_outcome read_value(struct reader *reader, const struct cli_optio
     if (value != NULL && store(option, value))
         return CLI_RUN;
 
-    add(message, "--%s", option->name);
+    cli_add(message, "--%s", option->name);
     if (value != NULL)
-        add(message, " %s", value[0] == '\0' ? "\"\"" : value);
-    add(message, value == NULL ? ": the value is missing: want " : ": want ");
+        cli_add(message, " %s", value[0] == '\0' ? "\"\"" : value);
+    cli_add(message, value == NULL ? ": the value is missing: want " : ": want ");
     add_wish(message, option);
     return CLI_BAD;
 }
@@ -312,18 +302,19 @@ static enum cli_outcome read_long(struct reader *reader, const char *word)
 
         const char *meant = nearest(reader->cli, name, length);
         if (help || version)
-            add(&reader->message, "%s: want --%s alone, it takes no value", word, meant);
+            cli_add(&reader->message, "%s: want --%s alone, it takes no value", word, meant);
         else if (meant != NULL)
-            add(&reader->message, "--%.*s: unknown option, did you mean --%s?", (int)length, name,
-                meant);
+            cli_add(&reader->message, "--%.*s: unknown option, did you mean --%s?", (int)length,
+                    name, meant);
         else
-            add(&reader->message, "--%.*s: unknown option, --help lists all", (int)length, name);
+            cli_add(&reader->message, "--%.*s: unknown option, --help lists all", (int)length,
+                    name);
         return CLI_BAD;
     }
     if (option->kind != CLI_KIND_FLAG)
         return read_value(reader, option, value);
     if (value != NULL) {
-        add(&reader->message, "%s: want --%s alone, it takes no value", word, option->name);
+        cli_add(&reader->message, "%s: want --%s alone, it takes no value", word, option->name);
         return CLI_BAD;
     }
     *option->flag = true;
@@ -335,19 +326,19 @@ static enum cli_outcome read_long(struct reader *reader, const char *word)
 static enum cli_outcome read_letters(struct reader *reader, const char *word)
 {
     for (const char *letter = word + 1; *letter != '\0'; letter++) {
-        const struct cli_option *option = find_letter(reader->cli, *letter);
+        const struct cli_option *option = cli_find_letter(reader->cli, *letter);
 
         if (option == NULL && *letter == 'h')
             return CLI_HELP;
         if (option == NULL) {
             const char *meant = nearest(reader->cli, word + 1, strcspn(word + 1, "="));
 
-            add(&reader->message, "%s: unknown option", word);
+            cli_add(&reader->message, "%s: unknown option", word);
             /* One letter is near to everything; more were meant for a name. */
             if (word[2] != '\0' && meant != NULL)
-                add(&reader->message, ", did you mean --%s?", meant);
+                cli_add(&reader->message, ", did you mean --%s?", meant);
             else
-                add(&reader->message, ", --help lists all");
+                cli_add(&reader->message, ", --help lists all");
             return CLI_BAD;
         }
         if (option->kind != CLI_KIND_FLAG)
@@ -369,15 +360,15 @@ static enum cli_outcome read_positional(struct reader *reader, const char *word)
             return CLI_RUN;
         }
     }
-    add(&reader->message, "%s: one argument too many: ", word);
+    cli_add(&reader->message, "%s: one argument too many: ", word);
     if (i == 0)
-        add(&reader->message, "want options only");
+        cli_add(&reader->message, "want options only");
     else if (i > 1)
-        add(&reader->message, "--help says which");
+        cli_add(&reader->message, "--help says which");
     else if (max == 1)
-        add(&reader->message, "want one %s", positional[0].name);
+        cli_add(&reader->message, "want one %s", positional[0].name);
     else
-        add(&reader->message, "want at most %u %s", max, positional[0].name);
+        cli_add(&reader->message, "want at most %u %s", max, positional[0].name);
     return CLI_BAD;
 }
 
@@ -387,7 +378,7 @@ static enum cli_outcome finish_positionals(struct reader *reader)
 
     for (unsigned i = 0; positional != NULL && positional[i].name != NULL; i++) {
         if (reader->counts[i] < positional[i].min) {
-            add(&reader->message, "%s is missing: %s", positional[i].name, positional[i].help);
+            cli_add(&reader->message, "%s is missing: %s", positional[i].name, positional[i].help);
             return CLI_BAD;
         }
         if (positional[i].count != NULL)
@@ -444,115 +435,6 @@ enum cli_outcome cli_read(const struct cli *cli, int argc, char **argv, char *me
     return outcome;
 }
 
-/* Prints a label and, from a column on, a text broken at spaces. */
-static void print_entry(const char *label, int column, const char *text)
-{
-    int position = printf("  %s", label);
-
-    if (position + 2 > column) {
-        printf("\n");
-        position = 0;
-    }
-    while (*text != '\0') {
-        int length = (int)strlen(text);
-        int room = USAGE_WIDTH - column;
-
-        if (length > room) {
-            int cut = room;
-            while (cut > 0 && text[cut] != ' ')
-                cut--;
-            length = cut > 0 ? cut : (int)strcspn(text, " ");
-        }
-        printf("%*s%.*s\n", column - position, "", length, text);
-        text += length;
-        text += strspn(text, " ");
-        position = 0;
-    }
-}
-
-static void label_option(const struct cli_option *option, struct text *label)
-{
-    if (option->letter != 0)
-        add(label, "-%c, --%s", option->letter, option->name);
-    else
-        add(label, "    --%s", option->name);
-    if (option->kind == CLI_KIND_CHOICE)
-        for (size_t i = 0; option->words[i] != NULL; i++)
-            add(label, "%c%s", i == 0 ? ' ' : '|', option->words[i]);
-    else if (option->kind != CLI_KIND_FLAG)
-        add(label, " %s", option->value);
-}
-
-static void describe_option(const struct cli_option *option, struct text *text)
-{
-    add(text, "%s", option->help);
-    switch (option->kind) {
-    case CLI_KIND_INTEGER:
-    case CLI_KIND_SIZE:
-    case CLI_KIND_DURATION:
-        add(text, " [");
-        add_number(text, option, *option->number);
-        add(text, "]");
-        break;
-    case CLI_KIND_CHOICE:
-        add(text, " [%s]", option->words[*option->choice]);
-        break;
-    case CLI_KIND_STRING:
-        if (*option->string != NULL)
-            add(text, " [%s]", *option->string);
-        break;
-    case CLI_KIND_FLAG:
-    case CLI_KIND_END:
-        break;
-    }
-}
-
-static void print_usage(const struct cli *cli)
-{
-    const struct cli_option *option;
-    const struct cli_positional *positional;
-    char data[TEXT_SIZE];
-    int column = (int)strlen("    --version") + 4;
-
-    /* The texts stand in one column, right of the longest label that is not
-     * too long for that. */
-    for (option = cli->options; option->kind != CLI_KIND_END; option++) {
-        struct text label = {.data = data, .size = sizeof data};
-        label_option(option, &label);
-        if (label.length <= LABEL_WIDTH_MAX && (int)label.length + 4 > column)
-            column = (int)label.length + 4;
-    }
-
-    printf("Usage: %s [OPTION]...", cli->program);
-    for (positional = cli->positionals; positional != NULL && positional->name != NULL;
-         positional++)
-        printf(positional->min > 0 ? " %s%s" : " [%s]%s", positional->name,
-               positional->max > 1 ? "..." : "");
-    printf("\n%s\n", cli->summary);
-
-    if (cli->positionals != NULL && cli->positionals->name != NULL)
-        printf("\nArguments:\n");
-    for (positional = cli->positionals; positional != NULL && positional->name != NULL;
-         positional++)
-        print_entry(positional->name, column, positional->help);
-
-    printf("\nOptions:\n");
-    for (option = cli->options; option->kind != CLI_KIND_END; option++) {
-        char label_data[TEXT_SIZE] = "";
-        struct text label = {.data = label_data, .size = sizeof label_data};
-        struct text text = {.data = data, .size = sizeof data};
-
-        label_option(option, &label);
-        describe_option(option, &text);
-        print_entry(label_data, column, data);
-    }
-    print_entry(find_letter(cli, 'h') == NULL ? "-h, --help" : "    --help", column,
-                "print this text");
-    print_entry("    --version", column, "print the version");
-    if (cli->notes != NULL)
-        printf("\n%s\n", cli->notes);
-}
-
 static const char *program; /* for finish_output, which has no argument */
 
 /* A result that is lost is a failure. What is buffered is written only now. */
@@ -568,7 +450,7 @@ static void finish_output(void)
 
 void cli_parse(const struct cli *cli, int argc, char **argv)
 {
-    char message[TEXT_SIZE];
+    char message[CLI_TEXT_SIZE];
 
     program = cli->program;
     atexit(finish_output);
@@ -576,7 +458,7 @@ void cli_parse(const struct cli *cli, int argc, char **argv)
     case CLI_RUN:
         return;
     case CLI_HELP:
-        print_usage(cli);
+        cli_print_usage(cli);
         exit(0);
     case CLI_VERSION:
         printf("%s %s\n", cli->program, RILL_VERSION);
@@ -589,7 +471,7 @@ void cli_parse(const struct cli *cli, int argc, char **argv)
 
 void cli_fail(const struct cli *cli, const char *format, ...)
 {
-    char message[2 * TEXT_SIZE];
+    char message[2 * CLI_TEXT_SIZE];
     va_list arguments;
 
     va_start(arguments, format);
