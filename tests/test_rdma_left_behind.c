@@ -4,6 +4,7 @@
 #include "rdma/connection.h"
 #include "rdma/exchange.h"
 #include "tests/rdma/duo.h"
+#include "tests/rdma/network.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -111,7 +112,10 @@ static void expect_nothing_of_workers(struct rill_rdma_hub *to)
         use_and_end();
     }
     ck_assert_uint_lt(fixture_count_fds(), fds + COUNT / 2);
-    ck_assert_uint_lt(count_mappings(), mappings + COUNT / 2);
+    /* UCX destroys a queue pair, which is mapped, when its device says that nothing uses it any
+     * more (uct_rc_ep_cleanup_qp in rc_ep.c). An emulated one does not say so. */
+    if (!network()->is_verbs)
+        ck_assert_uint_lt(count_mappings(), mappings + COUNT / 2);
 }
 
 START_TEST(connections_by_worker_address_leave_neither_descriptors_nor_mappings)
