@@ -164,8 +164,11 @@ size_t client_stuff(const int *fds, unsigned count)
     size_t sent = 0;
 
     ck_assert_uint_le(count, sizeof writable / sizeof writable[0]);
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
         writable[i] = (struct pollfd){.fd = fds[i], .events = POLLOUT};
+        setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &(int){CHUNK}, sizeof(int));
+        setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &(int){CHUNK}, sizeof(int));
+    }
     while (poll(writable, count, 100) > 0) {
         for (unsigned i = 0; i < count; i++) {
             ssize_t taken = send(fds[i], bytes, sizeof bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -173,7 +176,7 @@ size_t client_stuff(const int *fds, unsigned count)
             ck_assert_msg(taken > 0 || errno == EAGAIN, "send: %s", strerror(errno));
             sent += taken > 0 ? (size_t)taken : 0;
         }
-        ck_assert_uint_lt(sent, (size_t)count << 26); /* 64 MiB each: that would be no end */
+        ck_assert_uint_lt(sent, (size_t)count << 28); /* 256 MiB each: that would be no end */
     }
     return sent;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/fixture.h"
 
+#include "net/socket_options.h"
 #include "runtime/random.h"
 #include "runtime/scope.h"
 #include "tests/limit.h"
@@ -423,6 +424,12 @@ void fixture_pair(struct rill_tcp *one, struct rill_tcp *other)
     rill_tcp_adopt(other, (int)accept.result);
     expect_eq(background_end(&connecting), 0);
     expect_eq(await(rill_listener_close(&listener)), 0);
+}
+
+void fixture_bound(struct rill_tcp *from, struct rill_tcp *to, int size)
+{
+    expect_eq(rill_socket_set_buffers(from->fd, size, 0), 0);
+    expect_eq(rill_socket_set_buffers(to->fd, 0, size), 0);
 }
 
 void fixture_hang_up(struct rill_tcp *tcp)

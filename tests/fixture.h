@@ -125,6 +125,11 @@ uint16_t fixture_listen(struct rill_listener *listener, const struct rill_listen
 /* Two ends of one connection. */
 void fixture_pair(struct rill_tcp *one, struct rill_tcp *other);
 
+/* Has the kernel hold size bytes of what goes from one end to the other, or a few times that.
+ * It would else take what it likes to, up to the tens of megabytes of tcp_wmem and tcp_rmem
+ * (tcp(7)), and a test that waits for full sockets would depend on the machine. */
+void fixture_bound(struct rill_tcp *from, struct rill_tcp *to, int size);
+
 /* Closes a connection, which has to work. */
 void fixture_hang_up(struct rill_tcp *tcp);
 

@@ -15,7 +15,7 @@ static struct rill_tcp one, other;
 static struct rill_op send_op, recv_op;
 static struct rill_borrow borrow;
 static struct background sending, echoing, flushing, receiving;
-static char bytes[1 << 22], buffer[1 << 22]; /* more than a socket of the real kernel holds */
+static char bytes[1 << 22], buffer[1 << 22]; /* far more than sockets hold that are bounded */
 
 static bool open_pair(int which, const struct sim_options *options,
                       const struct rill_runtime_options *runtime_options)
@@ -196,23 +196,20 @@ static void fill_line(void)
     expect(other.sender.held > 0);
 }
 
-static bool open_narrow_pair(int which, bool narrow_in_reality)
+static bool open_narrow_pair(int which, int size_in_reality)
 {
     const struct sim_options options = {.seed = 3, .socket_buffer_size = 2048};
     const struct rill_runtime_options runtime_options = {.buffer_count = 64, .buffer_size = 512};
 
     if (!open_pair(which, &options, &runtime_options))
         return false;
-    if (which == REAL && narrow_in_reality) {
-        expect_eq(rill_socket_set_buffers(one.fd, 0, 4096), 0);
-        expect_eq(rill_socket_set_buffers(other.fd, 4096, 0), 0);
-    }
+    fixture_bound(&other, &one, size_in_reality);
     return true;
 }
 
 START_TEST(a_line_is_bounded_and_goes_on_when_the_peer_reads)
 {
-    if (!open_narrow_pair(_i, false)) /* four megabytes through a narrow window take minutes */
+    if (!open_narrow_pair(_i, 65536)) /* four megabytes through a narrower window take minutes */
         return;
     fill_line();
     ck_assert_uint_le(other.sender.held, RILL_BUFFERS_SHARE);
@@ -228,7 +225,7 @@ END_TEST
 
 START_TEST(a_cancelled_wait_for_room_keeps_the_buffer_with_the_caller)
 {
-    if (!open_narrow_pair(_i, true))
+    if (!open_narrow_pair(_i, 4096))
         return;
     fill_line();
     rill_task_cancel(&echoing.task);
@@ -242,7 +239,7 @@ END_TEST
 START_TEST(a_cancelled_flush_gives_up_what_was_not_sent)
 {
 
-    if (!open_narrow_pair(_i, true))
+    if (!open_narrow_pair(_i, 4096))
         return;
     fill_line();
     rill_task_cancel(&echoing.task);
@@ -287,7 +284,7 @@ START_TEST(a_flush_that_is_cancelled_before_the_peer_is_known_not_to_read_ends)
     static struct hasty hasty;
     struct rill_timeout timeout;
 
-    if (!open_narrow_pair(_i, true))
+    if (!open_narrow_pair(_i, 4096))
         return;
     for (size_t i = 0; i < RILL_BUFFERS_SHARE; i++) {
         expect_eq(await(rill_tcp_send_all(&one, &send_op, bytes, 100)), 100);
@@ -305,7 +302,7 @@ END_TEST
 
 START_TEST(a_reset_ends_the_line_and_every_later_send)
 {
-    if (!open_narrow_pair(_i, true))
+    if (!open_narrow_pair(_i, 4096))
         return;
     fill_line();
     rill_task_cancel(&sending.task);
@@ -446,7 +443,7 @@ START_TEST(a_lasting_send_that_is_cancelled_while_it_waits_for_room_leaves_nothi
 {
     struct rill_borrow send = {0};
 
-    if (!open_narrow_pair(_i, true))
+    if (!open_narrow_pair(_i, 4096))
         return;
     fill_line();
     rill_task_cancel(&echoing.task);

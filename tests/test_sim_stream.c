@@ -102,6 +102,7 @@ START_TEST(a_reset_ends_waiting_operations_in_both_directions)
     if (!world_open_or_skip(&world, _i, NULL, 64))
         return;
     world_pair(&world, &client, &server);
+    world_bound(&world, client, server);
     for (sent = 0; sent < 16; sent++) {
         io_uring_prep_send(world_sqe(&world, 1), client, bytes, sizeof bytes, MSG_WAITALL);
         if (world_is_quiet(&world))
@@ -167,7 +168,7 @@ START_TEST(a_cancelled_send_says_how_much_it_had_sent)
     if (!world_open_or_skip(&world, _i, NULL, 64))
         return;
     world_pair(&world, &client, &server);
-    /* More than both socket buffers of a real connection hold. */
+    world_bound(&world, client, server);
     for (sent = 0; sent < 16; sent++) {
         io_uring_prep_send(world_sqe(&world, (uint64_t)sent), client, bytes, sizeof bytes,
                            MSG_WAITALL);

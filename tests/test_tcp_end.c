@@ -105,6 +105,7 @@ START_TEST(a_send_that_waits_ends_when_the_peer_resets)
 
     if (!open_pair(_i, &options, NULL))
         return;
+    fixture_bound(&one, &other, 65536);
     background_start(&sending, rill_tcp_send_all(&one, &send_op, much, sizeof much));
     settle();
     ck_assert(!rill_task_is_over(&sending.task));

@@ -17,10 +17,7 @@ START_TEST(ten_megabytes_go_through_small_socket_buffers)
 
     ck_assert(all && copy);
     if (open_pair(_i, &options, NULL)) {
-        if (_i == REAL) {
-            ck_assert_int_eq(rill_socket_set_buffers(one.fd, 65536, 0), 0);
-            ck_assert_int_eq(rill_socket_set_buffers(other.fd, 0, 65536), 0);
-        }
+        fixture_bound(&one, &other, 65536);
         pattern_fill(all, 0, SIZE);
         memset(copy, 0, SIZE);
         background_start(&sending, rill_tcp_send_all(&one, &send_op, all, SIZE));

@@ -125,10 +125,7 @@ START_TEST(a_reader_that_does_not_read_holds_few_buffers_and_then_gets_everythin
 
     if (!open_pair(_i, &options, &(struct rill_runtime_options){.buffer_size = BUFFER}))
         return;
-    if (_i == REAL) {
-        ck_assert_int_eq(rill_socket_set_buffers(one.fd, 16384, 0), 0);
-        ck_assert_int_eq(rill_socket_set_buffers(other.fd, 0, 16384), 0);
-    }
+    fixture_bound(&one, &other, 16384);
     pattern_fill(megabyte, 0, sizeof megabyte);
     background_start(&sending, rill_tcp_send_all(&one, &send_op, megabyte, sizeof megabyte));
     ck_assert_int_gt(await(rill_tcp_recv_borrowed(&other, &borrow)), 0);

@@ -226,6 +226,18 @@ void world_pair(struct world *world, int *client, int *server)
     world_close_fd(world, listener);
 }
 
+void world_bound(struct world *world, int from, int to)
+{
+    const struct rill_kernel_ops *ops = world->kernel->ops;
+    const int size = 65536;
+    int error = ops->setsockopt(world->kernel, from, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+
+    assert(!error);
+    error = ops->setsockopt(world->kernel, to, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    assert(!error);
+    (void)error;
+}
+
 int world_send(struct world *world, int fd, const void *bytes, size_t size)
 {
     io_uring_prep_send(world_sqe(world, 1002), fd, bytes, size, 0);

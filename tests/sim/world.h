@@ -57,6 +57,7 @@ void world_expect_in_any_order(struct world *world, uint64_t one, int one_result
 /* Connected TCP sockets at 127.0.0.1, and a listener with its port. */
 int world_listen(struct world *world, uint16_t *port);
 void world_pair(struct world *world, int *client, int *server);
+void world_bound(struct world *world, int from, int to); /* a real kernel holds no megabytes now */
 int world_connect(struct world *world, uint16_t port);
 struct sockaddr_in world_address(uint16_t port);
 
