@@ -179,29 +179,38 @@ START_TEST(a_wait_that_fails_can_be_repeated_and_closing_repeats_it_by_itself)
 }
 END_TEST
 
-/* The child is asked to end, and does when it is given a line. */
+/* The child is asked to end, tells so, and does when it is given a line. */
 START_TEST(a_wait_that_fails_does_not_shorten_the_grace)
 {
-    int ends[2];
+    int ends[2], told[2];
+    char text[8] = "";
 
     if (!child_open_world())
         return;
     ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-    ck_assert_int_eq(child_start(SHELL("trap 'read line; exit 7' TERM; echo ready; read line"),
-                                 (struct rill_process_options){.in = RILL_PROCESS_FD,
-                                                               .in_fd = ends[0],
-                                                               .out = RILL_PROCESS_PIPE}),
-                     0);
+    ck_assert_int_eq(pipe2(told, O_CLOEXEC), 0);
+    ck_assert_int_eq(
+        child_start(SHELL("trap 'echo asked >&2; read line; exit 7' TERM; echo ready; read line"),
+                    (struct rill_process_options){.in = RILL_PROCESS_FD,
+                                                  .in_fd = ends[0],
+                                                  .out = RILL_PROCESS_PIPE,
+                                                  .err = RILL_PROCESS_FD,
+                                                  .err_fd = told[1]}),
+        0);
     child_expect_ready();
     fixture_on_entry(fail_polls);
     polls_to_fail = 2;
     background_start(&waiting, rill_process_close(&child, 3600 * RILL_SECOND));
     settle();
+    ck_assert_int_eq(read(told[0], text, sizeof text), 6);
+    ck_assert_str_eq(text, "asked\n");
     ck_assert_int_eq(write(ends[1], "go\n", 3), 3);
     ck_assert_int_eq(background_end(&waiting), W_EXITCODE(7, 0));
     ck_assert_uint_eq(polls_to_fail, 0);
-    close(ends[0]);
-    close(ends[1]);
+    for (int i = 0; i < 2; i++) {
+        close(ends[i]);
+        close(told[i]);
+    }
     child_close_world();
 }
 END_TEST
