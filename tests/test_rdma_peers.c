@@ -52,7 +52,7 @@ enum role {
     DEAF,       /* receives nothing */
     LEAVE,      /* sends back one message, and ends in order */
     JAM,        /* sends messages in small pieces until no more goes, and kills itself */
-    JAM_BYE,    /* the same, then says BYE by another endpoint, and stops */
+    JAM_BYE,    /* stops, does the same, then says BYE by another endpoint, and stops */
     ANNOUNCE,   /* sends a message that stays with it until it is received */
 };
 
@@ -137,6 +137,7 @@ static void jam(const char *other, bool with_bye)
         expect_eq(rill_rdma_ep_open(&beside, &duo.right, other), 0);
         await(rill_rdma_tag_send_sync(
             &beside, &op, NULL, 0, rill_rdma_tag_make(connection.peer.id, RILL_RDMA_KIND_DATA, 2)));
+        raise(SIGSTOP);
     }
     while (!is_jammed())
         ;
@@ -542,7 +543,8 @@ START_TEST(what_arrived_before_the_peer_died_is_received)
 }
 END_TEST
 
-/* Lets a peer send until nothing more goes, amid a message, and end or stop there. */
+/* Lets a peer send until nothing more goes, amid a message, and end or stop there. One that is
+ * to say BYE first stops until this side reads nothing any more: it would else be answered. */
 static bool start_jammed(int which, enum role role, pid_t *child)
 {
     static const struct rill_rdma_connection_options options = {
@@ -562,6 +564,11 @@ static bool start_jammed(int which, enum role role, pid_t *child)
     if (role == JAM_BYE)
         expect_eq(await(rill_rdma_recv(&connection, &received, buffer, 0, 2)), 0);
     settle();
+    if (role == JAM_BYE) {
+        ck_assert_int_eq(waitid(P_PID, (id_t)*child, &ended, WEXITED | WSTOPPED), 0);
+        ck_assert_int_eq(ended.si_code, CLD_STOPPED);
+        kill(*child, SIGCONT);
+    }
     ck_assert_int_eq(waitid(P_PID, (id_t)*child, &ended, WEXITED | WSTOPPED | WNOWAIT), 0);
     return true;
 }
