@@ -282,10 +282,14 @@ static void each_task(const struct rill_executor *executor,
         each_task_of(&rill_container_of(link, struct rill_scope, entry)->parked, visit, argument);
 }
 
-static void cancel_task(struct rill_task *task, void *reason)
+/* Those that have been told are on their way out already. */
+static void cancel_task(struct rill_task *task, void *argument)
 {
-    if (task->reason == RILL_NOT_CANCELLED) /* the others are on their way out already */
-        rill_task_cancel_because(task, *(enum rill_cancel_reason *)reason);
+    enum rill_cancel_reason reason = *(enum rill_cancel_reason *)argument;
+    bool may_be_told_again = reason == RILL_SHUTTING_DOWN && task->reason != reason;
+
+    if (task->reason == RILL_NOT_CANCELLED || may_be_told_again)
+        rill_task_cancel_because(task, reason);
 }
 
 void rill_executor_cancel_all(struct rill_executor *executor, enum rill_cancel_reason reason)

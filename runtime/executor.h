@@ -96,7 +96,8 @@ void rill_executor_was_waited_for(struct rill_executor *executor);
  * the driver fails for good, and if a task calls it. */
 int64_t rill_executor_block_on(struct rill_executor *executor, struct rill_future *future);
 
-/* Cancels every task that is alive and was not cancelled yet. */
+/* Cancels every task that is alive and was not cancelled yet; for RILL_SHUTTING_DOWN those too
+ * that were cancelled for another reason. */
 void rill_executor_cancel_all(struct rill_executor *executor, enum rill_cancel_reason reason);
 
 /* Prints every task that is alive, as rill_task_print does. */

@@ -95,7 +95,7 @@ void rill_task_cancel_because(struct rill_task *task, enum rill_cancel_reason re
 {
     rill_check(task->state != RILL_TASK_NEW, "a task was cancelled before it was spawned");
     rill_check(reason != RILL_NOT_CANCELLED, "a task was cancelled for no reason");
-    if (task->reason == RILL_NOT_CANCELLED)
+    if (task->reason == RILL_NOT_CANCELLED || reason == RILL_SHUTTING_DOWN)
         task->reason = reason & 3u;
     rill_task_wake(task);
 }

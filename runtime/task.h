@@ -91,7 +91,9 @@ void rill_task_detach(struct rill_task *task);
  * over. A task may cancel itself. */
 void rill_task_cancel(struct rill_task *task);
 
-/* The same for a reason, which the task can look at. The first reason stays. */
+/* The same for a reason, which the task can look at. The first reason stays, but
+ * RILL_SHUTTING_DOWN replaces another one: what may take its time otherwise has to
+ * hurry then. */
 void rill_task_cancel_because(struct rill_task *task, enum rill_cancel_reason reason);
 
 /* Lets the task be polled again: one poll for any number of wakes before it.

@@ -24,7 +24,8 @@ static enum rill_poll latch_poll(struct rill_future *self, struct rill_task *tas
         ck_abort_msg("a latch was polled after its end (seed %llu)", rig.seed);
     if (latch->begun && latch->task != task)
         ck_abort_msg("a latch was polled by two tasks (seed %llu)", rig.seed);
-    if (latch->reason != RILL_NOT_CANCELLED && latch->reason != reason)
+    if (latch->reason != RILL_NOT_CANCELLED && latch->reason != reason &&
+        reason != RILL_SHUTTING_DOWN)
         ck_abort_msg("a latch was cancelled for reason %d, and then for %d (seed %llu)",
                      latch->reason, reason, rig.seed);
     latch->reason = reason;

@@ -21,7 +21,7 @@ struct latch {
     int drain_polls; /* for how many polls it stays pending once cancelled */
     unsigned polls;  /* all */
     unsigned cancelled_polls;
-    enum rill_cancel_reason reason; /* for which it was cancelled, which has to stay */
+    enum rill_cancel_reason reason; /* for which it was cancelled: stays until the program ends */
     bool begun, over;
 
     /* private */

@@ -2,6 +2,7 @@
 /* test_rdma_endpoint.c - endpoints of real processes: connecting, dying, being turned away. */
 #include "rdma/endpoint_info.h"
 
+#include "io/program.h"
 #include "rdma/stream.h"
 #include "rdma/tag.h"
 #include "runtime/timeout.h"
@@ -473,6 +474,66 @@ START_TEST(a_send_that_nobody_takes_can_not_keep_the_program_from_ending)
 }
 END_TEST
 
+START_TEST(what_was_cancelled_before_can_not_keep_the_program_from_ending)
+{
+    if (!duo_open(_i, NULL))
+        return;
+    background_start(&sending, rill_rdma_tag_send(&duo.to_right, &send_op, buffer, LONG, 1));
+    for (int i = 0; i < 10; i++)
+        settle();
+    rill_task_cancel(&sending.task);
+    for (int i = 0; i < 10; i++)
+        settle();
+    expect(!rill_task_is_over(&sending.task));
+    rill_executor_cancel_all(&fixture.runtime->executor, RILL_SHUTTING_DOWN);
+    expect_eq(background_end(&sending), -ECANCELED);
+    expect_eq(await(rill_rdma_ep_close(&duo.to_right)), -ECANCELED);
+    duo_close();
+}
+END_TEST
+
+/* A program that sends to itself what it never receives. */
+static struct {
+    struct rill_future future;
+    struct rill_rdma rdma;
+    struct rill_rdma_ep ep;
+    struct rill_rdma_op op;
+    struct rill_timeout timeout;
+} program;
+
+static enum rill_poll program_poll(struct rill_future *self, struct rill_task *task)
+{
+    size_t size;
+
+    RILL_BEGIN();
+    expect_eq(rill_rdma_open(&program.rdma, NULL), 0);
+    expect_eq(
+        rill_rdma_ep_open(&program.ep, &program.rdma, rill_rdma_address(&program.rdma, &size)), 0);
+    raise(SIGTERM);
+    RILL_AWAIT(rill_timeout(&program.timeout, RILL_MILLISECOND,
+                            rill_rdma_tag_send(&program.ep, &program.op, buffer, LONG, 1)));
+    RILL_AWAIT(rill_rdma_ep_close(&program.ep));
+    rill_rdma_close(&program.rdma);
+    RILL_RETURN(0);
+    RILL_END();
+}
+
+START_TEST(a_program_whose_own_future_sends_what_nobody_takes_ends)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        signal(SIGTERM, SIG_DFL); /* libcheck has a handler of its own */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        setenv("UCX_TLS", "tcp", 1);
+        _exit(rill_main(rill_future_init(&program.future, program_poll)));
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 START_TEST(sends_that_are_over_in_time_are_not_given_up_as_the_program_ends)
 {
     struct rill_sleep pause;
@@ -507,6 +568,8 @@ int main(void)
         {connecting_and_closing_many_times_leaves_nothing, IN_TCP | SOCKET_ADDRESSES},
         {closing_waits_for_a_rendezvous_until_it_is_received, IN_TCP_AND_SHM},
         {a_send_that_nobody_takes_can_not_keep_the_program_from_ending, IN_TCP_AND_SHM},
+        {what_was_cancelled_before_can_not_keep_the_program_from_ending, IN_TCP_AND_SHM},
+        {a_program_whose_own_future_sends_what_nobody_takes_ends, IN_TCP | TCP_ITSELF},
         {sends_that_are_over_in_time_are_not_given_up_as_the_program_ends, IN_TCP_AND_SHM},
         {another_process_echoes, IN_TCP | SOCKET_ADDRESSES},
         {everything_on_an_endpoint_ends_soon_after_its_peer_was_killed, IN_TCP | SOCKET_ADDRESSES},

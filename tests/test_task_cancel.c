@@ -248,6 +248,28 @@ START_TEST(the_first_reason_for_which_a_task_is_cancelled_stays)
 }
 END_TEST
 
+START_TEST(the_end_of_the_program_replaces_an_earlier_reason_once)
+{
+    unsigned polls;
+
+    first.drain_polls = LATCH_BY_HAND;
+    runner_start(&runner, latch_wait(&first), NULL);
+    rig_settle();
+    rill_task_cancel(&runner.task);
+    rig_settle();
+    polls = runner.polls;
+    rill_executor_cancel_all(&rig.executor, RILL_SHUTTING_DOWN);
+    rig_settle();
+    ck_assert_int_eq(rill_task_cancel_reason(&runner.task), RILL_SHUTTING_DOWN);
+    ck_assert_uint_eq(runner.polls, polls + 1);
+    rill_executor_cancel_all(&rig.executor, RILL_SHUTTING_DOWN);
+    rig_settle();
+    ck_assert_uint_eq(runner.polls, polls + 1);
+    latch_let_go(&first);
+    rig_settle();
+}
+END_TEST
+
 START_TEST(cancelling_all_tells_each_task_the_reason)
 {
     first.drain_polls = LATCH_BY_HAND;
@@ -286,6 +308,7 @@ int main(void)
         the_innermost_reason_decides_and_the_outer_one_comes_back_behind_it,
         without_a_reason_around_it_a_poll_sees_what_was_asked_of_the_task,
         the_first_reason_for_which_a_task_is_cancelled_stays,
+        the_end_of_the_program_replaces_an_earlier_reason_once,
         cancelling_all_tells_each_task_the_reason,
         cancelling_a_task_for_no_reason_panics,
     };

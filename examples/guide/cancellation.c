@@ -63,7 +63,7 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     rill_task_spawn(&program->third.task, task_poll);
     RILL_AWAIT(rill_sleep(&program->pause, 30 * RILL_MILLISECOND)); /* the second's time is over */
     rill_task_cancel(&program->first.task);
-    rill_task_cancel_because(&program->first.task, RILL_SHUTTING_DOWN); /* the first one stays */
+    rill_task_cancel_because(&program->first.task, RILL_TIMED_OUT); /* the first one stays */
     rill_task_cancel_because(&program->third.task, RILL_SHUTTING_DOWN);
     RILL_END();
 }
