@@ -173,6 +173,7 @@ static ucs_status_t worker_create(ucp_context_h context, const ucp_worker_params
     rill_list_init(&worker->events);
     rill_list_init(&worker->posted);
     rill_list_init(&worker->unexpected);
+    rill_list_init(&worker->announced);
     rill_list_init(&worker->eps);
     *out = (ucp_worker_h)(void *)worker;
     return UCS_OK;
@@ -240,6 +241,8 @@ void sim_ucx_complete(struct sim_ucx_request *request, ucs_status_t status,
         return;
     if (request->kind == SIM_UCX_RECV)
         request->param.cb.recv(request, status, info, request->param.user_data);
+    else if (request->kind == SIM_UCX_FETCH)
+        request->param.cb.recv_am(request, status, info->length, request->param.user_data);
     else
         request->param.cb.send(request, status, request->param.user_data);
 }

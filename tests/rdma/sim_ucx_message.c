@@ -85,14 +85,14 @@ static void receive_happens(struct sim_ucx_event *event)
     finish_receive(event->request, event->message);
 }
 
-/* To the sender: the message was taken. */
+/* To the sender: the message was taken, or refused. */
 static void taken_happens(struct sim_ucx_event *event)
 {
     if (!event->ep->is_severed && !event->request->is_ending)
-        sim_ucx_complete(event->request, UCS_OK, NULL);
+        sim_ucx_complete(event->request, event->status, NULL);
 }
 
-static void tell_sender(struct sim_ucx_message *message)
+static void tell_sender(struct sim_ucx_message *message, ucs_status_t status)
 {
     struct sim_ucx_ep *from = message->from;
 
@@ -100,7 +100,8 @@ static void tell_sender(struct sim_ucx_message *message)
         return;
     sim_ucx_push(
         from->worker, sim_ucx_some(sim_ucx.options.latency_max_ns),
-        (struct sim_ucx_event){.happen = taken_happens, .ep = from, .request = message->send});
+        (struct sim_ucx_event){
+            .happen = taken_happens, .ep = from, .request = message->send, .status = status});
 }
 
 /* The receiver has fetched the bytes, unless the sender is gone: then the receive ends so, or
@@ -118,9 +119,9 @@ static void fetch_happens(struct sim_ucx_event *event)
     }
     message->bytes = sim_ucx_allocate(message->size);
     gather(message->send, message->bytes);
-    if (sim_ucx.arrived)
+    if (sim_ucx.arrived && !message->is_active)
         sim_ucx.arrived(message->bytes, message->size);
-    tell_sender(message);
+    tell_sender(message, UCS_OK);
     finish_receive(event->request, message);
 }
 
@@ -145,7 +146,7 @@ static void match(struct sim_ucx_worker *worker, struct sim_ucx_request *receive
         return;
     }
     if (message->send)
-        tell_sender(message);
+        tell_sender(message, UCS_OK);
     if (late_ns > 0) {
         event.happen = receive_happens;
         sim_ucx_push(worker, late_ns, event);
@@ -185,41 +186,104 @@ static void arrive(struct sim_ucx_worker *worker, struct sim_ucx_message *messag
 
 /* ---- active messages ---- */
 
-static void deliver(struct sim_ucx_worker *worker, struct sim_ucx_message *message)
+/* Whether the receiver keeps data, which is the message itself where they are to be fetched. */
+static bool is_kept(const struct sim_ucx_worker *worker, struct sim_ucx_message *message,
+                    void *data, uint64_t attr)
 {
     const ucp_am_handler_param_t *handler = &worker->handlers[message->id];
+    ucp_am_recv_param_t param = {.recv_attr = attr};
     struct sim_ucx_ep *peer = message->from->peer;
-    ucp_am_recv_param_t param = {.recv_attr = 0};
-    char *data = NULL;
 
-    if (!handler->cb)
-        return;
     if ((message->flags & UCP_AM_SEND_FLAG_REPLY) && peer) {
         param.recv_attr |= UCP_AM_RECV_ATTR_FIELD_REPLY_EP;
         param.reply_ep = (ucp_ep_h)(void *)peer;
+    }
+    if (handler->cb(handler->arg, message->header, message->header_size, data, message->size,
+                    &param) != UCS_INPROGRESS)
+        return false;
+    expect(attr != 0);
+    sim_ucx.am_data++;
+    return true;
+}
+
+/* ucp_am_rndv_process_rts in ucp_am.c: a sender of what nobody handles is told. What is refused
+ * ends well or not, as the version likes. */
+static void refuse(struct sim_ucx_message *message)
+{
+    tell_sender(message, sim_random(fixture.sim, 2) ? UCS_OK : UCS_ERR_CANCELED);
+}
+
+static void deliver(struct sim_ucx_worker *worker, struct sim_ucx_message *message)
+{
+    const ucp_am_handler_param_t *handler = &worker->handlers[message->id];
+    bool persists = handler->flags & UCP_AM_FLAG_PERSISTENT_DATA;
+    char *data = NULL;
+
+    if (!handler->cb) {
+        if (message->is_rendezvous)
+            tell_sender(message, UCS_ERR_INVALID_PARAM);
+        return;
+    }
+    if (message->is_rendezvous) {
+        rill_list_append(&worker->announced, &message->link);
+        if (!is_kept(worker, message, message, UCP_AM_RECV_ATTR_FLAG_RNDV)) {
+            rill_link_remove(&message->link);
+            refuse(message);
+        }
+        return;
     }
     if (message->size > 0) {
         data = calloc(1, message->size); /* not malloc, which the scenarios let fail */
         expect(data != NULL);
         memcpy(data, message->bytes, message->size);
-        sim_ucx.am_data++;
-        if (handler->flags & UCP_AM_FLAG_PERSISTENT_DATA)
-            param.recv_attr |= UCP_AM_RECV_ATTR_FLAG_DATA;
     }
-    if (handler->cb(handler->arg, message->header, message->header_size, data, message->size,
-                    &param) == UCS_INPROGRESS) {
-        expect(param.recv_attr & UCP_AM_RECV_ATTR_FLAG_DATA);
-    } else if (data) {
-        sim_ucx.am_data--;
+    if (!is_kept(worker, message, data, data && persists ? UCP_AM_RECV_ATTR_FLAG_DATA : 0))
         free(data);
-    }
 }
 
-static void am_data_release(ucp_worker_h worker, void *data)
+/* Takes data that were kept. Returns their message if they are to be fetched, or NULL. */
+static struct sim_ucx_message *take_announced(struct sim_ucx_worker *worker, const void *data)
 {
-    (void)worker;
     sim_ucx.am_data--;
-    free(data);
+    for (struct rill_link *link = worker->announced.next; link != &worker->announced;
+         link = link->next) {
+        struct sim_ucx_message *message = rill_container_of(link, struct sim_ucx_message, link);
+
+        if (message == data) {
+            rill_link_remove(link);
+            return message;
+        }
+    }
+    return NULL;
+}
+
+static void am_data_release(ucp_worker_h handle, void *data)
+{
+    struct sim_ucx_message *message = take_announced(worker_of(handle), data);
+
+    if (message)
+        refuse(message);
+    else
+        free(data);
+}
+
+static ucs_status_ptr_t am_recv_data_nbx(ucp_worker_h handle, void *data, void *buffer,
+                                         size_t count, const ucp_request_param_t *param)
+{
+    struct sim_ucx_worker *worker = worker_of(handle);
+    struct sim_ucx_message *message = take_announced(worker, data);
+    ucs_status_t status = sim_ucx_fault();
+    struct sim_ucx_request *request;
+
+    expect(message && count == message->size);
+    if (status != UCS_OK) {
+        refuse(message);
+        return UCS_STATUS_PTR(status);
+    }
+    request = sim_ucx_request(SIM_UCX_FETCH, worker, NULL, param);
+    set_parts(request, buffer, count);
+    match(worker, request, message, lateness());
+    return request;
 }
 
 static ucs_status_t set_am_handler(ucp_worker_h worker, const ucp_am_handler_param_t *param)
@@ -320,6 +384,13 @@ static ucs_status_ptr_t tag_send_sync_nbx(ucp_ep_h ep, const void *buffer, size_
     return send_tagged(ep, buffer, count, tag, param, true);
 }
 
+static bool is_announced(size_t size, uint32_t flags)
+{
+    if (flags & (UCP_AM_SEND_FLAG_EAGER | UCP_AM_SEND_FLAG_RNDV))
+        return flags & UCP_AM_SEND_FLAG_RNDV;
+    return size >= SIM_UCX_EAGER_SIZE;
+}
+
 static ucs_status_ptr_t am_send_nbx(ucp_ep_h handle, unsigned id, const void *header,
                                     size_t header_size, const void *buffer, size_t count,
                                     const ucp_request_param_t *param)
@@ -331,7 +402,7 @@ static ucs_status_ptr_t am_send_nbx(ucp_ep_h handle, unsigned id, const void *he
 
     if (status != UCS_OK)
         return UCS_STATUS_PTR(status);
-    expect(count < SIM_UCX_EAGER_SIZE && header_size <= sizeof message->header);
+    expect(header_size <= sizeof message->header);
     request = sim_ucx_request(SIM_UCX_SEND, ep->worker, ep, param);
     set_parts(request, buffer, count);
     message = sim_ucx_allocate(sizeof *message);
@@ -340,13 +411,18 @@ static ucs_status_ptr_t am_send_nbx(ucp_ep_h handle, unsigned id, const void *he
     message->id = id;
     message->flags = param->flags;
     message->size = count;
-    message->bytes = sim_ucx_allocate(count);
-    gather(request, message->bytes);
+    message->is_rendezvous = is_announced(count, param->flags);
+    if (message->is_rendezvous) {
+        message->send = request;
+    } else {
+        message->bytes = sim_ucx_allocate(count);
+        gather(request, message->bytes);
+    }
     message->header_size = header_size;
     memcpy(message->header, header, header_size);
     sim_ucx_transmit(ep, true,
                      (struct sim_ucx_event){.happen = arrive_happens, .message = message});
-    return end_of_sending(request);
+    return message->send ? request : end_of_sending(request);
 }
 
 /* ---- receiving ---- */
@@ -438,5 +514,6 @@ void sim_ucx_message_table(struct rill_ucx *table)
     table->tag_msg_recv_nbx = tag_msg_recv_nbx;
     table->worker_set_am_recv_handler = set_am_handler;
     table->am_send_nbx = am_send_nbx;
+    table->am_recv_data_nbx = am_recv_data_nbx;
     table->am_data_release = am_data_release;
 }

@@ -18,6 +18,7 @@ struct sim_ucx_worker {
     struct rill_link events;     /* of sim_ucx_event.link */
     struct rill_link posted;     /* of sim_ucx_request.link: receives without a message */
     struct rill_link unexpected; /* of sim_ucx_message.link: messages without a receive */
+    struct rill_link announced;  /* of the same: active ones that were kept, to be fetched */
     struct rill_link eps;        /* of sim_ucx_ep.link: that are not closed */
     ucp_am_handler_param_t handlers[SIM_UCX_AM_IDS];
     int64_t stopped_until_ns, dead_until_ns;
@@ -42,13 +43,20 @@ struct sim_ucx_ep {
     bool is_severed; /* nothing that it sent arrives any more */
 };
 
-enum sim_ucx_kind { SIM_UCX_SEND, SIM_UCX_SYNC, SIM_UCX_RECV, SIM_UCX_FLUSH, SIM_UCX_CLOSE };
+enum sim_ucx_kind {
+    SIM_UCX_SEND,
+    SIM_UCX_SYNC,
+    SIM_UCX_RECV,
+    SIM_UCX_FETCH,
+    SIM_UCX_FLUSH,
+    SIM_UCX_CLOSE,
+};
 
 struct sim_ucx_request {
     struct rill_link link; /* sim_ucx_worker.posted or sim_ucx_ep.requests */
     enum sim_ucx_kind kind;
     struct sim_ucx_worker *worker;
-    struct sim_ucx_ep *ep; /* NULL for a receive */
+    struct sim_ucx_ep *ep; /* NULL for a receive, and for fetching */
     struct iovec *parts;
     size_t part_count, size;
     ucp_tag_t tag, mask;
@@ -59,7 +67,7 @@ struct sim_ucx_request {
 
 /* A tagged or active message. */
 struct sim_ucx_message {
-    struct rill_link link;         /* sim_ucx_worker.unexpected */
+    struct rill_link link;         /* sim_ucx_worker.unexpected or announced */
     struct sim_ucx_ep *from;       /* the sender's */
     struct sim_ucx_request *send;  /* of a rendezvous or a synchronous one, or NULL */
     bool is_rendezvous, is_active; /* of a rendezvous the bytes are with the sender */

@@ -12,7 +12,7 @@ const struct scenario *const scenarios[] = {
     &scenario_echo, &scenario_proxy,     &scenario_pool, &scenario_scopes,
     &scenario_chat, &scenario_datagrams,
 #if RILL_HAVE_UCX
-    &scenario_rdma,
+    &scenario_rdma, &scenario_rpc,
 #endif
     NULL,
 };

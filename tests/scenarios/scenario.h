@@ -16,7 +16,7 @@ struct scenario {
 };
 
 extern const struct scenario scenario_chat, scenario_datagrams, scenario_echo, scenario_pool,
-    scenario_proxy, scenario_rdma, scenario_scopes;
+    scenario_proxy, scenario_rdma, scenario_rpc, scenario_scopes;
 
 /* Of the runs so far: what their tasks set out to do, be it lines, bytes or messages, and what
  * of that came about. A hostile world may keep them from some of it, but not from most. */
