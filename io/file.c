@@ -231,6 +231,8 @@ void rill_file_adopt(struct rill_file *file, int fd)
 
 int rill_file_release(struct rill_file *file)
 {
+    if (!file->is_open)
+        return -EBADF;
     file->is_open = false;
     rill_reactor_here()->fds_open--;
     return file->fd;

@@ -155,8 +155,8 @@ struct rill_future *rill_file_read_to_end(struct rill_file *file, struct rill_re
  * non-blocking mode. */
 void rill_file_adopt(struct rill_file *file, int fd);
 
-/* Gives the descriptor back to the caller, who then has to close it. Nothing may
- * be in flight. */
+/* Returns the descriptor to the caller, who then has to close it, or -EBADF where the file is
+ * not open. Nothing may be in flight. */
 int rill_file_release(struct rill_file *file);
 
 #ifdef __cplusplus

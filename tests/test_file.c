@@ -507,6 +507,18 @@ START_TEST(the_ends_of_a_pipe_are_adopted_and_released)
 }
 END_TEST
 
+START_TEST(what_is_not_open_has_nothing_to_be_released)
+{
+    struct rill_file never = {0};
+
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(rill_file_release(&never), -EBADF);
+    ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 0);
+    close_world();
+}
+END_TEST
+
 START_TEST(reading_a_pipe_to_its_end)
 {
     struct rill_file in;
@@ -713,6 +725,7 @@ int main(void)
         {a_file_that_was_never_opened_closes, IN_BOTH},
         {preparing_a_close_closes_nothing, IN_BOTH},
         {the_ends_of_a_pipe_are_adopted_and_released, IN_REAL},
+        {what_is_not_open_has_nothing_to_be_released, IN_BOTH},
         {reading_a_pipe_to_its_end, IN_REAL},
         {a_read_of_an_empty_pipe_can_be_cancelled, IN_REAL},
         {an_inotify_descriptor_is_read_as_a_file, IN_REAL},
