@@ -50,11 +50,11 @@ static bool advance(struct rill_pipe_write *write)
     int64_t result =
         write_quietly(write->fd, write->bytes + write->written, write->size - write->written);
 
-    if (result > 0)
+    if (result >= 0) {
         write->written += (size_t)result;
-    if (write->written == write->size)
-        result = (int64_t)write->size;
-    else if (result >= 0 || result == -EAGAIN || result == -EINTR)
+        result = (int64_t)write->written;
+    }
+    if (result == -EAGAIN || result == -EINTR || (result >= 0 && write->written < write->size))
         return false;
     write->result = result;
     return true;

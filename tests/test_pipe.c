@@ -236,6 +236,7 @@ START_TEST(a_descriptor_that_is_none_is_EBADF)
     if (!open_pipe())
         return;
     ck_assert_int_eq(await(rill_pipe_write_all(-1, &write_op, bytes, 10)), -EBADF);
+    ck_assert_int_eq(await(rill_pipe_write_all(-1, &write_op, bytes, 0)), -EBADF);
     close_pipe();
 }
 END_TEST
