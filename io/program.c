@@ -21,9 +21,9 @@ struct program {
     struct rill_future *futures[FUTURES];
     struct rill_signals signals;
     struct rill_future *main;
+    sigset_t mask;  /* before the signals were opened */
     bool is_ending; /* there was a signal, and before it this: */
     struct sigaction actions[SIGNALS];
-    sigset_t mask;
 };
 
 /* From here on a signal ends the process, also while the program's future is on its way out,
@@ -40,7 +40,7 @@ static void let_signals_end_the_process(struct program *program)
         sigaddset(&set, numbers[i]);
     }
     rill_signals_close(&program->signals);
-    pthread_sigmask(SIG_UNBLOCK, &set, &program->mask);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 static void give_signals_back(const struct program *program)
@@ -79,8 +79,10 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
 static int run(struct rill_runtime *runtime, struct rill_future *future)
 {
     struct program program = {.main = future};
-    int64_t result = rill_signals_open(&program.signals, numbers, SIGNALS);
+    int64_t result;
 
+    pthread_sigmask(SIG_BLOCK, NULL, &program.mask);
+    result = rill_signals_open(&program.signals, numbers, SIGNALS);
     if (result == 0) {
         result = rill_block_on(runtime, rill_future_init(&program.future, program_poll));
         rill_signals_close(&program.signals);

@@ -10,28 +10,51 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+/* Several may have the same signal open, and are closed in any order: it stays blocked up to the
+ * last of them, or it would end the process although somebody waits for it. */
+static __thread struct {
+    unsigned open_count;
+    bool was_blocked; /* before the first of them was opened */
+} taken[NSIG];
+
+static void take(const sigset_t *set, const sigset_t *before)
+{
+    for (int number = 1; number < NSIG; number++)
+        if (sigismember(set, number) == 1 && taken[number].open_count++ == 0)
+            taken[number].was_blocked = sigismember(before, number) == 1;
+}
+
+static void give_back(const sigset_t *set)
+{
+    sigset_t last;
+
+    sigemptyset(&last);
+    for (int number = 1; number < NSIG; number++)
+        if (sigismember(set, number) == 1 && --taken[number].open_count == 0 &&
+            !taken[number].was_blocked)
+            sigaddset(&last, number);
+    pthread_sigmask(SIG_UNBLOCK, &last, NULL);
+}
+
 int rill_signals_open(struct rill_signals *signals, const int *numbers, int count)
 {
-    sigset_t set, before;
+    sigset_t before;
     int error;
 
     memset(signals, 0, sizeof *signals);
-    sigemptyset(&set);
+    sigemptyset(&signals->set);
     for (int i = 0; i < count; i++)
-        if (sigaddset(&set, numbers[i]) < 0)
+        if (sigaddset(&signals->set, numbers[i]) < 0)
             return -errno;
-    signals->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    signals->fd = signalfd(-1, &signals->set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals->fd < 0)
         return -errno;
-    error = pthread_sigmask(SIG_BLOCK, &set, &before);
+    error = pthread_sigmask(SIG_BLOCK, &signals->set, &before);
     if (error) {
         close(signals->fd);
         return -error;
     }
-    sigemptyset(&signals->blocked);
-    for (int i = 0; i < count; i++)
-        if (!sigismember(&before, numbers[i]))
-            sigaddset(&signals->blocked, numbers[i]);
+    take(&signals->set, &before);
     signals->is_open = true;
     return 0;
 }
@@ -73,6 +96,6 @@ void rill_signals_close(struct rill_signals *signals)
     rill_check(signals->op.state <= RILL_OP_PREPARED,
                "signals were closed while a task waits for them");
     close(signals->fd);
-    pthread_sigmask(SIG_UNBLOCK, &signals->blocked, NULL);
+    give_back(&signals->set);
     signals->is_open = false;
 }

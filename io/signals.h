@@ -28,7 +28,7 @@ struct rill_signals {
     /* private */
     bool is_open;
     int fd;
-    sigset_t blocked; /* of its signals, those that nobody had blocked before */
+    sigset_t set; /* its signals */
 };
 
 /* Takes over count signals from the thread: they are blocked, so that they no
@@ -42,8 +42,9 @@ int rill_signals_open(struct rill_signals *signals, const int *numbers, int coun
  * are not open. */
 struct rill_future *rill_signals_next(struct rill_signals *signals);
 
-/* Unblocks the signals that rill_signals_open has blocked; those that were blocked already stay
- * so, as others may be open. No wait may be pending. Does nothing to one that is not open. */
+/* Unblocks the signals that rill_signals_open has blocked, but for those that others of this
+ * thread have open: the last of them does. Those that were blocked before stay so. No wait may be
+ * pending. Does nothing to one that is not open. */
 void rill_signals_close(struct rill_signals *signals);
 
 #ifdef __cplusplus

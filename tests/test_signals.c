@@ -213,6 +213,27 @@ START_TEST(each_gives_back_what_it_took_and_nothing_else)
 }
 END_TEST
 
+START_TEST(a_signal_that_another_still_has_open_stays_blocked)
+{
+    struct rill_signals first, second, third;
+
+    if (!fixture_open(REAL, NULL, NULL))
+        return;
+    ck_assert_int_eq(rill_signals_open(&first, (const int[]){SIGUSR1, SIGUSR1}, 2), 0);
+    ck_assert_int_eq(rill_signals_open(&second, (const int[]){SIGUSR1}, 1), 0);
+    rill_signals_close(&first);
+    expect(is_blocked(SIGUSR1));
+    ck_assert_int_eq(rill_signals_open(&third, (const int[]){SIGUSR1}, 1), 0);
+    rill_signals_close(&second);
+    expect(is_blocked(SIGUSR1));
+    raise(SIGUSR1); /* which would end the process */
+    ck_assert_int_eq(await(rill_signals_next(&third)), SIGUSR1);
+    rill_signals_close(&third);
+    expect(!is_blocked(SIGUSR1));
+    fixture_close();
+}
+END_TEST
+
 START_TEST(closing_what_was_never_opened_does_nothing)
 {
     struct rill_signals never = {0};
@@ -274,6 +295,7 @@ int main(void)
         {a_signal_that_another_reader_took_is_waited_for_again, IN_REAL},
         {a_number_that_is_no_signal_is_EINVAL_and_opens_nothing, IN_REAL},
         {each_gives_back_what_it_took_and_nothing_else, IN_REAL},
+        {a_signal_that_another_still_has_open_stays_blocked, IN_REAL},
         {closing_what_was_never_opened_does_nothing, IN_REAL},
         {closing_while_a_task_waits_is_a_panic, IN_REAL},
         {waiting_for_those_that_are_closed_is_a_panic, IN_REAL},
