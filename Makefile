@@ -364,6 +364,8 @@ $(output)/tests/test_scenarios: $(call object,$(test_scenarios) $(test_simulated
 $(output)/tests/test_scenarios: test_libraries += -Wl,--wrap=malloc,--wrap=aligned_alloc,--wrap=mmap
 # A kernel that is too old is played.
 $(output)/tests/test_reactor: test_libraries += -Wl,--wrap=io_uring_register_probe
+# Wakes are counted.
+$(output)/tests/test_rwlock: test_libraries += -Wl,--wrap=rill_task_wake
 # Memory is refused.
 $(output)/tests/test_rdma_message: test_libraries += -Wl,--wrap=malloc
 $(output)/tests/test_rdma_config: test_libraries += -Wl,--wrap=realloc

@@ -44,32 +44,56 @@ static void hold(struct rill_rwlock_use *use, struct rill_task *task)
         task->ops++;
 }
 
-/* Wakes those at the front of the line who may go in: readers up to the next writer,
- * or one writer. It walks, so it is only for when a writer has left: readers who stand
- * behind one another are woken together, and those that leave need to wake no other. */
-static void wake_batch(struct rill_rwlock *lock)
+static struct rill_rwlock_use *use_of(struct rill_link *link)
 {
-    for (struct rill_link *link = lock->line.places.next; link != &lock->line.places;
-         link = link->next) {
-        struct rill_rwlock_use *use = rill_container_of(link, struct rill_rwlock_use, place.link);
+    return rill_container_of(link, struct rill_rwlock_use, place.link);
+}
+
+/* Wakes those who may go in, from one place in line on, before which nobody stays: readers up to
+ * the next writer, or one writer. It walks, so it is only for when a writer has left: readers who
+ * stand behind one another are woken together, and those that leave need to wake no other. */
+static void wake_batch_from(struct rill_rwlock *lock, struct rill_link *first)
+{
+    for (struct rill_link *link = first; link != &lock->line.places; link = link->next) {
+        struct rill_rwlock_use *use = use_of(link);
 
         if (!may_enter(lock, use->wanted))
             return;
-        rill_task_wake(use->place.task);
+        rill_line_wake_(link);
         if (use->wanted == RILL_RWLOCK_WRITE)
             return;
     }
 }
 
-/* A writer who gives up no longer stops the readers behind him. Otherwise it is enough
- * that the next one looks, who may have done so before its turn had come. */
+static void wake_batch(struct rill_rwlock *lock)
+{
+    wake_batch_from(lock, lock->line.places.next);
+}
+
+/* Whether a writer in line is what keeps those behind it: nobody is before it, or readers who were
+ * woken and go in. */
+static bool is_in_the_way(const struct rill_rwlock *lock, const struct rill_rwlock_use *use)
+{
+    struct rill_link *before = use->place.link.prev;
+
+    if (use->wanted != RILL_RWLOCK_WRITE || !rill_link_is_linked(&use->place.link))
+        return false;
+    return before == &lock->line.places ||
+           (use_of(before)->wanted == RILL_RWLOCK_READ && use_of(before)->place.is_woken);
+}
+
+/* A writer who gives up no longer stops the readers behind him, and no others are looked at: where
+ * many give up, that would be a walk over all readers each time. Otherwise it is enough that the
+ * next one looks, who may have done so before its turn had come. */
 static enum rill_poll end(struct rill_rwlock_use *use, int64_t result)
 {
     struct rill_rwlock *lock = use->lock;
+    struct rill_link *behind = use->place.link.next;
+    bool was_in_the_way = result < 0 && is_in_the_way(lock, use);
 
     rill_line_leave(&use->place);
-    if (result < 0 && use->wanted == RILL_RWLOCK_WRITE)
-        wake_batch(lock);
+    if (was_in_the_way)
+        wake_batch_from(lock, behind);
     else
         rill_line_wake_first(&lock->line);
     return rill_future_end(&use->future, result);

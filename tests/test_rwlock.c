@@ -162,6 +162,47 @@ START_TEST(a_cancelled_writer_between_readers_lets_them_go_in_together)
 }
 END_TEST
 
+static unsigned wakes;
+
+void __real_rill_task_wake(struct rill_task *task);
+void __wrap_rill_task_wake(struct rill_task *task);
+
+void __wrap_rill_task_wake(struct rill_task *task)
+{
+    wakes++;
+    __real_rill_task_wake(task);
+}
+
+/* They leave before any of those whom the first of them lets in has run. */
+START_TEST(writers_who_give_up_together_let_each_reader_in_once)
+{
+    enum { CROWD = 200 };
+    static struct visitor writers[CROWD], readers[CROWD];
+
+    start("rw");
+    for (int i = 0; i < CROWD; i++)
+        rill_task_spawn(&readers[i].task, visitor_poll);
+    rig_settle();
+    for (int i = 0; i < CROWD; i++) {
+        writers[i].writes = true;
+        rill_task_spawn(&writers[i].task, visitor_poll);
+    }
+    rig_settle();
+    rill_task_cancel(&visitors[1].task);
+    for (int i = 0; i < CROWD; i++)
+        rill_task_cancel(&writers[i].task);
+    wakes = 0;
+    rig_settle();
+    ck_assert(readers[CROWD - 1].is_in);
+    ck_assert_uint_le(wakes, 3 * CROWD);
+    for (int i = 0; i < CROWD; i++)
+        latch_open(&readers[i].latch, 0);
+    let_go(0);
+    expect("oo");
+    rill_rwlock_finish(&lock);
+}
+END_TEST
+
 START_TEST(one_cancelled_when_its_turn_has_come_lets_the_next_one_have_it)
 {
     for (int k = 0; k < 2; k++) {
@@ -486,6 +527,7 @@ int main(void)
         a_cancelled_writer_at_the_head_lets_the_readers_behind_it_in,
         a_cancelled_writer_lets_all_readers_behind_it_in_in_one_turn,
         a_cancelled_writer_between_readers_lets_them_go_in_together,
+        writers_who_give_up_together_let_each_reader_in_once,
         one_cancelled_when_its_turn_has_come_lets_the_next_one_have_it,
         polling_those_that_wait_for_no_reason_does_no_harm,
         a_task_cancelled_before_its_first_poll_does_not_lock,
