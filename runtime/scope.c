@@ -196,9 +196,12 @@ struct rill_future *rill_scope_wait(struct rill_scope *scope)
 /* Whether there is room, and nobody before it in line has any use for that. */
 static bool is_its_turn(const struct rill_scope *scope, const struct rill_scope_room *room)
 {
-    const struct rill_scope_room *next = next_in_line(scope);
+    const struct rill_scope_room *next;
 
-    return scope->alive < room->max && (!next || next == room);
+    if (scope->alive >= room->max) /* asked first: no walk where there is no room */
+        return false;
+    next = next_in_line(scope);
+    return !next || next == room;
 }
 
 static enum rill_poll room_poll(struct rill_future *self, struct rill_task *task)
