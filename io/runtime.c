@@ -164,13 +164,18 @@ void rill_runtime_shutdown(struct rill_runtime *runtime, int64_t grace_ns)
     int64_t now_ns = rill_now();
     int64_t deadline_ns = grace_ns < RILL_NEVER - now_ns ? now_ns + grace_ns : RILL_NEVER;
 
+    uint64_t spawns_told = 0; /* of the tasks, how many were there when all were cancelled last */
+
     rill_check(!executor->running, "a task shuts down the runtime that runs it");
     while (executor->tasks_alive > 0 || has_late_posts(runtime)) {
         bool patient = rill_now() < deadline_ns;
 
-        /* Before each wait: those that were spawned since the last one have to end too. */
-        if (!patient)
+        /* Before each wait: those that were spawned since the last one have to end too. Without
+         * any it would be a walk over all that are left, in each of the turns that they take. */
+        if (!patient && executor->spawns != spawns_told) {
             rill_executor_cancel_all(executor, RILL_SHUTTING_DOWN);
+            spawns_told = executor->spawns;
+        }
 
         int error = rill_executor_wait(executor, patient ? deadline_ns : RILL_NEVER);
 

@@ -30,6 +30,7 @@ int rill_executor_init(struct rill_executor *executor, struct rill_driver *drive
     executor->tasks_alive = 0;
     executor->turns = 0;
     executor->polls = 0;
+    executor->spawns = 0;
     rill_list_init(&executor->ready);
     rill_list_init(&executor->yielded);
     rill_list_init(&executor->parked);

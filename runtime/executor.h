@@ -37,6 +37,7 @@ struct rill_executor {
     struct rill_driver *driver; /* borrowed */
     size_t tasks_alive;         /* spawned and not over */
     uint64_t turns, polls;      /* counted since the beginning */
+    uint64_t spawns;            /* likewise */
 
     /* private */
     struct rill_link ready;   /* of rill_task.queue, first in first out */

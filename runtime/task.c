@@ -69,6 +69,7 @@ void rill_task_spawn(struct rill_task *task, rill_poll_fn *poll)
     rill_list_append(&executor->ready, &task->queue);
     executor->ready_count++;
     executor->tasks_alive++;
+    executor->spawns++;
 }
 
 void rill_task_detach(struct rill_task *task)

@@ -618,6 +618,36 @@ START_TEST(a_shutdown_cancels_what_does_not_end_and_what_that_spawns)
 }
 END_TEST
 
+static unsigned cancels_of_all;
+
+void __real_rill_executor_cancel_all(struct rill_executor *executor,
+                                     enum rill_cancel_reason reason);
+void __wrap_rill_executor_cancel_all(struct rill_executor *executor,
+                                     enum rill_cancel_reason reason);
+
+void __wrap_rill_executor_cancel_all(struct rill_executor *executor, enum rill_cancel_reason reason)
+{
+    cancels_of_all++;
+    __real_rill_executor_cancel_all(executor, reason);
+}
+
+/* Which is a walk over all of them; their ends take many turns. */
+START_TEST(a_shutdown_cancels_all_tasks_once_if_they_spawn_no_others)
+{
+    enum { CROWD = 20 * RILL_TURN_POLLS_MAX };
+    bool cancelled = false;
+
+    fixture_open(SIMULATED, NULL, NULL);
+    for (int i = 0; i < CROWD; i++)
+        spawn_stubborn(3600 * RILL_SECOND, 0, &cancelled);
+    cancels_of_all = 0;
+    rill_runtime_shutdown(fixture.runtime, RILL_SECOND);
+    ck_assert(cancelled);
+    ck_assert_uint_eq(cancels_of_all, 1);
+    fixture_close();
+}
+END_TEST
+
 START_TEST(a_shutdown_without_grace_cancels_at_once_and_one_without_limit_never_does)
 {
     bool cancelled = false;
@@ -684,6 +714,7 @@ int main(void)
         {the_grace_of_a_shutdown_begins_with_it, IN_SIMULATED},
         {a_delay_does_not_count_from_the_beginning_of_a_long_turn, IN_SIMULATED},
         {a_shutdown_cancels_what_does_not_end_and_what_that_spawns, IN_SIMULATED},
+        {a_shutdown_cancels_all_tasks_once_if_they_spawn_no_others, IN_SIMULATED},
         {a_shutdown_without_grace_cancels_at_once_and_one_without_limit_never_does, IN_SIMULATED},
         {a_task_that_blocks_its_own_thread_is_a_panic, IN_SIMULATED},
     };
