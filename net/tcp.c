@@ -340,6 +340,7 @@ static enum rill_poll release_poll(struct rill_future *self, struct rill_task *t
     if (receiver->ended && receiver->end < 0)
         RILL_RETURN(receiver->end);
     tcp->is_open = false;
+    tcp->sender.error = 0;
     tcp->receiver = (struct rill_receiver){.held = 0};
     rill_reactor_here()->fds_open--;
     RILL_RETURN(tcp->fd);
@@ -365,6 +366,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     RILL_AWAIT(rill_receiver_stop(&tcp->receiver));
     RILL_AWAIT(rill_op_close(&tcp->receiver.op, tcp->fd));
     tcp->is_open = false;
+    tcp->sender.error = 0; /* which was that of the stream */
     RILL_RETURN(tcp->receiver.op.result);
     RILL_END();
 }

@@ -312,6 +312,8 @@ START_TEST(a_reset_ends_the_line_and_every_later_send)
     ck_assert_int_lt(background_end(&echoing), 0);
     ck_assert_int_lt(await(rill_tcp_flush(&other)), 0);
     ck_assert_int_lt(other.result, 0);
+    fixture_hang_up(&other);
+    ck_assert_int_eq(await(rill_tcp_flush(&other)), 0); /* of what is closed */
     close_pair();
 }
 END_TEST
