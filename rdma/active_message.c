@@ -174,10 +174,14 @@ void rill_rdma_am_release(struct rill_rdma_am *message)
 
 /* ---- fetching ---- */
 
+/* Nobody cancels a fetch: UCX says so of data whose endpoint it does not have any more, and nor may
+ * rill, which then cannot ask it why. */
 static void on_fetched(void *request, ucs_status_t status, size_t length, void *op_)
 {
     struct rill_rdma_op *op = op_;
 
+    if (status == UCS_ERR_CANCELED && !(op->ep && op->ep->error))
+        status = UCS_ERR_CONNECTION_RESET;
     rill_rdma_op_complete(op, request, status, (int64_t)length);
 }
 

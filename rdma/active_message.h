@@ -97,10 +97,11 @@ void rill_rdma_inbox_close(struct rill_rdma_inbox *inbox);
 struct rill_future *rill_rdma_am_recv(struct rill_rdma_inbox *inbox, struct rill_rdma_am *message);
 
 /* Moves the data of a message into buffer, of message->size bytes at least, whether they
- * came with it or not; once. Borrows message and buffer. The result is their size; or why the
- * endpoint of a sender that is gone has failed (error.h), for data that did not come with it; or
- * -ECANCELED, if it was cancelled before it began, and the data can still be fetched. A rendezvous
- * that has begun cannot be left: cancelling waits for it, or for the end of message->ep. */
+ * came with it or not; once. Borrows message and buffer. The result is their size; or, for data
+ * that did not come with it, why the endpoint of a sender that is gone has failed (error.h), or
+ * -ECONNRESET where message->ep is closed by now or is not known; or -ECANCELED, if it was
+ * cancelled before it began, and the data can still be fetched. A rendezvous that has begun cannot
+ * be left: cancelling waits for it, or for the end of message->ep. */
 struct rill_future *rill_rdma_am_fetch(struct rill_rdma_am *message, struct rill_rdma_op *op,
                                        void *buffer);
 

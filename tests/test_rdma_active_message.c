@@ -210,6 +210,24 @@ START_TEST(a_request_of_one_that_went_is_not_answered_to_the_next)
 }
 END_TEST
 
+START_TEST(data_whose_sender_went_before_they_were_fetched_are_a_loss)
+{
+    if (!open_duo(_i))
+        return;
+    duo_connect(&client, &server);
+    background_start(&sending, rill_rdma_am_send(&client, &send_op, REQUEST, "?", 2, sent, LARGEST,
+                                                 RILL_RDMA_AM_REPLY));
+    expect_eq(await(rill_rdma_am_recv(&requests, &message)), LARGEST);
+    expect(message.ep == &server && !message.data);
+    await(rill_rdma_ep_abort(&client));
+    expect_eq(background_end(&sending), -ESHUTDOWN);
+    await(rill_rdma_ep_abort(&server));
+    expect(duo_is_loss(await(rill_rdma_am_fetch(&message, &fetch_op, received))));
+    rill_rdma_am_release(&message);
+    close_duo();
+}
+END_TEST
+
 START_TEST(a_number_out_of_range_is_EINVAL)
 {
     struct rill_rdma_inbox inbox = {0};
@@ -232,6 +250,7 @@ int main(void)
         {several_tasks_are_served_in_order, IN_TCP_AND_SHM},
         {a_request_is_answered_through_the_endpoint_that_it_came_by, IN_TCP},
         {a_request_of_one_that_went_is_not_answered_to_the_next, IN_TCP | TCP_ITSELF},
+        {data_whose_sender_went_before_they_were_fetched_are_a_loss, IN_TCP},
         {a_number_out_of_range_is_EINVAL, IN_TCP},
     };
 
