@@ -50,10 +50,10 @@ static int find_by_name(const char *name)
 
 int rill_inherited_find(const char *name)
 {
-    int fd = read_number(name);
+    int fd = find_by_name(name);
 
-    if (fd < 0)
-        fd = find_by_name(name);
+    if (fd < 0 && read_number(name) >= 0)
+        fd = read_number(name);
     if (fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
         return -errno;
     return fd;

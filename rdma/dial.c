@@ -35,7 +35,8 @@ static enum rill_poll dial_poll(struct rill_future *self, struct rill_task *task
         RILL_RETURN(dial->connection->result);
     RILL_AWAIT(rill_resolve(&dial->resolve, dial->url.host, dial->url.port));
     if (dial->resolve.result < 0) {
-        dial->why = "the name has no address";
+        dial->why = dial->resolve.result == -ENOENT ? "the name has no address"
+                                                    : strerror((int)-dial->resolve.result);
         RILL_RETURN(dial->resolve.result);
     }
     do

@@ -208,6 +208,7 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
             request->method = request->held->method;
             request->data = request->held->is_rendezvous ? NULL : request->held->data;
             request->size = request->held->size;
+            request->ep = request->held->ep;
             return leave(request, (int64_t)request->size);
         }
     }

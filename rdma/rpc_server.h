@@ -33,6 +33,7 @@ struct rill_rdma_rpc_request {
     uint32_t method;
     const void *data; /* lent until the request is over; NULL if it is to be fetched */
     size_t size;
+    struct rill_rdma_ep *ep; /* it came through, valid as long as that is open: whose it is */
 
     /* private */
     struct rill_rdma_rpc *rpc;

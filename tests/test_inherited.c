@@ -111,6 +111,17 @@ START_TEST(a_name_is_that_of_the_first_that_has_it)
 }
 END_TEST
 
+START_TEST(a_name_may_be_a_number)
+{
+    put_three();
+    tell("me", "3", "5:443:3");
+    expect_eq(rill_inherited_find("443"), 4);
+    expect_eq(rill_inherited_find("5"), 3);
+    expect_eq(rill_inherited_find("4"), 4);
+    put_back();
+}
+END_TEST
+
 START_TEST(a_number_needs_no_environment)
 {
     put_three();
@@ -177,6 +188,7 @@ int main(void)
     const struct fixture_case cases[] = {
         {the_environment_says_how_many_there_are_and_for_whom, IN_REAL},
         {a_name_is_that_of_the_first_that_has_it, IN_REAL},
+        {a_name_may_be_a_number, IN_REAL},
         {a_number_needs_no_environment, IN_REAL},
         {what_was_found_is_closed_on_exec, IN_REAL},
         {a_server_that_can_not_adopt_says_why, IN_REAL},

@@ -134,6 +134,11 @@ START_TEST(a_url_is_dialled)
     expect(dial.why != NULL);
     expect_eq(await(rill_rdma_dial(&client, &dial, &left, "tcp://127.0.0.1:1", NULL)), -EINVAL);
     expect(strstr(dial.why, "rdma://") != NULL);
+    background_start(&connecting,
+                     rill_rdma_dial(&client, &dial, &left, "rdma://localhost:1", NULL));
+    rill_task_cancel(&connecting.task);
+    expect_eq(background_end(&connecting), -ECANCELED);
+    ck_assert_str_eq(dial.why, strerror(ECANCELED));
 
     struct rill_address address = duo_listen(&listener, &duo.right);
 

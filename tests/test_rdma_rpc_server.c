@@ -60,6 +60,7 @@ static void take(uint64_t id, bool is_long)
     expect_eq(await(next_into(&request)), 5);
     expect_eq(request.method, METHOD);
     expect_eq(request.size, 5);
+    expect(request.ep == &fake_rpc.ep);
     expect_eq(fake_rpc.rpc.taken, 1);
 }
 
