@@ -27,9 +27,9 @@ enum { RILL_INHERITED_FIRST = 3 }; /* descriptor */
 int rill_inherited_count(void);
 
 /* Finds a descriptor by its name, the first of that name, or, where none has it, by its number,
- * "3", which the environment need not tell of. Returns it, closed on exec from now on and the caller's to close,
- * or -errno: -ENOENT when nothing of that name was given, -EBADF when no descriptor has that
- * number. */
+ * "3", which the environment need not tell of. Returns it, closed on exec from now on and the
+ * caller's to close, or -errno: -ENOENT when nothing of that name was given, -EBADF when no
+ * descriptor has that number. */
 int rill_inherited_find(const char *name);
 
 #ifdef __cplusplus
