@@ -6,8 +6,18 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
 /* ---- one's own ---- */
+
+/* Whether it is more than the machine has. UCX would write to the shared memory that it allocates
+ * until there is none left, and the kernel end whom it likes (uct_posix_test_mem). */
+static bool is_too_much(size_t size)
+{
+    struct sysinfo info;
+
+    return sysinfo(&info) == 0 && size / info.mem_unit > info.totalram;
+}
 
 int rill_rdma_memory_register(struct rill_rdma_memory *memory, struct rill_rdma *rdma,
                               void *address, size_t size)
@@ -26,6 +36,8 @@ int rill_rdma_memory_register(struct rill_rdma_memory *memory, struct rill_rdma 
     rill_check(rdma->is_open, "memory was registered of an rdma that is not open");
     if (size == 0)
         return -EINVAL;
+    if (!address && is_too_much(size))
+        return -ENOMEM;
     error = rill_rdma_errno(rdma->ucx->mem_map(rdma->context, &params, &memory->ucp));
     if (error) {
         memory->ucp = NULL;

@@ -48,8 +48,9 @@ struct rill_rdma_key {
 
 /* Registers size bytes at address, which stay the caller's and must stay mapped until they
  * are released; or, with address NULL, allocates them. It may take long: memory is pinned.
- * Returns 0 or -errno: -ENOMEM also where too little memory may be locked (ulimit -l),
- * -EINVAL for size 0, or what else UCX says (error.h). Borrows rdma until they are released. */
+ * Returns 0 or -errno: -ENOMEM also where too little memory may be locked (ulimit -l), or where
+ * more is to be allocated than the machine has; -EINVAL for size 0, or what else UCX says
+ * (error.h). Borrows rdma until they are released. */
 int rill_rdma_memory_register(struct rill_rdma_memory *memory, struct rill_rdma *rdma,
                               void *address, size_t size);
 

@@ -113,6 +113,8 @@ START_TEST(nothing_can_not_be_registered_and_an_ended_endpoint_reaches_nothing)
     if (!open_duo(_i, true))
         return;
     expect_eq(rill_rdma_memory_register(&nothing, &duo.right, NULL, 0), -EINVAL);
+    expect_eq(rill_rdma_memory_register(&nothing, &duo.right, NULL, (size_t)1 << 62), -ENOMEM);
+    expect_eq(rill_rdma_memory_register(&nothing, &duo.right, NULL, SIZE_MAX), -ENOMEM);
     rill_rdma_memory_release(&nothing);
     expect_eq(rill_rdma_memory_pack(&memory, &key), 0);
     rill_rdma_remote_close(&remote);
