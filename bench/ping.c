@@ -119,6 +119,27 @@ static void mark(const struct ping *ping, const char *word)
     }
 }
 
+/* Where nothing was answered in the time, until something is, or nothing comes: a short measurement
+ * may fall into a moment at which others have the processors. */
+static bool has_measured(const struct ping *ping)
+{
+    int64_t late_ns = rill_now() - ping->begin_ns - ping->seconds_ns;
+
+    if (late_ns < 0 && ping->errors == 0)
+        return false;
+    return ping->idle || ping->load.requests > 0 || ping->errors > 0 || late_ns >= finish_limit_ns;
+}
+
+/* Tells when to look next: each second, at the end of the time, and often from then on. */
+static int64_t next_look(const struct ping *ping)
+{
+    int64_t end_ns = ping->begin_ns + ping->seconds_ns;
+
+    if (rill_now() >= end_ns)
+        return rill_now() + 10 * RILL_MILLISECOND;
+    return ping->second.next_ns < end_ns ? ping->second.next_ns : end_ns;
+}
+
 /* Waits for the end of the measurement, showing progress every second. */
 static enum rill_poll measure_poll(struct rill_future *self, struct rill_task *task)
 {
@@ -131,9 +152,8 @@ static enum rill_poll measure_poll(struct rill_future *self, struct rill_task *t
     ping->begin_ns = rill_now();
     mark(ping, "measuring");
     rill_interval_init(&ping->second, RILL_SECOND);
-    while (rill_now() < ping->begin_ns + ping->seconds_ns && ping->errors == 0) {
-        if (ping->second.next_ns > ping->begin_ns + ping->seconds_ns)
-            ping->second.next_ns = ping->begin_ns + ping->seconds_ns;
+    while (!has_measured(ping)) {
+        ping->second.next_ns = next_look(ping);
         RILL_AWAIT(rill_interval_tick(&ping->second));
         if (ping->second.sleep.result < 0)
             break;
@@ -358,7 +378,7 @@ static void read_command_line(struct ping *ping, int argc, char **argv)
         CLI_SIZE('s', "size", &ping->size, 1, 64 << 20, "bytes in a request"),
         CLI_INTEGER('d', "depth", &ping->depth, 1, 65536, "requests in flight on each connection"),
         CLI_DURATION('t', "seconds", &ping->seconds_ns, RILL_MILLISECOND, 86400 * RILL_SECOND,
-                     "how long to measure"),
+                     "how long to measure; up to 2s longer where nothing is answered by then"),
         CLI_DURATION(0, "warmup", &ping->warmup_ns, 0, 3600 * RILL_SECOND,
                      "how long to run before measuring"),
         CLI_CHOICE('w', "wait", &ping->wait_policy, wait_words,

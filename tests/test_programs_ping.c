@@ -127,14 +127,18 @@ START_TEST(an_open_loop_sends_as_many_requests_as_are_due)
 {
     const char *const rates[] = {"20", "2000"};
     double expected = _i ? 2000 * 0.5 : 20 * 0.5;
+    bool is_fast = !UNDER_ASAN && !getenv("TEST_SLOWNESS");
+    int attempts = 0;
 
     ECHO_SERVER_START(&server);
     url_of(server.port, url);
-    PROCESS_START(&ping, "bin/rill-ping", "-j", "-c", "7", "--rate", rates[_i], "-t", "500ms", url);
-    expect_result();
-    ck_assert_double_le(json_number(ping.out.text, "requests"), expected * 1.5 + 2);
-    if (!UNDER_ASAN && !getenv("TEST_SLOWNESS"))
-        ck_assert_double_ge(json_number(ping.out.text, "requests"), expected * 0.5);
+    do { /* others may have the processors in the meantime */
+        PROCESS_START(&ping, "bin/rill-ping", "-j", "-c", "7", "--rate", rates[_i], "-t", "500ms",
+                      url);
+        expect_result();
+        ck_assert_double_le(json_number(ping.out.text, "requests"), expected * 1.5 + 2);
+    } while (is_fast && json_number(ping.out.text, "requests") < expected * 0.5 && ++attempts < 5);
+    ck_assert_int_lt(attempts, 5);
     ck_assert_double_ge(json_number(ping.out.text, "unsent"), 0);
     echo_server_stop(&server);
 }
@@ -363,6 +367,21 @@ START_TEST(a_server_that_never_answers_is_not_waited_for_for_ever)
 }
 END_TEST
 
+START_TEST(an_answer_that_comes_after_the_time_is_waited_for_where_there_was_none)
+{
+    ECHO_SERVER_START(&server);
+    url_of(server.port, url);
+    process_signal(&server.process, SIGSTOP);
+    PROCESS_START(&ping, "bin/rill-ping", "-j", "--marks", "-t", "1ms", url);
+    process_line(&ping, "measuring", 0);
+    sleep_ms(50);
+    process_signal(&server.process, SIGCONT);
+    ck_assert_int_eq(process_wait(&ping), 0);
+    ck_assert_ptr_nonnull(strstr(ping.out.text, "measured\n{"));
+    echo_server_stop(&server);
+}
+END_TEST
+
 /* What never comes is in no histogram: without a failure the figures would look well. */
 START_TEST(a_server_that_falls_silent_is_an_error)
 {
@@ -397,6 +416,7 @@ int main(void)
         {a_server_that_ends_the_connection_early_is_an_error, 3},
         {a_server_that_is_killed_is_an_error, 1},
         {a_server_that_never_answers_is_not_waited_for_for_ever, 2},
+        {an_answer_that_comes_after_the_time_is_waited_for_where_there_was_none, 1},
         {a_server_that_falls_silent_is_an_error, 2},
     };
 
