@@ -79,10 +79,10 @@ static struct rill_scope_room *next_in_line(const struct rill_scope *scope)
 
 static void wake_next_in_line(const struct rill_scope *scope)
 {
-    const struct rill_scope_room *next = next_in_line(scope);
+    struct rill_scope_room *next = next_in_line(scope);
 
     if (next)
-        rill_task_wake(next->place.task);
+        rill_line_wake_(&next->place.link);
 }
 
 void rill_scope_task_ended(struct rill_scope *scope, int64_t result)
@@ -211,7 +211,11 @@ static enum rill_poll room_poll(struct rill_future *self, struct rill_task *task
     bool is_cancelled = rill_task_is_cancelled(task);
 
     if (!is_cancelled && !is_its_turn(scope, room)) {
+        bool was_woken = room->place.is_woken;
+
         rill_line_join(&scope->line, &room->place, task);
+        if (was_woken) /* for room that others have taken since: one behind may want less */
+            wake_next_in_line(scope);
         return RILL_PENDING;
     }
     if (!rill_budget_spend(rill_executor_here(), task))
@@ -232,6 +236,6 @@ struct rill_future *rill_scope_wait_for_room(struct rill_scope *scope, struct ri
     room->future.place = &name;
     room->scope = scope;
     room->max = max;
-    room->place.link = (struct rill_link){0};
+    room->place = (struct rill_place_in_line){0};
     return &room->future;
 }

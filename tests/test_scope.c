@@ -881,6 +881,56 @@ START_TEST(who_comes_late_and_has_room_does_not_wait_for_those_who_have_none)
 }
 END_TEST
 
+/* Waits for room for two, and takes what there is in the same poll, behind the wait. */
+static struct {
+    struct rill_task task;
+    struct rill_scope_room room;
+    struct rill_future grab;
+    struct rill_select select;
+    struct rill_future *futures[2];
+} grabber;
+
+static enum rill_poll grab_poll(struct rill_future *self, struct rill_task *task)
+{
+    if (rill_task_is_cancelled(task))
+        return rill_future_end(self, -ECANCELED);
+    if (scope.alive == 0)
+        spawn(2);
+    return RILL_PENDING;
+}
+
+static enum rill_poll grabber_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    grabber.futures[0] = rill_scope_wait_for_room(&scope, &grabber.room, 2);
+    grabber.futures[1] = rill_future_init(&grabber.grab, grab_poll);
+    RILL_AWAIT(rill_select(&grabber.select, grabber.futures, 2));
+    RILL_RETURN(grabber.select.result);
+    RILL_END();
+}
+
+START_TEST(who_finds_the_room_taken_that_it_was_woken_for_lets_the_next_look)
+{
+    rill_scope_init(&scope, RILL_SCOPE_INDEPENDENT);
+    spawn(0);
+    spawn(1);
+    spawners[0] = (struct spawner){.child = 3, .max = 1};
+    rill_task_spawn(&spawners[0].task, spawner_poll);
+    rill_task_spawn(&grabber.task, grabber_poll);
+    rig_settle();
+    latch_open(&latches[0], 0);
+    latch_open(&latches[1], 0);
+    rig_settle();
+    ck_assert(!rill_task_is_over(&spawners[0].task));
+    ck_assert(rill_task_is_over(&grabber.task));
+    ck_assert_int_eq(grabber.task.future.result, 0);
+    latch_open(&latches[2], 0);
+    rig_settle();
+    ck_assert(rill_task_is_over(&spawners[0].task));
+    end_children();
+}
+END_TEST
+
 /* In both orders of the end of a task and the cancel of who is first in line. */
 START_TEST(a_cancelled_wait_for_room_leaves_it_to_the_next)
 {
@@ -984,6 +1034,7 @@ int main(void)
         who_ends_in_one_turn_makes_room_for_as_many,
         who_wants_more_room_does_not_hold_up_those_behind,
         who_comes_late_and_has_room_does_not_wait_for_those_who_have_none,
+        who_finds_the_room_taken_that_it_was_woken_for_lets_the_next_look,
         a_cancelled_wait_for_room_leaves_it_to_the_next,
         a_wait_that_is_cancelled_before_it_begins_gets_no_room,
         using_a_scope_that_was_not_begun_panics,
