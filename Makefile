@@ -179,7 +179,7 @@ example_sources := $(filter-out $(if $(ucx),,examples/rdma_% examples/guide/rdma
 test_sources    := $(filter-out $(if $(ucx),,tests/test_rdma%) $(if $(libuv),,tests/test_libuv.c) \
                    $(if $(openssl),,tests/test_tls%), $(wildcard tests/test_*.c))
 test_common     := $(filter-out tests/test_%,$(wildcard tests/*.c tests/sim/*.c))
-test_scenarios  := $(filter-out $(if $(ucx),,tests/scenarios/rdma.c tests/scenarios/rpc.c),$(wildcard tests/scenarios/*.c))
+test_scenarios  := $(filter-out $(if $(ucx),,tests/scenarios/rdma% tests/scenarios/rpc.c),$(wildcard tests/scenarios/*.c))
 test_rdma       := $(if $(ucx),$(wildcard tests/rdma/*.c))
 test_simulated  := $(filter tests/rdma/fake_ucx% tests/rdma/sim_ucx%,$(test_rdma))
 

@@ -8,6 +8,7 @@
 #include "rdma/keeper.h"
 #include "runtime/select.h"
 #include "tests/rdma/sim_ucx.h"
+#include "tests/scenarios/rdma_fate.h"
 #include "tests/scenarios/scenario.h"
 
 #include <errno.h>
@@ -584,30 +585,9 @@ static enum rill_poll usher_poll(struct rill_future *self, struct rill_task *tas
     RILL_END();
 }
 
-/* ---- fate ---- */
-
-static struct fate {
-    struct rill_task task;
-    struct rill_join join;
-    struct rill_sleep pause;
-    unsigned strokes;
-} fate;
-
-static enum rill_poll fate_poll(struct rill_future *self, struct rill_task *task)
-{
-    (void)self;
-    RILL_BEGIN();
-    for (; fate.strokes > 0; fate.strokes--) {
-        RILL_AWAIT(rill_sleep(&fate.pause, dice_ns(200 * RILL_MILLISECOND)));
-        if (dice(2))
-            sim_ucx_kill(nodes[dice(NODES)].rdma.worker, dice_ns(300 * RILL_MILLISECOND));
-        else
-            sim_ucx_stop(nodes[dice(NODES)].rdma.worker, dice_ns(2 * RILL_SECOND));
-    }
-    RILL_END();
-}
-
 /* ---- a run ---- */
+
+static struct rdma_fate fate;
 
 static void open_node(struct node *node, const struct rill_ucx *ucx)
 {
@@ -697,13 +677,13 @@ static void run(void)
         for (int k = 0; k < 2 * TAGS; k++)
             victims[count++] = talker(&parties[i], k);
     }
-    memset(&fate, 0, sizeof fate);
+    fate = (struct rdma_fate){.nodes = {&nodes[0].rdma, &nodes[1].rdma}};
     fate.strokes = is_calm || dice(2) ? 0 : (unsigned)dice(4);
-    rill_task_spawn(&fate.task, fate_poll);
+    rdma_fate_start(&fate);
     memset(&mischief, 0, sizeof mischief);
     mischief.cancels = is_calm || dice(2) ? 0 : (unsigned)dice(8);
     rill_task_spawn(&mischief.task, mischief_poll);
-    await(rill_task_join(&fate.task, &fate.join));
+    rdma_fate_end(&fate);
     await(rill_task_join(&mischief.task, &mischief.join));
     for (int i = 0; i < CLIENTS; i++)
         await(rill_task_join(&parties[i].task, &parties[i].join));

@@ -10,6 +10,7 @@
 #include "runtime/shield.h"
 #include "runtime/timeout.h"
 #include "tests/rdma/sim_ucx.h"
+#include "tests/scenarios/rdma_fate.h"
 #include "tests/scenarios/scenario.h"
 
 #include <errno.h>
@@ -341,34 +342,9 @@ static enum rill_poll link_poll(struct rill_future *self, struct rill_task *task
     RILL_END();
 }
 
-/* ---- fate ---- */
-
-static struct fate {
-    struct rill_task task;
-    struct rill_join join;
-    struct rill_sleep pause;
-    unsigned strokes;
-} fate;
-
-static enum rill_poll fate_poll(struct rill_future *self, struct rill_task *task)
-{
-    (void)self;
-    RILL_BEGIN();
-    for (; fate.strokes > 0; fate.strokes--) {
-        RILL_AWAIT(rill_sleep(&fate.pause, dice_ns(200 * RILL_MILLISECOND)));
-        {
-            const struct rill_rdma *node = dice(2) ? &serving.rdma : &calling.rdma;
-
-            if (dice(2))
-                sim_ucx_kill(node->worker, dice_ns(300 * RILL_MILLISECOND));
-            else
-                sim_ucx_stop(node->worker, dice_ns(RILL_SECOND));
-        }
-    }
-    RILL_END();
-}
-
 /* ---- a run ---- */
+
+static struct rdma_fate fate;
 
 static void open_node(struct rill_rdma *rdma, struct rill_rdma_rpc *rpc, const struct rill_ucx *ucx,
                       size_t requests_max)
@@ -403,7 +379,6 @@ static void open_world(const struct rill_ucx *ucx)
     memset(servers, 0, sizeof servers);
     memset(hosts, 0, sizeof hosts);
     memset(links, 0, sizeof links);
-    memset(&fate, 0, sizeof fate);
     open_node(&serving.rdma, &serving.rpc, ucx, 1 + dice(20));
     open_node(&calling.rdma, &calling.rpc, ucx, 0);
     while (rill_rdma_listen(&serving.listener, &serving.rdma, &any) != 0)
@@ -446,11 +421,12 @@ static void run(void)
         rill_task_spawn(&links[i].task, link_poll);
         victims[i] = &links[i].task;
     }
+    fate = (struct rdma_fate){.nodes = {&serving.rdma, &calling.rdma}};
     fate.strokes = dice(2) ? 0 : (unsigned)dice(4);
-    rill_task_spawn(&fate.task, fate_poll);
+    rdma_fate_start(&fate);
     saboteur_start(&saboteur, victims, LINKS, dice(4) ? 0 : (unsigned)dice(3),
                    200 * RILL_MILLISECOND);
-    await(rill_task_join(&fate.task, &fate.join));
+    rdma_fate_end(&fate);
     saboteur_end(&saboteur);
     for (int i = 0; i < LINKS; i++)
         await(rill_task_join(&links[i].task, &links[i].join));
