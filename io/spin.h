@@ -2,41 +2,78 @@
 /* spin.h - how long adaptive waiting looks out before it sleeps.
  *
  * Looking out pays where what is awaited comes soon, and is a core's time for nothing
- * where it does not. What comes next is taken to be like what came before: each wait that a
- * longer look-out would have spared its sleep doubles the time, up to the user's, and each that
- * lasted longer than the user's halves it, down to none. So the reactor looks out where more
- * than half of its waits are short enough, and a server that is asked now and then sleeps at
- * once. The guest of a virtual machine polls so before it halts
- * (drivers/cpuidle/governors/haltpoll.c in Linux). */
+ * where it does not. What comes next is taken to be like what came before: the reactor looks
+ * out where more than half of its waits were short enough for that, and a server that is asked
+ * now and then sleeps at once.
+ *
+ * How long a wait is, a sleeper does not know: it is told of the end only once its processor is
+ * awake, which takes tens of microseconds on a virtual machine, often longer than the wait. So a
+ * wait that seems too long by no more than that is looked at now and then, as a trial. Without
+ * them who has begun to sleep would go on for ever, however soon its answers came, just where
+ * a sleep costs most.
+ *
+ * It looks out for the whole time or not at all: half of it would find nothing where a little more
+ * is needed, and then be taken for a reason to sleep. The guest of a virtual machine, which knows
+ * the lengths of its waits, lets the time grow and shrink (drivers/cpuidle/governors/haltpoll.c
+ * in Linux). */
 #ifndef RILL_IO_SPIN_H
 #define RILL_IO_SPIN_H
 
 #include <stdint.h>
 
-/* Of so many halves nothing is left. */
-enum { RILL_SPIN_HALVINGS_MAX = 5 };
+enum {
+    /* So many more waits that were too long than such as were short: then it sleeps at once. */
+    RILL_SPIN_MISSES_MAX = 5,
+    /* Sleeps of uncertain length before a trial: one, and twice as many after each that found
+     * nothing, as often as this. */
+    RILL_SPIN_DOUBLINGS_MAX = 5,
+    /* The waking up that is allowed for. */
+    RILL_SPIN_WAKE_UP_NS = 200000,
+};
 
-/* A zeroed one never looks out. It begins with all of max_ns. */
+/* A zeroed one never looks out. It begins with looking out. */
 struct rill_spin {
     int64_t max_ns; /* the user's */
 
     /* private */
-    unsigned halvings;
+    uint8_t misses;    /* how many more were too long, RILL_SPIN_MISSES_MAX at the most */
+    uint8_t doublings; /* of the sleeps before a trial */
+    uint8_t rest;      /* how many of them are left */
 };
 
 /* For how many nanoseconds to look out now. */
 static inline int64_t rill_spin_ns(const struct rill_spin *spin)
 {
-    return spin->halvings < RILL_SPIN_HALVINGS_MAX ? spin->max_ns >> spin->halvings : 0;
+    return spin->misses < RILL_SPIN_MISSES_MAX || spin->rest == 0 ? spin->max_ns : 0;
 }
 
-/* Learns from a wait in which looking out found nothing, or that began without. */
-static inline void rill_spin_learn(struct rill_spin *spin, int64_t waited_ns)
+/* Learns that looking out found what was awaited. */
+static inline void rill_spin_hit(struct rill_spin *spin)
 {
-    if (waited_ns > spin->max_ns)
-        spin->halvings += spin->halvings < RILL_SPIN_HALVINGS_MAX;
+    if (spin->misses == 0)
+        return;
+    if (spin->misses == RILL_SPIN_MISSES_MAX)
+        spin->doublings -= spin->doublings > 0;
+    spin->misses--;
+}
+
+/* Learns that looking out for the whole time found nothing. */
+static inline void rill_spin_missed(struct rill_spin *spin)
+{
+    if (spin->misses < RILL_SPIN_MISSES_MAX)
+        spin->misses++;
     else
-        spin->halvings -= spin->halvings > 0;
+        spin->doublings += spin->doublings < RILL_SPIN_DOUBLINGS_MAX;
+    spin->rest = (uint8_t)(1 << spin->doublings);
+}
+
+/* Learns from a sleep without looking out, after which so much time had passed. */
+static inline void rill_spin_slept(struct rill_spin *spin, int64_t waited_ns)
+{
+    if (waited_ns <= spin->max_ns)
+        rill_spin_hit(spin);
+    else if (waited_ns - spin->max_ns <= RILL_SPIN_WAKE_UP_NS && spin->rest > 0)
+        spin->rest--;
 }
 
 #endif

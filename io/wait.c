@@ -79,9 +79,8 @@ bool rill_reactor_sleeps_at_once(const struct rill_reactor *reactor)
 }
 
 /* Looks out for an event for so long (or until until_ns). The clock is read after some looks, not
- * before: what comes quickly does not wait for that. Where nothing came it tells when it began. */
-static enum found look_out(struct rill_reactor *reactor, int64_t patience_ns, int64_t until_ns,
-                           int64_t *began_ns)
+ * before: what comes quickly does not wait for that. */
+static enum found look_out(struct rill_reactor *reactor, int64_t patience_ns, int64_t until_ns)
 {
     enum { LOOKS_PER_CLOCK_READING = 16 };
     int64_t now_ns, end_ns = RILL_NEVER;
@@ -92,19 +91,22 @@ static enum found look_out(struct rill_reactor *reactor, int64_t patience_ns, in
 
             if (found != FOUND_NOTHING) {
                 reactor->stats.spins_hit++;
+                rill_spin_hit(&reactor->spin);
                 return found;
             }
         }
         now_ns = rill_reactor_now(reactor);
         if (end_ns == RILL_NEVER) {
-            *began_ns = now_ns;
             end_ns = rill_time_after(now_ns, patience_ns);
             if (end_ns > until_ns)
                 end_ns = until_ns;
         }
     } while (now_ns < end_ns);
     reactor->stats.spins_missed++;
-    return now_ns >= until_ns ? FOUND_IN_RING : FOUND_NOTHING;
+    if (now_ns >= until_ns)
+        return FOUND_IN_RING;
+    rill_spin_missed(&reactor->spin);
+    return FOUND_NOTHING;
 }
 
 static int sleep_until(struct rill_reactor *reactor, int64_t until_ns)
@@ -119,34 +121,35 @@ static int sleep_until(struct rill_reactor *reactor, int64_t until_ns)
     return rill_reactor_enter(reactor, until_ns);
 }
 
-/* Sleeps, and learns for the next time from how long the whole wait was. */
-static int sleep_and_learn(struct rill_reactor *reactor, int64_t until_ns, int64_t began_ns)
+/* Sleeps, and learns for the next time from how long that was. */
+static int sleep_and_learn(struct rill_reactor *reactor, int64_t until_ns)
 {
+    int64_t began_ns = rill_reactor_now(reactor);
     int error = sleep_until(reactor, until_ns);
 
-    rill_spin_learn(&reactor->spin, rill_reactor_now(reactor) - began_ns);
+    rill_spin_slept(&reactor->spin, rill_reactor_now(reactor) - began_ns);
     return error;
 }
 
 int rill_reactor_wait(struct rill_reactor *reactor, int64_t until_ns)
 {
-    int64_t patience_ns, began_ns = 0;
+    int64_t patience_ns;
     int error = 0;
 
     if (reactor->wait_policy == RILL_WAIT_SLEEP)
         return sleep_until(reactor, until_ns);
     patience_ns = patience(reactor);
     if (patience_ns == 0)
-        return sleep_and_learn(reactor, until_ns, rill_reactor_now(reactor));
+        return sleep_and_learn(reactor, until_ns);
 
     if (io_uring_sq_ready(&reactor->ring) > 0)
         error = rill_reactor_enter(reactor, RILL_NO_WAIT);
     /* What the kernel did not take, for want of memory, is offered again. */
     if (error || rill_reactor_has_completions(reactor) || io_uring_sq_ready(&reactor->ring) > 0)
         return error;
-    switch (look_out(reactor, patience_ns, until_ns, &began_ns)) {
+    switch (look_out(reactor, patience_ns, until_ns)) {
     case FOUND_NOTHING:
-        return sleep_and_learn(reactor, until_ns, began_ns);
+        return sleep_until(reactor, until_ns);
     case FOUND_IN_RING:
         return rill_reactor_enter(reactor, RILL_NO_WAIT);
     case FOUND_IN_SOURCE:

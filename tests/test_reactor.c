@@ -228,19 +228,25 @@ static void send_byte(struct sim *sim, void *peer)
 
 static struct sim_peer *peer;
 
-static void open_with_peer(enum rill_wait_policy policy)
+static void open_with_slow_peer(enum rill_wait_policy policy, int64_t wake_up_ns)
 {
     struct rill_listener listener;
     struct rill_accept accept;
     uint16_t port;
 
-    fixture_open(SIMULATED, NULL, &(struct rill_runtime_options){.wait_policy = policy});
+    fixture_open(SIMULATED, &(struct sim_options){.wake_up_ns = wake_up_ns},
+                 &(struct rill_runtime_options){.wait_policy = policy});
     port = fixture_listen(&listener, NULL);
     peer = sim_peer_connect(fixture.sim, port);
     ck_assert_int_ge(await(rill_tcp_accept(&listener, &accept)), 0);
     rill_tcp_adopt(&one, (int)accept.result);
     ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
     memset(&reactor()->stats, 0, sizeof reactor()->stats);
+}
+
+static void open_with_peer(enum rill_wait_policy policy)
+{
+    open_with_slow_peer(policy, 0);
 }
 
 static void close_with_peer(void)
@@ -284,12 +290,45 @@ START_TEST(adaptive_waiting_does_not_look_out_where_that_never_pays)
     open_with_peer(RILL_WAIT_ADAPTIVE);
     for (int i = 0; i < 100; i++)
         await_byte_after(RILL_MILLISECOND);
-    ck_assert_uint_eq(reactor()->stats.spins_missed, RILL_SPIN_HALVINGS_MAX);
+    ck_assert_uint_eq(reactor()->stats.spins_missed, RILL_SPIN_MISSES_MAX);
     ck_assert_uint_eq(reactor()->stats.spins_hit, 0);
     for (int i = 0; i < 100; i++) /* and does again where it would */
         await_byte_after(20 * RILL_MICROSECOND);
-    ck_assert_uint_ge(reactor()->stats.spins_hit, 100 - RILL_SPIN_HALVINGS_MAX);
-    ck_assert_uint_le(reactor()->stats.spins_missed, 2 * RILL_SPIN_HALVINGS_MAX);
+    ck_assert_uint_ge(reactor()->stats.spins_hit, 99);
+    ck_assert_uint_eq(reactor()->stats.spins_missed, RILL_SPIN_MISSES_MAX);
+    close_with_peer();
+}
+END_TEST
+
+START_TEST(a_slow_waking_up_is_not_taken_for_a_long_wait)
+{
+    if (!can_spin())
+        return;
+    open_with_slow_peer(RILL_WAIT_ADAPTIVE, 70 * RILL_MICROSECOND);
+    for (int i = 0; i < 20; i++)
+        await_byte_after(RILL_MILLISECOND); /* now it sleeps at once */
+    for (int i = 0; i < 100; i++)
+        await_byte_after(30 * RILL_MICROSECOND);
+    ck_assert_uint_ge(reactor()->stats.spins_hit, 98);
+    close_with_peer();
+}
+END_TEST
+
+START_TEST(trials_that_find_nothing_become_rare)
+{
+    enum { WAITS = 1000, REST_MAX = 1 << RILL_SPIN_DOUBLINGS_MAX };
+
+    if (!can_spin())
+        return;
+    open_with_slow_peer(RILL_WAIT_ADAPTIVE, 70 * RILL_MICROSECOND);
+    for (int i = 0; i < WAITS; i++)
+        await_byte_after(100 * RILL_MICROSECOND); /* too long, which nobody knows who sleeps */
+    ck_assert_uint_le(reactor()->stats.spins_missed,
+                      RILL_SPIN_MISSES_MAX + RILL_SPIN_DOUBLINGS_MAX + 1 + WAITS / REST_MAX);
+    ck_assert_uint_eq(reactor()->stats.spins_hit, 0);
+    for (int i = 0; i < 100; i++)
+        await_byte_after(30 * RILL_MICROSECOND);
+    ck_assert_uint_ge(reactor()->stats.spins_hit, 100 - REST_MAX - 1);
     close_with_peer();
 }
 END_TEST
@@ -701,6 +740,8 @@ int main(void)
         {looking_out_makes_no_system_call, IN_SIMULATED},
         {adaptive_waiting_looks_out_first_and_sleeps_when_nothing_comes, IN_SIMULATED},
         {adaptive_waiting_does_not_look_out_where_that_never_pays, IN_SIMULATED},
+        {a_slow_waking_up_is_not_taken_for_a_long_wait, IN_SIMULATED},
+        {trials_that_find_nothing_become_rare, IN_SIMULATED},
         {adaptive_waiting_puts_up_with_a_long_wait_now_and_then, IN_SIMULATED},
         {every_way_of_waiting_works_on_the_real_ring, IN_REAL},
         {a_runtime_that_spins_submits_again_what_the_kernel_did_not_take, IN_SIMULATED},

@@ -240,6 +240,7 @@ static int wait_until(struct sim_ring *self, int64_t until_ns)
         sim_events_run(sim);
         flush(self);
     }
+    sim->now += sim->options.wake_up_ns;
     return 0;
 }
 
