@@ -480,6 +480,10 @@ check-install: library programs have-test ## install into a temporary directory,
 bench: programs peers have-measure ## rill beside its peers, into build/bench/ (10 minutes; QUICK=1: one)
 	@python3 bench/harness run --build $(output) --output build/bench $(if $(QUICK),--quick)
 
+bench-echo: programs peers have-measure ## some of its workloads alone: make bench-echo ONLY=churn ROUNDS=9
+	@python3 bench/harness echo --build $(output) --only '$(ONLY)' $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(QUICK),--quick)
+
 bench-messages: programs have-measure ## rill's messages over UCX beside ucx_perftest (3 minutes; QUICK=1)
 	@python3 bench/harness messages --build $(output) --output build/bench $(if $(QUICK),--quick)
 
@@ -665,7 +669,7 @@ FORCE:
 .PHONY: all library programs examples tests objects FORCE \
         have-build have-test have-lint have-measure have-valgrind note-rdma note-libuv note-openssl \
         demo check check-vm check-vm-floor check-vm-rdma tsan test check-headers check-docs check-install valgrind \
-        sim mutants peers bench bench-messages counts check-counts keep-counts publish-bench \
+        sim mutants peers bench bench-echo bench-messages counts check-counts keep-counts publish-bench \
         lint format lint-format lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell \
         clean install uninstall help
 

@@ -2,6 +2,7 @@
 """Measures rill and its peers: see docs/benchmarks.md. Usually called by make.
 
     python3 bench/harness run            rill beside its peers, into --output
+    python3 bench/harness echo           some of the workloads alone, on the terminal
     python3 bench/harness messages       rill's messages over UCX beside ucx_perftest
     python3 bench/harness counts         what can be counted, into --output
     python3 bench/harness check-counts   fail where a count has grown since --kept
@@ -24,7 +25,9 @@ import publish
 import rdma
 import report
 import servers
+import workloads
 
+SECONDS_OF_ONE = 30  # workload, where a few are run by themselves
 FULL = {"rounds": 5, "echo_s": 390, "files_s": 55, "micro_rounds": 5, "message_rounds": 5}
 QUICK = {"rounds": 1, "echo_s": 25, "files_s": 5, "micro_rounds": 1, "message_rounds": 1}
 
@@ -55,6 +58,18 @@ def run(arguments):
     return 1 if comparison.failures else 0
 
 
+def run_echo(arguments, chosen):
+    placement = machine.Placement.choose()
+    os.sched_setaffinity(0, {placement.load})
+    comparison = compare.Comparison(arguments.build, placement,
+                                    arguments.rounds or FULL["rounds"],
+                                    arguments.seconds or SECONDS_OF_ONE * len(chosen),
+                                    arguments.quick, chosen)
+    comparison.run()
+    print(report.echo_text(machine.facts(placement), comparison))
+    return 1 if comparison.failures else 0
+
+
 def run_messages(arguments):
     sizes = QUICK if arguments.quick else FULL
     placement = machine.Placement.choose()
@@ -70,8 +85,8 @@ def run_messages(arguments):
 
 def main():
     parser = argparse.ArgumentParser(prog="bench/harness")
-    parser.add_argument("command", choices=["run", "messages", "counts", "check-counts",
-                                            "keep-counts", "publish"])
+    parser.add_argument("command", choices=["run", "echo", "messages", "counts",
+                                            "check-counts", "keep-counts", "publish"])
     parser.add_argument("--build", default="build", help="where the programs are")
     parser.add_argument("--output", default="build/bench", help="where reports go")
     parser.add_argument("--kept", default="bench/counts.json", help="the counts to compare with")
@@ -79,13 +94,20 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a minute instead of ten")
     parser.add_argument("--rounds", type=int, help="rounds of each workload")
     parser.add_argument("--seconds", type=float, help="the time for all echo workloads together")
+    parser.add_argument("--only", default="", help="of echo: the names of workloads, all if none")
     arguments = parser.parse_args()
+    try:
+        chosen = workloads.chosen(arguments.only.replace(",", " ").split())
+    except ValueError as unknown:
+        parser.error(str(unknown))
 
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     try:
         if arguments.command == "run":
             return run(arguments)
+        if arguments.command == "echo":
+            return run_echo(arguments, chosen)
         if arguments.command == "messages":
             return run_messages(arguments)
         if arguments.command == "publish":

@@ -22,13 +22,13 @@ def show(text):
 class Comparison:
     """All runs, their samples and what went wrong."""
 
-    def __init__(self, build, placement, rounds, budget_s, quick=False):
+    def __init__(self, build, placement, rounds, budget_s, quick=False, chosen=None):
         self.build = build
         self.placement = placement
         self.rounds = rounds
         self.servers, self.missing = servers.available(build)
-        self.workloads = [workload for workload in workloads.WORKLOADS
-                          if workload.quick or not quick]
+        self.workloads = chosen or [workload for workload in workloads.WORKLOADS
+                                    if workload.quick or not quick]
         self.open_loop_factor = 1 if quick else OPEN_LOOP_FACTOR
         lengths = rounds * [self.open_loop_factor if workload.rate_share else 1
                             for workload in self.workloads for server in self.servers

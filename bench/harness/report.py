@@ -117,7 +117,8 @@ MESSAGES = """Messages over UCX between two processes, each on its own processor
 half a round trip, a bandwidth that of one direction"""
 
 
-def text(facts, comparison, micros, reads, messages, notes):
+def head_of(facts, comparison):
+    """What was run, and whether it can be trusted."""
     parts = [
         "rill beside its peers",
         describe(facts),
@@ -130,9 +131,25 @@ def text(facts, comparison, micros, reads, messages, notes):
     ]
     if comparison.disturbed > comparison.runs / 10:
         parts.append("MANY RUNS WERE DISTURBED: trust nothing here but the ratios that are no tie.")
+    return parts
+
+
+def workload_tables(comparison):
+    return [workload_table(comparison, workload) for workload in comparison.workloads
+            if comparison.of(workload.key)]
+
+
+def echo_text(facts, comparison):
+    """The workloads alone."""
+    return "\n\n".join(head_of(facts, comparison)
+                       + [f"Note: {failure}" for failure in comparison.failures]
+                       + workload_tables(comparison))
+
+
+def text(facts, comparison, micros, reads, messages, notes):
+    parts = head_of(facts, comparison)
     parts += [f"Note: {note}" for note in notes]
-    parts += [workload_table(comparison, workload) for workload in comparison.workloads
-              if comparison.of(workload.key)]
+    parts += workload_tables(comparison)
     if micros:
         parts.append("Single steps, each program by itself on one processor\n"
                      + micro_table(micros))

@@ -49,6 +49,20 @@ WORKLOADS = [
 SATURATION = "echo-50"
 
 
+def chosen(names):
+    """The workloads of these names, all of them for none. An open loop needs to know how much
+    the slowest server answers."""
+    known = [workload.key for workload in WORKLOADS]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"no workload {name!r}; there are {', '.join(known)}")
+    result = [workload for workload in WORKLOADS if workload.key in names or not names]
+    if any(workload.rate_share for workload in result):
+        result = [workload for workload in WORKLOADS
+                  if workload in result or workload.key == SATURATION]
+    return result
+
+
 def takes_part(server, workload):
     """Waiting with a look-out is another trade of CPU for latency, so it is shown where
     that is the point: with one connection."""
