@@ -84,7 +84,7 @@ static bool look_out(const struct rill_reactor *reactor, struct rill_event_sourc
 
     if (io_uring_sq_ready(&reactor->ring) > 0)
         return false;
-    for (int i = 0; i < RILL_EVENT_SOURCE_CALLS_MAX && rill_reactor_now(reactor) < end_ns; i++)
+    for (int i = 0; i < RILL_EVENT_SOURCE_LOOKS_MAX && rill_reactor_now(reactor) < end_ns; i++)
         if (progress(source) > 0)
             return true;
     return false;

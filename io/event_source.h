@@ -48,6 +48,9 @@ extern "C" {
 enum {
     /* Calls of progress in one turn, so that the ring has its turn too. */
     RILL_EVENT_SOURCE_CALLS_MAX = 16,
+    /* Calls of progress while it is looked at before it is armed, in RILL_EVENT_SOURCE_LOOK_NS: more
+     * than there are, unless the clock stands still. */
+    RILL_EVENT_SOURCE_LOOKS_MAX = 1000,
     /* How often in a row arming may find events and progress nothing to do, before the
      * reactor sleeps for RILL_EVENT_SOURCE_BACK_OFF_NS instead of trying again. */
     RILL_EVENT_SOURCE_BUSY_MAX = 4,
@@ -56,11 +59,13 @@ enum {
     RILL_EVENT_SOURCE_QUIET_AFTER = 16,
 };
 
-/* How long a source is looked at for events before it is armed, which takes as long: so
- * neither can cost more than twice what would have been best ("Empirical Studies of Competitive
- * Spinning for a Shared-Memory Multiprocessor", Karlin, Li, Manasse and Owicki, 1991). An
- * answer over shared memory takes less. */
-#define RILL_EVENT_SOURCE_LOOK_NS (1 * RILL_MICROSECOND)
+/* How long a source is looked at for events before it is armed. To look for as long as arming
+ * takes, one or two microseconds, never costs more than twice what would have been best ("Empirical
+ * Studies of Competitive Spinning for a Shared-Memory Multiprocessor", Karlin, Li, Manasse and
+ * Owicki, 1991). But who is awaited may be arming, too: then it answers later by just that. Two
+ * that look for so long fall into step, each of which looks in vain while the other one arms, and
+ * arms then. So it is twice as long. */
+#define RILL_EVENT_SOURCE_LOOK_NS (4 * RILL_MICROSECOND)
 
 #define RILL_EVENT_SOURCE_BACK_OFF_NS (50 * RILL_MICROSECOND)
 
