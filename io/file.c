@@ -4,6 +4,7 @@
 #include "io/reactor.h"
 #include "io/terminal.h"
 #include "runtime/executor.h"
+#include "runtime/panic.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -40,10 +41,10 @@ struct rill_future *rill_file_open(struct rill_file *file, const char *path, int
 {
     struct rill_op *op = &file->control;
 
+    rill_check(!file->is_open, "a file was opened that is open already");
     rill_op_prepare(op, &name_open, IORING_OP_OPENAT, AT_FDCWD, path, mode, 0);
     op->op_flags = (uint32_t)(flags | O_CLOEXEC);
     op->complete = open_complete;
-    file->is_open = false;
     return &op->future;
 }
 

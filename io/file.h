@@ -61,7 +61,7 @@ static inline int rill_file_fd(const struct rill_file *file)
 
 /* Opens path, relative to the working directory, with the flags and mode of
  * openat(2) (O_CLOEXEC is added). When it ends with 0 the file owns a descriptor,
- * to be closed by rill_file_close.
+ * to be closed by rill_file_close. Panics where it is open already.
  *
  * Opening a FIFO for reading or for writing alone may wait for the other side, as openat(2)
  * does, or not, as with O_NONBLOCK, where the kernel knows the name already: then a read is at
@@ -93,7 +93,8 @@ struct rill_future *rill_file_write_at(struct rill_file *file, struct rill_op *o
                                        const void *buffer, size_t size, uint64_t offset);
 
 /* Writes all of the bytes at an offset. The result is size, or -errno with
- * op->transferred telling how many were written. */
+ * op->transferred telling how many were written. -EIO, beside what write(2) says: the file takes no
+ * more, and does not say why. */
 struct rill_future *rill_file_write_all_at(struct rill_file *file, struct rill_op *op,
                                            const void *buffer, size_t size, uint64_t offset);
 

@@ -89,11 +89,12 @@ static enum rill_poll answered(struct rill_op *op, struct rill_task *task, bool 
     op->state = RILL_OP_PREPARED;
     if (answer < 0 && was_interrupted(answer))
         return start(op, task, cancelled);
-    if (answer <= 0)
-        return over(op,
-                    answer == 0 && op->kind & RILL_OP_EXACT ? (int64_t)op->transferred : answer);
-    if (!(op->kind & RILL_OP_EXACT))
+    if (answer < 0 || !(op->kind & RILL_OP_EXACT))
         return over(op, answer);
+    if (answer == 0) /* the end of what is received; but what is written has no end */
+        return over(op, op->opcode == IORING_OP_WRITE && op->remaining > 0
+                            ? -EIO
+                            : (int64_t)op->transferred);
 
     op->transferred += (uint64_t)answer;
     op->remaining -= (uint64_t)answer;

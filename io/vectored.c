@@ -3,6 +3,8 @@
 
 #include "io/reactor.h"
 
+#include <errno.h>
+
 static const struct rill_place name_read = {"read a file into several parts", NULL, 0};
 static const struct rill_place name_write = {"write several parts to a file", NULL, 0};
 
@@ -48,8 +50,12 @@ static enum rill_poll write_poll(struct rill_future *self, struct rill_task *tas
         if (op->offset != RILL_OFFSET_CURRENT)
             op->offset += (uint64_t)op->result;
         rill_parts_skip(&write->parts, &write->count, (size_t)op->result);
-        if (write->count == 0 || op->result == 0)
+        if (write->count == 0)
             break;
+        if (op->result == 0) { /* the file takes no more, and does not say why */
+            op->result = -EIO;
+            return RILL_READY;
+        }
         rill_op_refill(op, write->parts, write->count);
     }
     op->result = (int64_t)op->transferred;

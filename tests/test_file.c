@@ -211,6 +211,31 @@ START_TEST(write_all_goes_on_after_short_writes)
 }
 END_TEST
 
+static unsigned writes_seen;
+
+/* From the second one on the file takes nothing, as a FUSE file system may have it. */
+static void take_nothing_more(struct io_uring_sqe *sqe)
+{
+    if (sqe->opcode == IORING_OP_WRITE && ++writes_seen > 1)
+        sqe->len = 0;
+}
+
+START_TEST(write_all_does_not_take_a_file_that_takes_nothing_for_written)
+{
+    const struct sim_options options = {.seed = 1, .short_per_mille = 1000};
+
+    open_world(SIMULATED, &options);
+    open_file(O_CREAT | O_WRONLY);
+    writes_seen = 0;
+    fixture_on_entry(take_nothing_more);
+    expect_eq(await(rill_file_write_all(&file, &op, bytes, 1500)), -EIO);
+    expect(op.transferred > 0 && op.transferred < 1500);
+    expect_eq(await(rill_file_write_all(&file, &op, bytes, 0)), 0);
+    expect_eq(await(rill_file_write(&file, &op, bytes, 10)), 0); /* it tells what it was told */
+    close_world();
+}
+END_TEST
+
 START_TEST(write_all_tells_how_much_was_written_before_the_disk_was_full)
 {
     size_t written = 0;
@@ -445,6 +470,20 @@ START_TEST(a_file_that_is_not_open_reaches_no_other_that_has_its_number)
     expect_nothing_of(&closed);
     ck_assert_int_eq(await(rill_file_read_at(&file, &op, buffer, 100, 0)), 3);
     close_world();
+}
+END_TEST
+
+static void open_twice(void)
+{
+    open_world(SIMULATED, NULL);
+    make_file(3);
+    open_file(O_RDONLY);
+    open_file(O_RDONLY);
+}
+
+START_TEST(a_file_that_is_open_is_not_opened_again)
+{
+    fixture_expect_panic(open_twice, "a file was opened that is open already");
 }
 END_TEST
 
@@ -711,6 +750,7 @@ int main(void)
         {a_file_opened_to_append_is_written_at_its_end, IN_BOTH},
         {many_operations_at_offsets_run_at_the_same_time, IN_BOTH},
         {write_all_goes_on_after_short_writes, IN_SIMULATED},
+        {write_all_does_not_take_a_file_that_takes_nothing_for_written, IN_SIMULATED},
         {write_all_tells_how_much_was_written_before_the_disk_was_full, IN_SIMULATED},
         {room_that_was_allocated_reads_as_zeros, IN_BOTH},
         {room_that_there_is_not_is_ENOSPC_before_it_is_written_to, IN_SIMULATED},
@@ -722,6 +762,7 @@ int main(void)
         {what_can_not_be_opened_says_why_and_may_be_closed_all_the_same, IN_BOTH},
         {a_file_without_descriptors_left_is_EMFILE, IN_SIMULATED},
         {a_file_that_is_not_open_reaches_no_other_that_has_its_number, IN_BOTH},
+        {a_file_that_is_open_is_not_opened_again, IN_SIMULATED},
         {a_file_that_was_never_opened_closes, IN_BOTH},
         {preparing_a_close_closes_nothing, IN_BOTH},
         {the_ends_of_a_pipe_are_adopted_and_released, IN_REAL},

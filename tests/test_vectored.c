@@ -146,7 +146,7 @@ static void take_nothing(struct io_uring_sqe *sqe)
         sqe->len = 0;
 }
 
-START_TEST(a_write_of_which_nothing_is_taken_ends_and_one_that_is_taken_whole_is_not_repeated)
+START_TEST(a_write_of_which_nothing_is_taken_is_EIO_and_one_that_is_taken_whole_is_not_repeated)
 {
     uint64_t submissions;
 
@@ -156,7 +156,9 @@ START_TEST(a_write_of_which_nothing_is_taken_ends_and_one_that_is_taken_whole_is
     expect_eq(await(rill_file_write_all_vectored(&file, &writing, parts, divide(bytes, 900))), 900);
     expect_eq(fixture.runtime->reactor.stats.submissions - submissions, 1);
     fixture_on_entry(take_nothing);
-    expect_eq(await(rill_file_write_all_vectored(&file, &writing, parts, divide(bytes, 900))), 0);
+    expect_eq(await(rill_file_write_all_vectored(&file, &writing, parts, divide(bytes, 900))),
+              -EIO);
+    expect_eq(writing.op.transferred, 0);
     fixture_on_entry(NULL);
     expect_file(0, 900);
     close_world();
@@ -255,7 +257,7 @@ int main(void)
         {all_is_written_at_an_offset_and_the_position_stays, IN_BOTH},
         {all_is_written_from_where_the_file_stands, IN_BOTH},
         {nothing_is_written_from_no_parts_and_from_empty_ones, IN_BOTH},
-        {a_write_of_which_nothing_is_taken_ends_and_one_that_is_taken_whole_is_not_repeated,
+        {a_write_of_which_nothing_is_taken_is_EIO_and_one_that_is_taken_whole_is_not_repeated,
          IN_BOTH},
         {too_many_parts_are_EINVAL, IN_BOTH},
         {all_is_written_though_each_write_is_short, IN_SIMULATED},
