@@ -31,12 +31,21 @@ int rill_rdma_peer_address(const struct rill_rdma_connection *connection,
     return 0;
 }
 
+/* A connection may be waited for while it is zeroed. It has a list only once somebody waits, or it
+ * has begun: a list points at itself, and what was never connected may move. */
+static struct rill_notify *changes_of(struct rill_rdma_connection *connection)
+{
+    if (!connection->changed.waiters.next)
+        rill_notify_init(&connection->changed);
+    return &connection->changed;
+}
+
 void rill_rdma_connection_set_state(struct rill_rdma_connection *connection,
                                     enum rill_rdma_state state)
 {
     connection->state = (uint8_t)state;
     rill_rdma_exchange_wake(connection);
-    rill_notify_all(&connection->changed);
+    rill_notify_all(changes_of(connection));
 }
 
 int rill_rdma_connection_why(const struct rill_rdma_connection *connection)
@@ -55,14 +64,6 @@ int rill_rdma_connection_why(const struct rill_rdma_connection *connection)
         break;
     }
     return connection->error;
-}
-
-/* A connection may be waited for while it is zeroed, and has no list yet. */
-static struct rill_notify *changes_of(struct rill_rdma_connection *connection)
-{
-    if (!connection->changed.waiters.next)
-        rill_notify_init(&connection->changed);
-    return &connection->changed;
 }
 
 static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)
@@ -159,7 +160,7 @@ static void begin(struct rill_rdma_connection *connection, struct rill_rdma_hub 
                (unsigned long long)metrics->sends_in_flight,
                (unsigned long long)metrics->receives_in_flight);
     rill_check(hub->is_open, "a connection is made in a hub that is not open");
-    changed = *changes_of(connection); /* somebody may wait already */
+    changed = connection->changed; /* somebody may wait already */
     memset(connection, 0, sizeof *connection);
     connection->hub = hub;
     connection->changed = changed;
