@@ -284,8 +284,8 @@ struct rill_future *rill_rdma_am_send(struct rill_rdma_ep *ep, struct rill_rdma_
 
 /* ---- its life ---- */
 
-int rill_rdma_am_handle(struct rill_rdma *rdma, unsigned id, ucp_am_recv_callback_t callback,
-                        void *inbox)
+static int set_handler(struct rill_rdma *rdma, unsigned id, ucp_am_recv_callback_t callback,
+                       void *inbox)
 {
     const ucp_am_handler_param_t param = {
         .field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID | UCP_AM_HANDLER_PARAM_FIELD_FLAGS |
@@ -297,6 +297,32 @@ int rill_rdma_am_handle(struct rill_rdma *rdma, unsigned id, ucp_am_recv_callbac
     };
 
     return rill_rdma_errno(rdma->ucx->worker_set_am_recv_handler(rdma->worker, &param));
+}
+
+/* UCX would let the second handler of a number take the place of the first, and say nothing. */
+static bool is_taken(const struct rill_rdma *rdma, unsigned id)
+{
+    for (struct rill_link *link = rdma->numbers.next; link != &rdma->numbers; link = link->next)
+        if (rill_container_of(link, struct rill_rdma_am_number, taken)->id == id)
+            return true;
+    return false;
+}
+
+int rill_rdma_am_handle(struct rill_rdma *rdma, struct rill_rdma_am_number *number, unsigned id,
+                        ucp_am_recv_callback_t callback, void *inbox)
+{
+    int error;
+
+    if (id >= RILL_RDMA_AM_IDS)
+        return -EINVAL;
+    if (is_taken(rdma, id))
+        return -EADDRINUSE;
+    error = set_handler(rdma, id, callback, inbox);
+    if (error)
+        return error;
+    number->id = id;
+    rill_list_append(&rdma->numbers, &number->taken);
+    return 0;
 }
 
 /* Of a number that nobody handles any more: UCX would print a warning for each message. */
@@ -312,9 +338,19 @@ static ucs_status_t drop_message(void *nothing, const void *header, size_t heade
     return UCS_OK;
 }
 
-int rill_rdma_am_unhandle(struct rill_rdma *rdma, unsigned id)
+void rill_rdma_am_unhandle(struct rill_rdma *rdma, struct rill_rdma_am_number *number)
 {
-    return rill_rdma_am_handle(rdma, id, drop_message, NULL);
+    rill_link_remove(&number->taken);
+    (void)set_handler(rdma, number->id, drop_message, NULL);
+}
+
+/* UCX looks up a message's number in its table before it looks whether the table is so long
+ * (ucp_am.c, 1.13 to 1.20): of a number that nobody has an inbox for it would read, and call,
+ * what lies behind. With the last number in it the table has all of them: 1.5 MiB. */
+int rill_rdma_am_prepare(struct rill_rdma *rdma)
+{
+    rill_list_init(&rdma->numbers);
+    return set_handler(rdma, RILL_RDMA_AM_IDS - 1, drop_message, NULL);
 }
 
 int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, unsigned id)
@@ -323,17 +359,14 @@ int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, 
 
     rill_check(!inbox->is_open, "an inbox was opened that is open already");
     rill_check(rdma->is_open, "an inbox was opened of an rdma that is not open");
-    if (id >= RILL_RDMA_AM_IDS)
-        return -EINVAL;
     *inbox = (struct rill_rdma_inbox){
         .rdma = rdma,
-        .id = id,
         .held_max = RILL_RDMA_AM_HELD_MAX,
         .size_max = SIZE_MAX,
     };
     rill_list_init(&inbox->held);
     rill_line_init(&inbox->line);
-    error = rill_rdma_am_handle(rdma, id, on_message, inbox);
+    error = rill_rdma_am_handle(rdma, &inbox->number, id, on_message, inbox);
     inbox->is_open = !error;
     return error;
 }
@@ -343,7 +376,7 @@ void rill_rdma_inbox_close(struct rill_rdma_inbox *inbox)
     if (!inbox->is_open)
         return;
     rill_line_finish(&inbox->line, "an inbox");
-    (void)rill_rdma_am_unhandle(inbox->rdma, inbox->id);
+    rill_rdma_am_unhandle(inbox->rdma, &inbox->number);
     while (inbox->held_count > 0)
         drop(inbox->rdma, pop(inbox));
     inbox->is_open = false;

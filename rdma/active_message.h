@@ -40,6 +40,12 @@ enum {
     RILL_RDMA_AM_RENDEZVOUS = 4, /* the data stay until they are fetched, however short */
 };
 
+/* private: the number of somebody who takes active messages. */
+struct rill_rdma_am_number {
+    unsigned id;
+    struct rill_link taken; /* rill_rdma.numbers */
+};
+
 /* Zeroed, then opened; it must not move while open.
  *
  * Invariant: held is empty or no task waits, but for those that were woken. */
@@ -56,7 +62,7 @@ struct rill_rdma_inbox {
     uint64_t dropped;
 
     /* private */
-    unsigned id;
+    struct rill_rdma_am_number number;
     struct rill_link held; /* of rill_rdma_am_held.link, oldest first */
     struct rill_line line; /* of rill_rdma_am.place */
 };
@@ -81,7 +87,8 @@ struct rill_rdma_am {
 };
 
 /* Opens the inbox of that number, which borrows rdma while it is open. Returns 0, -EINVAL for a
- * number out of range, -ENOMEM, or what else UCX says (error.h). Panics where rdma is not open.
+ * number out of range, -EADDRINUSE for one that another inbox, a service of calls (rpc.h) or a hub
+ * (hub.h) has, -ENOMEM, or what else UCX says (error.h). Panics where rdma is not open.
  * Messages that came before to a number without an inbox are gone: UCX drops them and, of
  * those that do not come with their data, ends the sender's operation with -EINVAL. */
 int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, unsigned id);
@@ -131,13 +138,17 @@ static inline void rill_rdma_am_let_go(struct rill_rdma *rdma, void *data)
     rdma->ucx->am_data_release(rdma->worker, data);
 }
 
-/* private, for protocols that take their messages as they arrive: has callback called with
- * inbox, whose data may be kept, for each message to a number. Returns 0 or -errno. */
-int rill_rdma_am_handle(struct rill_rdma *rdma, unsigned id, ucp_am_recv_callback_t callback,
-                        void *inbox);
+/* private, for protocols that take their messages as they arrive: takes a number, and has callback
+ * called with inbox, whose data may be kept, for each message to it. number must not move until it
+ * is given back. Returns 0, -EINVAL, -EADDRINUSE, or what UCX says. */
+int rill_rdma_am_handle(struct rill_rdma *rdma, struct rill_rdma_am_number *number, unsigned id,
+                        ucp_am_recv_callback_t callback, void *inbox);
 
-/* private: has those dropped that come from now on. Returns 0 or -errno. */
-int rill_rdma_am_unhandle(struct rill_rdma *rdma, unsigned id);
+/* private: gives the number back, and has messages to it dropped that come from now on. */
+void rill_rdma_am_unhandle(struct rill_rdma *rdma, struct rill_rdma_am_number *number);
+
+/* private: makes room for all numbers, as a worker does first. Returns 0 or -errno. */
+int rill_rdma_am_prepare(struct rill_rdma *rdma);
 
 /* private: fetches size bytes, more than none, that were announced to such a callback by
  * *data. That is NULL as soon as UCX has taken it over, and else still to be released. */

@@ -140,7 +140,7 @@ int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32
         return error;
     hub->strangers.held_max = RILL_RDMA_STRANGERS_MAX;
     hub->strangers.size_max = RILL_RDMA_STRANGER_SIZE_MAX;
-    error = rill_rdma_am_handle(rdma, RILL_RDMA_CONTROL_ID, on_control, hub);
+    error = rill_rdma_am_handle(rdma, &hub->control, RILL_RDMA_CONTROL_ID, on_control, hub);
     if (error)
         rill_rdma_inbox_close(&hub->strangers);
     hub->is_open = !error;
@@ -155,7 +155,7 @@ void rill_rdma_hub_close(struct rill_rdma_hub *hub)
                hub->connections);
     sweep_dead(hub);
     rill_rdma_inbox_close(&hub->strangers);
-    (void)rill_rdma_am_unhandle(hub->rdma, RILL_RDMA_CONTROL_ID);
+    rill_rdma_am_unhandle(hub->rdma, &hub->control);
     hub->is_open = false;
 }
 

@@ -47,6 +47,7 @@ struct rill_rdma_hub {
     /* private */
     uint32_t last_id;
     struct rill_link by_id[RILL_RDMA_HUB_BUCKETS]; /* of rill_rdma_connection.by_id */
+    struct rill_rdma_am_number control;
     struct rill_rdma_inbox strangers;
     uint32_t dead[RILL_RDMA_DEAD_MAX]; /* the latest, 0: none */
     unsigned next_dead;
@@ -56,8 +57,9 @@ struct rill_rdma_hub {
 /* Opens the hub of a worker, one for each. eager_size is to be given where UCX_RNDV_THRESH
  * was raised above RILL_RDMA_EAGER_SIZE, so that credit (credit.h) is right; 0 means that. Messages
  * from RILL_RDMA_EAGER_SIZE on are then not received after a loss, even where they had come.
- * Borrows rdma while it is open. Returns 0; or -ENOMEM or what else UCX says (error.h), and it is
- * closed. Panics where rdma is not open. */
+ * Borrows rdma while it is open. Returns 0; or, and it is closed, -EADDRINUSE where there is one
+ * already, or somebody has one of its numbers, RILL_RDMA_CONTROL_ID and the next one; -ENOMEM; or
+ * what else UCX says (error.h). Panics where rdma is not open. */
 int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32_t eager_size);
 
 /* Closes it; not needed before the rdma ends with its runtime. Panics while there are

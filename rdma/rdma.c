@@ -163,10 +163,7 @@ static int open_worker(struct rill_rdma *rdma, uint64_t features)
     status = rdma->ucx->worker_create(rdma->context, &params, &rdma->worker);
     if (status != UCS_OK)
         return complain(rdma, status, "make a worker");
-    /* UCX looks up a message's number in its table before it looks whether the table is so long
-     * (ucp_am.c, 1.13 to 1.20): of a number that nobody has an inbox for it would read, and call,
-     * what lies behind. With the last number in it the table has all of them: 1.5 MiB. */
-    error = features & UCP_FEATURE_AM ? rill_rdma_am_unhandle(rdma, RILL_RDMA_AM_IDS - 1) : 0;
+    error = features & UCP_FEATURE_AM ? rill_rdma_am_prepare(rdma) : 0;
     if (error) {
         rill_rdma_say(&rdma->why, error, "UCX cannot take active messages: %s", strerror(-error));
         goto destroy_worker;

@@ -107,6 +107,7 @@ struct rill_rdma {
     ucp_address_t *address;
     size_t address_size;
     struct rill_link ops;      /* of rill_rdma_op.in_flight: those of no endpoint */
+    struct rill_link numbers;  /* of rill_rdma_am_number.taken */
     struct rill_link watchers; /* of rill_rdma_watcher.link */
     struct rill_link notes;    /* of rill_rdma_note.link: those that were abandoned */
     struct rill_link eps[RILL_RDMA_EP_BUCKETS]; /* of rill_rdma_ep.all */

@@ -45,7 +45,7 @@ void rill_rdma_rpc_tell(struct rill_rdma_rpc *rpc, struct rill_rdma_ep *ep,
     unsigned char bytes[RILL_RDMA_RPC_HEADER_SIZE];
 
     rill_rdma_rpc_pack(bytes, kind, id, code);
-    if (rill_rdma_note_send(ep, rpc->id, bytes, sizeof bytes,
+    if (rill_rdma_note_send(ep, rpc->number.id, bytes, sizeof bytes,
                             kind == RILL_RDMA_RPC_REPLY ? 0 : RILL_RDMA_AM_REPLY) < 0)
         rpc->stats.untold++;
 }
@@ -82,17 +82,15 @@ int rill_rdma_rpc_open(struct rill_rdma_rpc *rpc, struct rill_rdma *rdma, unsign
 
     rill_check(!rpc->is_open, "a service was opened that is open already");
     rill_check(rdma->is_open, "a service was opened of an rdma that is not open");
-    if (id >= RILL_RDMA_AM_IDS)
-        return -EINVAL;
     *rpc = (struct rill_rdma_rpc){
-        .rdma = rdma, .id = id, .requests_max = requests_max, .next_call = rill_random()};
+        .rdma = rdma, .requests_max = requests_max, .next_call = rill_random()};
     for (int i = 0; i < RILL_RDMA_RPC_BUCKETS; i++) {
         rill_list_init(&rpc->calls[i]);
         rill_list_init(&rpc->requests[i]);
     }
     rill_list_init(&rpc->held);
     rill_line_init(&rpc->line);
-    error = rill_rdma_am_handle(rdma, id, on_message, rpc);
+    error = rill_rdma_am_handle(rdma, &rpc->number, id, on_message, rpc);
     rpc->is_open = !error;
     return error;
 }
@@ -105,7 +103,7 @@ void rill_rdma_rpc_close(struct rill_rdma_rpc *rpc)
     rill_check(rpc->waiting == 0, "a service was closed while %zu calls wait for their reply",
                rpc->waiting);
     rill_check(rpc->taken == 0, "a service was closed with %zu requests not answered", rpc->taken);
-    (void)rill_rdma_am_unhandle(rpc->rdma, rpc->id);
+    rill_rdma_am_unhandle(rpc->rdma, &rpc->number);
     rill_rdma_rpc_refuse_held(rpc, -ESHUTDOWN);
     rpc->is_open = false;
 }

@@ -139,7 +139,7 @@ static bool start(struct rill_rdma_rpc_call *call, struct rill_task *task)
     rill_rdma_rpc_pack(call->header, RILL_RDMA_RPC_REQUEST, call->id, call->method);
     rill_rdma_ep_wait(client->ep, &call->end, task);
     begin_wait(call, task);
-    rill_rdma_am_send(client->ep, &call->send, rpc->id, call->header, sizeof call->header,
+    rill_rdma_am_send(client->ep, &call->send, rpc->number.id, call->header, sizeof call->header,
                       call->request, call->request_size, RILL_RDMA_AM_REPLY);
     return true;
 }

@@ -328,7 +328,7 @@ struct rill_future *rill_rdma_rpc_reply(struct rill_rdma_rpc_request *request, i
         rill_future_init(&request->future, reply_unwanted_poll);
     } else {
         rill_rdma_rpc_pack(request->header, RILL_RDMA_RPC_REPLY, held->id, (uint32_t)status);
-        rill_rdma_am_send(held->ep, &request->op, request->rpc->id, request->header,
+        rill_rdma_am_send(held->ep, &request->op, request->rpc->number.id, request->header,
                           sizeof request->header, data, size, 0);
         rill_future_init(&request->future, reply_poll);
     }

@@ -240,6 +240,24 @@ START_TEST(a_number_out_of_range_is_EINVAL)
 }
 END_TEST
 
+START_TEST(a_number_that_somebody_has_is_EADDRINUSE)
+{
+    struct rill_rdma_inbox one = {0}, other = {0};
+
+    if (!open_duo(_i))
+        return;
+    expect_eq(rill_rdma_inbox_open(&one, &duo.left, 5), 0);
+    expect_eq(rill_rdma_inbox_open(&other, &duo.left, 5), -EADDRINUSE);
+    expect(!other.is_open);
+    expect_eq(rill_rdma_inbox_open(&other, &duo.left, 6), 0);
+    rill_rdma_inbox_close(&one);
+    expect_eq(rill_rdma_inbox_open(&one, &duo.left, 5), 0);
+    rill_rdma_inbox_close(&one);
+    rill_rdma_inbox_close(&other);
+    close_duo();
+}
+END_TEST
+
 int main(void)
 {
     const struct duo_case cases[] = {
@@ -252,6 +270,7 @@ int main(void)
         {a_request_of_one_that_went_is_not_answered_to_the_next, IN_TCP | TCP_ITSELF},
         {data_whose_sender_went_before_they_were_fetched_are_a_loss, IN_TCP},
         {a_number_out_of_range_is_EINVAL, IN_TCP},
+        {a_number_that_somebody_has_is_EADDRINUSE, IN_TCP},
     };
 
     return duo_main("rdma active message", cases, sizeof cases / sizeof *cases);

@@ -369,6 +369,27 @@ START_TEST(a_hub_that_is_closed_hears_nothing_and_is_opened_again)
 }
 END_TEST
 
+START_TEST(the_numbers_of_a_hub_are_its_own)
+{
+    static struct rill_rdma_hub second;
+    struct rill_rdma_inbox inbox = {0};
+
+    sides_open(NULL);
+    expect_eq(rill_rdma_inbox_open(&inbox, &sides.right.rdma, RILL_RDMA_CONTROL_ID), -EADDRINUSE);
+    expect_eq(rill_rdma_hub_open(&second, &sides.right.rdma, 0), -EADDRINUSE);
+    expect(!second.is_open);
+    rill_rdma_hub_close(hub);
+    expect_eq(rill_rdma_inbox_open(&inbox, &sides.right.rdma, RILL_RDMA_CONTROL_ID), 0);
+    expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma, 0), -EADDRINUSE);
+    expect(!hub->is_open);
+    rill_rdma_inbox_close(&inbox);
+    expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma, 0), 0);
+    sides_connect(&mute, &mute);
+    sides_disconnect();
+    sides_close();
+}
+END_TEST
+
 static void open_twice(void)
 {
     sides_open(NULL);
@@ -404,6 +425,7 @@ int main(void)
         {a_stranger_that_brings_more_than_an_address_is_dropped, IN_SIMULATED},
         {a_hub_that_can_not_be_opened_leaves_nothing, IN_SIMULATED},
         {a_hub_that_is_closed_hears_nothing_and_is_opened_again, IN_SIMULATED},
+        {the_numbers_of_a_hub_are_its_own, IN_SIMULATED},
         {a_hub_opened_twice_or_closed_with_connections_is_a_panic, IN_SIMULATED},
     };
 
