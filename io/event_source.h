@@ -48,8 +48,8 @@ extern "C" {
 enum {
     /* Calls of progress in one turn, so that the ring has its turn too. */
     RILL_EVENT_SOURCE_CALLS_MAX = 16,
-    /* Calls of progress while it is looked at before it is armed, in RILL_EVENT_SOURCE_LOOK_NS: more
-     * than there are, unless the clock stands still. */
+    /* Calls of progress while it is looked at before it is armed, in RILL_EVENT_SOURCE_LOOK_NS:
+     * more than there are, unless the clock stands still. */
     RILL_EVENT_SOURCE_LOOKS_MAX = 1000,
     /* How often in a row arming may find events and progress nothing to do, before the
      * reactor sleeps for RILL_EVENT_SOURCE_BACK_OFF_NS instead of trying again. */

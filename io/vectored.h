@@ -48,9 +48,9 @@ struct rill_write_vectored {
 
 /* Writes all bytes of the parts at an offset, or from where the file stands, moving on.
  * The array is changed as parts are written. The result is the number of bytes, or -errno
- * with write->op.transferred telling how many were written, as of rill_file_write_all. Appended to a file that was
- * opened with O_APPEND they are together, whoever else appends to it, unless the file
- * system writes only a part at first. */
+ * with write->op.transferred telling how many were written, as of rill_file_write_all. Appended to
+ * a file that was opened with O_APPEND they are together, whoever else appends to it, unless the
+ * file system writes only a part at first. */
 struct rill_future *rill_file_write_all_vectored_at(struct rill_file *file,
                                                     struct rill_write_vectored *write,
                                                     struct iovec *parts, size_t count,
