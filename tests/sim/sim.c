@@ -126,6 +126,7 @@ struct sim_options sim_options_hostile(uint64_t seed)
     options.doubled_per_mille = strength(&state, 100);
     options.no_thread_per_mille = strength(&state, 50);
     options.cancel_missed_per_mille = strength(&state, 300);
+    options.wake_up_ns = times[spread(&state) % 5];
     return options;
 }
 
