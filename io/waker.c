@@ -31,14 +31,15 @@ static enum rill_poll over(struct rill_waker *waker, int64_t result)
 static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_waker *waker = rill_container_of(self, struct rill_waker, future);
+    bool is_cancelled = rill_task_is_cancelled(task);
 
-    if (!waker->is_woken && !rill_task_is_cancelled(task)) {
+    if (!waker->is_woken && !is_cancelled) {
         waker->task = task;
         return RILL_PENDING;
     }
     if (!rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
-    if (!waker->is_woken)
+    if (is_cancelled) /* a wake stays: the loser of a select swallows none */
         return over(waker, -ECANCELED);
     waker->is_woken = false;
     return over(waker, 0);

@@ -2,6 +2,8 @@
 /* test_waker.c - a wake of another thread ends a wait, this one or the next, once. */
 #include "io/waker.h"
 
+#include "runtime/notify.h"
+#include "runtime/select.h"
 #include "tests/fixture.h"
 #include "tests/threads.h"
 
@@ -74,8 +76,6 @@ START_TEST(a_cancelled_wait_leaves_the_wake_for_the_next)
         return;
     for (int turns = 0; turns < 4; turns++) {
         for (int wake_first = 0; wake_first < 2; wake_first++) {
-            int64_t result;
-
             background_start(&waiting, rill_waker_wait(&waker));
             for (int i = 0; i < turns; i++)
                 fixture_turn();
@@ -84,11 +84,45 @@ START_TEST(a_cancelled_wait_leaves_the_wake_for_the_next)
             rill_task_cancel(&waiting.task);
             if (!wake_first)
                 rill_waker_wake(&waker);
-            result = background_end(&waiting);
-            ck_assert(result == 0 || result == -ECANCELED);
-            if (result < 0)
-                ck_assert_int_eq(await(rill_waker_wait(&waker)), 0);
+            ck_assert_int_eq(background_end(&waiting), -ECANCELED);
+            ck_assert_int_eq(await(rill_waker_wait(&waker)), 0);
         }
+    }
+    close_waker();
+}
+END_TEST
+
+/* One that has begun, and one that has not: the sleep is over at once. */
+START_TEST(the_loser_of_a_select_leaves_the_wake_for_the_next)
+{
+    static struct rill_select select;
+    static struct rill_future *choices[2];
+    static struct rill_notify notify;
+    static struct rill_wait wait;
+    static struct rill_sleep sleep;
+
+    if (!open_waker())
+        return;
+    rill_notify_init(&notify);
+    for (int has_begun = 0; has_begun < 2; has_begun++) {
+        if (has_begun) {
+            background_start(
+                &waiting,
+                rill_select(&select, RILL_FUTURES(choices, rill_notify_wait(&notify, &wait),
+                                                  rill_waker_wait(&waker))));
+            fixture_turn();
+        }
+        rill_waker_wake(&waker);
+        fixture_turn(); /* which hands it over, and runs nobody after that */
+        if (has_begun)
+            rill_notify_one(&notify);
+        else
+            background_start(&waiting,
+                             rill_select(&select, RILL_FUTURES(choices, rill_sleep(&sleep, 0),
+                                                               rill_waker_wait(&waker))));
+        ck_assert_int_eq(background_end(&waiting), 0);
+        ck_assert_int_eq(waker.result, -ECANCELED);
+        ck_assert_int_eq(await(rill_waker_wait(&waker)), 0);
     }
     close_waker();
 }
@@ -192,6 +226,7 @@ int main(void)
         {a_wake_ends_the_wait_of_a_runtime_that_sleeps, IN_REAL},
         {a_wake_that_finds_nobody_is_kept_and_several_are_one, IN_REAL},
         {a_cancelled_wait_leaves_the_wake_for_the_next, IN_REAL},
+        {the_loser_of_a_select_leaves_the_wake_for_the_next, IN_REAL},
         {closing_takes_a_wake_along_that_was_on_its_way, IN_REAL},
         {no_wake_is_lost_in_many_rounds, IN_REAL},
         {misuse_panics, IN_REAL},
