@@ -67,10 +67,11 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     program->futures[MAIN] = program->main;
     program->futures[SIGNAL] = rill_signals_next(&program->signals);
     RILL_AWAIT(rill_any_next(&program->any));
-    if (program->any.result == SIGNAL) {
+    if (program->any.result == SIGNAL)
         let_signals_end_the_process(program);
-        rill_task_cancel_because(task, RILL_SHUTTING_DOWN); /* all below, whatever it was told */
-    }
+    /* All below, whatever it was told; or, where that has ended, the wait for a signal, with what
+     * has just come. */
+    rill_task_cancel_because(task, RILL_SHUTTING_DOWN);
     RILL_AWAIT(rill_any_drain(&program->any, RILL_SHUTTING_DOWN));
     RILL_RETURN(program->main->result);
     RILL_END();

@@ -3,6 +3,7 @@
 
 #include "io/readiness.h"
 #include "runtime/panic.h"
+#include "runtime/task.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -59,6 +60,13 @@ int rill_signals_open(struct rill_signals *signals, const int *numbers, int coun
     return 0;
 }
 
+/* The loser of a select, or of a timeout, swallows no signal. A task that is to end as a whole has
+ * no next wait, and gets what has come: closing would else let that act, and end the process. */
+static bool leaves_signals(const struct rill_task *task)
+{
+    return rill_task_is_cancelled(task) && task->reason == RILL_NOT_CANCELLED;
+}
+
 /* Waits for the descriptor, then reads: a read that waits within the kernel could
  * be cancelled after it had taken a signal out. */
 static enum rill_poll next_poll(struct rill_future *self, struct rill_task *task)
@@ -68,6 +76,8 @@ static enum rill_poll next_poll(struct rill_future *self, struct rill_task *task
 
     if (rill_op_poll(self, task) == RILL_PENDING)
         return RILL_PENDING;
+    if (signals->result >= 0 && leaves_signals(task))
+        signals->result = -ECANCELED;
     if (signals->result < 0)
         return RILL_READY;
 

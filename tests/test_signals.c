@@ -3,6 +3,8 @@
 #include "io/signals.h"
 
 #include "io/program.h"
+#include "runtime/notify.h"
+#include "runtime/select.h"
 #include "runtime/sleep.h"
 #include "tests/fixture.h"
 
@@ -87,6 +89,31 @@ START_TEST(a_cancelled_wait_leaves_the_signal_for_the_next)
         if (result < 0)
             ck_assert_int_eq(await(rill_signals_next(&signals)), SIGUSR1);
     }
+    close_signals();
+}
+END_TEST
+
+START_TEST(the_loser_of_a_select_leaves_the_signal_for_the_next)
+{
+    static struct rill_select select;
+    static struct rill_future *choices[2];
+    static struct rill_notify notify;
+    static struct rill_wait wait;
+
+    if (!open_signals())
+        return;
+    rill_notify_init(&notify);
+    background_start(&waiting,
+                     rill_select(&select, RILL_FUTURES(choices, rill_notify_wait(&notify, &wait),
+                                                       rill_signals_next(&signals))));
+    settle();
+    raise(SIGUSR1);
+    while (signals.op.state != RILL_OP_ANSWERED) /* and its task waits for the next turn */
+        rill_executor_wait(&fixture.runtime->executor, RILL_NO_WAIT);
+    rill_notify_one(&notify);
+    ck_assert_int_eq(background_end(&waiting), 0);
+    ck_assert_int_eq(signals.result, -ECANCELED);
+    ck_assert_int_eq(await(rill_signals_next(&signals)), SIGUSR1);
     close_signals();
 }
 END_TEST
@@ -292,6 +319,7 @@ int main(void)
         {a_signal_wakes_who_waits_for_it, IN_REAL},
         {two_signals_are_two_results_and_two_of_a_kind_are_one, IN_REAL},
         {a_cancelled_wait_leaves_the_signal_for_the_next, IN_REAL},
+        {the_loser_of_a_select_leaves_the_signal_for_the_next, IN_REAL},
         {a_signal_that_another_reader_took_is_waited_for_again, IN_REAL},
         {a_number_that_is_no_signal_is_EINVAL_and_opens_nothing, IN_REAL},
         {each_gives_back_what_it_took_and_nothing_else, IN_REAL},
