@@ -338,6 +338,9 @@ int64_t rill_reactor_rest(struct rill_reactor *reactor, int64_t until_ns)
     if (may_not_sleep(reactor) || rill_reactor_has_completions(reactor) ||
         rill_reactor_is_wanted(reactor))
         return RILL_NO_WAIT;
+    /* The timeout is submitted before a sleep of our own, and what came since has none. */
+    if (rill_recheck_wants_timeout(&reactor->recheck))
+        return RILL_NO_WAIT;
     if (rill_reactor_has_sources(reactor))
         until_ns = rill_event_sources_rest(reactor, until_ns);
     if (io_uring_sq_ready(&reactor->ring) > 0)

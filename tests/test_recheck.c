@@ -81,6 +81,31 @@ START_TEST(a_silent_stream_is_looked_at_once_and_costs_nothing_then)
 }
 END_TEST
 
+/* It comes in the second half of a turn, and wakes nobody. */
+START_TEST(another_loop_that_waits_instead_is_told_to_take_the_turn_that_times_it)
+{
+    struct rill_runtime *runtime;
+
+    if (!open_pair(_i, &forgetful, NULL))
+        return;
+    runtime = fixture.runtime;
+    background_start(&receiving, rill_tcp_recv_borrowed(&other, &borrow));
+    settle();
+    rill_task_cancel(&receiving.task);
+    ck_assert_int_eq(background_end(&receiving), -ECANCELED);
+    ck_assert_int_eq(rill_turn_timeout(runtime), RILL_NEVER);
+    ck_assert_int_eq(send_now(&one, bytes, 6), 6);
+    while (other.receiver.held == 0)
+        ck_assert_int_eq(rill_executor_wait(&runtime->executor, RILL_NO_WAIT), 0);
+    ck_assert(rill_recheck_wants_timeout(&reactor()->recheck));
+    ck_assert_int_eq(rill_turn_timeout(runtime), RILL_NO_WAIT);
+    ck_assert_int_eq(rill_turn(runtime, RILL_NO_WAIT), 0);
+    ck_assert_int_eq(rill_turn_timeout(runtime), RILL_NEVER);
+    receive(6);
+    close_pair();
+}
+END_TEST
+
 START_TEST(a_stream_that_talks_is_left_alone)
 {
     uint64_t cancels;
@@ -180,6 +205,7 @@ int main(void)
         {a_reset_that_the_kernel_does_not_tell_is_found, IN_BOTH},
         {it_is_found_where_nobody_waits_too, IN_BOTH},
         {a_silent_stream_is_looked_at_once_and_costs_nothing_then, IN_SIMULATED},
+        {another_loop_that_waits_instead_is_told_to_take_the_turn_that_times_it, IN_SIMULATED},
         {a_stream_that_talks_is_left_alone, IN_SIMULATED},
         {every_one_of_many_streams_is_found, IN_BOTH},
         {connections_that_are_reset_right_after_they_have_sent_all_end, IN_REAL},
