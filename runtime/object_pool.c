@@ -22,9 +22,7 @@ void rill_object_pool_finish(struct rill_object_pool *pool)
 {
     rill_check(pool->idle_count == 0, "a pool was finished with %zu idle objects: drain it first",
                pool->idle_count);
-    rill_check(!rill_link_is_linked(&pool->became_idle.waiters) ||
-                   rill_list_is_empty(&pool->became_idle.waiters),
-               "a pool was finished while a task tends it");
+    rill_check(pool->tending == 0, "a pool was finished while a task tends it");
     rill_semaphore_finish(&pool->permits);
 }
 
@@ -118,6 +116,12 @@ void rill_object_pool_discard(struct rill_object_pool *pool)
     rill_semaphore_release(&pool->permits, 1);
 }
 
+static int64_t stop_tending(struct rill_object_pool *pool, int64_t result)
+{
+    pool->tending--;
+    return result;
+}
+
 static enum rill_poll tend_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_object_pool_care *tend =
@@ -125,18 +129,19 @@ static enum rill_poll tend_poll(struct rill_future *self, struct rill_task *task
     struct rill_object_pool *pool = tend->pool;
 
     RILL_BEGIN();
+    pool->tending++;
     for (;;) {
         while (pool->idle_count == 0) {
             RILL_AWAIT(rill_notify_wait(&pool->became_idle, &tend->wait));
             if (tend->wait.result < 0)
-                RILL_RETURN(tend->wait.result);
+                RILL_RETURN(stop_tending(pool, tend->wait.result));
         }
         RILL_AWAIT(rill_sleep_until(&tend->sleep, next_due_ns(pool)));
         if (tend->sleep.result < 0)
-            RILL_RETURN(tend->sleep.result);
+            RILL_RETURN(stop_tending(pool, tend->sleep.result));
         RILL_AWAIT(rill_semaphore_acquire(&pool->permits, &tend->acquire, 1));
         if (tend->acquire.result < 0)
-            RILL_RETURN(tend->acquire.result);
+            RILL_RETURN(stop_tending(pool, tend->acquire.result));
         /* Meanwhile it may have been taken. */
         if (pool->idle_count > 0 && next_due_ns(pool) <= rill_now())
             RILL_AWAIT(pool->options->end(remove_idle(pool, pool->idle.next)));

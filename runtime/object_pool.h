@@ -57,6 +57,7 @@ struct rill_object_pool {
 
     /* private */
     bool is_drained; /* and no object is made any more */
+    size_t tending;  /* futures that tend it */
     const struct rill_object_pool_options *options;
     struct rill_semaphore permits;
     struct rill_link idle; /* of rill_pooled.link, the longest idle first */
@@ -95,7 +96,7 @@ struct rill_object_pool_care {
 int rill_object_pool_init(struct rill_object_pool *pool,
                           const struct rill_object_pool_options *options);
 
-/* Ends it. Panics if objects are left or a task waits: drain it first. */
+/* Ends it. Panics if objects are left, or a task waits or tends it: drain it first. */
 void rill_object_pool_finish(struct rill_object_pool *pool);
 
 /* Takes the object that has become idle last, or makes one: if none is idle, or if that

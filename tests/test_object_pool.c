@@ -552,6 +552,19 @@ static void finish_while_tended(void)
     rill_object_pool_finish(&pool);
 }
 
+/* It sleeps until the object is idle for too long, which somebody else has ended by then. */
+static void finish_while_tended_and_asleep(void)
+{
+    static struct rill_object_pool_care tend;
+    static struct runner tending;
+
+    make_pool();
+    runner_start(&tending, rill_object_pool_tend(&pool, &tend), NULL);
+    take(0);
+    let_go(0, 0);
+    drain();
+}
+
 static enum rill_poll make_nothing_poll(struct rill_future *self, struct rill_task *task)
 {
     RILL_BEGIN();
@@ -577,6 +590,7 @@ START_TEST(wrong_use_panics)
     rig_expect_text(rig_abort_message(finish_while_in_use), "while 1 of its 3 permits are held");
     rig_expect_text(rig_abort_message(finish_with_idle_ones), "with 1 idle objects");
     rig_expect_text(rig_abort_message(finish_while_tended), "while a task tends it");
+    rig_expect_text(rig_abort_message(finish_while_tended_and_asleep), "while a task tends it");
     rig_expect_text(rig_abort_message(make_nothing), "ended well and made none");
 }
 END_TEST
