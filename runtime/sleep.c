@@ -93,9 +93,15 @@ void rill_interval_init(struct rill_interval *interval, int64_t period_ns)
 static enum rill_poll tick_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_interval *interval = rill_container_of(self, struct rill_interval, sleep.future);
-    enum rill_poll poll =
-        interval->sleep.timer.task ? wait_poll(self, task) : start_until(&interval->sleep, task);
+    bool has_begun = interval->sleep.timer.task != NULL;
+    enum rill_poll poll;
 
+    /* Also one that has just fired: the loser of a select swallows no tick. */
+    if (has_begun && rill_task_is_cancelled(task)) {
+        rill_wheel_disarm(&rill_executor_here()->wheel, &interval->sleep.timer);
+        return rill_future_end(self, -ECANCELED);
+    }
+    poll = has_begun ? wait_poll(self, task) : start_until(&interval->sleep, task);
     /* Both switch to their own next step; a tick has one more to do at the end. */
     if (poll == RILL_PENDING) {
         self->poll = tick_poll;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_sleep.c - sleeps last as long as they should, and intervals keep their grid. */
 #include "runtime/sleep.h"
+
+#include "runtime/select.h"
+#include "tests/latch.h"
 #include "tests/rig.h"
 
 #include <errno.h>
@@ -285,6 +288,31 @@ START_TEST(a_cancelled_tick_is_still_due)
 }
 END_TEST
 
+START_TEST(the_loser_of_a_select_swallows_no_tick)
+{
+    struct rill_interval interval;
+    struct rill_select select;
+    struct rill_future *choices[2];
+    struct latch latch = {.drain_polls = 0};
+
+    rill_interval_init(&interval, RILL_SECOND);
+    runner_start(&runner,
+                 rill_select(&select, RILL_FUTURES(choices, latch_wait(&latch),
+                                                   rill_interval_tick(&interval))),
+                 NULL);
+    rig_settle();
+    rig.driver.now_ns += RILL_SECOND + TICK_NS;
+    latch_open(&latch, 7);
+    ck_assert_int_eq(rig_finish(&runner.task), 0);
+    ck_assert_int_eq(rig.executor.wheel.armed, 0);
+    ck_assert_int_eq(interval.sleep.result, -ECANCELED);
+    runner_start(&runner, rill_interval_tick(&interval), NULL);
+    rig_settle();
+    ck_assert(rill_task_is_over(&runner.task));
+    ck_assert_int_eq(interval.sleep.result, 0);
+}
+END_TEST
+
 START_TEST(polls_for_no_reason_do_not_make_ticks)
 {
     struct ticker ticker = {.ticks = 0};
@@ -383,6 +411,7 @@ int main(void)
         a_late_task_gets_one_tick_for_all_that_it_missed_and_stays_on_the_grid,
         a_tick_that_was_due_before_it_is_awaited_does_not_wait,
         a_cancelled_tick_is_still_due,
+        the_loser_of_a_select_swallows_no_tick,
         polls_for_no_reason_do_not_make_ticks,
         the_longest_interval_never_ticks,
         a_tick_beyond_the_end_of_time_never_comes,
