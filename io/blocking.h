@@ -45,7 +45,7 @@ struct rill_blocking {
  * or without the function having been called:
  *   -ECANCELED  it was cancelled while it waited for its turn
  *   -EAGAIN     too many are waiting already, or the system permits no thread
- *   -ENOMEM, -EMFILE, or -ESHUTDOWN after rill_runtime_shutdown
+ *   -ENOMEM, -EMFILE, -ENFILE, or -ESHUTDOWN after rill_runtime_shutdown
  * A function that runs cannot be stopped: cancelling then waits for its end, and gives
  * its result. */
 struct rill_future *rill_blocking(struct rill_blocking *blocking, struct rill_workers *workers,

@@ -83,7 +83,8 @@ void rill_bridge_close(struct rill_bridge *bridge);
 
 /* Sends the message, which is borrowed, once there is a place. The result is 0: it was taken
  * over; or else it was not: -EPIPE: the bridge is closed; -ECANCELED; or it would have
- * had to wait and could not: -ENOMEM, -EMFILE, -ESHUTDOWN (after rill_runtime_shutdown). */
+ * had to wait and could not: -ENOMEM, -EMFILE, -ENFILE, -ESHUTDOWN (after
+ * rill_runtime_shutdown). */
 struct rill_future *rill_bridge_send(struct rill_bridge *bridge, struct rill_bridge_op *send,
                                      const void *message);
 

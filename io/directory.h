@@ -58,7 +58,7 @@ struct rill_future *rill_directory_open(struct rill_directory *directory, const 
  *   0           there are no more
  *   -ECANCELED  nothing was read, and nothing is lost
  *   -EAGAIN     too many wait for a thread, or the system permits none: try again later
- *   -ENOMEM, -EMFILE, -ESHUTDOWN   as rill_blocking says
+ *   -ENOMEM, -EMFILE, -ENFILE, -ESHUTDOWN   as rill_blocking says
  *   -EIO, ...   of getdents64(2)
  *
  * What is added or removed while a directory is read may be there or not; all else is

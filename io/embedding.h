@@ -40,9 +40,10 @@ struct rill_embedding {
 };
 
 /* Returns a descriptor that is readable (level-triggered) while the runtime has something
- * to do, or -errno: -EMFILE, -ENOMEM. It belongs to the runtime, ends with it, and is only
- * to be waited for. It is readable at first, for what was done before. Panics if the runtime was
- * not created to be embedded. */
+ * to do, or -errno: -EMFILE, -ENFILE, -ENOMEM, or -ENOSPC where the kernel watches no more for
+ * this user (epoll_ctl(2)). It belongs to the runtime, ends with it, and is only to be waited for.
+ * It is readable at first, for what was done before. Panics if the runtime was not created to be
+ * embedded. */
 int rill_fd(struct rill_runtime *runtime);
 
 /* Takes a turn: hands over what came, runs the tasks that are ready (rill_executor_run says

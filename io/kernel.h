@@ -28,7 +28,7 @@ struct rill_kernel_ops {
     /* Sets up ring with at least sq_entries and cq_entries places (both powers
      * of two). If it is to be pollable, ring_fd also wakes a poll(2) of this thread that waits
      * already; such a ring costs more. Returns 0 or -errno: -EPERM where io_uring is forbidden
-     * (seccomp, kernel.io_uring_disabled), -ENOMEM, -EMFILE, -ENOSYS. */
+     * (seccomp, kernel.io_uring_disabled), -ENOMEM, -EMFILE, -ENFILE, -ENOSYS. */
     int (*setup)(struct rill_kernel *kernel, struct io_uring *ring, unsigned sq_entries,
                  unsigned cq_entries, bool pollable);
 

@@ -70,8 +70,8 @@ struct rill_remote {
 };
 
 /* Returns the remote of this thread's runtime in *remote, and holds it for the caller,
- * who releases it. The first call makes it. Returns 0, -ENOMEM, -EMFILE, or -ESHUTDOWN
- * after rill_runtime_shutdown. */
+ * who releases it. The first call makes it. Returns 0, -ENOMEM, -EMFILE, -ENFILE, or
+ * -ESHUTDOWN after rill_runtime_shutdown. */
 int rill_remote_open(struct rill_remote **remote);
 
 /* Holds the remote once more, for another thread; ends such a hold. Any thread. */

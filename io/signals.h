@@ -34,7 +34,7 @@ struct rill_signals {
 /* Takes over count signals from the thread: they are blocked, so that they no
  * longer interrupt it or end the process, and read by rill_signals_next. Call it
  * before other threads are started, which inherit the mask. Returns 0 or -errno:
- * -EINVAL for a number that is no signal, -EMFILE, -ENOMEM. */
+ * -EINVAL for a number that is no signal, -EMFILE, -ENFILE, -ENOMEM. */
 int rill_signals_open(struct rill_signals *signals, const int *numbers, int count);
 
 /* Waits for the next signal. Signals that come while nobody waits are kept, one

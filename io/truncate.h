@@ -31,9 +31,9 @@ struct rill_truncate {
 
 /* Makes the file size bytes long: what is beyond is gone, and what is missing reads as
  * zeros. The file is borrowed, open for writing. The result is 0; or -ECANCELED and nothing
- * has changed, -EAGAIN, -ENOMEM, -EMFILE or -ESHUTDOWN where rill_blocking found no thread
- * for it; or -errno of ftruncate(2). Cancelling takes it out of the line of those that wait
- * for a thread; one that runs is waited for, and its result given. */
+ * has changed, -EAGAIN, -ENOMEM, -EMFILE, -ENFILE or -ESHUTDOWN where rill_blocking found no
+ * thread for it; or -errno of ftruncate(2). Cancelling takes it out of the line of those that
+ * wait for a thread; one that runs is waited for, and its result given. */
 struct rill_future *rill_file_truncate(struct rill_file *file, struct rill_truncate *truncate,
                                        uint64_t size);
 
