@@ -88,6 +88,7 @@ void rill_rdma_rpc_client_finish(struct rill_rdma_rpc_client *client);
  *   -EMSGSIZE  the reply, of call->reply_size bytes, does not fit, and is lost;
  *   why the endpoint failed (error.h), -ESHUTDOWN when it was closed, -ENOTCONN when it was
  *              never open: the server may have got the request, or not;
+ *   -ENOMEM, -EIO ...  UCX did not take the request (error.h): the server has not got it;
  *   -ECANCELED it was cancelled before there was a reply. That it was sent, the server was
  *              told if there was room for that.
  * A long request or reply that is being moved cannot be left: cancelling waits until the

@@ -285,6 +285,16 @@ static void end(struct rill_rdma_rpc_request *request)
     request->data = NULL;
 }
 
+/* The caller waits for an answer where the reply was not sent: its task was cancelled, or UCX had
+ * no memory for it, say, or could not register its data. To one that was sent this is a reply too
+ * late. */
+static void tell_unsent(struct rill_rdma_rpc *rpc, const struct rill_rdma_rpc_held *held,
+                        int64_t error)
+{
+    if (!is_over(held) && !held->ep->error)
+        tell_refusal(rpc, held, (int)error);
+}
+
 static enum rill_poll reply_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_rdma_rpc_request *request =
@@ -292,8 +302,8 @@ static enum rill_poll reply_poll(struct rill_future *self, struct rill_task *tas
 
     if (rill_rdma_op_poll(&request->op.future, task) == RILL_PENDING)
         return RILL_PENDING;
-    if (request->op.result == -ECANCELED) /* if it was sent, this is a reply too late */
-        tell_refusal(request->rpc, request->held, -ECANCELED);
+    if (request->op.result < 0)
+        tell_unsent(request->rpc, request->held, request->op.result);
     end(request);
     return rill_future_end(self, request->op.result);
 }

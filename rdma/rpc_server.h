@@ -58,8 +58,10 @@ struct rill_future *rill_rdma_rpc_fetch(struct rill_rdma_rpc_request *request, v
 /* Ends a request with a reply of size bytes, and a status, which is 0 or an -errno, for
  * the caller. Borrows data, which may be request->data, until it is over; the request is
  * then over in any case. The result is size; or -ECANCELED, if it was cancelled before it
- * was sent, or is not wanted any more; or why the endpoint failed. A long reply that
- * was sent cannot be withdrawn: cancelling waits for its caller to fetch it. */
+ * was sent, or is not wanted any more; or -ENOMEM, -EIO and others where UCX did not take it
+ * (error.h); or why the endpoint failed. A caller whose reply was not sent is told with what error,
+ * as by rill_rdma_rpc_refuse. A long reply that was sent cannot be withdrawn: cancelling waits for
+ * its caller to fetch it. */
 struct rill_future *rill_rdma_rpc_reply(struct rill_rdma_rpc_request *request, int status,
                                         const void *data, size_t size);
 

@@ -157,6 +157,33 @@ START_TEST(a_reply_of_a_cancelled_task_refuses_the_request)
 }
 END_TEST
 
+static ucs_status_ptr_t (*send_of_fake)(ucp_ep_h, unsigned, const void *, size_t, const void *,
+                                        size_t, const ucp_request_param_t *);
+
+/* As where the memory of a long message cannot be registered: what has none goes out. */
+static ucs_status_ptr_t send_nothing_but_headers(ucp_ep_h ep, unsigned id, const void *header,
+                                                 size_t header_size, const void *data, size_t size,
+                                                 const ucp_request_param_t *param)
+{
+    return size > 0 ? UCS_STATUS_PTR(UCS_ERR_NO_MEMORY)
+                    : send_of_fake(ep, id, header, header_size, data, size, param);
+}
+
+START_TEST(a_reply_that_ucx_does_not_take_refuses_the_request)
+{
+    open_server();
+    send_of_fake = fake_ucx.am_send_nbx;
+    fake_ucx.am_send_nbx = send_nothing_but_headers;
+    take(1, false);
+    expect_eq(await(rill_rdma_rpc_reply(&request, 0, "x", 1)), -ENOMEM);
+    expect_eq(fake_rpc.sent_count, 1);
+    expect_reply(1, -ENOMEM, 0);
+    expect_eq(fake_rpc.rpc.taken, 0);
+    fake_ucx.am_send_nbx = send_of_fake;
+    close_server();
+}
+END_TEST
+
 /* ---- waiting for requests ---- */
 
 START_TEST(requests_beyond_the_limit_are_refused)
@@ -517,6 +544,7 @@ int main(void)
         {the_data_of_a_request_are_fetched_wherever_they_are, IN_SIMULATED},
         {a_reply_that_is_being_sent_is_waited_for, IN_SIMULATED},
         {a_reply_of_a_cancelled_task_refuses_the_request, IN_SIMULATED},
+        {a_reply_that_ucx_does_not_take_refuses_the_request, IN_SIMULATED},
         {requests_beyond_the_limit_are_refused, IN_SIMULATED},
         {a_service_that_closes_refuses_what_nobody_took, IN_SIMULATED},
         {several_tasks_receive_in_order, IN_SIMULATED},
