@@ -26,7 +26,7 @@ struct rill_rdma_message {
         struct rill_future future;
     };
     void *data;    /* owned by the message, NULL while there is none */
-    uint64_t tag;  /* the sender's */
+    uint64_t tag;  /* the sender's, also of a message that is left where it was */
     size_t length; /* of a message that is longer than limit: its real size */
 
     /* private */

@@ -14,9 +14,9 @@ void rill_rdma_parcel_give_back(struct rill_rdma_parcel *parcel)
 
 /* ---- waiting for one ---- */
 
-static bool is_there(const struct rill_rdma_parcel *parcel, size_t *size)
+static bool is_there(const struct rill_rdma_parcel *parcel, size_t *size, uint32_t *tag)
 {
-    return rill_rdma_probe(parcel->connection, parcel->want, size, NULL);
+    return rill_rdma_probe(parcel->connection, parcel->want, size, tag);
 }
 
 /* UCX calls nobody when a message comes that no receive waits for. */
@@ -24,7 +24,7 @@ static unsigned look(struct rill_rdma_watcher *watcher)
 {
     struct rill_rdma_parcel *parcel = rill_container_of(watcher, struct rill_rdma_parcel, look);
 
-    if (!is_there(parcel, NULL))
+    if (!is_there(parcel, NULL, NULL))
         return 0;
     rill_task_wake(parcel->task);
     return 1;
@@ -63,9 +63,10 @@ static enum rill_poll receiving_poll(struct rill_future *self, struct rill_task 
 
     if (receive->poll(receive, task) == RILL_PENDING)
         return RILL_PENDING;
-    parcel->tag = parcel->transfer.tag;
     if (parcel->transfer.result < 0)
         rill_rdma_parcel_give_back(parcel);
+    else
+        parcel->tag = parcel->transfer.tag;
     return end(parcel, parcel->transfer.result);
 }
 
@@ -98,7 +99,7 @@ static enum rill_poll waiting_poll(struct rill_future *self, struct rill_task *t
             return RILL_PENDING;
         return end(parcel, -ECANCELED);
     }
-    if (is_there(parcel, &size)) {
+    if (is_there(parcel, &size, &parcel->tag)) {
         if (!rill_budget_spend(rill_executor_here(), task))
             return RILL_PENDING;
         return receive(parcel, task, size);

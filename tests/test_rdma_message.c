@@ -198,6 +198,29 @@ START_TEST(a_parcel_for_which_there_is_no_memory_stays_where_it_is)
 }
 END_TEST
 
+/* So that what waits there can be asked for by its tag, with room for it. */
+START_TEST(a_parcel_that_is_left_tells_its_tag_and_its_size)
+{
+    static struct rill_rdma_parcel parcel;
+    static struct rill_rdma_transfer send;
+    static char bytes[100];
+
+    if (!linked_open(_i, NULL, NULL))
+        return;
+    for (uint32_t tag = 7; tag < 9; tag++) {
+        expect_eq(await(rill_rdma_send(&linked.client, &send, bytes, 100, tag)), 100);
+        expect_eq(await(rill_rdma_parcel_recv(&linked.server, &parcel, RILL_RDMA_ANY_TAG, 99)),
+                  -EMSGSIZE);
+        expect_eq(parcel.tag, tag);
+        expect_eq(parcel.length, 100);
+        expect_eq(await(rill_rdma_parcel_recv(&linked.server, &parcel, tag, 100)), 100);
+        expect_eq(parcel.tag, tag);
+        rill_rdma_parcel_give_back(&parcel);
+    }
+    linked_close();
+}
+END_TEST
+
 int main(void)
 {
     const struct duo_case cases[] = {
@@ -207,6 +230,7 @@ int main(void)
         {of_two_that_wait_for_a_message_one_gets_it, IN_TCP_AND_SHM},
         {a_message_for_which_there_is_no_memory_stays_where_it_is, IN_TCP_AND_SHM},
         {a_parcel_for_which_there_is_no_memory_stays_where_it_is, IN_TCP_AND_SHM},
+        {a_parcel_that_is_left_tells_its_tag_and_its_size, IN_TCP_AND_SHM},
     };
 
     return duo_main("rdma message", cases, sizeof cases / sizeof *cases);
