@@ -57,22 +57,39 @@ static int parse_port(struct rill_url *url, const char *text)
 }
 
 /* Any path, or name, but one that would break a log line. */
-static int parse_path(struct rill_url *url, const char *path, const char *missing, const char **why)
+static int parse_path(struct rill_url *url, const char *path, const char *missing,
+                      const char *too_long, const char **why)
 {
     size_t length = strlen(path);
 
     if (length == 0)
         return fail(why, missing);
-    if (strcmp(path, "@") == 0)
-        return fail(why, "the name behind @ is missing; want unix://@name");
     if (length >= sizeof url->path)
-        return fail(why, "the path is longer than 107 characters, which is all that a unix socket "
-                         "may have");
+        return fail(why, too_long);
     for (const char *byte = path; *byte; byte++)
         if (iscntrl((unsigned char)*byte))
             return fail(why, "the path has a control character");
     memcpy(url->path, path, length + 1);
     return 0;
+}
+
+static const char no_path[] = "the path is missing; want unix:///path/of/the/socket";
+static const char no_name[] = "the name behind @ is missing; want unix://@name";
+
+static int parse_unix(struct rill_url *url, const char *path, const char **why)
+{
+    if (strcmp(path, "@") == 0)
+        return fail(why, no_name);
+    return parse_path(url, path, no_path,
+                      "the path is longer than 107 characters, which is all that a unix socket "
+                      "may have",
+                      why);
+}
+
+static int parse_fd(struct rill_url *url, const char *name, const char **why)
+{
+    return parse_path(url, name, "the descriptor is missing; want its number, fd://3, or its name",
+                      "the descriptor's name is longer than 107 characters", why);
 }
 
 int rill_url_parse(struct rill_url *url, const char *text, const char **why)
@@ -85,11 +102,9 @@ int rill_url_parse(struct rill_url *url, const char *text, const char **why)
         return fail(why, "it does not begin with a scheme; want scheme://host:port, such as "
                          "tcp://127.0.0.1:7000");
     if (strcmp(url->scheme, "unix") == 0)
-        return parse_path(url, colon + 3, "the path is missing; want unix:///path/of/the/socket",
-                          why);
+        return parse_unix(url, colon + 3, why);
     if (strcmp(url->scheme, "fd") == 0)
-        return parse_path(url, colon + 3,
-                          "the descriptor is missing; want its number, fd://3, or its name", why);
+        return parse_fd(url, colon + 3, why);
     host = colon + 3;
     if (*host == '[') {
         host++;
@@ -120,7 +135,9 @@ int rill_url_parse(struct rill_url *url, const char *text, const char **why)
 int rill_url_address(const struct rill_url *url, struct rill_address *address, const char **why)
 {
     if (strcmp(url->scheme, "unix") == 0)
-        return rill_address_set_path(address, url->path);
+        return rill_address_set_path(address, url->path) == 0
+                   ? 0
+                   : fail(why, *url->path ? no_name : no_path);
     if (strcmp(url->scheme, "tcp") != 0)
         return fail(why,
                     "the scheme is neither tcp nor unix; want tcp://host:port or unix:///path");

@@ -266,6 +266,28 @@ START_TEST(a_URL_has_a_numeric_address_or_a_sentence_that_says_why_not)
     ck_assert_int_eq(rill_url_parse(&url, "ftp://127.0.0.1:80", &why), 0);
     ck_assert_int_eq(rill_url_address(&url, &address, &why), -EINVAL);
     ck_assert_ptr_nonnull(strstr(why, "scheme"));
+
+    /* Filled in by hand. */
+    url = (struct rill_url){.scheme = "unix"};
+    ck_assert_int_eq(rill_url_address(&url, &address, &why), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(why, "path is missing"));
+    url = (struct rill_url){.scheme = "unix", .path = "@"};
+    ck_assert_int_eq(rill_url_address(&url, &address, &why), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(why, "name behind @ is missing"));
+}
+END_TEST
+
+START_TEST(the_name_of_a_descriptor_is_not_that_of_a_unix_socket)
+{
+    char text[120] = "fd://";
+    const char *why = NULL;
+    struct rill_url url;
+
+    ck_assert_int_eq(rill_url_parse(&url, "fd://@", &why), 0);
+    ck_assert_str_eq(url.path, "@");
+    memset(text + 5, 'n', 108);
+    ck_assert_int_eq(rill_url_parse(&url, text, &why), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(why, "descriptor's name is longer than 107"));
 }
 END_TEST
 
@@ -395,6 +417,7 @@ int main(void)
         {a_path_may_have_107_characters_and_no_more, IN_SIMULATED},
         {an_abstract_name_has_no_zero_behind_it, IN_SIMULATED},
         {a_URL_has_a_numeric_address_or_a_sentence_that_says_why_not, IN_SIMULATED},
+        {the_name_of_a_descriptor_is_not_that_of_a_unix_socket, IN_SIMULATED},
         {each_mistake_in_a_URL_has_its_sentence, IN_SIMULATED},
         {a_host_may_have_253_characters_and_no_more, IN_SIMULATED},
         {random_text_is_taken_or_refused_with_a_sentence, IN_SIMULATED},
