@@ -240,8 +240,8 @@ struct rill_future *rill_rdma_wait_for_state(struct rill_rdma_connection *connec
                                              struct rill_rdma_state_wait *wait, unsigned states);
 
 /* Waits until the connection is CONNECTED; also after it was lost, or ended by the other side, and
- * while it is connected anew. The result is 0; or connection->error, where that will not happen;
- * or -ECANCELED, as of rill_rdma_wait_for_state. */
+ * while it is connected anew. The result is 0; or connection->error, where that will not happen, or
+ * -ENOTCONN of one that is idle; or -ECANCELED, as of rill_rdma_wait_for_state. */
 struct rill_future *rill_rdma_wait_for_connection(struct rill_rdma_connection *connection,
                                                   struct rill_rdma_state_wait *wait);
 

@@ -58,7 +58,7 @@ struct rill_rdma_transfer {
 };
 
 /* Sends a message. Over when the buffer can be used again. The result is size, or -errno:
- *   -ENOTCONN   not connected yet, or not now
+ *   -ENOTCONN   not connected yet, or not now; over one that nobody has begun to make it panics
  *   -ESHUTDOWN  either side has begun to disconnect
  *   -ECANCELED  it was cancelled before it was given to UCX: nothing was sent
  *   -ENOMEM, -EIO ...  UCX did not take it (error.h): nothing was sent

@@ -39,7 +39,7 @@ enum {
 struct rill_rdma_hub {
     struct rill_rdma *rdma; /* borrowed while open */
     bool is_open;
-    size_t connections; /* that are neither idle nor closed */
+    size_t connections; /* that have begun: one that is over counts until it is disconnected */
     uint64_t dropped;   /* control messages that made no sense */
     uint64_t swept;     /* messages that came for a connection and that nobody received */
     uint32_t eager_size;
