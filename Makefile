@@ -460,7 +460,7 @@ ifeq ($(MODE),release)
 	@$(MAKE) --no-print-directory MODE=tsan $(thread_tests:tests/%.c=build/tsan/tests/%)
 endif
 	@CC='$(CC)' CXX='$(CXX)' tests/run.sh tests/check_headers.sh tests/check_docs.sh \
-	    $(if $(filter release,$(MODE)),tests/check_install.sh) $(tests) \
+	    $(if $(filter release,$(MODE)),tests/check_install.sh tests/check_harness.sh) $(tests) \
 	    $(if $(filter release,$(MODE)),$(test_sources:tests/%.c=build/asan/tests/%) \
 	        $(thread_tests:tests/%.c=build/tsan/tests/%))
 

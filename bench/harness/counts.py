@@ -184,16 +184,18 @@ def system_calls(build, server, workload, placement):
 
 # ---- memory ----
 
+def allocations_in(path):
+    """What malloc_count.c has counted by now. The file is opened anew: one that stays open may
+    answer from its buffer what it was."""
+    with open(path, "rb") as file:
+        return int.from_bytes(file.read(8), "little")
+
+
 def allocations(build, server, workload, placement):
     """Calls of malloc and its like per request of a server, while it serves."""
-    with tempfile.NamedTemporaryFile("rb") as file:
+    with tempfile.NamedTemporaryFile() as file:
         environment = {"LD_PRELOAD": os.path.abspath(f"{build}/peers/malloc-count.so"),
                        "MALLOC_COUNT_FILE": file.name}
-
-        def count():
-            file.seek(0)
-            return int.from_bytes(file.read(8), "little")
-
         with servers.Running(server, build, workload.scheme, workload.server_options,
                              placement.server, environment=environment) as running:
             ping(build, running.url, workload, 0.1, placement)
@@ -202,11 +204,11 @@ def allocations(build, server, workload, placement):
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
                                   preexec_fn=servers.pinned(placement.load)) as process:
                 process.stdout.readline()
-                before = count()
+                before = allocations_in(file.name)
                 if before == 0:
                     raise servers.Failed("the library that counts allocations counts none")
                 process.stdout.readline()
-                after = count()
+                after = allocations_in(file.name)
                 return (after - before) / json.loads(process.stdout.read())["requests"]
 
 
