@@ -17,9 +17,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -461,7 +463,7 @@ int main(int argc, char **argv)
         .options = options,
     };
     int fds[2], status, other;
-    pid_t server;
+    pid_t client = getpid(), server;
 
     cli_parse(&cli, argc, argv);
     if (wanted.single_copy && !wanted.shared_memory)
@@ -475,6 +477,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "rill-rdma-perf: no second process: %s\n", strerror(errno));
         return 1;
     }
+    /* A bare endpoint does not notice that its peer is gone, and would look out for ever. */
+    if (server == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != client))
+        return 1;
     close(fds[server == 0]);
     status = be_a_side(fds[server != 0], server == 0);
     close(fds[server != 0]);

@@ -245,6 +245,8 @@ int process_wait_within(struct process *process, int64_t limit_ms)
 
     while (read_both(process, deadline_ms))
         ;
+    if (process->out.fd >= 0 || process->err.fd >= 0)
+        fail_with(process, "its outputs did not end in time: it runs, or who has inherited them");
     /* Its outputs end as it does, so this is no long wait. */
     while ((ended = waitpid(process->pid, &status, WNOHANG)) == 0 && now_ms() < deadline_ms)
         sleep_ms(1);

@@ -229,6 +229,17 @@ START_TEST(rill_rdma_perf_measures_each_layer)
 }
 END_TEST
 
+START_TEST(who_kills_rill_rdma_perf_has_killed_both_of_its_processes)
+{
+    setenv("UCX_NET_DEVICES", "lo", 1);
+    PROCESS_START(&ping, "bin/rill-rdma-perf", "--layer", "raw", "-n1000000000");
+    while (process_activity(ping.pid).switches < 1000) /* messages go to and fro */
+        sleep_ms(1);
+    process_signal(&ping, SIGKILL);
+    ck_assert_int_eq(process_wait(&ping), -SIGKILL); /* its output ends with the last that has it */
+}
+END_TEST
+
 /* ---- ends ---- */
 
 START_TEST(a_signal_ends_the_server_within_its_grace_and_the_load_is_told)
@@ -396,6 +407,7 @@ int main(void)
         {unprotected_connections_send_no_heartbeats, 1},
         {an_open_loop_and_idle_connections_work_too, 2},
         {rill_rdma_perf_measures_each_layer, 3},
+        {who_kills_rill_rdma_perf_has_killed_both_of_its_processes, 1},
         {a_signal_ends_the_server_within_its_grace_and_the_load_is_told, 1},
         {an_interrupt_ends_the_load_with_a_report, 2},
         {a_load_that_is_killed_leaves_nothing_in_the_server, 1},
