@@ -11,6 +11,7 @@ import unittest
 from unittest import mock
 
 import counts
+import load
 import machine
 import servers
 
@@ -67,6 +68,52 @@ class Counts(unittest.TestCase):
         with (Build(server=COUNTING_SERVER, rill_ping=PING) as build,
               mock.patch.object(counts, "allocations_in", look_and_serve)):
             self.assertEqual(counts.allocations(build, SERVER, counts.ONE, HERE), 3)
+
+
+def is_alive(pid):
+    return os.path.exists(f"/proc/{pid}")
+
+
+SILENT = "print('a word', flush=True); signal.pause()\n"
+HANGING_PING = "print('measuring', flush=True); signal.pause()\n"
+LISTENING = "print('listening on nothing', flush=True); signal.pause()\n"
+
+
+class Processes(unittest.TestCase):
+    def start(self, build):
+        return servers.Running(SERVER, build, "unix", (), HERE.server)
+
+    def test_a_server_that_does_not_begin_to_listen_is_not_waited_for_for_ever(self):
+        with Build(server=SILENT) as build, mock.patch.object(servers, "START_LIMIT_S", 0.05):
+            running = self.start(build)
+            with self.assertRaisesRegex(servers.Failed, "played did not begin.*nothing was heard"):
+                running.__enter__()
+        self.assertFalse(is_alive(running.pid))
+
+    def test_a_server_that_ends_before_it_listens_is_told_of_in_its_own_words(self):
+        for text, why in (("sys.exit('no memory')", "played did not begin to listen: no memory$"),
+                          ("sys.exit(3)", "it ended with 3$")):
+            with Build(server=text) as build, self.assertRaisesRegex(servers.Failed, why):
+                with self.start(build):
+                    pass
+
+    def test_an_interrupt_leaves_neither_server_nor_load(self):
+        pids = []
+
+        def interrupt(_, of_processes):
+            pids.extend(of_processes)
+            raise KeyboardInterrupt
+
+        with (Build(server=LISTENING, rill_ping=HANGING_PING) as build,
+              mock.patch.object(machine.Moment, "now", interrupt),
+              self.assertRaises(KeyboardInterrupt)):
+            load.run(SERVER, build, counts.ONE, 1, HERE)
+        self.assertEqual([is_alive(pid) for pid in pids], [False, False])
+
+    def test_a_load_that_cannot_begin_says_on_which_server(self):
+        with (Build(server=LISTENING, rill_ping="sys.exit('cannot connect')") as build,
+              self.assertRaisesRegex(servers.Failed, "^played: cannot connect$")):
+            load.run(SERVER, build, counts.ONE, 1, HERE)
 
 
 def main():

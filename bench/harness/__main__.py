@@ -12,6 +12,7 @@
 import argparse
 import os
 import resource
+import signal
 import sys
 import time
 
@@ -101,6 +102,8 @@ def main():
     except ValueError as unknown:
         parser.error(str(unknown))
 
+    for number in (signal.SIGTERM, signal.SIGHUP):  # no server outlives us
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     try:
@@ -117,6 +120,9 @@ def main():
     except servers.Failed as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nbench: interrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

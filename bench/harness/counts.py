@@ -201,8 +201,9 @@ def allocations(build, server, workload, placement):
             ping(build, running.url, workload, 0.1, placement)
             time.sleep(0.05)  # its connections are gone then
             command = load.ping_command(build, running.url, workload, 0.3)
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
-                                  preexec_fn=servers.pinned(placement.load)) as process:
+            with servers.ended(subprocess.Popen(
+                    command, stdout=subprocess.PIPE, text=True,
+                    preexec_fn=servers.pinned(placement.load))) as process:
                 process.stdout.readline()
                 before = allocations_in(file.name)
                 if before == 0:
@@ -222,10 +223,10 @@ def idle_connection_bytes(build, server, placement, connections=IDLE_CONNECTIONS
     """Memory of the process, not of the kernel, for each connection that is silent."""
     with servers.Running(server, build, "tcp", (), placement.server) as running:
         before, descriptors = dirty_bytes(running.pid), count_descriptors(running.pid)
-        with subprocess.Popen(
+        with servers.ended(subprocess.Popen(
                 [f"{build}/bin/rill-ping", running.url, "--idle", "--marks", "--seconds", "60",
                  "--connections", str(connections)],
-                stdout=subprocess.PIPE, text=True) as process:
+                stdout=subprocess.PIPE, text=True)) as process:
             process.stdout.readline()
             end = time.monotonic() + 10
             while count_descriptors(running.pid) < descriptors + connections:

@@ -39,10 +39,11 @@ def ping_command(build, url, workload, seconds, rate=0, warmup_s=WARMUP_S):
     return command
 
 
-def expect(process, word):
+def expect(server, process, word):
     line = process.stdout.readline()
     if line.strip() != word:
-        raise servers.Failed(process.stderr.readline().strip() or f"no line '{word}'")
+        why = process.stderr.readline().strip() or f"no line '{word}'"
+        raise servers.Failed(f"{server.name}: {why}")
 
 
 def run(server, build, workload, seconds, placement, rate=0):
@@ -52,15 +53,15 @@ def run(server, build, workload, seconds, placement, rate=0):
         command = ping_command(build, running.url, workload, seconds, rate)
         ping = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                 preexec_fn=servers.pinned(placement.load))
-        with ping:
+        with servers.ended(ping):
             pids = (running.pid, ping.pid)
-            expect(ping, "measuring")
+            expect(server, ping, "measuring")
             before = machine.Moment.now(placement, pids)
             # A file for each thread: of 1,000 it takes a tenth of a run to read them, by the
             # processor of the load.
             count = machine.context_switches if server.is_loop else lambda pid: None
             switches = count(running.pid)
-            expect(ping, "measured")
+            expect(server, ping, "measured")
             after = machine.Moment.now(placement, pids)
             switches = machine.switches_between(switches, count(running.pid))
             text, errors = ping.stdout.read(), ping.stderr.read()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """servers.py - the echo servers that are compared, and how each is started and stopped."""
+import contextlib
 import dataclasses
 import os
 import subprocess
 import tempfile
+import threading
 
 import machine
 
@@ -54,6 +56,17 @@ def pinned(processor):
     return lambda: os.sched_setaffinity(0, {processor})
 
 
+@contextlib.contextmanager
+def ended(process):
+    """Waits for it at the end of the block, and leaves it running by no other way."""
+    with process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
+
+
 class Running:
     """A server that listens, until the end of a with block.
 
@@ -77,13 +90,21 @@ class Running:
         self.url = None
 
     def __enter__(self):
-        for line in self.process.stdout:  # ends when the server does
-            if line.startswith("listening on "):
-                self.url = line.split()[2]
-                return self
-        self.__exit__(None, None, None)
+        limit = threading.Timer(START_LIMIT_S, self.process.kill)
+        limit.start()
+        try:
+            for line in self.process.stdout:  # ends when the server does
+                if line.startswith("listening on "):
+                    self.url = line.split()[2]
+                    return self
+            why = "" if limit.is_alive() else f"nothing was heard of it in {START_LIMIT_S} s"
+        finally:
+            limit.cancel()
+            if not self.url:
+                self.__exit__()
         self.errors.seek(0)
-        raise Failed(f"{self.server.name} did not begin to listen: {self.errors.readline()}")
+        why = self.errors.readline().strip() or why or f"it ended with {self.process.returncode}"
+        raise Failed(f"{self.server.name} did not begin to listen: {why}")
 
     def __exit__(self, *_):
         self.process.terminate()
