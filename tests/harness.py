@@ -5,15 +5,21 @@ programs that are not as they should be. Called by check_harness.sh.
 The programs of a build are played by scripts of some lines."""
 import os
 import stat
+import subprocess
 import sys
 import tempfile
 import unittest
 from unittest import mock
 
+import compare
 import counts
+import files
 import load
 import machine
+import micro
+import plots
 import servers
+import workloads
 
 
 class Build:
@@ -114,6 +120,43 @@ class Processes(unittest.TestCase):
         with (Build(server=LISTENING, rill_ping="sys.exit('cannot connect')") as build,
               self.assertRaisesRegex(servers.Failed, "^played: cannot connect$")):
             load.run(SERVER, build, counts.ONE, 1, HERE)
+
+
+PLACE = {"build": "nowhere", "placement": HERE}
+ECHO = workloads.Workload("echo-50", "50 connections", 50)
+OPEN = workloads.Workload("open-50", "an open loop", 50, rate_share=0.5)
+
+
+class Failures(unittest.TestCase):
+    """What fails is told of, and the rest is in the report."""
+
+    def test_steps_of_a_program_that_crashes_are_a_note(self):
+        crash = "print('half of it', file=sys.stderr); os.kill(os.getpid(), signal.SIGABRT)"
+        with Build(rill_micro=crash) as build:
+            results, notes = micro.run(build, HERE, 1, True)
+        self.assertEqual(results, {})
+        self.assertEqual(notes, ["single steps: rill ended with -6: half of it"])
+
+    def test_a_directory_that_takes_no_file_to_read_is_a_note_and_so_is_a_missing_fio(self):
+        with Build() as build, mock.patch.dict(os.environ, {"PATH": build}):
+            reads = files.Files(build, f"{build}/none", HERE, 1, 1)
+        self.assertRegex(reads.failures[0], "^no fio")
+        self.assertRegex(reads.failures[1], "random reads: .*No such file or directory")
+
+    def test_pictures_that_cannot_be_drawn_are_a_note(self):
+        def draw():
+            raise subprocess.CalledProcessError(1, ["gnuplot"], stderr="no terminal\n")
+
+        self.assertEqual(plots.drawn(draw),
+                         ["not all pictures could be drawn: gnuplot: no terminal"])
+
+    def test_an_open_loop_whose_rate_is_not_known_is_not_run_as_a_closed_one(self):
+        with (mock.patch.object(servers, "available", lambda build: ([SERVER], [])),
+              mock.patch.object(load, "run", side_effect=servers.Failed("played: broken"))):
+            comparison = compare.Comparison(**PLACE, rounds=1, budget_s=1, chosen=[ECHO, OPEN])
+            comparison.run()
+        self.assertEqual(comparison.failures, ["50 connections: played: broken", "an open loop: "
+                                               "nobody's saturation is known: skipped"])
 
 
 def main():

@@ -43,20 +43,20 @@ def run(arguments):
     comparison = compare.Comparison(arguments.build, placement, arguments.rounds or sizes["rounds"],
                                     arguments.seconds or sizes["echo_s"], arguments.quick)
     comparison.run()
-    micros = micro.run(arguments.build, placement, sizes["micro_rounds"], arguments.quick)
+    micros, failed_steps = micro.run(arguments.build, placement, sizes["micro_rounds"], arguments.quick)
     reads = files.Files(arguments.build, arguments.output, placement,
                         arguments.rounds or sizes["rounds"], sizes["files_s"])
     notes = [f"{name} is not built: skipped" for name in comparison.missing]
     messages = rdma.Messages(arguments.build, placement,
                              arguments.rounds or sizes["message_rounds"], arguments.quick)
-    notes += comparison.failures + reads.failures + messages.failures
+    notes += comparison.failures + failed_steps + reads.failures + messages.failures
     notes += plots.draw_all(arguments.output, comparison, micros, messages)
-    report.write(arguments.output, facts, comparison, micros, reads, messages, notes)
-    with open(f"{arguments.output}/report.txt", encoding="utf-8") as file:
-        print(file.read().split("\n\nCommand lines")[0])
+    text = report.text(facts, comparison, micros, reads, messages, notes)
+    print(text.split("\n\nCommand lines")[0])  # before it is kept: the disk may be full
+    report.write(arguments.output, text, facts, comparison, micros, reads, messages, notes)
     print(f"\n{time.monotonic() - begin:.0f} s; {arguments.output}/report.txt, .csv, .json, "
           "and pictures")
-    return 1 if comparison.failures else 0
+    return 1 if comparison.failures or failed_steps else 0
 
 
 def run_echo(arguments, chosen):
@@ -117,7 +117,7 @@ def main():
             print(publish.publish(arguments.output, arguments.docs))
             return 0
         return counts.main(arguments)
-    except servers.Failed as failure:
+    except (servers.Failed, OSError) as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -79,6 +79,9 @@ class Comparison:
     def run(self):
         for workload in self.workloads:
             rate = self.rates[workload.key] = self.rate_of(workload)
+            if workload.rate_share and not rate:
+                self.failures.append(f"{workload.title}: nobody's saturation is known: skipped")
+                continue
             taking_part = [server for server in self.servers
                            if workloads.takes_part(server, workload)]
             for round_number in range(self.rounds):

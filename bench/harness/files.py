@@ -73,7 +73,8 @@ def run_one(name, command, processor):
                             preexec_fn=servers.pinned(processor))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if result.returncode:
-        raise servers.Failed(f"{name}: {result.stderr.strip().splitlines()[:1]}")
+        told = (result.stderr or result.stdout).strip().splitlines()
+        raise servers.Failed(f"{name}: {told[0] if told else f'ended with {result.returncode}'}")
     output = json.loads(result.stdout[result.stdout.index("{"):])
     if name.startswith("fio"):
         read = output["jobs"][0]["read"]
@@ -94,14 +95,24 @@ class Files:
         self.path = os.path.join(directory, "random-reads.data")
         runs = rounds * sum(len(commands(build, "", 1, *case)) for case in CASES)
         self.seconds = max(0.2, min(2.0, budget_s / runs - 0.4))
-        make_file(self.path)
-        for case in CASES:
-            programs = list(commands(build, self.path, self.seconds, *case).items())
-            for number in range(rounds):
-                for name, command in samples.rotated(programs, number):
-                    if not self.add(case, name, command, placement):
-                        programs.remove((name, command))
-        os.remove(self.path)
+        if not shutil.which("fio"):
+            self.failures.append("no fio: rill's reads stand beside tokio's and libuv's alone")
+        try:
+            make_file(self.path)
+            for case in CASES:
+                self.take_turns(case, build, placement, rounds)
+        except OSError as error:
+            self.failures.append(f"random reads: {error}")
+        finally:
+            if os.path.exists(self.path):
+                os.remove(self.path)
+
+    def take_turns(self, case, build, placement, rounds):
+        programs = list(commands(build, self.path, self.seconds, *case).items())
+        for number in range(rounds):
+            for name, command in samples.rotated(programs, number):
+                if not self.add(case, name, command, placement):
+                    programs.remove((name, command))
 
     def add(self, case, name, command, placement):
         """Returns whether it ran. What did not is left out altogether: where a round of it is

@@ -36,22 +36,26 @@ TITLES = {
 
 
 def run(build, placement, rounds, quick):
-    """Returns, by program's name, what it printed. Their rounds lie in a row, since all is
-    within one process; the programs take turns three times in a full run, and the run with
-    the lowest sum counts, as the one that was disturbed least."""
-    results = {}
+    """Returns, by program's name, what it printed, and sentences about what failed. Their
+    rounds lie in a row, since all is within one process; the programs take turns three times in
+    a full run, and the run with the lowest sum counts, as the one that was disturbed least."""
+    results, failures = {}, {}
     for number in range(1 if quick else 3):
         for name, program, options in samples.rotated(PROGRAMS, number):
             path = f"{build}/{program}"
             if not os.access(path, os.X_OK):
                 continue
-            output = subprocess.run([path, *options(rounds, quick)], capture_output=True,
-                                    text=True, check=True,
-                                    preexec_fn=servers.pinned(placement.server)).stdout
-            result = json.loads(output)
+            run_of_it = subprocess.run([path, *options(rounds, quick)], capture_output=True,
+                                       text=True, check=False,
+                                       preexec_fn=servers.pinned(placement.server))
+            if run_of_it.returncode:
+                failures[name] = (f"single steps: {name} ended with {run_of_it.returncode}: "
+                                  f"{run_of_it.stderr.strip()[-200:]}")
+                continue
+            result = json.loads(run_of_it.stdout)
             if name not in results or cost(result) < cost(results[name]):
                 results[name] = result
-    return results
+    return results, list(failures.values())
 
 
 def cost(result):

@@ -40,7 +40,17 @@ def draw(directory, name, commands):
         script = f"set terminal {terminal}\nset output '{directory}/{name}.{ending}'\n" \
                  f"{STYLE}{commands}\n"
         subprocess.run(["gnuplot"], input=script, text=True, check=True,
-                       stdout=subprocess.DEVNULL)
+                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def drawn(function, *arguments):
+    """Returns a list of sentences about what could not be drawn. The figures are in the report
+    all the same."""
+    try:
+        function(*arguments)
+    except subprocess.CalledProcessError as error:
+        return [f"not all pictures could be drawn: gnuplot: {error.stderr.strip()[-200:]}"]
+    return []
 
 
 def line_style(name):
@@ -70,8 +80,9 @@ def by_connections(directory, comparison, figure, name, title):
         data += block(f"data{i}", lines)
         plots.append(f"$data{i} using 1:2:3:4 with yerrorlines {line_style(server.name)} "
                      f"title '{server.name}'")
-    draw(directory, name, f"{data}set title '{title}'\nset logscale x\nset xlabel 'connections'\n"
-                          f"set yrange [0:*]\nset format y '%.0s%c'\nplot {', '.join(plots)}")
+    if plots:
+        draw(directory, name, f"{data}set title '{title}'\nset logscale x\nset xlabel 'connections'\n"
+                              f"set yrange [0:*]\nset format y '%.0s%c'\nplot {', '.join(plots)}")
 
 
 def latencies(directory, comparison):
@@ -151,21 +162,21 @@ def draw_messages(directory, messages):
     """Returns sentences about what could not be drawn."""
     if not shutil.which("gnuplot"):
         return [PROBLEM]
-    by_size(directory, messages, "tag_lat", "rdma-latency", "latency of a message, spinning", "us")
-    by_size(directory, messages, "tag_bw", "rdma-bandwidth",
-            "bandwidth of messages, 32 on their way", "MB/s")
-    return []
+    return (drawn(by_size, directory, messages, "tag_lat", "rdma-latency",
+                  "latency of a message, spinning", "us")
+            + drawn(by_size, directory, messages, "tag_bw", "rdma-bandwidth",
+                    "bandwidth of messages, 32 on their way", "MB/s"))
 
 
 def draw_all(directory, comparison, micros, messages):
     """Returns sentences about what could not be drawn."""
     if not shutil.which("gnuplot"):
         return [PROBLEM]
-    by_connections(directory, comparison, "requests_per_second", "throughput",
-                   "64 B echoes, requests per second")
-    by_connections(directory, comparison, "cpu_ns_per_request", "cpu",
-                   "64 B echoes, CPU time of the server per request in ns")
-    latencies(directory, comparison)
+    problems = drawn(by_connections, directory, comparison, "requests_per_second", "throughput",
+                     "64 B echoes, requests per second")
+    problems += drawn(by_connections, directory, comparison, "cpu_ns_per_request", "cpu",
+                      "64 B echoes, CPU time of the server per request in ns")
+    problems += drawn(latencies, directory, comparison)
     if micros:
-        micro(directory, micros)
-    return draw_messages(directory, messages)
+        problems += drawn(micro, directory, micros)
+    return problems + draw_messages(directory, messages)

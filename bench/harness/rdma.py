@@ -164,7 +164,10 @@ def run_ucx(case, program, placement):
     finally:
         server.terminate()
         server.wait()
-    figures = [float(word) for word in text.strip().splitlines()[-1].split(",")]
+    try:
+        figures = [float(word) for word in text.strip().splitlines()[-1].split(",")]
+    except (IndexError, ValueError) as error:
+        raise servers.Failed(f"{UCX} printed no line of figures: {text.strip()[-200:]}") from error
     if case.test == "tag_lat":
         return figures[1]
     rate = figures[-1]

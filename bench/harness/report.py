@@ -225,9 +225,9 @@ def write_messages(directory, facts, messages):
                    "messages": messages.as_dict()}, file, indent=1)
 
 
-def write(directory, facts, comparison, micros, reads, messages, notes):
+def write(directory, as_text, facts, comparison, micros, reads, messages, notes):
     with open(f"{directory}/report.txt", "w", encoding="utf-8") as file:
-        file.write(text(facts, comparison, micros, reads, messages, notes))
+        file.write(as_text)
     with open(f"{directory}/report.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["part", "case", "program", "figure", "median", "min", "max", "rounds"])
