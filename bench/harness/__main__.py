@@ -28,9 +28,11 @@ import report
 import servers
 import workloads
 
-SECONDS_OF_ONE = 30  # workload, where a few are run by themselves
-FULL = {"rounds": 5, "echo_s": 390, "files_s": 55, "micro_rounds": 5, "message_rounds": 5}
-QUICK = {"rounds": 1, "echo_s": 25, "files_s": 5, "micro_rounds": 1, "message_rounds": 1}
+# one_s is for a workload, where a few are run by themselves.
+FULL = {"rounds": 5, "echo_s": 390, "one_s": 30, "files_s": 55, "micro_rounds": 5,
+        "message_rounds": 5}
+QUICK = {"rounds": 1, "echo_s": 25, "one_s": 3, "files_s": 5, "micro_rounds": 1,
+         "message_rounds": 1}
 
 
 def run(arguments):
@@ -46,10 +48,9 @@ def run(arguments):
     micros, failed_steps = micro.run(arguments.build, placement, sizes["micro_rounds"], arguments.quick)
     reads = files.Files(arguments.build, arguments.output, placement,
                         arguments.rounds or sizes["rounds"], sizes["files_s"])
-    notes = [f"{name} is not built: skipped" for name in comparison.missing]
     messages = rdma.Messages(arguments.build, placement,
                              arguments.rounds or sizes["message_rounds"], arguments.quick)
-    notes += comparison.failures + failed_steps + reads.failures + messages.failures
+    notes = comparison.notes() + failed_steps + reads.failures + messages.failures
     notes += plots.draw_all(arguments.output, comparison, micros, messages)
     text = report.text(facts, comparison, micros, reads, messages, notes)
     print(text.split("\n\nCommand lines")[0])  # before it is kept: the disk may be full
@@ -60,11 +61,12 @@ def run(arguments):
 
 
 def run_echo(arguments, chosen):
+    sizes = QUICK if arguments.quick else FULL
     placement = machine.Placement.choose()
     os.sched_setaffinity(0, {placement.load})
     comparison = compare.Comparison(arguments.build, placement,
-                                    arguments.rounds or FULL["rounds"],
-                                    arguments.seconds or SECONDS_OF_ONE * len(chosen),
+                                    arguments.rounds or sizes["rounds"],
+                                    arguments.seconds or sizes["one_s"] * len(chosen),
                                     arguments.quick, chosen)
     comparison.run()
     print(report.echo_text(machine.facts(placement), comparison))
@@ -84,6 +86,15 @@ def run_messages(arguments):
     return 0
 
 
+def positive(kind):
+    def read(text):
+        if not kind(text) > 0:
+            raise argparse.ArgumentTypeError(f"{text}: want more than 0")
+        return kind(text)
+    read.__name__ = kind.__name__  # for "invalid int value"
+    return read
+
+
 def main():
     parser = argparse.ArgumentParser(prog="bench/harness")
     parser.add_argument("command", choices=["run", "echo", "messages", "counts",
@@ -93,8 +104,8 @@ def main():
     parser.add_argument("--kept", default="bench/counts.json", help="the counts to compare with")
     parser.add_argument("--docs", default="docs/benchmarks", help="where dated copies go")
     parser.add_argument("--quick", action="store_true", help="a minute instead of ten")
-    parser.add_argument("--rounds", type=int, help="rounds of each workload")
-    parser.add_argument("--seconds", type=float, help="the time for all echo workloads together")
+    parser.add_argument("--rounds", type=positive(int), help="rounds of each workload")
+    parser.add_argument("--seconds", type=positive(float), help="the time for all echo workloads together")
     parser.add_argument("--only", default="", help="of echo: the names of workloads, all if none")
     arguments = parser.parse_args()
     try:

@@ -27,6 +27,8 @@ class Comparison:
         self.placement = placement
         self.rounds = rounds
         self.servers, self.missing = servers.available(build)
+        if not self.servers:
+            raise servers.Failed(f"{build}: no server is built there (make programs peers)")
         self.workloads = chosen or [workload for workload in workloads.WORKLOADS
                                     if workload.quick or not quick]
         self.open_loop_factor = 1 if quick else OPEN_LOOP_FACTOR
@@ -97,6 +99,9 @@ class Comparison:
                         continue
                     self.samples.setdefault((workload.key, server.name), []).append(sample)
         show("")
+
+    def notes(self):
+        return [f"{name} is not built: skipped" for name in self.missing] + self.failures
 
     def of(self, key):
         """The names of the servers that have results of a workload, in the usual order."""

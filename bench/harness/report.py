@@ -142,7 +142,7 @@ def workload_tables(comparison):
 def echo_text(facts, comparison):
     """The workloads alone."""
     return "\n\n".join(head_of(facts, comparison)
-                       + [f"Note: {failure}" for failure in comparison.failures]
+                       + [f"Note: {note}" for note in comparison.notes()]
                        + workload_tables(comparison))
 
 
