@@ -18,6 +18,7 @@ import load
 import machine
 import micro
 import plots
+import publish
 import servers
 import workloads
 
@@ -157,6 +158,34 @@ class Failures(unittest.TestCase):
             comparison.run()
         self.assertEqual(comparison.failures, ["50 connections: played: broken", "an open loop: "
                                                "nobody's saturation is known: skipped"])
+
+
+class Publishing(unittest.TestCase):
+    def test_pictures_of_an_earlier_run_are_gone_and_those_of_messages_alone_not_touched(self):
+        with tempfile.TemporaryDirectory() as directory:
+            for name in ("cpu.svg", "latency-open-50.png", "rdma-latency.svg",
+                         "messages-latency.svg", "random-reads.data"):
+                open(f"{directory}/{name}", "w", encoding="utf-8").close()
+            with mock.patch.dict(os.environ, {"PATH": directory}):
+                notes = plots.draw_all(directory, None, None, None)
+            self.assertEqual(notes, [plots.PROBLEM])
+            self.assertEqual(sorted(os.listdir(directory)),
+                             ["messages-latency.svg", "random-reads.data"])
+
+    def test_what_is_published_is_the_report_with_its_own_pictures(self):
+        with tempfile.TemporaryDirectory() as directory:
+            publish.write(f"{directory}/docs.md", f"a\n{publish.BEGIN}old\n{publish.END}z\n")
+            with self.assertRaisesRegex(servers.Failed, "no report to publish"):
+                publish.publish(directory, f"{directory}/docs")
+            for name, text in (("report.json", '{"facts": {"date": "2026-01-02 03:04 UTC"}}'),
+                               ("report.txt", "words\n"), ("report.csv", ""), ("cpu.svg", ""),
+                               ("messages-latency.svg", "")):
+                publish.write(f"{directory}/{name}", text)
+            publish.publish(directory, f"{directory}/docs")
+            self.assertEqual(sorted(os.listdir(f"{directory}/docs/2026-01-02")),
+                             ["README.md", "cpu.svg", "report.csv", "report.json", "report.txt"])
+            self.assertRegex(publish.read(f"{directory}/docs.md"),
+                             r"(?s)^a\n.*docs/2026-01-02/cpu\.svg.*\nz\n$")
 
 
 def main():

@@ -79,7 +79,7 @@ def run_messages(arguments):
     os.makedirs(arguments.output, exist_ok=True)
     messages = rdma.Messages(arguments.build, placement,
                              arguments.rounds or sizes["message_rounds"], arguments.quick)
-    messages.failures += plots.draw_messages(arguments.output, messages)
+    messages.failures += plots.draw_messages(arguments.output, messages, "messages")
     report.write_messages(arguments.output, machine.facts(placement), messages)
     with open(f"{arguments.output}/messages.txt", encoding="utf-8") as file:
         print(file.read(), end="")

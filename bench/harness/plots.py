@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """plots.py - the figures of a report as pictures, by gnuplot: SVG and PNG of each."""
+import glob
+import os
 import shutil
 import subprocess
 
@@ -158,18 +160,27 @@ def by_size(directory, messages, test, name, title, unit):
              f"set ylabel '{unit}'\nplot {', '.join(plots)}")
 
 
-def draw_messages(directory, messages):
+def remove(directory, *names):
+    """Pictures of an earlier run would be taken for this one's."""
+    for name in names:
+        for path in glob.glob(f"{directory}/{name}.svg") + glob.glob(f"{directory}/{name}.png"):
+            os.remove(path)
+
+
+def draw_messages(directory, messages, prefix="rdma"):
     """Returns sentences about what could not be drawn."""
+    remove(directory, f"{prefix}-*")
     if not shutil.which("gnuplot"):
         return [PROBLEM]
-    return (drawn(by_size, directory, messages, "tag_lat", "rdma-latency",
+    return (drawn(by_size, directory, messages, "tag_lat", f"{prefix}-latency",
                   "latency of a message, spinning", "us")
-            + drawn(by_size, directory, messages, "tag_bw", "rdma-bandwidth",
+            + drawn(by_size, directory, messages, "tag_bw", f"{prefix}-bandwidth",
                     "bandwidth of messages, 32 on their way", "MB/s"))
 
 
 def draw_all(directory, comparison, micros, messages):
     """Returns sentences about what could not be drawn."""
+    remove(directory, "throughput", "cpu", "latency-*", "timers", "tasks", "rdma-*")
     if not shutil.which("gnuplot"):
         return [PROBLEM]
     problems = drawn(by_connections, directory, comparison, "requests_per_second", "throughput",

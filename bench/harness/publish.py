@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """publish.py - makes the report of the last run a page of the documentation, dated."""
-import glob
 import json
 import os
 import shutil
+
+import servers
 
 TITLES = {
     "throughput": "Requests per second by connections",
@@ -51,12 +52,15 @@ def publish(output, docs):
     """Copies text, figures and pictures to docs/DATE/ with a README.md that shows them, has
     docs.md show the pictures, and returns the path of the page. A report of the same day
     replaces the one before."""
+    if not os.path.exists(f"{output}/report.json"):
+        raise servers.Failed(f"{output}: there is no report to publish: make bench writes one")
     name = json.loads(read(f"{output}/report.json"))["facts"]["date"].split()[0]
     directory = f"{docs}/{name}"
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(directory)
-    for path in glob.glob(f"{output}/report.*") + glob.glob(f"{output}/*.svg"):
-        shutil.copy(path, directory)
+    for file in ("report.txt", "report.csv", "report.json", *(f"{name}.svg" for name in TITLES)):
+        if os.path.exists(f"{output}/{file}"):
+            shutil.copy(f"{output}/{file}", directory)
     text = read(f"{output}/report.txt").rstrip()
     page = [f"# Benchmarks of {name}",
             "How these figures are taken, and what they do not say, is in "
