@@ -167,7 +167,7 @@ func main() {
 		for i := 0; i < count; i++ {
 			go func() { time.Sleep(1000*time.Second + time.Duration(rand.Intn(600))*time.Second) }()
 		}
-		runtime.Gosched()
+		time.Sleep(100 * time.Millisecond) // all of them have begun to sleep by then
 	}
 
 	measure("yield", 1_000_000, yieldWith(batch))
@@ -186,7 +186,6 @@ func main() {
 	measure("sleep_cancel_100k", 1_000_000, armAndCancel)
 	before := residentBytes()
 	sleepers(900_000)
-	time.Sleep(100 * time.Millisecond)
 	add("sleeping_task", "bytes", []float64{(residentBytes() - before) / 900_000})
 	measure("sleep_cancel_1m", 1_000_000, armAndCancel)
 	fmt.Printf("{\"rounds\":%d,%s}\n", *rounds, strings.Join(lines, ","))

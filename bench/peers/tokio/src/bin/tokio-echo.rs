@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::net::{tcp, unix, TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::sync::broadcast;
 use tokio::time::timeout;
 
@@ -47,11 +47,8 @@ async fn echo_in_time<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-async fn broadcast<S: AsyncRead + AsyncWrite>(
-    stream: S,
-    sender: broadcast::Sender<Arc<[u8]>>,
-) -> io::Result<()> {
-    let (mut reader, mut writer) = tokio::io::split(stream);
+async fn broadcast<S: Stream>(stream: S, sender: broadcast::Sender<Arc<[u8]>>) -> io::Result<()> {
+    let (mut reader, mut writer) = stream.into_halves();
     let mut receiver = sender.subscribe();
     let mut buffer = [0; CHUNK_SIZE];
     loop {
@@ -70,7 +67,30 @@ async fn broadcast<S: AsyncRead + AsyncWrite>(
     }
 }
 
-fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, service: Service) {
+/// Halves of the stream's own kind: tokio::io::split has a lock between its two.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    type Reader: AsyncRead + Unpin + Send;
+    type Writer: AsyncWrite + Unpin + Send;
+    fn into_halves(self) -> (Self::Reader, Self::Writer);
+}
+
+impl Stream for TcpStream {
+    type Reader = tcp::OwnedReadHalf;
+    type Writer = tcp::OwnedWriteHalf;
+    fn into_halves(self) -> (Self::Reader, Self::Writer) {
+        self.into_split()
+    }
+}
+
+impl Stream for UnixStream {
+    type Reader = unix::OwnedReadHalf;
+    type Writer = unix::OwnedWriteHalf;
+    fn into_halves(self) -> (Self::Reader, Self::Writer) {
+        self.into_split()
+    }
+}
+
+fn serve<S: Stream>(stream: S, service: Service) {
     match service {
         Service::Echo => drop(tokio::spawn(echo(stream))),
         Service::Timeout(limit) => drop(tokio::spawn(echo_in_time(stream, limit))),
@@ -78,14 +98,15 @@ fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, service:
     }
 }
 
-fn set_congestion(fd: i32, name: &str) -> io::Result<()> {
+/// Of the listener: connections inherit it, which spares a call for each.
+fn set_tcp_option(fd: i32, option: i32, value: &[u8]) -> io::Result<()> {
     let result = unsafe {
         libc::setsockopt(
             fd,
             libc::IPPROTO_TCP,
-            libc::TCP_CONGESTION,
-            name.as_ptr().cast(),
-            name.len() as libc::socklen_t,
+            option,
+            value.as_ptr().cast(),
+            value.len() as libc::socklen_t,
         )
     };
     if result < 0 {
@@ -98,8 +119,9 @@ fn listen_tcp(address: &str, congestion: Option<&str>) -> io::Result<TcpListener
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     if let Some(name) = congestion {
-        set_congestion(socket.as_raw_fd(), name)?;
+        set_tcp_option(socket.as_raw_fd(), libc::TCP_CONGESTION, name.as_bytes())?;
     }
+    set_tcp_option(socket.as_raw_fd(), libc::TCP_NODELAY, &1i32.to_ne_bytes())?;
     socket.bind(address.parse().map_err(|_| io::ErrorKind::InvalidInput)?)?;
     socket.listen(BACKLOG)
 }
@@ -152,7 +174,6 @@ async fn main() -> io::Result<()> {
         println!("listening on tcp://{}", listener.local_addr()?);
         loop {
             let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
             serve(stream, service.clone());
         }
     }
