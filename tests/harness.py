@@ -4,6 +4,7 @@ programs that are not as they should be. Called by check_harness.sh.
 
 The programs of a build are played by scripts of some lines."""
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import machine
 import micro
 import plots
 import publish
+import rdma
 import servers
 import workloads
 
@@ -158,6 +160,34 @@ class Failures(unittest.TestCase):
             comparison.run()
         self.assertEqual(comparison.failures, ["50 connections: played: broken", "an open loop: "
                                                "nobody's saturation is known: skipped"])
+
+
+class Messages(unittest.TestCase):
+    def measure(self, run, placement=HERE):
+        with (Build(rill_rdma_perf="") as build, mock.patch.object(shutil, "which", lambda _: None),
+              mock.patch.object(rdma, "run_rill", run)):
+            return rdma.Messages(build, placement, rounds=2, quick=True)
+
+    def test_a_case_of_which_a_round_is_missing_is_left_out_at_once_and_told_of(self):
+        runs = []
+
+        def run(_, case, program, __):
+            runs.append((case, program))
+            if (case, program) == runs[0]:
+                raise servers.Failed("broken")
+            return 1.0
+
+        messages = self.measure(run, machine.Placement(server=1, load=0))
+        self.assertNotIn(runs[0][0], messages.cases)
+        self.assertEqual([case for case, _ in runs].count(runs[0][0]), 1)
+        self.assertIn(f"{runs[0][0].title}, rill: broken", messages.failures)
+        self.assertTrue(all(len(column.values) == 2 for _, _, column, *_ in messages.rows()))
+
+    def test_on_one_processor_nobody_looks_out_for_the_other(self):
+        waits = set()
+        self.measure(lambda _, case, *__: waits.add(case.wait) or 1.0,
+                     machine.Placement(server=0, load=0))
+        self.assertEqual(waits, {"sleep"})
 
 
 class Publishing(unittest.TestCase):

@@ -70,6 +70,11 @@ def congestion():
     return "cubic"
 
 
+def congestion_of_the_system():
+    """What UCX's connections over TCP are left with: it has no option for that."""
+    return read("/proc/sys/net/ipv4/tcp_congestion_control", "unknown").strip()
+
+
 def tokio_version():
     versions = [re.search(r"tokio-([0-9.]+)$", path) for path in
                 glob.glob("/usr/share/cargo/registry/tokio-*")]
@@ -86,6 +91,7 @@ def facts(placement):
         "liburing": first_line("pkg-config", "--modversion", "liburing"),
         "libuv": first_line("pkg-config", "--modversion", "libuv"),
         "libevent": first_line("pkg-config", "--modversion", "libevent"),
+        "ucx": first_line("pkg-config", "--modversion", "ucx"),
         "tokio": tokio_version(),
         "rustc": first_line("rustc", "--version"),
         "go": first_line("go", "version"),
@@ -104,6 +110,7 @@ def facts(placement):
         "thread_siblings": {processor: thread_siblings(processor)
                             for processor in sorted({placement.server, placement.load})},
         "congestion": congestion(),
+        "congestion_of_messages": congestion_of_the_system(),
         "versions": {name: version for name, version in versions.items() if version},
     }
 

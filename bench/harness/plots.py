@@ -190,4 +190,4 @@ def draw_all(directory, comparison, micros, messages):
     problems += drawn(latencies, directory, comparison)
     if micros:
         problems += drawn(micro, directory, micros)
-    return problems + draw_messages(directory, messages)
+    return list(dict.fromkeys(problems + draw_messages(directory, messages)))

@@ -109,13 +109,22 @@ def free_port():
         return trial.getsockname()[1]
 
 
+class TooSlow(servers.Failed):
+    """It would be so again."""
+
+
 def checked(command, environment, processor=None):
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S,
-                            env={**os.environ, **environment},
-                            preexec_fn=servers.pinned(processor) if processor is not None else None)
+    name = os.path.basename(command[0])
+    try:
+        result = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=LIMIT_S,
+            env={**os.environ, **environment},
+            preexec_fn=servers.pinned(processor) if processor is not None else None)
+    except subprocess.TimeoutExpired as error:
+        raise TooSlow(f"{name}: not done after {LIMIT_S} s") from error
     if result.returncode:
         error = (result.stderr or result.stdout).strip().splitlines()
-        raise servers.Failed(f"{os.path.basename(command[0])}: {error[0] if error else 'failed'}")
+        raise servers.Failed(f"{name}: {error[0] if error else 'failed'}")
     return result.stdout
 
 
@@ -139,6 +148,8 @@ def connect_when_ready(command, environment, processor, server):
     while True:
         try:
             return checked(command, environment, processor)
+        except TooSlow:
+            raise
         except servers.Failed:
             if time.monotonic() > end or server.poll() is not None:
                 raise
@@ -182,6 +193,11 @@ class Messages:
         self.failures = []  # sentences
         self.figures = {}  # by case, then by program: a list, one for each round
         self.cases = cases(quick)
+        if placement.server == placement.load:
+            # Who looks out keeps the other from answering until its time is up: some milliseconds
+            # a message, and all others that stand beside it look out.
+            self.cases = [case for case in self.cases if case.wait == "sleep"]
+            self.failures.append("one processor: no messages but those that are slept for")
         if not os.access(f"{build}/bin/rill-rdma-perf", os.X_OK):
             self.failures.append("rill-rdma-perf is not built (package libucx-dev): RDMA skipped")
             self.cases = []
@@ -197,6 +213,8 @@ class Messages:
         for number in range(self.rounds):
             for case in list(self.cases):
                 for program in samples.rotated(case.programs, number):
+                    if case not in self.cases:  # another one has failed
+                        break
                     if program not in LAYERS and not has_ucx:
                         continue
                     if sys.stderr.isatty():
@@ -210,10 +228,9 @@ class Messages:
     def one(self, case, program, run):
         try:
             self.figures.setdefault(case, {}).setdefault(program, []).append(run())
-        except (servers.Failed, subprocess.TimeoutExpired) as failure:
-            self.failures.append(f"{case.title}: {failure}")
-            if case in self.cases:  # rounds stay complete
-                self.cases.remove(case)
+        except servers.Failed as failure:
+            self.failures.append(f"{case.title}, {LABELS[program]}: {failure}")
+            self.cases.remove(case)  # rounds stay complete
             self.figures.pop(case, None)
             if sys.stderr.isatty():
                 print(file=sys.stderr)

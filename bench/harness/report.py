@@ -41,8 +41,9 @@ def describe(facts):
         f"{facts['date']}, commit {facts['commit']}",
         f"{facts['processor']}, {facts['processors']} processors, {facts['memory_gib']} GiB, "
         f"{facts['system']}, Linux {facts['kernel']}",
-        f"{facts['placement']}; congestion control {facts['congestion']} on both sides, "
-        "TCP_NODELAY, loopback",
+        f"{facts['placement']}; loopback; sockets have TCP_NODELAY and congestion control "
+        f"{facts['congestion']} on both sides, UCX's the system's, which is "
+        f"{facts['congestion_of_messages']}",
     ]
     lines += [f"{name}: {version}" for name, version in facts["versions"].items()]
     return "\n".join(lines)
