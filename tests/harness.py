@@ -3,12 +3,15 @@
 programs that are not as they should be. Called by check_harness.sh.
 
 The programs of a build are played by scripts of some lines."""
+import dataclasses
 import os
 import shutil
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import unittest
 from unittest import mock
 
@@ -21,6 +24,7 @@ import micro
 import plots
 import publish
 import rdma
+import samples
 import servers
 import workloads
 
@@ -130,6 +134,25 @@ ECHO = workloads.Workload("echo-50", "50 connections", 50)
 OPEN = workloads.Workload("open-50", "an open loop", 50, rate_share=0.5)
 
 
+def sample(rate=1, **others):
+    figures = {"requests_per_second": rate, "cpu_ns_per_request": rate,
+               "switches_per_request": None, "server_busy": 1, "load_busy": 1, "latency_us": {},
+               "unsent": 0, "others_share": 0} | others
+    return load.Sample(**figures)
+
+
+def comparison_of(rates, key=ECHO.key, **others):
+    """One that has run: these rates of each server in each round."""
+    players = [dataclasses.replace(SERVER, name=name, is_loop=name != "threads")
+               for name in rates]
+    with mock.patch.object(servers, "available", lambda build: (players, [])):
+        comparison = compare.Comparison(**PLACE, rounds=1, budget_s=1, chosen=[ECHO, OPEN])
+    for name, of_rounds in rates.items():
+        comparison.samples[key, name] = [sample(rate, **others) for rate in of_rounds]
+        comparison.samples[OPEN.key, name] = comparison.samples[key, name]
+    return comparison
+
+
 class Failures(unittest.TestCase):
     """What fails is told of, and the rest is in the report."""
 
@@ -160,6 +183,78 @@ class Failures(unittest.TestCase):
             comparison.run()
         self.assertEqual(comparison.failures, ["50 connections: played: broken", "an open loop: "
                                                "nobody's saturation is known: skipped"])
+
+
+class Arithmetic(unittest.TestCase):
+    def test_a_difference_is_one_where_four_undisturbed_rounds_agree(self):
+        def ratio(ours, theirs, disturbed=None):
+            result = samples.Ratio(ours, theirs, disturbed)
+            return result.text(), result.low, result.high
+
+        self.assertEqual(ratio([2, 4, 6, 9], [1, 2, 2, 2]), ("2.50", 2, 4.5))
+        self.assertEqual(ratio([2, 4, 6, 1], [1, 2, 2, 2]), ("2.00 tie", 0.5, 3))
+        self.assertEqual(ratio([2, 4, 6], [1, 2, 2]), ("2.00 few", 2, 3))
+        disturbed = [False, False, False, True, False]
+        self.assertEqual(ratio([2, 2, 2, 1, 2], [1, 1, 1, 5, 1], disturbed), ("2.00", 2, 2))
+        self.assertEqual(ratio([2, 2, 2, 1], [1, 1, 1, 5], disturbed), ("2.00 few", 0.2, 2))
+        # A round without their figure is none, and those behind it keep their own.
+        self.assertEqual(ratio([9, 2, 2, 2, 2], [0, 1, 1, 1, 5], [False] * 4 + [True]),
+                         ("2.00 few", 0.4, 2))
+
+    def test_each_begins_a_round_in_turn(self):
+        self.assertEqual([samples.rotated("abc", number) for number in range(4)],
+                         ["abc", "bca", "cab", "abc"])
+
+    def test_a_ratio_of_cpu_times_minds_no_disturbance_and_that_of_an_open_loops_rate_is_none(self):
+        comparison = comparison_of({"rill": [10, 10, 10, 10], "played": [5, 5, 5, 5]},
+                                   others_share=0.5)
+        by_cpu = comparison.ratio(ECHO, "played", "cpu_ns_per_request")
+        self.assertEqual((by_cpu.median, by_cpu.tie), (2, False))
+        self.assertTrue(comparison.ratio(ECHO, "played", "requests_per_second").few)
+        self.assertIsNone(comparison.ratio(ECHO, "rill", "requests_per_second"))
+        self.assertIsNone(comparison.ratio(OPEN, "played", "requests_per_second"))
+
+    def test_the_rate_of_an_open_loop_is_a_share_of_what_the_slowest_loop_answers(self):
+        comparison = comparison_of({"rill": [10, 30, 20], "played": [7, 9, 8], "threads": [1]})
+        self.assertEqual(comparison.rate_of(OPEN), 4)
+        self.assertEqual(comparison.rate_of(ECHO), 0)
+
+    def test_who_could_not_send_one_request_in_a_hundred_in_time_is_overloaded(self):
+        for unsent, is_overloaded in ((11, False), (12, True)):  # of 1,000 x (1 s + 0.1 s)
+            comparison = comparison_of({"played": [1]}, key=OPEN.key, unsent=unsent)
+            comparison.rates[OPEN.key], comparison.seconds = 1000, 1
+            comparison.open_loop_factor = 1
+            self.assertEqual(comparison.is_overloaded(OPEN, "played"), is_overloaded)
+
+    def test_a_run_is_disturbed_by_what_neither_server_nor_load_has_used(self):
+        def moment(wall_s, own_s, busy_s):
+            return machine.Moment(int(wall_s * 1e9), {1: 0, 2: int(own_s * 1e9)},
+                                  int(busy_s * machine.HERTZ))
+
+        slack = 2 / machine.HERTZ
+        begin = moment(0, 0, 0)
+        self.assertEqual(machine.others_share(begin, moment(2, 3, 3)), 0)
+        self.assertEqual(machine.others_share(begin, moment(2, 3, 2.5)), 0)
+        self.assertAlmostEqual(machine.others_share(begin, moment(2, 1, 3)), (2 - slack) / 2)
+        self.assertFalse(sample(others_share=0.15).disturbed)
+        self.assertTrue(sample(others_share=0.16).disturbed)
+
+    def test_the_cpu_time_of_a_process_is_its_own_with_that_of_threads_that_have_ended(self):
+        def work():
+            end = time.thread_time() + 0.02
+            while time.thread_time() < end:
+                pass
+
+        before = machine.process_cpu_ns(os.getpid())
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        self.assertGreaterEqual(machine.process_cpu_ns(os.getpid()) - before, 20e6)
+
+    def test_switches_are_not_told_of_where_a_thread_has_taken_its_number_along(self):
+        self.assertEqual(machine.switches_between({"a": 5}, {"a": 7, "b": 1}), 3)
+        self.assertIsNone(machine.switches_between({"a": 5, "b": 1}, {"a": 7}))
+        self.assertIsNone(machine.switches_between(None, {"a": 7}))
 
 
 class Messages(unittest.TestCase):
