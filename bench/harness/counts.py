@@ -216,6 +216,8 @@ def allocations(build, server, workload, placement):
 def dirty_bytes(pid):
     match = re.search(r"^Private_Dirty:\s*(\d+)", machine.read(f"/proc/{pid}/smaps_rollup"),
                       re.MULTILINE)
+    if not match:
+        raise servers.Failed(f"process {pid}: its memory is not told (/proc/{pid}/smaps_rollup)")
     return int(match.group(1)) * 1024
 
 
@@ -247,7 +249,9 @@ def count_descriptors(pid):
 
 def sleeping_task_bytes(build):
     result = subprocess.run([f"{build}/bin/rill-micro", "--json", "--only", "sleeping_task"],
-                            capture_output=True, text=True, check=True)
+                            capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise servers.Failed(f"rill-micro --only sleeping_task: {result.stderr.strip()[-200:]}")
     return json.loads(result.stdout)["sleeping_task"]["median"]
 
 
@@ -308,27 +312,30 @@ def counts_of_all(build, placement):
     """Yields the counts of every server beside rill's; they depend on the turns that
     happen, so they are for reading."""
     for server in servers.available(build)[0]:
-        if "echo" not in server.abilities:
-            continue
-        for workload in (ONE, by_key("echo-50")):
-            sample, *_ = load.run(server, build, workload, 0.5, placement)
-            switches = f"context switches: a request, {workload.title}, {server.name}"
-            if sample.switches_per_request is None:
-                yield f"{switches}: not counted: too many threads, or some ended"
-            else:
-                yield Count(switches, sample.switches_per_request, "switches", checked=False)
-            if strace_works():
-                yield Count(f"system calls: a request, {workload.title}, {server.name}",
-                            system_calls(build, server, workload, placement), "calls",
-                            checked=False)
-            if server.name != "go":  # it has an allocator of its own
-                yield Count(f"allocations: a request, {workload.title}, {server.name}",
-                            allocations(build, server, workload, placement), "calls",
-                            checked=False)
-        yield Count(f"bytes: an idle connection, {server.name}",
-                    idle_connection_bytes(build, server, placement,
-                                          min(IDLE_CONNECTIONS, server.connections_max)),
-                    "bytes", checked=False)
+        if "echo" in server.abilities:
+            yield from tried(server.name, counts_of_server, build, server, placement)
+
+
+def counts_of_server(build, server, placement):
+    for workload in (ONE, by_key("echo-50")):
+        sample, *_ = load.run(server, build, workload, 0.5, placement)
+        switches = f"context switches: a request, {workload.title}, {server.name}"
+        if sample.switches_per_request is None:
+            yield f"{switches}: not counted: too many threads, or some ended"
+        else:
+            yield Count(switches, sample.switches_per_request, "switches", checked=False)
+        if strace_works():
+            yield Count(f"system calls: a request, {workload.title}, {server.name}",
+                        system_calls(build, server, workload, placement), "calls",
+                        checked=False)
+        if server.name != "go":  # it has an allocator of its own
+            yield Count(f"allocations: a request, {workload.title}, {server.name}",
+                        allocations(build, server, workload, placement), "calls",
+                        checked=False)
+    yield Count(f"bytes: an idle connection, {server.name}",
+                idle_connection_bytes(build, server, placement,
+                                      min(IDLE_CONNECTIONS, server.connections_max)),
+                "bytes", checked=False)
 
 
 def collect(source):
