@@ -24,6 +24,7 @@ import micro
 import plots
 import publish
 import rdma
+import report
 import samples
 import servers
 import workloads
@@ -255,6 +256,19 @@ class Arithmetic(unittest.TestCase):
         self.assertEqual(machine.switches_between({"a": 5}, {"a": 7, "b": 1}), 3)
         self.assertIsNone(machine.switches_between({"a": 5, "b": 1}, {"a": 7}))
         self.assertIsNone(machine.switches_between(None, {"a": 7}))
+
+
+class Facts(unittest.TestCase):
+    def test_the_compiler_is_the_one_of_the_programs(self):
+        gcc = "  [     0]  GCC: (Debian 12.2.0-14+deb12u1) 12.2.0\n"
+        clang = "  [    27]  Debian clang version 14.0.6\n"
+        self.assertEqual(machine.compiler_in(gcc), "gcc 12.2")
+        self.assertEqual(machine.compiler_in(gcc + clang), "clang 14.0")  # libc's parts are gcc's
+        self.assertEqual(machine.compiler_in(""), "unknown")
+        with mock.patch.object(machine, "compiler", lambda build: f"that of {build}"):
+            facts = machine.facts("here", HERE)
+        self.assertEqual(facts["versions"]["compiler"], "that of here")
+        self.assertIn("compiler: that of here\n", report.describe(facts))
 
 
 class Messages(unittest.TestCase):

@@ -41,7 +41,7 @@ def run(arguments):
     placement = machine.Placement.choose()
     os.sched_setaffinity(0, {placement.load})  # we too keep off the server's processor
     os.makedirs(arguments.output, exist_ok=True)
-    facts = machine.facts(placement)
+    facts = machine.facts(arguments.build, placement)
     comparison = compare.Comparison(arguments.build, placement, arguments.rounds or sizes["rounds"],
                                     arguments.seconds or sizes["echo_s"], arguments.quick)
     comparison.run()
@@ -69,7 +69,7 @@ def run_echo(arguments, chosen):
                                     arguments.seconds or sizes["one_s"] * len(chosen),
                                     arguments.quick, chosen)
     comparison.run()
-    print(report.echo_text(machine.facts(placement), comparison))
+    print(report.echo_text(machine.facts(arguments.build, placement), comparison))
     return 1 if comparison.failures else 0
 
 
@@ -80,7 +80,7 @@ def run_messages(arguments):
     messages = rdma.Messages(arguments.build, placement,
                              arguments.rounds or sizes["message_rounds"], arguments.quick)
     messages.failures += plots.draw_messages(arguments.output, messages, "messages")
-    report.write_messages(arguments.output, machine.facts(placement), messages)
+    report.write_messages(arguments.output, machine.facts(arguments.build, placement), messages)
     with open(f"{arguments.output}/messages.txt", encoding="utf-8") as file:
         print(file.read(), end="")
     return 0

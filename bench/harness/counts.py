@@ -349,22 +349,9 @@ def as_dict(counts):
     return {count.key: {"value": round(count.value, 4), "unit": count.unit} for count in counts}
 
 
-def compiler_in(text):
-    """The compiler and its version but for the patch, of the section .comment of a program."""
-    for name, pattern in (("clang", r"clang version (\d+\.\d+)"),  # libc's parts are gcc's
-                          ("gcc", r"GCC: \(.*\) (\d+\.\d+)")):
-        match = re.search(pattern, text)
-        if match:
-            return f"{name} {match.group(1)}"
-    return "unknown"
-
-
 def context(build):
-    """What the numbers depend on besides the sources. The program says what compiled it: what
-    `gcc` is now may be another one."""
-    comment = subprocess.run(["readelf", "--string-dump=.comment", f"{build}/bin/rill-micro"],
-                             capture_output=True, text=True, check=False)
-    return {"compiler": compiler_in(comment.stdout),
+    """What the numbers depend on besides the sources."""
+    return {"compiler": machine.compiler(build),
             "liburing": machine.first_line("pkg-config", "--modversion", "liburing")}
 
 
@@ -377,13 +364,14 @@ def counts_command(arguments, placement):
     counts, notes = collect(counts_of_rill(arguments.build, placement))
     more, more_notes = collect(counts_of_all(arguments.build, placement))
     counts, notes = counts + more, notes + more_notes
+    facts = machine.facts(arguments.build, placement)
     with open(f"{arguments.output}/counts.json", "w", encoding="utf-8") as file:
-        json.dump({"facts": machine.facts(placement), "notes": notes,
+        json.dump({"facts": facts, "notes": notes,
                    "counts": as_dict(counts)}, file, indent=1)
     rows = [["", "count", ""]] + [[count.key, f"{count.value:,.3f}", count.unit]
                                   for count in counts]
     with open(f"{arguments.output}/counts.txt", "w", encoding="utf-8") as file:
-        file.write("\n".join([report.describe(machine.facts(placement)), *notes, "",
+        file.write("\n".join([report.describe(facts), *notes, "",
                               report.table(rows)]) + "\n")
     print_table(rows)
     print(*notes, sep="\n")

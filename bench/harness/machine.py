@@ -81,13 +81,30 @@ def tokio_version():
     return next((match.group(1) for match in versions if match), None)
 
 
-def facts(placement):
+def compiler_in(text):
+    """The compiler and its version but for the patch, of the section .comment of a program."""
+    for name, pattern in (("clang", r"clang version (\d+\.\d+)"),  # libc's parts are gcc's
+                          ("gcc", r"GCC: \(.*\) (\d+\.\d+)")):
+        match = re.search(pattern, text)
+        if match:
+            return f"{name} {match.group(1)}"
+    return "unknown"
+
+
+def compiler(build):
+    """A program says what compiled it: what `gcc` is now may be another one."""
+    comment = subprocess.run(["readelf", "--string-dump=.comment", f"{build}/bin/rill-micro"],
+                             capture_output=True, text=True, check=False)
+    return compiler_in(comment.stdout)
+
+
+def facts(build, placement):
     """What a reader of a report needs to know of the machine."""
     model = re.search(r"^model name\s*: (.*)$", read("/proc/cpuinfo"), re.MULTILINE)
     memory = re.search(r"^MemTotal:\s*(\d+)", read("/proc/meminfo"), re.MULTILINE)
     system = re.search(r'^PRETTY_NAME="(.*)"$', read("/etc/os-release"), re.MULTILINE)
     versions = {
-        "compiler": first_line("gcc", "--version"),
+        "compiler": compiler(build),
         "liburing": first_line("pkg-config", "--modversion", "liburing"),
         "libuv": first_line("pkg-config", "--modversion", "libuv"),
         "libevent": first_line("pkg-config", "--modversion", "libevent"),
