@@ -33,6 +33,9 @@ void rill_rate_limit_init(struct rill_rate_limit *limit, int64_t rate, int64_t i
 void rill_rate_limit_finish(struct rill_rate_limit *limit)
 {
     rill_line_finish(&limit->line, "a rate limit");
+    rill_check(limit->handed == 0,
+               "a rate limit was finished before %zu of those that it has served have run",
+               limit->handed);
 }
 
 /* Adds what has come up to a moment, which lies not before the last one. */
@@ -93,6 +96,7 @@ static void hand_over(struct rill_rate_limit *limit)
         fill(limit, when_ns > late_ns ? when_ns : late_ns);
         limit->level -= take->tokens * limit->interval_ns;
         limit->in_line -= take->tokens;
+        limit->handed++;
         rill_line_serve_first(&limit->line);
     }
 }
@@ -103,6 +107,7 @@ static enum rill_poll leave(struct rill_rate_limit_take *take)
     bool was_handed = !rill_link_is_linked(&take->place.link);
 
     if (was_handed) {
+        limit->handed--;
         give_back(limit, take->tokens);
     } else {
         rill_wheel_disarm(&rill_executor_here()->wheel, &take->timer);
@@ -126,6 +131,7 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
         hand_over(take->limit);
     if (rill_link_is_linked(&take->place.link))
         return RILL_PENDING;
+    take->limit->handed--;
     return rill_future_end(self, take->tokens);
 }
 

@@ -44,6 +44,7 @@ struct rill_rate_limit {
     int64_t level, level_max; /* tokens x interval_ns */
     int64_t filled_ns;        /* when level was right; before now while somebody waits */
     int64_t in_line;          /* tokens that are waited for */
+    size_t handed;            /* takes that were handed theirs and have not run since */
     struct rill_line line;
 };
 
@@ -67,7 +68,7 @@ struct rill_rate_limit_take {
 void rill_rate_limit_init(struct rill_rate_limit *limit, int64_t rate, int64_t interval_ns,
                           int64_t burst);
 
-/* Ends it. Panics if a task waits for tokens. */
+/* Ends it. Panics if a task waits for tokens, or has not run since it was handed some. */
 void rill_rate_limit_finish(struct rill_rate_limit *limit);
 
 /* Waits until there are so many tokens and takes them. The result is their number; or

@@ -399,6 +399,20 @@ static void finish_while_waited_for(void)
     rill_rate_limit_finish(&limit);
 }
 
+/* The first to run hands the second its tokens, which it does not know of yet. */
+static void finish_while_one_was_handed_its_tokens(void)
+{
+    make();
+    ck_assert(rill_rate_limit_try_take(&limit, 3));
+    start(0, 1);
+    start(1, 1);
+    rig.driver.now_ns += RILL_SECOND;
+    while (!is_over(0))
+        rig_turn();
+    ck_assert(!is_over(1));
+    rill_rate_limit_finish(&limit);
+}
+
 START_TEST(wrong_use_panics)
 {
     rig_expect_text(rig_abort_message(no_rate), "a rate limit of 0 in 1000000000 ns");
@@ -407,6 +421,8 @@ START_TEST(wrong_use_panics)
     rig_expect_text(rig_abort_message(too_long), "with a burst of 3");
     rig_expect_text(rig_abort_message(finish_while_waited_for),
                     "a rate limit was finished while a task (above) waits for it");
+    rig_expect_text(rig_abort_message(finish_while_one_was_handed_its_tokens),
+                    "a rate limit was finished before 1 of those that it has served have run");
 }
 END_TEST
 
