@@ -171,9 +171,12 @@ static int set(struct rill_rdma_config *config, const struct rill_ucx *ucx,
                const struct rill_rdma_setting *setting, struct rill_rdma_why *why)
 {
     const char *key = bare(setting->key);
-    int error, found = is_of_ucp(ucx, config->ucp, key);
+    int error, found;
     ucs_status_t status;
 
+    if (strchr(key, '='))
+        return rill_rdma_say(why, -EINVAL, "UCX has no setting %s: no name of one has a =", key);
+    found = is_of_ucp(ucx, config->ucp, key);
     if (found < 0)
         return rill_rdma_say(why, found, "no memory for the setting %s", key);
     status = found ? ucx->config_modify(config->ucp, key, setting->value)

@@ -120,6 +120,23 @@ START_TEST(a_single_copy_is_for_those_who_ask_and_share_memory)
 }
 END_TEST
 
+/* As a line of the environment would have it, a mistake that is easily made. */
+START_TEST(a_key_with_an_equals_sign_is_no_key)
+{
+    const struct rill_rdma_setting setting = {"SOMETHING_1=2", "3"};
+    const struct rill_rdma_options options = {
+        .ucx = &fake_ucx, .settings = &setting, .setting_count = 1};
+    struct rill_rdma rdma;
+
+    fake_reset();
+    fixture_open(SIMULATED, NULL, NULL);
+    expect_eq(rill_rdma_open(&rdma, &options), -EINVAL);
+    expect(strstr(rdma.why.text, "SOMETHING_1=2") != NULL);
+    expect_eq(fake.contexts + fake.workers + fake.configs, 0);
+    fixture_close();
+}
+END_TEST
+
 /* The call of open_memstream or of rill's own realloc that fails, from 1; 0: none. */
 static unsigned failing_call, calls;
 
@@ -179,6 +196,7 @@ int main(void)
         {what_the_user_wants_checked_is_checked, IN_SIMULATED},
         {long_segments_are_for_those_who_ask, IN_SIMULATED},
         {a_single_copy_is_for_those_who_ask_and_share_memory, IN_SIMULATED},
+        {a_key_with_an_equals_sign_is_no_key, IN_SIMULATED},
     };
 
     return fixture_main("rdma config", cases, sizeof cases / sizeof *cases);
