@@ -15,6 +15,7 @@ packages_build    := gcc libc6-dev pkg-config liburing-dev
 packages_test     := check g++ patch
 packages_lint     := clang clang-format clang-tidy cppcheck shellcheck
 packages_valgrind := valgrind
+packages_fuzz     := clang libclang-rt-dev
 packages_rdma     := libucx-dev
 packages_measure  := strace python3
 packages_loops    := libuv1-dev
@@ -26,7 +27,7 @@ packages_bench := python3 strace libuv1-dev libevent-dev golang-go rustc cargo l
                   fio gnuplot-nox ucx-utils
 
 packages := $(packages_build) $(packages_test) $(packages_lint) $(packages_valgrind) \
-            $(packages_rdma) $(packages_measure) $(packages_loops) $(packages_tls)
+            $(packages_fuzz) $(packages_rdma) $(packages_measure) $(packages_loops) $(packages_tls)
 apt_install := apt-get install -y --no-install-recommends
 
 ##@ Set up
@@ -86,6 +87,7 @@ else # the rest of the file
 # MODE=debug    for stepping through
 # MODE=asan     AddressSanitizer and UndefinedBehaviorSanitizer
 # MODE=tsan     ThreadSanitizer
+# MODE=fuzz     asan by clang, and watched by libFuzzer (make fuzz)
 # MODE=lint     release with every warning an error, objects only (make lint)
 MODE ?= release
 
@@ -94,10 +96,11 @@ optimize_debug   := -O0 -g3
 optimize_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
                     -fno-sanitize-recover=all
 optimize_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+optimize_fuzz    := $(optimize_asan) -fsanitize=fuzzer-no-link
 optimize_lint    := -O2 -Werror
 
 ifndef optimize_$(MODE)
-$(error MODE=$(MODE): there are release, debug, asan, tsan and lint)
+$(error MODE=$(MODE): there are release, debug, asan, tsan, fuzz and lint)
 endif
 
 # Objects of two modes never mix, so switching back and forth rebuilds nothing.
@@ -107,7 +110,7 @@ output  := $(if $(filter release,$(MODE)),build,build/$(MODE))
 # --------------------------------------------------------------------- flags
 
 ifeq ($(origin CC),default)
-CC := gcc
+CC := $(if $(filter fuzz,$(MODE)),clang,gcc)
 endif
 PKG_CONFIG ?= pkg-config
 
@@ -181,13 +184,14 @@ test_sources    := $(filter-out $(if $(ucx),,tests/test_rdma%) $(if $(libuv),,te
 test_common     := $(filter-out tests/test_%,$(wildcard tests/*.c tests/sim/*.c))
 test_scenarios  := $(filter-out $(if $(ucx),,tests/scenarios/rdma% tests/scenarios/rpc.c),$(wildcard tests/scenarios/*.c))
 test_rdma       := $(if $(ucx),$(wildcard tests/rdma/*.c))
+test_fuzz       := $(filter-out $(if $(ucx),,tests/fuzz/config.c tests/fuzz/rdma%),$(wildcard tests/fuzz/*.c))
 test_simulated  := $(filter tests/rdma/fake_ucx% tests/rdma/sim_ucx%,$(test_rdma))
 
 c_sources := $(library_sources) $(wildcard $(bench_mains)) $(bench_common) $(bench_rdma) $(uring_sources) \
              $(peer_sources) $(example_sources) $(test_sources) $(test_common) $(test_scenarios) \
-             $(test_rdma) $(wildcard tests/install/*.c)
+             $(test_rdma) $(test_fuzz) $(wildcard tests/install/*.c)
 c_headers := $(public_headers) $(wildcard bench/*.h bench/peers/*.h tests/*.h tests/sim/*.h \
-             tests/scenarios/*.h tests/rdma/*.h)
+             tests/scenarios/*.h tests/rdma/*.h tests/fuzz/*.h)
 scripts   := $(wildcard .ci/run bench/*.sh tests/*.sh)
 
 # A program is built once its main file is there.
@@ -200,6 +204,7 @@ programs := $(if $(wildcard bench/echo.c),rill-echo) \
 programs := $(programs:%=$(output)/bin/%)
 examples := $(example_sources:examples/%.c=$(output)/examples/%)
 tests    := $(test_sources:tests/%.c=$(output)/tests/%)
+fuzzers  := $(patsubst %.c,$(output)/%,$(filter-out tests/fuzz/input.c,$(test_fuzz)))
 
 # Those in which more than one thread runs.
 thread_tests := $(filter $(patsubst %,tests/test_%.c,remote waker workers blocking bridge \
@@ -378,6 +383,12 @@ $(filter $(output)/tests/test_rdma%,$(tests)): $(call object,$(test_rdma)) | $(p
 $(tests): $(output)/tests/%: $(objects)/tests/%.o $(call object,$(test_common)) $(archives) | have-test
 	$(call link_program,$(test_libraries))
 
+# Check's assertions are told to libFuzzer: tests/fuzz/input.c.
+$(fuzzers): test_libraries += -fsanitize=fuzzer -Wl,--wrap=_ck_assert_failed,--wrap=_mark_point
+$(fuzzers): $(output)/%: $(objects)/%.o $(call object,tests/fuzz/input.c bench/cli.c \
+            bench/cli_usage.c bench/json.c $(test_common) $(test_simulated)) $(archives) | have-test
+	$(call link_program,$(test_libraries))
+
 compile_commands.json: FORCE ## for editors and language servers
 	@{ echo '['; separator=; \
 	for file in $(c_sources); do \
@@ -403,6 +414,8 @@ probe_clang-tidy   := clang-tidy --version
 probe_cppcheck     := cppcheck --version
 probe_shellcheck   := shellcheck --version
 probe_valgrind     := valgrind --version
+probe_fuzzer       := echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+                      clang -x c -fsanitize=fuzzer,address,undefined -o /dev/null -
 probe_python3      := python3 --version
 probe_strace       := strace --version
 
@@ -521,6 +534,24 @@ sim: ## [SEEDS=2000] [SEED=1] [SCENARIO=echo]: the scenarios in as many worlds, 
 
 mutants: have-test ## [NAME=...]: plant known bugs, one at a time: the tests have to catch each
 	@tests/mutants.sh $(NAME)
+
+# What libFuzzer finds worth keeping is in build/fuzz/corpus, and the next run begins with it.
+# An input that fails is put into build/fuzz, and is run again as an argument of its target.
+fuzz: have-test ## [NAME=url] [SECONDS=60]: what comes from outside, as libFuzzer makes it up
+	@if ! { $(probe_fuzzer); } >/dev/null 2>&1; then \
+	    echo 'fuzz: skipped: no clang with libFuzzer here (packages: $(packages_fuzz))'; exit 0; \
+	fi; \
+	$(MAKE) --no-print-directory MODE=fuzz fuzz-run
+
+ifeq ($(MODE),fuzz)
+fuzz-run: $(if $(NAME),$(output)/tests/fuzz/$(NAME),$(fuzzers))
+	@set -e; for target in $(notdir $^); do \
+	    mkdir -p build/fuzz/corpus/$$target; echo "  FUZZ  $$target"; \
+	    nice $(output)/tests/fuzz/$$target build/fuzz/corpus/$$target -verbosity=0 \
+	        -artifact_prefix=build/fuzz/$$target- -len_control=0 -max_len=1500 \
+	        -max_total_time=$(or $(SECONDS),60) -rss_limit_mb=2048 -timeout=60; \
+	done
+endif
 
 # A stock Debian 6.1 kernel, the oldest that rill supports, in a virtual machine
 # without acceleration: slow, so not a part of check. What the machine needs, QEMU
@@ -669,7 +700,8 @@ FORCE:
 .PHONY: all library programs examples tests objects FORCE \
         have-build have-test have-lint have-measure have-valgrind note-rdma note-libuv note-openssl \
         demo check check-vm check-vm-floor check-vm-rdma tsan test check-headers check-docs check-install valgrind \
-        sim mutants peers bench bench-echo bench-messages counts check-counts keep-counts publish-bench \
+        sim mutants fuzz fuzz-run peers bench bench-echo bench-messages counts check-counts keep-counts \
+        publish-bench \
         lint format lint-format lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell \
         clean install uninstall help
 
