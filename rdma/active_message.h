@@ -108,7 +108,9 @@ struct rill_future *rill_rdma_am_recv(struct rill_rdma_inbox *inbox, struct rill
  * that did not come with it, why the endpoint of a sender that is gone has failed (error.h), or
  * -ECONNRESET where message->ep is closed by now or is not known; or -ECANCELED, if it was
  * cancelled before it began, and the data can still be fetched. A rendezvous that has begun cannot
- * be left: cancelling waits for it, or for the end of message->ep. */
+ * be left: cancelling waits for it, or for the end of message->ep. Where that is NULL nothing but
+ * UCX ends it, and a sender that has stopped is waited for for ever: who does not trust the senders
+ * releases long messages without one. */
 struct rill_future *rill_rdma_am_fetch(struct rill_rdma_am *message, struct rill_rdma_op *op,
                                        void *buffer);
 
