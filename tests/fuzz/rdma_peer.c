@@ -19,6 +19,7 @@
 
 enum {
     SERVICE = 3,
+    INBOX = 4,
     GUESTS = 2,
     RAWS = 2,
     SAYINGS = 3,
@@ -29,6 +30,7 @@ enum {
 };
 
 static struct input *input;
+static bool is_mute; /* UCX does not report all that has ended with an endpoint */
 
 static uint64_t choose(uint64_t below)
 {
@@ -37,11 +39,11 @@ static uint64_t choose(uint64_t below)
 
 /* ---- the honest side ---- */
 
-enum { CONNECTING, SENDING, RECEIVING, FETCHING, CALLING, CLOSING, ERRANDS };
+enum { CONNECTING, SENDING, SENDING_TOO, RECEIVING, FETCHING, CALLING, CLOSING, ERRANDS };
 
 struct guest {
     struct rill_rdma_connection connection;
-    struct rill_rdma_transfer send, recv;
+    struct rill_rdma_transfer sends[2], recv;
     struct rill_rdma_parcel parcel;
     struct rill_rdma_rpc_client client;
     struct rill_rdma_rpc_call call;
@@ -56,14 +58,18 @@ static struct {
     struct rill_rdma_listener listener;
     struct rill_address address;
     struct guest guests[GUESTS];
-    struct errand accepting, welcoming, serving;
+    struct rill_rdma_inbox inbox;
+    struct rill_rdma_am message;
+    struct rill_rdma_op fetch;
+    bool has_fetched;
+    struct errand accepting, welcoming, serving, reading;
     struct rill_rdma_accept accept;
     struct rill_rdma_am stranger;
     struct rill_rdma_rpc_request request;
-    bool has_request, was_fetched;
+    bool was_fetched;
     struct rill_rdma_rpc_work work;
     struct rill_sleep effort;
-    char bytes[SIZE];
+    char bytes[SIZE], data[SIZE];
 } honest;
 
 /* It has nothing to do with anybody, and nobody with it. */
@@ -142,15 +148,17 @@ static void use_guest(struct guest *guest)
     struct rill_rdma_connection *connection = &guest->connection;
     uint32_t tag = choose(3) ? RILL_RDMA_ANY_TAG : (uint32_t)choose(3);
     size_t size = (size_t)choose(SIZE);
+    int which;
 
     if (!connection->hub)
         return;
     switch (choose(8)) {
     case 0:
-        if (errand_is_free(guest->errands + SENDING))
-            errand_start(guest->errands + SENDING,
+        which = (int)choose(2);
+        if (errand_is_free(guest->errands + SENDING + which))
+            errand_start(guest->errands + SENDING + which,
                          (choose(2) ? rill_rdma_send_sync : rill_rdma_send)(
-                             connection, &guest->send, guest->sent, size, 1));
+                             connection, &guest->sends[which], guest->sent, size, 1));
         break;
     case 1:
         if (errand_is_free(guest->errands + RECEIVING))
@@ -221,6 +229,25 @@ static void serve(void)
     }
 }
 
+/* The same for a message; a sender that is gone may be waited for for ever. */
+static void read_inbox(void)
+{
+    if (!errand_is_free(&honest.reading)) {
+        if (choose(4) == 0)
+            errand_cancel(&honest.reading);
+    } else if (!honest.message.held) {
+        honest.has_fetched = false;
+        errand_start(&honest.reading, rill_rdma_am_recv(&honest.inbox, &honest.message));
+    } else if (honest.has_fetched || honest.message.size > SIZE ||
+               (is_mute && !honest.message.data) || choose(2)) {
+        rill_rdma_am_release(&honest.message);
+    } else {
+        honest.has_fetched = true;
+        errand_start(&honest.reading,
+                     rill_rdma_am_fetch(&honest.message, &honest.fetch, honest.data));
+    }
+}
+
 /* ---- the villain ---- */
 
 struct saying {
@@ -234,8 +261,10 @@ static struct {
     struct rill_rdma rdma;
     struct rill_rdma_listener listener;
     struct rill_address address;
-    struct errand accepting;
+    struct errand accepting, receiving;
     struct rill_rdma_accept accept;
+    struct rill_rdma_op recv;
+    char received[SIZE];
     struct raw {
         struct rill_rdma_ep ep;
         struct saying sayings[SAYINGS];
@@ -262,7 +291,7 @@ static size_t compose_control(unsigned char *bytes)
         .to = draw_id(true),
         .from = draw_id(false),
         .received = choose(2) ? 0 : input_extreme(input),
-        .window = input_extreme(input),
+        .window = choose(2) ? 1000 : input_extreme(input),
         .eager_size = (uint32_t)input_extreme(input),
         .beat_ms = (uint32_t)(choose(2) ? 0 : input_extreme(input)),
         .reason = (int32_t)input_extreme(input),
@@ -290,7 +319,7 @@ static size_t compose(unsigned char *bytes, unsigned *id)
     memset(bytes, 0, RILL_RDMA_AM_HEADER_MAX);
     switch (choose(8)) {
     case 0:
-        *id = (unsigned)choose(IDS);
+        *id = choose(2) ? INBOX : (unsigned)choose(IDS);
         return input_take(input, bytes, (size_t)choose(RILL_RDMA_AM_HEADER_MAX + 1));
     case 1:
         *id = choose(2) ? SERVICE : RILL_RDMA_CONTROL_ID;
@@ -361,6 +390,14 @@ static void begin_raw(struct raw *raw)
         errand_start(&villain.accepting, rill_rdma_accept(&villain.listener, &villain.accept));
 }
 
+/* Whatever was sent to one of its ids: so a BYE is taken. */
+static void hear(void)
+{
+    if (!is_mute && errand_is_free(&villain.receiving))
+        errand_start(&villain.receiving, rill_rdma_tag_recv(&villain.rdma, &villain.recv,
+                                                            villain.received, SIZE, 0, 0));
+}
+
 static void act(struct raw *raw)
 {
     struct saying *saying = &raw->sayings[choose(SAYINGS)];
@@ -370,6 +407,8 @@ static void act(struct raw *raw)
         begin_raw(raw);
     } else if (choose(16) == 15) {
         hang_up(raw);
+    } else if (choose(8) == 7) {
+        hear();
     } else if (errand_is_free(&saying->errand)) {
         if (choose(4) == 3)
             say_tagged(raw, saying);
@@ -396,6 +435,7 @@ static void begin(void)
     };
     struct rill_rdma_options rdma_options = {0};
 
+    is_mute = options.mute_per_mille > 0;
     memset(&honest, 0, sizeof honest);
     memset(&villain, 0, sizeof villain);
     expect(fixture_open(SIMULATED, &sim_options, NULL));
@@ -403,6 +443,7 @@ static void begin(void)
     expect_eq(rill_rdma_open(&honest.rdma, &rdma_options), 0);
     expect_eq(rill_rdma_hub_open(&honest.hub, &honest.rdma, 0), 0);
     expect_eq(rill_rdma_rpc_open(&honest.rpc, &honest.rdma, SERVICE, REQUESTS_MAX), 0);
+    expect_eq(rill_rdma_inbox_open(&honest.inbox, &honest.rdma, INBOX), 0);
     expect_eq(rill_rdma_listen(&honest.listener, &honest.rdma, &any), 0);
     expect_eq(rill_rdma_listener_address(&honest.listener, &honest.address), 0);
     for (int i = 0; i < GUESTS; i++)
@@ -413,11 +454,25 @@ static void begin(void)
     errand_start(&villain.accepting, rill_rdma_accept(&villain.listener, &villain.accept));
 }
 
+static void connect_guest(void)
+{
+    struct rill_rdma_connection_options options = draw_options();
+    struct guest *guest = choose(4) ? NULL : find_vacant();
+    size_t size;
+
+    if (!guest)
+        return;
+    if (choose(4))
+        rill_rdma_connect(&guest->connection, &honest.hub, &villain.address, &options);
+    else
+        rill_rdma_connect_worker(&guest->connection, &honest.hub,
+                                 rill_rdma_address(&villain.rdma, &size), &options);
+    errand_start(guest->errands + CONNECTING, &guest->connection.future);
+}
+
 static void step(void)
 {
-    struct rill_rdma_connection_options options;
     struct rill_sleep pause;
-    struct guest *guest;
 
     switch (choose(8)) {
     case 0:
@@ -427,15 +482,13 @@ static void step(void)
         use_guest(&honest.guests[choose(GUESTS)]);
         break;
     case 2:
-        serve();
+        if (choose(3))
+            serve();
+        else
+            read_inbox();
         break;
     case 3:
-        options = draw_options();
-        guest = choose(4) ? NULL : find_vacant();
-        if (guest)
-            errand_start(
-                guest->errands + CONNECTING,
-                rill_rdma_connect(&guest->connection, &honest.hub, &villain.address, &options));
+        connect_guest();
         break;
     default:
         act(&villain.raws[choose(RAWS)]);
@@ -483,9 +536,15 @@ static void end(void)
     errand_cancel(&honest.serving);
     errand_end(&honest.serving);
     rill_rdma_rpc_refuse(&honest.request, -EIO);
+    errand_cancel(&villain.receiving);
+    errand_end(&villain.receiving);
     errand_cancel(&villain.accepting);
     if (errand_end(&villain.accepting) == 0)
         rill_rdma_reject(&villain.accept);
+    errand_cancel(&honest.reading);
+    errand_end(&honest.reading);
+    rill_rdma_am_release(&honest.message);
+    rill_rdma_inbox_close(&honest.inbox);
     rill_rdma_listener_close(&honest.listener);
     rill_rdma_listener_close(&villain.listener);
     rill_rdma_rpc_close(&honest.rpc);
