@@ -292,6 +292,27 @@ class Messages(unittest.TestCase):
         self.assertIn(f"{runs[0][0].title}, rill: broken", messages.failures)
         self.assertTrue(all(len(column.values) == 2 for _, _, column, *_ in messages.rows()))
 
+    def test_the_report_shows_how_each_program_was_run(self):
+        def run(*_):
+            return 1.0
+
+        with (Build(rill_rdma_perf="") as build, mock.patch.object(shutil, "which", lambda name: name),
+              mock.patch.object(rdma, "run_rill", run), mock.patch.object(rdma, "run_ucx", run)):
+            messages = rdma.Messages(build, machine.Placement(server=1, load=0), rounds=1, quick=True)
+        lines = messages.command_lines()
+        self.assertEqual(len(lines), len(set(lines)))
+        of_rill, of_ucx = ([line for line in lines if line.startswith(f"UCX_TLS=sm,self {name} ")
+                            and "tag_lat" in line and "sleep" in line]
+                           for name in (f"{build}/bin/rill-rdma-perf", rdma.UCX))
+        self.assertEqual([of_rill[0].count("--shared-memory"), len(of_rill)], [1, 1])
+        self.assertEqual(of_ucx, [f"UCX_TLS=sm,self {rdma.UCX} 127.0.0.1 -p PORT -E sleep "
+                                  "-t tag_lat -s 8 -n 10000 -w 1000 -f -v"])
+        self.assertIn(f"UCX_TLS=sm,self UCX_POSIX_ERROR_HANDLING=y {rdma.UCX} -p PORT -e", lines)
+        shown = {(part["case"]["transport"], part["program"]): part["commands"]
+                 for part in messages.as_dict()}
+        self.assertEqual({program: len(commands) for (_, program), commands in shown.items()},
+                         {**dict.fromkeys(rdma.LAYERS, 1), rdma.UCX: 2, rdma.UCX_ERRORS: 2})
+
     def test_on_one_processor_nobody_looks_out_for_the_other(self):
         waits = set()
         self.measure(lambda _, case, *__: waits.add(case.wait) or 1.0,

@@ -45,8 +45,8 @@ def run(build, placement, rounds, quick):
             path = f"{build}/{program}"
             if not os.access(path, os.X_OK):
                 continue
-            run_of_it = subprocess.run([path, *options(rounds, quick)], capture_output=True,
-                                       text=True, check=False,
+            command = [path, *options(rounds, quick)]
+            run_of_it = subprocess.run(command, capture_output=True, text=True, check=False,
                                        preexec_fn=servers.pinned(placement.server))
             if run_of_it.returncode:
                 failures[name] = (f"single steps: {name} ended with {run_of_it.returncode}: "
@@ -54,7 +54,7 @@ def run(build, placement, rounds, quick):
                 continue
             result = json.loads(run_of_it.stdout)
             if name not in results or cost(result) < cost(results[name]):
-                results[name] = result
+                results[name] = {**result, "command": command}
     return results, list(failures.values())
 
 

@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -128,7 +129,12 @@ def checked(command, environment, processor=None):
     return result.stdout
 
 
-def run_rill(build, case, program, placement):
+def environment_of(case, program):
+    return {**transports()[case.transport],
+            **({"UCX_POSIX_ERROR_HANDLING": "y"} if program == UCX_ERRORS else {})}
+
+
+def rill_command(build, case, program, placement):
     command = [f"{build}/bin/rill-rdma-perf", "--json", "--test", case.test, "--layer", LAYERS[program],
                "--size", str(case.size), "--count", str(case.count), "--wait", case.wait,
                "--warmup", str(max(100, case.count // 10)),
@@ -138,7 +144,12 @@ def run_rill(build, case, program, placement):
         command.append("--shared-memory")
     if program.startswith("bulk"):
         command.append("--single-copy" if case.transport == "shm" else "--long-segments")
-    result = json.loads(checked(command, transports()[case.transport]))
+    return command
+
+
+def run_rill(build, case, program, placement):
+    result = json.loads(checked(rill_command(build, case, program, placement),
+                                environment_of(case, program)))
     return result["latency_us"]["p50"] if case.test == "tag_lat" else result[case.figure]
 
 
@@ -156,22 +167,25 @@ def connect_when_ready(command, environment, processor, server):
             time.sleep(0.05)
 
 
-def run_ucx(case, program, placement):
-    """Its line is, with -v: messages, p50 and two means in us, two MB/s, two messages/s; MB
-    are of 2^20 bytes there. A bandwidth is taken from the messages that it counted."""
-    port = str(free_port())
-    common = ["-p", port, *(["-E", "sleep"] if case.wait == "sleep" else []),
+def ucx_commands(case, program, port):
+    """Of the server, which waits, and of the client, which says what is measured."""
+    common = ["-p", str(port), *(["-E", "sleep"] if case.wait == "sleep" else []),
               *(["-e"] if program == UCX_ERRORS else [])]
     test = ["-t", case.test, "-s", str(case.size), "-n", str(case.count),
             "-w", str(max(100, case.count // 10)), "-f", "-v"]
-    environment = {**transports()[case.transport],
-                   **({"UCX_POSIX_ERROR_HANDLING": "y"} if program == UCX_ERRORS else {})}
-    server = subprocess.Popen([UCX, *common], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    return [UCX, *common], [UCX, "127.0.0.1", *common, *test]
+
+
+def run_ucx(case, program, placement):
+    """Its line is, with -v: messages, p50 and two means in us, two MB/s, two messages/s; MB
+    are of 2^20 bytes there. A bandwidth is taken from the messages that it counted."""
+    listen, connect = ucx_commands(case, program, free_port())
+    environment = environment_of(case, program)
+    server = subprocess.Popen(listen, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                               env={**os.environ, **environment},
                               preexec_fn=servers.pinned(placement.server))
     try:
-        text = connect_when_ready([UCX, "127.0.0.1", *common, *test], environment, placement.load,
-                                  server)
+        text = connect_when_ready(connect, environment, placement.load, server)
     finally:
         server.terminate()
         server.wait()
@@ -193,6 +207,7 @@ class Messages:
         self.failures = []  # sentences
         self.figures = {}  # by case, then by program: a list, one for each round
         self.cases = cases(quick)
+        self.build, self.placement = build, placement
         if placement.server == placement.load:
             # Who looks out keeps the other from answering until its time is up: some milliseconds
             # a message, and all others that stand beside it look out.
@@ -206,9 +221,9 @@ class Messages:
         if not devices():
             self.failures.append("no RDMA device here (/sys/class/infiniband): messages over "
                                  "shared memory and TCP only")
-        self.measure(build, placement)
+        self.measure()
 
-    def measure(self, build, placement):
+    def measure(self):
         has_ucx = shutil.which(UCX)
         for number in range(self.rounds):
             for case in list(self.cases):
@@ -220,9 +235,9 @@ class Messages:
                     if sys.stderr.isatty():
                         print(f"\rround {number + 1}: {case.title}: {program:<30}", end="",
                               file=sys.stderr, flush=True)
-                    run = (functools.partial(run_rill, build, case, program, placement)
+                    run = (functools.partial(run_rill, self.build, case, program, self.placement)
                            if program in LAYERS else
-                           functools.partial(run_ucx, case, program, placement))
+                           functools.partial(run_ucx, case, program, self.placement))
                     self.one(case, program, run)
 
     def one(self, case, program, run):
@@ -251,9 +266,26 @@ class Messages:
                 yield (case, program, self.column(case, program), self.ratio(case, program),
                        self.ratio(case, program, UCX_ERRORS))
 
+    def commands(self, case, program):
+        """As a shell would be given them: one of rill's, whose two processes are its own, or two."""
+        commands = ([rill_command(self.build, case, program, self.placement)] if program in LAYERS
+                    else ucx_commands(case, program, "PORT"))
+        variables = [f"{name}={value}" for name, value in environment_of(case, program).items()]
+        return [shlex.join(variables + command) for command in commands]
+
+    def command_lines(self):
+        """Of each program as it was first run: cases of other sizes differ in size and count."""
+        kinds, lines = set(), {}  # which keeps their order
+        for case, program, *_ in self.rows():
+            kind = case.transport, case.test, case.wait, program
+            if kind not in kinds:
+                kinds.add(kind)
+                lines |= dict.fromkeys(self.commands(case, program))
+        return list(lines)
+
     def as_dict(self):
         return [{"case": dataclasses.asdict(case), "program": program,
-                 "figure": case.figure, **column.as_dict(),
+                 "figure": case.figure, "commands": self.commands(case, program), **column.as_dict(),
                  "ratio": ratio.as_dict() if ratio else None,
                  "ratio_with_errors": with_errors.as_dict() if with_errors else None}
                 for case, program, column, ratio, with_errors in self.rows()]

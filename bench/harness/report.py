@@ -160,15 +160,17 @@ def text(facts, comparison, micros, reads, messages, notes):
         parts.append(f"{MESSAGES}\n{messages_table(messages)}")
     parts.append("The programs\n" + "\n".join(
         f"{server.name}: {server.what}" for server in comparison.servers))
-    commands = ["Command lines (ports differ in each run)"]
+    commands = ["Command lines (ports differ in each run, sizes and counts of messages by case)"]
     for workload in comparison.workloads:
         for name in comparison.of(workload.key):
             server, load = comparison.commands[workload.key, name]
             commands.append(f"{workload.key}: {shlex.join(server)}")
         if comparison.of(workload.key):
             commands.append(f"{workload.key}: {shlex.join(load)}")
+    commands += [f"steps: {shlex.join(result['command'])}" for result in (micros or {}).values()]
     if reads:
         commands += [f"reads: {shlex.join(command)}" for command in reads.commands.values()]
+    commands += lines_of_messages(messages)
     parts.append("\n".join(commands))
     return "\n\n".join(parts) + "\n"
 
@@ -204,6 +206,10 @@ def rows_of(comparison, micros, reads, messages):
     yield from rows_of_messages(messages)
 
 
+def lines_of_messages(messages):
+    return [f"messages: {line}" for line in messages.command_lines()]
+
+
 def rows_of_messages(messages):
     for case, program, column, *_ in messages.rows():
         yield ["messages", case.title, program, case.figure, column.median, column.low,
@@ -215,7 +221,9 @@ def write_messages(directory, facts, messages):
     with open(f"{directory}/messages.txt", "w", encoding="utf-8") as file:
         parts = ["rill's messages beside " + rdma.UCX, describe(facts), MESSAGES + ".",
                  f"{messages.rounds} rounds in turns. A ratio is taken within each round.",
-                 *(f"Note: {failure}" for failure in messages.failures), messages_table(messages)]
+                 *(f"Note: {failure}" for failure in messages.failures), messages_table(messages),
+                 "\n".join(["Command lines (as of the first size; size and count differ by case)",
+                            *lines_of_messages(messages)])]
         file.write("\n\n".join(parts) + "\n")
     with open(f"{directory}/messages.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
