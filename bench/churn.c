@@ -91,10 +91,7 @@ static enum rill_poll churn_poll(struct rill_future *self, struct rill_task *tas
         RILL_AWAIT(rill_tcp_close(&churn->peer));
         if (churn->visit.result < 0)
             RILL_RETURN(churn->visit.result);
-        if (churn->load->measuring) {
-            churn->load->requests++;
-            histogram_record(&churn->load->latency, (uint64_t)(rill_now() - churn->begin_ns));
-        }
+        load_answered(churn->load, churn->begin_ns);
     }
     RILL_END();
 }

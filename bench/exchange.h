@@ -25,11 +25,11 @@ struct load {
     bool broadcast;
     struct pace pace;
 
-    bool measuring; /* requests that end now count */
-    bool stopping;  /* no further requests */
-    uint64_t requests;
-    uint64_t heard; /* how often something came back, measuring or not */
-    struct histogram latency;
+    bool measuring;           /* requests that end now count */
+    bool stopping;            /* no further requests */
+    uint64_t requests;        /* that ended while measuring */
+    uint64_t heard;           /* how often something came back, measuring or not */
+    struct histogram latency; /* also of those that were on their way when measuring ended */
 
     /* private: of a broadcast */
     uint64_t messages;        /* that were sent */
@@ -66,6 +66,9 @@ int exchange_check(const void *data, uint64_t index, uint64_t position, uint64_t
 /* The bytes of that stream from position on; those of EXCHANGE_CHUNK_MAX are there. */
 enum { EXCHANGE_CHUNK_MAX = 1024 * 1024 };
 const void *exchange_bytes(uint64_t index, uint64_t position);
+
+/* Takes account of an answer to a request that began at began_ns. */
+void load_answered(struct load *load, int64_t began_ns);
 
 /* Sends and receives on connection number index until load->stopping is set and all
  * answers are there; it has to be woken when that is set. Borrows everything, times_ns

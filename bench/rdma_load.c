@@ -114,11 +114,7 @@ static int64_t check(struct link *link)
     if (link->recv.tag != tag_of(request) || link->recv.result != load->size ||
         exchange_check(link->answer, link->index, position_of(request), load->size) < 0)
         return -EBADMSG;
-    if (load->measuring) {
-        load->requests++;
-        histogram_record(&load->latency,
-                         (uint64_t)(rill_now() - link->times_ns[request % load->depth]));
-    }
+    load_answered(load, link->times_ns[request % load->depth]);
     return true;
 }
 

@@ -382,6 +382,25 @@ START_TEST(an_answer_that_comes_after_the_time_is_waited_for_where_there_was_non
 }
 END_TEST
 
+/* A server that stalls at the end would look well without it. */
+START_TEST(the_latency_of_what_is_on_its_way_at_the_end_counts)
+{
+    ECHO_SERVER_START(&server);
+    url_of(server.port, url);
+    PROCESS_START(&ping, "bin/rill-ping", "-j", "--marks", "--warmup", "0", "-t", "1h", "--rate",
+                  _i ? "5000" : "0", url);
+    process_line(&ping, "measuring", 0);
+    process_signal(&server.process, SIGSTOP);
+    sleep_ms(100);
+    process_signal(&ping, SIGINT);
+    process_line(&ping, "measured", 0);
+    process_signal(&server.process, SIGCONT);
+    ck_assert_int_eq(process_wait(&ping), 0);
+    ck_assert_double_ge(json_number(strchr(ping.out.text, '{'), "latency_us.max"), 10e3);
+    echo_server_stop(&server);
+}
+END_TEST
+
 /* What never comes is in no histogram: without a failure the figures would look well. */
 START_TEST(a_server_that_falls_silent_is_an_error)
 {
@@ -417,6 +436,7 @@ int main(void)
         {a_server_that_is_killed_is_an_error, 1},
         {a_server_that_never_answers_is_not_waited_for_for_ever, 2},
         {an_answer_that_comes_after_the_time_is_waited_for_where_there_was_none, 1},
+        {the_latency_of_what_is_on_its_way_at_the_end_counts, 2},
         {a_server_that_falls_silent_is_an_error, 2},
     };
 
