@@ -208,7 +208,7 @@ static enum rill_poll room_poll(struct rill_future *self, struct rill_task *task
 {
     struct rill_scope_room *room = rill_container_of(self, struct rill_scope_room, future);
     struct rill_scope *scope = room->scope;
-    bool is_cancelled = rill_task_is_cancelled(task);
+    bool is_cancelled = rill_task_is_cancelled(task), has_room;
 
     if (!is_cancelled && !is_its_turn(scope, room)) {
         bool was_woken = room->place.is_woken;
@@ -220,8 +220,11 @@ static enum rill_poll room_poll(struct rill_future *self, struct rill_task *task
     }
     if (!rill_budget_spend(rill_executor_here(), task))
         return RILL_PENDING;
+    /* Who gives up without having been woken keeps room from nobody. */
+    has_room = !is_cancelled || room->place.is_woken;
     rill_line_leave(&room->place);
-    wake_next_in_line(scope);
+    if (has_room)
+        wake_next_in_line(scope);
     return rill_future_end(self, is_cancelled ? -ECANCELED : 0);
 }
 

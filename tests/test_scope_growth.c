@@ -50,10 +50,26 @@ START_TEST(who_comes_to_a_full_scope_does_not_look_at_all_who_wait)
 }
 END_TEST
 
+START_TEST(who_gives_up_waiting_for_room_does_not_look_at_all_who_wait)
+{
+    fill();
+    steps = 0;
+    for (int i = 0; i < CROWD; i++)
+        rill_task_cancel(&waiters[i].task);
+    rig_settle();
+    for (int i = 0; i < CROWD; i++)
+        ck_assert_int_eq(rooms[i].result, -ECANCELED);
+    ck_assert_uint_le(steps, 10 * CROWD);
+    latch_open(&latch, 0);
+    rig_settle();
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
         who_comes_to_a_full_scope_does_not_look_at_all_who_wait,
+        who_gives_up_waiting_for_room_does_not_look_at_all_who_wait,
     };
 
     return rig_main("scope_growth", tests, RIG_COUNT(tests));
