@@ -22,6 +22,7 @@ struct program {
     struct rill_signals signals;
     struct rill_future *main;
     sigset_t mask;  /* before the signals were opened */
+    int64_t deaf;   /* -errno: signals could not be waited for */
     bool is_ending; /* there was a signal, and before it this: */
     struct sigaction actions[SIGNALS];
 };
@@ -67,8 +68,10 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     program->futures[MAIN] = program->main;
     program->futures[SIGNAL] = rill_signals_next(&program->signals);
     RILL_AWAIT(rill_any_next(&program->any));
-    if (program->any.result == SIGNAL)
+    if (program->any.result == SIGNAL) {
+        program->deaf = program->signals.result < 0 ? program->signals.result : 0;
         let_signals_end_the_process(program);
+    }
     /* All below, whatever it was told; or, where that has ended, the wait for a signal, with what
      * has just come. */
     rill_task_cancel_because(task, RILL_SHUTTING_DOWN);
@@ -89,6 +92,11 @@ static int run(struct rill_runtime *runtime, struct rill_future *future)
         rill_signals_close(&program.signals);
         rill_runtime_shutdown(runtime, RILL_PROGRAM_GRACE_NS);
         give_signals_back(&program);
+    }
+    if (program.deaf) {
+        fprintf(stderr, "%s: it has ended, as it could not wait for signals: %s\n",
+                program_invocation_short_name, strerror((int)-program.deaf));
+        return 1;
     }
     if (result >= 0 || result == -ECANCELED)
         return 0;

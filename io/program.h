@@ -26,7 +26,8 @@ extern "C" {
  * what was there is given back in the end. Before this call there is no runtime: sockets and
  * listeners are opened, and tasks spawned, within the future. Borrows the future. Returns the exit
  * status of the process: 0, also where the result is -ECANCELED; or 1, after printing why on
- * stderr, when there is no runtime or the future's result is another error. */
+ * stderr, when there is no runtime, the future's result is another error, or signals can no longer
+ * be waited for, which ends it like one. */
 int rill_main(struct rill_future *future);
 
 /* The same with a runtime of these options, which it borrows; NULL is the defaults. */

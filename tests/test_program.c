@@ -149,6 +149,31 @@ static enum rill_poll glance_poll(struct rill_future *self, struct rill_task *ta
     RILL_END();
 }
 
+/* The descriptor that signals are read from is closed before they are waited for. */
+static enum rill_poll saboteur_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct sleeper *saboteur = rill_container_of(self, struct sleeper, future);
+
+    RILL_BEGIN();
+    for (int fd = 3; fd < 100; fd++) {
+        char path[32], name[32] = "";
+
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        if (readlink(path, name, sizeof name - 1) > 0 && strstr(name, "[signalfd]"))
+            close(fd);
+    }
+    RILL_AWAIT(rill_sleep(&saboteur->sleep, 3600 * RILL_SECOND));
+    RILL_RETURN(saboteur->sleep.result);
+    RILL_END();
+}
+
+START_TEST(a_program_that_can_no_longer_wait_for_signals_fails)
+{
+    ck_assert_int_eq(rill_main(rill_future_init(&sleeper.future, saboteur_poll)), 1);
+    ck_assert_int_eq(sleeper.sleep.result, -ECANCELED);
+}
+END_TEST
+
 START_TEST(a_program_has_a_runtime_of_the_options_that_it_names)
 {
     struct rill_runtime_options options = {.buffer_size = 1024};
@@ -176,6 +201,7 @@ int main(void)
     const struct program_test tests[] = {
         {a_signal_cancels_the_future_and_is_no_error, 2 * INHERITANCES},
         {a_second_signal_ends_a_program_whose_future_does_not_end, 2 * INHERITANCES},
+        {a_program_that_can_no_longer_wait_for_signals_fails, 1},
         {a_program_has_a_runtime_of_the_options_that_it_names, 1},
         {a_program_with_options_that_can_not_be_fails_before_its_future_begins, 1},
     };
