@@ -55,12 +55,15 @@ void rill_rdma_hub_add(struct rill_rdma_hub *hub, struct rill_rdma_connection *c
     hub->connections++;
 }
 
-/* What came too late for those that ended is found here. */
-static void sweep_dead(struct rill_rdma_hub *hub)
+/* What came too late for the next few of those that ended is found here. */
+static void sweep_dead(struct rill_rdma_hub *hub, int count)
 {
-    for (int i = 0; i < RILL_RDMA_DEAD_MAX; i++)
-        if (hub->dead[i] != 0)
-            rill_rdma_hub_sweep(hub, hub->dead[i], 0);
+    for (; count > 0; count--) {
+        uint32_t id = hub->dead[hub->next_swept++ % RILL_RDMA_DEAD_MAX];
+
+        if (id != 0)
+            rill_rdma_hub_sweep(hub, id, 0);
+    }
 }
 
 void rill_rdma_hub_remove(struct rill_rdma_hub *hub, struct rill_rdma_connection *connection)
@@ -69,7 +72,7 @@ void rill_rdma_hub_remove(struct rill_rdma_hub *hub, struct rill_rdma_connection
     hub->connections--;
     hub->dead[hub->next_dead++ % RILL_RDMA_DEAD_MAX] = connection->id;
     connection->id = 0;
-    sweep_dead(hub);
+    sweep_dead(hub, RILL_RDMA_SWEPT_AT_AN_END);
 }
 
 /* A message is received into nothing: that gives its memory back, or lets its sender know
@@ -153,7 +156,7 @@ void rill_rdma_hub_close(struct rill_rdma_hub *hub)
         return;
     rill_check(hub->connections == 0, "a hub was closed with %zu connections open",
                hub->connections);
-    sweep_dead(hub);
+    sweep_dead(hub, RILL_RDMA_DEAD_MAX);
     rill_rdma_inbox_close(&hub->strangers);
     rill_rdma_am_unhandle(hub->rdma, &hub->control);
     hub->is_open = false;

@@ -20,7 +20,7 @@ extern "C" {
 struct rill_rdma_connection;
 
 enum {
-    RILL_RDMA_HUB_BUCKETS = 256, /* lists by which a connection is found from its id */
+    RILL_RDMA_HUB_BUCKETS = 1024, /* lists by which a connection is found from its id */
     /* Connections by worker address that nobody has accepted; further ones are dropped. */
     RILL_RDMA_STRANGERS_MAX = 256,
     /* Bytes of the address that such a one brings, a few hundred as a rule; with more it is
@@ -28,6 +28,9 @@ enum {
     RILL_RDMA_STRANGER_SIZE_MAX = 16 << 10,
     /* Ids of connections that ended, for which messages may still come. */
     RILL_RDMA_DEAD_MAX = 64,
+    /* Of these so many are looked for whenever a connection ends, in turns: UCX goes through all
+     * that was not received, of whichever connection, to find that nothing is there. */
+    RILL_RDMA_SWEPT_AT_AN_END = 2,
     /* From this size on, messages stay with their sender until they are received: what rill
      * sets UCX_RNDV_THRESH to. */
     RILL_RDMA_EAGER_SIZE = 8000,
@@ -50,7 +53,7 @@ struct rill_rdma_hub {
     struct rill_rdma_am_number control;
     struct rill_rdma_inbox strangers;
     uint32_t dead[RILL_RDMA_DEAD_MAX]; /* the latest, 0: none */
-    unsigned next_dead;
+    unsigned next_dead, next_swept;
     struct rill_rdma_metrics ended; /* of the connections that ended */
 };
 

@@ -229,7 +229,11 @@ START_TEST(what_comes_too_late_for_a_connection_is_thrown_away)
     }
     send_to(0); /* not of a connection's, and not the hub's to throw away */
     expect_eq(hub->dropped, 0);
-    sides_disconnect(); /* it is found whenever one ends, */
+    sides_disconnect(); /* it is found as others end, */
+    for (int i = 1; i < RILL_RDMA_DEAD_MAX / RILL_RDMA_SWEPT_AT_AN_END; i++) {
+        sides_connect(&mute, &mute);
+        sides_disconnect();
+    }
     for (int i = 0; i < ENDED; i++) {
         expect_eq(unreceived(ids[i]), 0);
         send_to(ids[i]);
@@ -241,6 +245,38 @@ START_TEST(what_comes_too_late_for_a_connection_is_thrown_away)
     expect_eq(hub->swept, 2 * ENDED);
     expect_eq(unreceived(0), 1);
     await(rill_rdma_ep_abort(&stranger));
+    sides_close();
+}
+END_TEST
+
+static const struct rill_ucx *ucx;
+static unsigned probes;
+
+static ucp_tag_message_h count_probe(ucp_worker_h worker, ucp_tag_t tag, ucp_tag_t mask, int remove,
+                                     ucp_tag_recv_info_t *info)
+{
+    probes++;
+    return ucx->tag_probe_nb(worker, tag, mask, remove, info);
+}
+
+/* UCX looks at all that nobody has received each time that it is asked for something. */
+START_TEST(the_end_of_a_connection_does_not_look_for_what_came_for_all_that_ended_before)
+{
+    struct rill_rdma_connection other = {.id = 0};
+    struct rill_ucx counting;
+
+    sides_open(NULL);
+    ucx = hub->rdma->ucx;
+    counting = *ucx;
+    counting.tag_probe_nb = count_probe;
+    hub->rdma->ucx = &counting;
+    for (unsigned ended = 1; ended <= 2 * RILL_RDMA_DEAD_MAX; ended++) {
+        rill_rdma_hub_add(hub, &other);
+        rill_rdma_hub_remove(hub, &other);
+        expect(probes <= ended * RILL_RDMA_SWEPT_AT_AN_END);
+    }
+    expect(probes > RILL_RDMA_DEAD_MAX);
+    hub->rdma->ucx = ucx;
     sides_close();
 }
 END_TEST
@@ -419,6 +455,8 @@ int main(void)
         {what_a_hub_has_counted_is_that_of_all_its_connections, IN_SIMULATED},
         {a_hub_that_was_never_open_has_counted_nothing_and_one_that_was_closed_all, IN_SIMULATED},
         {what_comes_too_late_for_a_connection_is_thrown_away, IN_SIMULATED},
+        {the_end_of_a_connection_does_not_look_for_what_came_for_all_that_ended_before,
+         IN_SIMULATED},
         {what_comes_for_one_that_never_was_is_counted_as_nonsense, IN_SIMULATED},
         {all_that_is_thrown_away_at_once_gives_its_credit_back, IN_SIMULATED},
         {of_strangers_only_so_many_are_kept, IN_SIMULATED},
