@@ -67,7 +67,7 @@ struct rill_rdma_options {
 };
 
 /* Lists by which an endpoint is found from UCX's handle. */
-enum { RILL_RDMA_EP_BUCKETS = 64 };
+enum { RILL_RDMA_EP_BUCKETS = 1024 };
 
 /* What was counted since it was opened. Those of waiting are in source.stats. */
 struct rill_rdma_stats {

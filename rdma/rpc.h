@@ -34,7 +34,7 @@ extern "C" {
 
 enum {
     RILL_RDMA_RPC_HEADER_SIZE = 24,
-    RILL_RDMA_RPC_BUCKETS = 64,       /* lists by which calls and requests are found */
+    RILL_RDMA_RPC_BUCKETS = 256,      /* lists by which calls and requests are found */
     RILL_RDMA_RPC_STATUS_MIN = -4095, /* a reply's status is 0, or -errno and not below */
 };
 
