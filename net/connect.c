@@ -28,6 +28,20 @@ static int bind_local(const struct rill_connect *connect)
     return kernel->ops->bind(kernel, connect->fd, &local->any, local->size);
 }
 
+/* Whatever has to be done before it is connected. Returns 0 or -errno. */
+static int prepare_socket(const struct rill_connect *connect, const struct rill_address *address)
+{
+    int error = 0;
+
+    if (connect->set_up)
+        error = connect->set_up(connect->fd, address, connect->context);
+    if (!error && connect->local.size > 0)
+        error = bind_local(connect);
+    if (!error && address->any.sa_family != AF_UNIX)
+        error = rill_socket_take_urgent(connect->fd);
+    return error;
+}
+
 /* Opens a socket for the next address. Returns 0 or -errno. */
 static int open_socket(struct rill_connect *connect)
 {
@@ -40,9 +54,7 @@ static int open_socket(struct rill_connect *connect)
         kernel->ops->socket(kernel, address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (connect->fd < 0)
         return connect->fd;
-    error = connect->local.size > 0 ? bind_local(connect) : 0;
-    if (!error && address->any.sa_family != AF_UNIX)
-        error = rill_socket_take_urgent(connect->fd);
+    error = prepare_socket(connect, address);
     if (error) {
         kernel->ops->close(kernel, connect->fd);
         return error;
@@ -145,6 +157,7 @@ static struct rill_future *prepare(struct rill_tcp *tcp, struct rill_connect *co
     connect->count = 0;
     connect->next = 0;
     connect->local.size = 0;
+    connect->set_up = NULL;
     return rill_future_init(&connect->future, connect_poll);
 }
 
@@ -173,6 +186,14 @@ struct rill_future *rill_tcp_connect_from(struct rill_tcp *tcp, struct rill_conn
 
     connect->local = *local;
     return future;
+}
+
+struct rill_future *rill_connect_with(struct rill_connect *connect, rill_connect_setup_fn *set_up,
+                                      void *context)
+{
+    connect->set_up = set_up;
+    connect->context = context;
+    return &connect->future;
 }
 
 /* Ready at once, with the result that it was given. */

@@ -16,6 +16,11 @@
 extern "C" {
 #endif
 
+/* Sets options of a socket (net/socket_options.h) that is to be connected to address. Both are
+ * borrowed for the call, in which nothing is awaited. Returns 0, or the -errno with which this
+ * attempt fails. */
+typedef int rill_connect_setup_fn(int fd, const struct rill_address *address, void *context);
+
 /* Large (2 KiB) and of use only until it is ready: a client that keeps many
  * connections can share one between connections that it opens in turn. */
 struct rill_connect {
@@ -28,6 +33,8 @@ struct rill_connect {
     struct rill_tcp *tcp;
     struct rill_resolve resolve;
     struct rill_address local; /* where it connects from, where its size is not 0 */
+    rill_connect_setup_fn *set_up;
+    void *context; /* of set_up */
     struct rill_op op, closing;
     int64_t count, next; /* addresses, and the one to be tried next */
     int fd;
@@ -63,6 +70,19 @@ struct rill_future *rill_tcp_connect_address(struct rill_tcp *tcp, struct rill_c
 struct rill_future *rill_tcp_connect_from(struct rill_tcp *tcp, struct rill_connect *connect,
                                           const struct rill_address *local,
                                           const struct rill_address *address);
+
+/* Has set_up called with each socket of a connect, before it is bound and connected: for options
+ * that come too late afterwards. A receive buffer's size (rill_socket_set_buffers) limits what the
+ * peer is told while connecting (tcp(7)); SO_BINDTODEVICE, SO_MARK and TCP_MAXSEG say how to reach
+ * it. Where it fails, that address has failed, and the next one is tried. Called after one of the
+ * above, before the await, and returns the same future:
+ *
+ *     rill_tcp_connect(&client->peer, &client->connect, "example.net", 7000);
+ *     RILL_AWAIT(rill_connect_with(&client->connect, set_up, client));
+ *
+ * context is borrowed until the future is ready. */
+struct rill_future *rill_connect_with(struct rill_connect *connect, rill_connect_setup_fn *set_up,
+                                      void *context);
 
 #ifdef __cplusplus
 }

@@ -2,10 +2,12 @@
 /* test_connect.c - connecting tries what a name means, and leaves nothing behind when it fails. */
 #include "net/connect.h"
 
+#include "net/socket_options.h"
 #include "runtime/timeout.h"
 #include "tests/fixture.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -168,6 +170,70 @@ START_TEST(a_connection_comes_from_the_address_that_it_is_told_to)
     ck_assert_int_eq(await(connect_to("127.0.0.1", port)), 0);
     ck_assert_int_eq(rill_tcp_local_address(&tcp, &seen), 0);
     ck_assert_uint_eq(ntohl(seen.ip4.sin_addr.s_addr), INADDR_LOOPBACK);
+    close_all();
+}
+END_TEST
+
+/* What a setup was called with, and what it is to return. */
+static struct {
+    int calls, fd, error;
+    uint16_t port;
+} setup;
+
+static int set_up(int fd, const struct rill_address *address, void *context)
+{
+    ck_assert_ptr_eq(context, &setup);
+    setup.calls++;
+    setup.fd = fd;
+    setup.port = rill_address_port(address);
+    ck_assert_int_eq(rill_socket_set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 5000), 0);
+    return setup.error;
+}
+
+START_TEST(options_of_a_socket_can_be_set_before_it_is_connected)
+{
+    struct rill_address from, to;
+    int value = 0;
+
+    if (!open_listener(_i, NULL))
+        return;
+    memset(&setup, 0, sizeof setup);
+    to = loopback(port);
+    from = loopback(0);
+    connect_to("127.0.0.1", port);
+    ck_assert_int_eq(await(rill_connect_with(&connect_op, set_up, &setup)), 0);
+    ck_assert_int_eq(setup.calls, 1);
+    ck_assert_int_eq(setup.fd, tcp.fd);
+    ck_assert_int_eq(setup.port, port);
+    ck_assert_int_eq(rill_socket_get_int(tcp.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value), 0);
+    ck_assert_int_eq(value, 5000);
+    fixture_hang_up(&tcp);
+    rill_tcp_connect_from(&tcp, &connect_op, &from, &to);
+    ck_assert_int_eq(await(rill_connect_with(&connect_op, set_up, &setup)), 0);
+    ck_assert_int_eq(setup.calls, 2);
+    fixture_hang_up(&tcp);
+
+    /* The next one that uses the struct has none again. */
+    ck_assert_int_eq(await(rill_tcp_connect_address(&tcp, &connect_op, &to)), 0);
+    ck_assert_int_eq(setup.calls, 2);
+    close_all();
+}
+END_TEST
+
+START_TEST(where_an_option_cannot_be_set_that_address_has_failed)
+{
+    uint16_t ports[2];
+
+    if (!open_listener(_i, NULL))
+        return;
+    memset(&setup, 0, sizeof setup);
+    setup.error = -EPERM;
+    ports[0] = ports[1] = port;
+    connect_to_all(ports, 2);
+    ck_assert_int_eq(await(rill_connect_with(&connect_op, set_up, &setup)), -EPERM);
+    ck_assert_int_eq(setup.calls, 2);
+    ck_assert(!tcp.is_open);
+    ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 1);
     close_all();
 }
 END_TEST
@@ -441,6 +507,8 @@ int main(void)
         {the_error_of_the_last_address_is_the_result, IN_SIMULATED},
         {an_address_that_there_is_no_way_to_does_not_hide_what_another_one_answered, IN_BOTH},
         {a_connection_comes_from_the_address_that_it_is_told_to, IN_BOTH},
+        {options_of_a_socket_can_be_set_before_it_is_connected, IN_BOTH},
+        {where_an_option_cannot_be_set_that_address_has_failed, IN_BOTH},
         {a_port_to_connect_from_that_is_taken_is_EADDRINUSE_and_closes_the_socket, IN_BOTH},
         {an_address_to_connect_from_that_is_none_of_ours_is_EADDRNOTAVAIL, IN_REAL},
         {a_socket_that_the_kernel_connects_to_itself_found_nobody, IN_REAL},
