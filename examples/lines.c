@@ -16,7 +16,7 @@ enum { LINE_MAX_SIZE = 256 };
 
 static const int64_t patience_ns = 60 * RILL_SECOND;
 
-/* A future of our own: reads until a whole line is there. */
+/* A future of our own: reads until a whole line is there. That of the library is in io/reader.h. */
 struct read_line {
     struct rill_future future; /* its result: the length, 0 at the end, or -errno */
     struct rill_tcp *peer;

@@ -2,6 +2,7 @@
 #include "net/tcp.h"
 
 #include "io/reactor.h"
+#include "io/reader.h"
 #include "io/vectored.h"
 #include "net/socket_address.h"
 #include "net/socket_options.h"
@@ -95,6 +96,17 @@ struct rill_future *rill_tcp_recv_exactly(struct rill_tcp *tcp, struct rill_op *
     rill_tcp_recv(tcp, op, buffer, size);
     op->kind = RILL_OP_EXACT;
     return &op->future;
+}
+
+static struct rill_future *read_tcp(void *tcp, struct rill_op *op, void *buffer, size_t size)
+{
+    return rill_tcp_recv((struct rill_tcp *)tcp, op, buffer, size);
+}
+
+void rill_tcp_reader_init(struct rill_reader *reader, struct rill_tcp *tcp, void *buffer,
+                          size_t size)
+{
+    rill_reader_init(reader, read_tcp, tcp, buffer, size);
 }
 
 static enum rill_poll borrow_poll(struct rill_future *self, struct rill_task *task)

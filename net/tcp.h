@@ -26,6 +26,8 @@
 extern "C" {
 #endif
 
+struct rill_reader;
+
 /* Zeroed, then given a descriptor by connecting or by rill_tcp_adopt. While it is not open,
  * whatever is done with it ends with -EBADF, but for flushing and closing, and for receiving no
  * bytes or lending none (rill_tcp_send_lasting), which end with 0. */
@@ -66,6 +68,11 @@ struct rill_future *rill_tcp_recv(struct rill_tcp *tcp, struct rill_op *op, void
  * filled. */
 struct rill_future *rill_tcp_recv_exactly(struct rill_tcp *tcp, struct rill_op *op, void *buffer,
                                           size_t size);
+
+/* Begins taking what comes apart, by lines, say (io/reader.h). Then receive by the reader only.
+ * tcp and buffer are borrowed. */
+void rill_tcp_reader_init(struct rill_reader *reader, struct rill_tcp *tcp, void *buffer,
+                          size_t size);
 
 /* Bytes that arrived, in a buffer of the runtime's: see rill_tcp_recv_borrowed. */
 struct rill_borrow {

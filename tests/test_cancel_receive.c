@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_cancel_receive.c - receives, and combinators around them, lose no byte when cancelled. */
+#include "io/reader.h"
 #include "tests/cancel.h"
 
 #include <errno.h>
@@ -69,6 +70,54 @@ static void after_recv_exactly_the_rest(int64_t result)
     receive_the_rest();
 }
 
+/* ---- reading piece by piece: what was not handed out is there ---- */
+
+static struct rill_reader reader;
+static char room[2500];
+
+static void start_feeder_and_reader(void)
+{
+    start_feeder();
+    rill_tcp_reader_init(&reader, &my.one, room, sizeof room);
+}
+
+static void hand_out_the_rest(void)
+{
+    if (rill_reader_held(&reader) > 0) {
+        expect(await(rill_reader_some(&reader)) > 0);
+        came(reader.data, reader.result);
+    }
+    receive_the_rest();
+}
+
+static struct rill_future *read_exactly(void)
+{
+    return rill_reader_exactly(&reader, 2000);
+}
+
+static void after_read_exactly(int64_t result)
+{
+    expect(result == 2000 || result == -ECANCELED);
+    if (result > 0)
+        came(reader.data, result);
+    hand_out_the_rest();
+}
+
+static struct rill_future *read_until(void)
+{
+    return rill_reader_until(&reader, pattern(1234));
+}
+
+static void after_read_until(int64_t result)
+{
+    expect(result > 0 || result == -ECANCELED);
+    if (result > 0) {
+        expect(memchr(reader.data, pattern(1234), (size_t)result) == reader.data + result - 1);
+        came(reader.data, result);
+    }
+    hand_out_the_rest();
+}
+
 /* ---- combinators around a receive ---- */
 
 static struct rill_future *recv_with_timeout(void)
@@ -118,6 +167,8 @@ static const struct cancel_operation operations[] = {
     {"recv after recv_borrowed", IN_BOTH, start_feeder_and_borrow, recv_some, after_recv, false},
     {"recv_exactly after recv_borrowed", IN_BOTH, start_feeder_and_borrow, recv_exactly_the_rest,
      after_recv_exactly_the_rest, false},
+    {"reader_exactly", IN_BOTH, start_feeder_and_reader, read_exactly, after_read_exactly, false},
+    {"reader_until", IN_BOTH, start_feeder_and_reader, read_until, after_read_until, false},
     {"timeout", IN_BOTH, start_feeder, recv_with_timeout, after_recv_with_timeout, false},
     {"select of recv", IN_BOTH, start_feeder, select_recv, after_select_recv, false},
     {"select of recv_borrowed", IN_BOTH, start_feeder, select_borrowed, after_select_borrowed,

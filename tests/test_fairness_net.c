@@ -2,6 +2,7 @@
 /* test_fairness_net.c - the same as test_fairness.c says, of files and connections. */
 #include "io/directory.h"
 #include "io/file.h"
+#include "io/reader.h"
 #include "io/replace.h"
 #include "io/waker.h"
 #include "net/connect.h"
@@ -17,6 +18,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <string.h>
 
 static struct rill_tcp one, other, third;
 static struct rill_listener listener, closed;
@@ -27,6 +29,7 @@ static struct rill_replace replace;
 static struct rill_send_file send_file;
 static struct rill_udp udp;
 static struct rill_read_to_end read_to_end;
+static struct rill_reader reader;
 static struct rill_accept accepting;
 static struct rill_connect connecting;
 static struct rill_resolve resolving;
@@ -216,6 +219,34 @@ static void tear_down(void)
     fixture_hang_up(&other);
 }
 
+/* It gives as much as it is asked for, at once, and has the budget paid by the reader. */
+static enum rill_poll generous_poll(struct rill_future *self, struct rill_task *task)
+{
+    (void)task;
+    return rill_future_end(self, 16);
+}
+
+static struct rill_future *read_generously(void *source, struct rill_op *unused, void *room,
+                                           size_t size)
+{
+    (void)unused;
+    memset(room, 'x', size);
+    return rill_future_init(source, generous_poll);
+}
+
+static void prepare_reader(void)
+{
+    static struct rill_future source;
+    static char room[16];
+
+    rill_reader_init(&reader, read_generously, &source, room, sizeof room);
+}
+
+static struct rill_future *read_piece(void)
+{
+    return rill_reader_exactly(&reader, 1);
+}
+
 static const struct fairness_loop loops[] = {
     {"a cancelled receive", receive, -ECANCELED, NULL, NULL},
     {"a receive of no bytes", receive_nothing, 0, NULL, NULL},
@@ -229,6 +260,7 @@ static const struct fairness_loop loops[] = {
     {"a flush of nothing", flush, 0, NULL, NULL},
     {"descriptors that TCP does not carry", send_descriptors, -EAFNOSUPPORT, NULL, NULL},
     {"a close of no descriptors", close_no_descriptors, 0, NULL, NULL},
+    {"a piece that was read before", read_piece, 1, prepare_reader, NULL},
     {"finishing to send", finish_sending, 0, NULL, NULL},
     {"a cancelled accept", accept_one, -ECANCELED, NULL, NULL},
     {"an accept of a broken listener", accept_one, -EBADF, break_listener, NULL},
