@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_programs_examples.c - each example does what its first lines say. */
+#include "tests/bad_server.h"
 #include "tests/client.h"
+#include "tests/json_reader.h"
 #include "tests/programs.h"
 
 #include <errno.h>
@@ -166,6 +168,75 @@ START_TEST(measure_answers_each_line_however_it_comes)
 }
 END_TEST
 
+/* The load looks at each byte. */
+START_TEST(proxy_passes_on_what_both_sides_send)
+{
+    static struct echo_server server;
+    struct process proxy = {0}, ping = {0};
+    char target[64], url[64];
+
+    ECHO_SERVER_START(&server);
+    PROCESS_START(&proxy, "examples/proxy", LOOPBACK_URL, url_of(server.port, target));
+    PROCESS_START(&ping, "bin/rill-ping", "-j", "-c", "10", "-d", "8", "-s", _i ? "100k" : "64",
+                  "-t", "300ms", url_of(listening_port(&proxy, 0), url));
+    ck_assert_int_eq(process_wait(&ping), 0);
+    ck_assert_double_gt(json_number(ping.out.text, "requests"), 0);
+    process_signal(&proxy, SIGTERM);
+    ck_assert_int_eq(process_wait(&proxy), 0);
+    ck_assert_str_eq(proxy.err.text, "");
+    ck_assert_double_eq(json_number(echo_server_stop(&server), "errors"), 0);
+}
+END_TEST
+
+START_TEST(proxy_passes_on_the_end_of_one_direction_before_that_of_the_other)
+{
+    struct process lines = {0}, proxy = {0};
+    char target[64], answer[8] = "";
+    int fd;
+
+    PROCESS_START(&lines, "examples/lines", LOOPBACK_URL);
+    PROCESS_START(&proxy, "examples/proxy", LOOPBACK_URL,
+                  url_of(listening_port(&lines, 0), target));
+    fd = client_connect(listening_port(&proxy, 0));
+    ck_assert_int_eq(send(fd, "add 2\n", 6, MSG_NOSIGNAL), 6);
+    ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+    ck_assert_int_eq(recv(fd, answer, sizeof answer, MSG_WAITALL), 2); /* up to the end */
+    ck_assert_str_eq(answer, "2\n");
+    client_close(fd);
+    process_signal(&lines, SIGTERM);
+    ck_assert_int_eq(process_wait(&lines), 0);
+    process_signal(&proxy, SIGTERM);
+    ck_assert_int_eq(process_wait(&proxy), 0);
+}
+END_TEST
+
+START_TEST(proxy_hangs_up_where_nobody_listens)
+{
+    struct process proxy = {0};
+    char target[64], byte;
+    int fd;
+
+    PROCESS_START(&proxy, "examples/proxy", LOOPBACK_URL, url_of(bad_server_absent(), target));
+    fd = client_connect(listening_port(&proxy, 0));
+    ck_assert_int_eq(recv(fd, &byte, 1, 0), 0);
+    client_close(fd);
+    process_signal(&proxy, SIGTERM);
+    ck_assert_int_eq(process_wait(&proxy), 0);
+}
+END_TEST
+
+START_TEST(proxy_wants_two_urls)
+{
+    const char *const wrong[] = {NULL, "gopher:/x"};
+    struct process proxy = {0};
+
+    PROCESS_START(&proxy, "examples/proxy", LOOPBACK_URL, wrong[_i]);
+    ck_assert_int_eq(process_wait(&proxy), 2);
+    ck_assert_ptr_nonnull(strstr(proxy.err.text, "proxy: "));
+    ck_assert_str_eq(proxy.out.text, "");
+}
+END_TEST
+
 START_TEST(kv_keeps_what_was_set_for_all_clients)
 {
     struct process kv = {0};
@@ -269,6 +340,10 @@ int main(void)
         {client_wants_a_port_that_is_a_number_and_a_line_that_it_can_end, 1},
         {client_waits_for_the_whole_line, 1},
         {measure_answers_each_line_however_it_comes, 1},
+        {proxy_passes_on_what_both_sides_send, 2},
+        {proxy_passes_on_the_end_of_one_direction_before_that_of_the_other, 1},
+        {proxy_hangs_up_where_nobody_listens, 1},
+        {proxy_wants_two_urls, 2},
         {kv_keeps_what_was_set_for_all_clients, 1},
         {kv_answers_lines_that_come_in_pieces_together_or_too_long, 1},
         {kv_hangs_up_on_clients_that_wait_when_it_stops, 1},
