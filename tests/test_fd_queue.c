@@ -13,8 +13,10 @@ static struct rill_fd_queue one, other;
 /* The smallest table there is. */
 static void open_table(void)
 {
-    const struct rlimit few = {100, 100};
+    struct rlimit few;
 
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &few), 0);
+    few.rlim_cur = 100;
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
     ck_assert_int_eq(rill_fd_table_init(&table), 0);
     rill_fd_queue_init(&one);

@@ -45,7 +45,7 @@ static bool wait_for_stop(pid_t pid, int *status)
 /* It has stopped: because it enters the kernel for this call? */
 static bool is_about_to(pid_t pid, long number)
 {
-    struct __ptrace_syscall_info info;
+    struct __ptrace_syscall_info info = {0}; /* valgrind does not know that it is written to */
 
     ck_assert_int_gt(ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info), 0);
     return info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == (uint64_t)number;
