@@ -169,6 +169,8 @@ START_TEST(those_who_have_said_nothing_go_with_the_listener)
 }
 END_TEST
 
+/* Asked by a child, which ends by a signal if so: of its exit status valgrind makes one of its own,
+ * as UCX's threads are not there to say what they have. */
 static bool is_locked(int fd)
 {
     int status;
@@ -178,10 +180,12 @@ static bool is_locked(int fd)
     if (child == 0) {
         struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-        _exit(fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? 1 : 0);
+        if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+            kill(getpid(), SIGKILL);
+        _exit(0);
     }
     ck_assert_int_eq(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 1;
+    return WIFSIGNALED(status);
 }
 
 /* Closing any descriptor of a file gives up the locks of its process. */
