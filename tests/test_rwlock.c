@@ -173,6 +173,37 @@ void __wrap_rill_task_wake(struct rill_task *task)
     __real_rill_task_wake(task);
 }
 
+START_TEST(a_writer_cancelled_behind_a_woken_reader_lets_all_behind_it_in_in_one_turn)
+{
+    start("wrwrr");
+    latch_open(&visitors[0].latch, 0);
+    rill_task_cancel(&visitors[2].task); /* it looks before the reader that is woken does */
+    rig_turn();
+    rig_turn();
+    expect("oioii");
+    for (int i = 1; i < 5; i++)
+        latch_open(&visitors[i].latch, 0);
+    rig_settle();
+    rill_rwlock_finish(&lock);
+}
+END_TEST
+
+/* One more is for the latch, and one for whoever is first in line then. */
+START_TEST(a_writer_that_leaves_wakes_those_who_can_go_in_and_not_the_crowd_behind_them)
+{
+    for (int k = 0; k < 2; k++) {
+        start(k ? "wwrrr" : "wrwrr");
+        wakes = 0;
+        let_go(0);
+        expect("oi---");
+        ck_assert_uint_eq(wakes, 3);
+        for (int i = 1; i < 5; i++)
+            let_go(i);
+        rill_rwlock_finish(&lock);
+    }
+}
+END_TEST
+
 /* They leave before any of those whom the first of them lets in has run. */
 START_TEST(writers_who_give_up_together_let_each_reader_in_once)
 {
@@ -314,6 +345,13 @@ static void unlock_what_is_not_held(void)
     rill_rwlock_unlock(&lock, &wrong);
 }
 
+static void unlock_twice(void)
+{
+    start("r");
+    rill_rwlock_unlock(&lock, &visitors[0].use);
+    rill_rwlock_unlock(&lock, &visitors[0].use);
+}
+
 static void unlock_another_lock(void)
 {
     struct rill_rwlock another;
@@ -327,6 +365,12 @@ static void lock_twice(void)
 {
     start("r");
     rill_rwlock_read(&lock, &visitors[0].use);
+}
+
+static void try_twice(void)
+{
+    start("r");
+    rill_rwlock_try_read(&lock, &visitors[0].use);
 }
 
 static void wait_twice(void)
@@ -344,6 +388,12 @@ static void downgrade_a_reader(void)
 static void finish_while_held(void)
 {
     start("r");
+    rill_rwlock_finish(&lock);
+}
+
+static void finish_while_written(void)
+{
+    start("w");
     rill_rwlock_finish(&lock);
 }
 
@@ -371,17 +421,38 @@ static void end_while_holding(void)
     rig_settle();
 }
 
+static enum rill_poll try_and_keep_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    rill_rwlock_try_write(&lock, &wrong);
+    RILL_END();
+}
+
+static void end_while_holding_what_was_free(void)
+{
+    static struct rill_task task;
+
+    start("");
+    rill_task_spawn(&task, try_and_keep_poll);
+    rig_settle();
+}
+
 START_TEST(wrong_use_panics)
 {
     rig_expect_text(rig_abort_message(unlock_what_is_not_held), "by a use that does not hold it");
+    rig_expect_text(rig_abort_message(unlock_twice), "by a use that does not hold it");
     rig_expect_text(rig_abort_message(unlock_another_lock), "by a use that does not hold it");
     rig_expect_text(rig_abort_message(lock_twice), "by a use that holds it already");
+    rig_expect_text(rig_abort_message(try_twice), "by a use that holds it already");
     rig_expect_text(rig_abort_message(wait_twice), "by a use that waits");
     rig_expect_text(rig_abort_message(downgrade_a_reader), "only a writer can become a reader");
     rig_expect_text(rig_abort_message(finish_while_held), "while it is held for reading");
+    rig_expect_text(rig_abort_message(finish_while_written), "while it is held for writing");
     rig_expect_text(rig_abort_message(finish_while_waited_for),
                     "a rwlock was finished while a task (above) waits for it");
     rig_expect_text(rig_abort_message(end_while_holding),
+                    "a task ended with 1 of its operations in flight, locks held");
+    rig_expect_text(rig_abort_message(end_while_holding_what_was_free),
                     "a task ended with 1 of its operations in flight, locks held");
 }
 END_TEST
@@ -527,6 +598,8 @@ int main(void)
         a_cancelled_writer_at_the_head_lets_the_readers_behind_it_in,
         a_cancelled_writer_lets_all_readers_behind_it_in_in_one_turn,
         a_cancelled_writer_between_readers_lets_them_go_in_together,
+        a_writer_cancelled_behind_a_woken_reader_lets_all_behind_it_in_in_one_turn,
+        a_writer_that_leaves_wakes_those_who_can_go_in_and_not_the_crowd_behind_them,
         writers_who_give_up_together_let_each_reader_in_once,
         one_cancelled_when_its_turn_has_come_lets_the_next_one_have_it,
         polling_those_that_wait_for_no_reason_does_no_harm,
