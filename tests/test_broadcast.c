@@ -232,6 +232,13 @@ static void set_after_closing(void)
     set(1);
 }
 
+static void set_after_finishing(void)
+{
+    rill_watch_init(&setting);
+    rill_watch_finish(&setting);
+    set(1);
+}
+
 static void finish_watch_too_early(void)
 {
     rill_watch_init(&setting);
@@ -250,6 +257,7 @@ START_TEST(wrong_use_of_a_watched_value_panics)
 {
     rig_expect_text(rig_abort_message(share_a_watch), "the same watch");
     rig_expect_text(rig_abort_message(set_after_closing), "set after it was closed");
+    rig_expect_text(rig_abort_message(set_after_finishing), "set after it was closed");
     rig_expect_text(rig_abort_message(finish_watch_too_early),
                     "a watched value was finished while a task");
 }
