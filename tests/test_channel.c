@@ -289,10 +289,89 @@ START_TEST(giving_up_the_last_place_of_a_closed_channel_ends_the_receivers)
     start_receive(1);
     start_receive(2);
     rill_channel_close(&numbers);
+    rig_settle(); /* they have looked, and wait for what comes into that place */
+    ck_assert(!is_over(1) && !is_over(2));
     rill_channel_give_up(&numbers);
     rig_settle();
     expect_over(1, 0);
     expect_over(2, 0);
+    rill_channel_finish(&numbers);
+}
+END_TEST
+
+START_TEST(trying_tells_of_a_channel_that_is_full_or_empty)
+{
+    int64_t number = -1;
+
+    rill_channel_init(&numbers);
+    ck_assert_int_eq(rill_channel_try_receive(&numbers, &number), -EAGAIN);
+    ck_assert_int_eq(rill_channel_try_send(&numbers, &sent[0]), 0);
+    ck_assert_int_eq(rill_channel_try_send(&numbers, &sent[1]), 0);
+    ck_assert_int_eq(rill_channel_try_send(&numbers, &sent[2]), -EAGAIN);
+    ck_assert_uint_eq(numbers.channel.count, 2);
+    ck_assert_int_eq(try_receive(), 10);
+    ck_assert_int_eq(try_receive(), 11);
+    ck_assert_int_eq(rill_channel_try_receive(&numbers, &number), -EAGAIN);
+    rill_channel_close(&numbers);
+    ck_assert_int_eq(rill_channel_try_receive(&numbers, &number), 0);
+    ck_assert_int_eq(rill_channel_try_send(&numbers, &sent[2]), -EPIPE);
+    rill_channel_finish(&numbers);
+}
+END_TEST
+
+/* The newcomer is polled first: it is ready already when the one in line is woken. */
+START_TEST(a_newcomer_does_not_overtake_one_in_line_that_was_woken)
+{
+    rill_channel_init(&numbers);
+    for (int i = 0; i < 3; i++)
+        start_send(i);
+    runner_start(&runners[3], rill_channel_send(&numbers, &ops[3], &sent[3]), NULL);
+    ck_assert_int_eq(try_receive(), 10);
+    rig_settle();
+    ck_assert(is_over(2) && !is_over(3));
+    ck_assert_int_eq(try_receive(), 11);
+    ck_assert_int_eq(try_receive(), 12);
+    rig_settle();
+    ck_assert_int_eq(try_receive(), 13);
+
+    start_receive(0);
+    received[1] = -1;
+    runner_start(&runners[1], rill_channel_receive(&numbers, &ops[1], &received[1]), NULL);
+    ck_assert_int_eq(rill_channel_try_send(&numbers, &sent[0]), 0);
+    rig_settle();
+    expect_over(0, 1);
+    ck_assert(!is_over(1));
+    ck_assert_int_eq(rill_channel_try_send(&numbers, &sent[1]), 0);
+    rig_settle();
+    ck_assert_int_eq(received[0], 10);
+    ck_assert_int_eq(received[1], 11);
+    rill_channel_finish(&numbers);
+}
+END_TEST
+
+static unsigned rounds;
+
+/* There is always a message, so it never waits for one. */
+static enum rill_poll greedy_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    for (rounds = 0; rounds < 3 * RILL_TASK_BUDGET; rounds++) {
+        ck_assert_int_eq(rill_channel_try_send(&numbers, &sent[0]), 0);
+        RILL_AWAIT(rill_channel_receive(&numbers, &ops[0], &received[0]));
+    }
+    RILL_END();
+}
+
+START_TEST(a_loop_that_receives_what_is_there_lets_others_run)
+{
+    static struct rill_task task;
+
+    rill_channel_init(&numbers);
+    rill_task_spawn(&task, greedy_poll);
+    rig_turn();
+    ck_assert_uint_le(rounds, RILL_TASK_BUDGET);
+    rig_settle();
+    ck_assert(rill_task_is_over(&task));
     rill_channel_finish(&numbers);
 }
 END_TEST
@@ -341,6 +420,31 @@ START_TEST(messages_of_any_size_are_copied_whole_around_the_end_of_the_ring)
 }
 END_TEST
 
+struct pairs RILL_CHANNEL(
+    struct { int64_t words[2]; }, 2);
+
+START_TEST(messages_of_two_words_are_copied_whole)
+{
+    struct pairs pairs;
+    __typeof__(pairs.slots[0]) in = {.words = {1, 2}}, out = {.words = {0}};
+
+    rill_channel_init(&pairs);
+    ck_assert_int_eq(rill_channel_try_send(&pairs, &in), 0);
+    ck_assert_int_eq(rill_channel_try_receive(&pairs, &out), 1);
+    ck_assert_int_eq(out.words[0], 1);
+    ck_assert_int_eq(out.words[1], 2);
+    rill_channel_finish(&pairs);
+}
+END_TEST
+
+static void finish_while_one_sends(void)
+{
+    rill_channel_init(&numbers);
+    for (int i = 0; i < 3; i++)
+        start_send(i);
+    rill_channel_finish(&numbers);
+}
+
 static void finish_while_one_waits(void)
 {
     rill_channel_init(&numbers);
@@ -365,6 +469,8 @@ static void finish_with_a_place_reserved(void)
 START_TEST(wrong_use_panics)
 {
     rig_expect_text(rig_abort_message(finish_while_one_waits),
+                    "a channel was finished while a task (above) waits for it");
+    rig_expect_text(rig_abort_message(finish_while_one_sends),
                     "a channel was finished while a task (above) waits for it");
     rig_expect_text(rig_abort_message(send_without_a_place), "no place is reserved");
     rig_expect_text(rig_abort_message(finish_with_a_place_reserved), "1 places reserved");
@@ -536,8 +642,12 @@ int main(void)
         a_place_given_up_goes_to_the_next_in_line,
         a_reserved_place_outlives_closing,
         giving_up_the_last_place_of_a_closed_channel_ends_the_receivers,
+        trying_tells_of_a_channel_that_is_full_or_empty,
+        a_newcomer_does_not_overtake_one_in_line_that_was_woken,
+        a_loop_that_receives_what_is_there_lets_others_run,
         a_loop_over_a_full_channel_lets_others_run,
         messages_of_any_size_are_copied_whole_around_the_end_of_the_ring,
+        messages_of_two_words_are_copied_whole,
         wrong_use_panics,
         every_message_arrives_once_and_in_order_whatever_is_cancelled,
     };
