@@ -286,6 +286,31 @@ START_TEST(a_cancelled_wait_leaves_the_tasks_alone)
 }
 END_TEST
 
+/* Whoever waited and gave up does not wait any more. */
+START_TEST(after_a_cancelled_wait_another_task_may_join)
+{
+    struct runner other = {.polls = 0};
+    struct rill_timeout limit;
+
+    rill_scope_init(&scope, RILL_SCOPE_INDEPENDENT);
+    spawn(0);
+    runner_start(&other, rill_timeout(&limit, RILL_SECOND, rill_scope_wait(&scope)),
+                 latch_wait(&then));
+    rig_settle();
+    rig_advance(RILL_SECOND + TICK_NS);
+    ck_assert_int_eq(limit.result, -ETIMEDOUT);
+    runner_start(&owner, rill_scope_join(&scope), NULL);
+    rig_settle();
+    latch_open(&then, 0);
+    rig_settle();
+    ck_assert(rill_task_is_over(&other.task));
+    ck_assert(!rill_task_is_over(&owner.task));
+    latch_open(&latches[0], 0);
+    rig_settle();
+    ck_assert(rill_task_is_over(&owner.task));
+}
+END_TEST
+
 START_TEST(a_wait_that_is_not_cancelled_ends_as_a_join_does)
 {
     rill_scope_init(&scope, RILL_SCOPE_INDEPENDENT);
@@ -536,6 +561,25 @@ START_TEST(a_task_that_cancels_its_scope_sees_it_in_its_next_await)
 }
 END_TEST
 
+/* A task of another scope that cancels this one, and then waits. */
+START_TEST(a_task_that_cancels_another_scope_is_not_cancelled)
+{
+    static struct rill_scope another;
+    static struct rill_task child;
+
+    rill_scope_init(&scope, RILL_SCOPE_INDEPENDENT);
+    rill_scope_init(&another, RILL_SCOPE_INDEPENDENT);
+    spawn(0);
+    rill_scope_spawn(&another, &child, cancel_own_scope_poll);
+    rig_settle();
+    ck_assert(rill_task_is_over(&children[0].task));
+    ck_assert(!rill_task_is_over(&child));
+    latch_open(&then, 5);
+    rig_settle();
+    ck_assert_int_eq(child.future.result, 5);
+}
+END_TEST
+
 START_TEST(a_scope_can_be_used_again)
 {
     for (int i = 0; i < 3; i++) {
@@ -681,8 +725,39 @@ static void two_waiters(void)
     rig_settle();
 }
 
+static void two_patient_waiters(void)
+{
+    struct runner other = {.polls = 0};
+
+    rill_scope_init(&scope, RILL_SCOPE_INDEPENDENT);
+    spawn(0);
+    runner_start(&owner, rill_scope_wait(&scope), NULL);
+    rig_settle();
+    runner_start(&other, &scope.future, NULL);
+    rig_settle();
+}
+
+static void end_after_a_wait(void)
+{
+    rill_scope_init(&scope, RILL_SCOPE_INDEPENDENT); /* nobody's, before somebody waits */
+    spawn(0);
+    runner_start(&owner, rill_scope_wait(&scope), NULL);
+    rig_settle();
+    rill_task_cancel(&owner.task);
+    rig_settle();
+}
+
+START_TEST(a_task_that_has_waited_for_a_scope_owns_it)
+{
+    rig_expect_text(rig_abort_message(end_after_a_wait),
+                    "a task ended while a scope that it opened has 1 tasks alive");
+}
+END_TEST
+
 START_TEST(two_tasks_that_wait_for_a_scope_panic)
 {
+    rig_expect_text(rig_abort_message(two_patient_waiters), "two tasks wait for the same scope");
+
     rig_expect_text(rig_abort_message(two_waiters), "two tasks wait for the same scope");
 }
 END_TEST
@@ -1009,6 +1084,7 @@ int main(void)
         a_task_that_is_spawned_while_the_others_drain_is_cancelled_and_waited_for,
         polls_for_no_reason_do_not_end_a_join,
         a_cancelled_wait_leaves_the_tasks_alone,
+        after_a_cancelled_wait_another_task_may_join,
         a_wait_that_is_not_cancelled_ends_as_a_join_does,
         a_limit_of_time_around_a_join_cancels_the_tasks,
         a_scope_that_loses_a_select_is_drained,
@@ -1018,6 +1094,7 @@ int main(void)
         an_error_comes_up_through_scopes,
         cancelling_and_printing_all_reach_the_tasks_that_wait_in_scopes,
         a_task_that_cancels_its_scope_sees_it_in_its_next_await,
+        a_task_that_cancels_another_scope_is_not_cancelled,
         a_scope_can_be_used_again,
         an_empty_scope_keeps_its_error_and_its_cancellation_until_it_is_made_again,
         spawning_into_a_scope_whose_owner_has_ended_panics,
@@ -1025,6 +1102,7 @@ int main(void)
         a_task_may_end_when_all_tasks_of_its_scope_have,
         awaiting_a_scope_takes_it_over,
         ending_a_runtime_names_the_tasks_that_wait_in_scopes,
+        a_task_that_has_waited_for_a_scope_owns_it,
         two_tasks_that_wait_for_a_scope_panic,
         a_task_that_waits_for_a_scope_that_it_is_in_panics,
         a_task_of_a_scope_can_be_neither_joined_nor_detached,
