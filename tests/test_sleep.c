@@ -288,6 +288,48 @@ START_TEST(a_cancelled_tick_is_still_due)
 }
 END_TEST
 
+START_TEST(a_tick_that_is_cancelled_before_it_begins_is_still_due)
+{
+    struct rill_interval interval;
+    int64_t due_ns;
+
+    rill_interval_init(&interval, RILL_SECOND);
+    due_ns = interval.next_ns;
+    runner_start(&runner, rill_interval_tick(&interval), NULL);
+    rill_task_cancel(&runner.task);
+    rig_settle();
+    ck_assert_int_eq(interval.sleep.result, -ECANCELED);
+    ck_assert_int_eq(interval.next_ns, due_ns);
+}
+END_TEST
+
+static struct {
+    struct rill_task task;
+    struct rill_interval interval;
+    unsigned ticks;
+} heedless;
+
+/* Does not look at what a tick says. */
+static enum rill_poll heedless_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    for (heedless.ticks = 0; heedless.ticks < 3 * RILL_TASK_BUDGET; heedless.ticks++)
+        RILL_AWAIT(rill_interval_tick(&heedless.interval));
+    RILL_END();
+}
+
+START_TEST(a_cancelled_task_that_does_not_look_at_its_ticks_lets_others_run)
+{
+    rill_interval_init(&heedless.interval, RILL_SECOND);
+    rill_task_spawn(&heedless.task, heedless_poll);
+    rill_task_cancel(&heedless.task);
+    rig_turn();
+    ck_assert_uint_le(heedless.ticks, RILL_TASK_BUDGET);
+    rig_settle();
+    ck_assert(rill_task_is_over(&heedless.task));
+}
+END_TEST
+
 START_TEST(the_loser_of_a_select_swallows_no_tick)
 {
     struct rill_interval interval;
@@ -411,6 +453,8 @@ int main(void)
         a_late_task_gets_one_tick_for_all_that_it_missed_and_stays_on_the_grid,
         a_tick_that_was_due_before_it_is_awaited_does_not_wait,
         a_cancelled_tick_is_still_due,
+        a_tick_that_is_cancelled_before_it_begins_is_still_due,
+        a_cancelled_task_that_does_not_look_at_its_ticks_lets_others_run,
         the_loser_of_a_select_swallows_no_tick,
         polls_for_no_reason_do_not_make_ticks,
         the_longest_interval_never_ticks,
