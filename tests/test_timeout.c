@@ -91,6 +91,11 @@ START_TEST(a_child_s_own_ETIMEDOUT_is_told_apart)
     rig_advance(RILL_SECOND + TICK_NS);
     ck_assert(timeout.has_expired);
     expect_result(-ETIMEDOUT);
+    start(RILL_SECOND); /* which is forgotten when it is used again */
+    latch_open(&latch, -ETIMEDOUT);
+    rig_settle();
+    ck_assert(!timeout.has_expired);
+    expect_result(-ETIMEDOUT);
 }
 END_TEST
 
