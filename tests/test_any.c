@@ -347,6 +347,61 @@ static void drain_for_no_reason(void)
     rill_any_drain(&loop.any, RILL_NOT_CANCELLED);
 }
 
+static struct {
+    struct rill_task giver, taker;
+    struct rill_sleep sleep, long_sleep;
+    struct rill_timeout timeout;
+    struct rill_future *futures[COUNT];
+    unsigned taken;
+} handed;
+
+static enum rill_poll giver_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    rill_any_init(&loop.any, handed.futures, COUNT);
+    handed.futures[0] = latch_wait(&latches[0]);
+    handed.futures[1] = rill_sleep(&handed.sleep, RILL_SECOND);
+    handed.futures[2] =
+        rill_timeout(&handed.timeout, 2 * RILL_SECOND, rill_sleep(&handed.long_sleep, RILL_NEVER));
+    RILL_AWAIT(rill_any_next(&loop.any));
+    RILL_AWAIT(latch_wait(&then));
+    RILL_END();
+}
+
+static enum rill_poll taker_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    for (;;) {
+        RILL_AWAIT(rill_any_next(&loop.any));
+        if (loop.any.result < 0)
+            break;
+        handed.taken++;
+    }
+    RILL_END();
+}
+
+/* The timers that have begun in one task wake the other. */
+START_TEST(what_is_pending_goes_on_in_another_task)
+{
+    rill_task_spawn(&handed.giver, giver_poll);
+    rig_settle();
+    latch_open(&latches[0], 0);
+    rig_settle();
+    rill_task_spawn(&handed.taker, taker_poll);
+    rig_settle();
+    latch_open(&then, 0);
+    rig_settle();
+    ck_assert(rill_task_is_over(&handed.giver));
+    ck_assert_uint_eq(handed.taken, 0);
+    rig_advance(RILL_SECOND + (1 << RILL_WHEEL_TICK_BITS));
+    ck_assert_uint_eq(handed.taken, 1);
+    rig_advance(RILL_SECOND);
+    ck_assert_uint_eq(handed.taken, 2);
+    ck_assert_int_eq(handed.timeout.result, -ETIMEDOUT);
+    ck_assert(rill_task_is_over(&handed.taker));
+}
+END_TEST
+
 /* It needs no drain: nothing of it is pending. What lies behind the array is not looked at. */
 static enum rill_poll last_poll(struct rill_future *self, struct rill_task *task)
 {
@@ -395,6 +450,7 @@ int main(void)
         a_drain_in_a_cancelled_task_gives_the_reason_of_the_task,
         polls_for_no_reason_do_not_end_a_turn,
         a_task_that_ends_without_draining_panics_also_where_only_timers_are_pending,
+        what_is_pending_goes_on_in_another_task,
         a_task_may_end_when_all_entries_have,
         draining_for_no_reason_panics,
     };

@@ -99,6 +99,38 @@ START_TEST(other_tasks_run_while_a_function_blocks)
 }
 END_TEST
 
+static bool is_taken;
+
+/* Polls the call until another task does. */
+static enum rill_poll give_poll(struct rill_future *self, struct rill_task *task)
+{
+    if (is_taken)
+        return rill_future_end(self, 0);
+    ck_assert_int_eq(one.future.poll(&one.future, task), RILL_PENDING);
+    return RILL_PENDING;
+}
+
+START_TEST(a_call_that_is_handed_to_another_task_wakes_that)
+{
+    int64_t value = 42;
+    struct rill_future give;
+
+    if (!open_pool(1, 0))
+        return;
+    rill_blocking(&one, &pool, held, &value);
+    background_start(&first, rill_future_init(&give, give_poll));
+    settle();
+    background_start(&second, &one.future);
+    settle();
+    is_taken = true;
+    rill_task_wake(&first.task);
+    ck_assert_int_eq(background_end(&first), 0); /* it may end: the call is not its own any more */
+    gate_open(&gate);
+    ck_assert_int_eq(background_end(&second), 42);
+    close_pool();
+}
+END_TEST
+
 START_TEST(one_that_has_not_begun_is_cancelled_at_once_and_never_called)
 {
     int64_t values[] = {1, 2};
@@ -318,6 +350,7 @@ int main(void)
     const struct fixture_case cases[] = {
         {the_result_is_that_of_the_function, IN_REAL},
         {other_tasks_run_while_a_function_blocks, IN_REAL},
+        {a_call_that_is_handed_to_another_task_wakes_that, IN_REAL},
         {one_that_has_not_begun_is_cancelled_at_once_and_never_called, IN_REAL},
         {one_that_runs_is_waited_for_and_gives_its_result, IN_REAL},
         {one_that_is_over_and_cancelled_before_it_is_polled_gives_its_result, IN_REAL},

@@ -133,6 +133,41 @@ START_TEST(receivers_are_served_in_the_order_in_which_they_came)
 }
 END_TEST
 
+/* ---- handing over ---- */
+
+static bool is_taken;
+
+/* Polls the receive until another task does. */
+static enum rill_poll give_poll(struct rill_future *self, struct rill_task *task)
+{
+    if (is_taken)
+        return rill_future_end(self, 0);
+    ck_assert_int_eq(op.future.poll(&op.future, task), RILL_PENDING);
+    return RILL_PENDING;
+}
+
+START_TEST(a_receive_that_is_handed_to_another_task_wakes_that)
+{
+    char got = '?', sent = 'x';
+    struct rill_future give;
+
+    if (!open_bridge())
+        return;
+    letters_receive(&bridge, &op, &got);
+    background_start(&first, rill_future_init(&give, give_poll));
+    settle();
+    background_start(&second, &op.future);
+    settle();
+    is_taken = true;
+    rill_task_wake(&first.task);
+    ck_assert_int_eq(background_end(&first), 0); /* it may end: it is not its receive any more */
+    ck_assert_int_eq(letters_send_blocking(&bridge, &sent, RILL_NO_WAIT), 0);
+    ck_assert_int_eq(background_end(&second), 1);
+    ck_assert_int_eq(got, 'x');
+    close_bridge();
+}
+END_TEST
+
 /* ---- cancelling ---- */
 
 START_TEST(a_cancelled_receive_leaves_the_value_or_has_it)
@@ -619,6 +654,7 @@ int main(void)
         {a_receiver_that_waits_is_given_what_is_sent, IN_REAL},
         {a_sender_waits_for_a_place_and_is_not_overtaken, IN_REAL},
         {receivers_are_served_in_the_order_in_which_they_came, IN_REAL},
+        {a_receive_that_is_handed_to_another_task_wakes_that, IN_REAL},
         {a_cancelled_receive_leaves_the_value_or_has_it, IN_REAL},
         {a_cancelled_send_keeps_its_value_or_has_sent_it, IN_REAL},
         {one_that_is_cancelled_before_it_starts_moves_nothing, IN_REAL},
