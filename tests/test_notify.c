@@ -112,6 +112,22 @@ START_TEST(a_cancelled_wait_leaves_the_queue_and_the_next_one_is_notified)
 }
 END_TEST
 
+START_TEST(a_cancelled_wait_further_back_notifies_nobody)
+{
+    start(3);
+    rill_task_cancel(&runners[1].task);
+    rig_settle();
+    ck_assert_int_eq(waits[1].result, -ECANCELED);
+    ck_assert(!is_over(0) && !is_over(2));
+    rill_notify_one(&notify);
+    rig_settle();
+    ck_assert(is_over(0) && !is_over(2));
+    rill_notify_one(&notify);
+    rig_settle();
+    ck_assert(is_over(2));
+}
+END_TEST
+
 START_TEST(a_notification_for_a_wait_that_is_cancelled_goes_to_the_next)
 {
     start(3);
@@ -276,6 +292,7 @@ int main(void)
         a_notification_that_finds_nobody_waiting_is_over,
         a_wait_begins_with_its_first_poll_and_not_with_its_constructor,
         a_cancelled_wait_leaves_the_queue_and_the_next_one_is_notified,
+        a_cancelled_wait_further_back_notifies_nobody,
         a_notification_for_a_wait_that_is_cancelled_goes_to_the_next,
         a_notification_goes_past_all_that_are_cancelled,
         a_notification_for_all_is_not_passed_on,

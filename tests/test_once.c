@@ -88,6 +88,10 @@ START_TEST(who_comes_later_does_not_wait)
     expect_over(1, 0);
     ck_assert_uint_eq(runners[1].polls, 1);
     ck_assert(!latches[1].begun);
+    runner_start(&runners[0], rill_once_run(&once, &runs[0], latch_wait(&latches[0])), NULL);
+    rig_settle();
+    expect_over(0, 0);
+    ck_assert(!runs[0].was_first); /* but the last time */
     rill_once_finish(&once);
 }
 END_TEST

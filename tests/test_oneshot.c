@@ -99,6 +99,24 @@ START_TEST(a_cancelled_receive_leaves_the_message_to_be_received_later)
 }
 END_TEST
 
+START_TEST(after_a_cancelled_receive_another_task_may_wait)
+{
+    struct rill_oneshot_receive again;
+    struct runner other = {.polls = 0};
+
+    start();
+    rill_task_cancel(&runner.task);
+    rig_settle();
+    expect_over(-ECANCELED);
+    runner_start(&other, rill_oneshot_receive(&answer, &again), NULL);
+    rig_settle();
+    ck_assert_int_eq(rill_oneshot_send(&answer, &forty_two), 0);
+    rig_settle();
+    ck_assert(rill_task_is_over(&other.task));
+    ck_assert_int_eq(again.result, 1);
+}
+END_TEST
+
 START_TEST(a_receive_can_have_a_time_limit)
 {
     static struct rill_timeout timeout;
@@ -158,6 +176,7 @@ int main(void)
         a_receiver_that_goes_lets_the_sender_keep_the_message,
         closing_after_the_message_was_sent_changes_nothing,
         a_cancelled_receive_leaves_the_message_to_be_received_later,
+        after_a_cancelled_receive_another_task_may_wait,
         a_receive_can_have_a_time_limit,
         wrong_use_panics,
     };

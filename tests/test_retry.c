@@ -82,6 +82,23 @@ START_TEST(what_succeeds_is_not_repeated)
 }
 END_TEST
 
+START_TEST(one_that_is_used_again_begins_with_its_first_attempt)
+{
+    setup();
+    start();
+    end(-EIO);
+    go_by(policy.first_ns);
+    end(5);
+    expect_over(5, 2);
+    fetch.begun = 0;
+    runner_start(&fetch.runner, rill_retry(&fetch.retry, &policy, attempt), NULL);
+    rig_settle();
+    ck_assert_int_eq(fetch.retry.last, 0);
+    end(6);
+    expect_over(6, 1);
+}
+END_TEST
+
 START_TEST(what_fails_is_repeated_until_it_succeeds)
 {
     setup();
@@ -488,6 +505,7 @@ int main(void)
 {
     const TTest *const tests[] = {
         what_succeeds_is_not_repeated,
+        one_that_is_used_again_begins_with_its_first_attempt,
         what_fails_is_repeated_until_it_succeeds,
         the_last_attempt_is_the_result,
         what_is_not_worth_repeating_is_not_repeated,
