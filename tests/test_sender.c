@@ -141,6 +141,40 @@ START_TEST(closing_sends_what_is_in_line)
 }
 END_TEST
 
+enum { CHUNKS = 12 };
+
+static struct rill_borrow chunks[CHUNKS];
+
+/* Puts all in line in one poll, and is done with them. */
+static enum rill_poll put_poll(struct rill_future *self, struct rill_task *task)
+{
+    for (int i = 0; i < CHUNKS; i++) {
+        struct rill_future *put = rill_tcp_send_borrowed(&other, &chunks[i]);
+
+        ck_assert_int_eq(put->poll(put, task), RILL_READY);
+    }
+    return rill_future_end(self, 0);
+}
+
+/* Each but the last goes out without a completion, so nothing but itself drives the line. */
+START_TEST(a_line_that_nobody_waits_for_goes_out)
+{
+    struct rill_future put;
+
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    for (int i = 0; i < CHUNKS; i++) {
+        expect_eq(await(rill_tcp_send_all(&one, &send_op, bytes, 100)), 100);
+        expect_eq(await(rill_tcp_recv_borrowed(&other, &chunks[i])), 100);
+    }
+    background_start(&sending, rill_future_init(&put, put_poll));
+    settle_until(other.sender.held == 0);
+    ck_assert_int_eq(background_end(&sending), 0);
+    ck_assert_uint_eq(buffers_in_use(), 0);
+    close_pair();
+}
+END_TEST
+
 /* Sends on whatever comes, until the peer has finished. */
 struct echo {
     struct rill_future future;
@@ -219,7 +253,28 @@ START_TEST(a_line_is_bounded_and_goes_on_when_the_peer_reads)
     ck_assert_int_eq(background_end(&sending), sizeof bytes);
     ck_assert_int_eq(await(rill_tcp_finish_sending(&one, &send_op)), 0);
     ck_assert_int_eq(background_end(&echoing), 0);
+    ck_assert_ptr_null(other.sender.op.waiter); /* a task that is gone is not to be woken */
     close_pair();
+}
+END_TEST
+
+START_TEST(a_peer_that_does_not_read_keeps_no_shared_buffer)
+{
+    const struct rill_buffers *buffers;
+
+    if (!open_narrow_pair(_i, 4096))
+        return;
+    fill_line();
+    buffers = &fixture.runtime->reactor.buffers;
+    for (unsigned left = other.sender.held, id = other.sender.first; left > 0; left--) {
+        ck_assert_uint_ge(id, buffers->limit);
+        id = buffers->buffers[id].next;
+    }
+    rill_task_cancel(&echoing.task);
+    ck_assert_int_eq(background_end(&echoing), -ECANCELED);
+    rill_task_cancel(&sending.task);
+    background_end(&sending);
+    close_pair(); /* one goes first, so the line of the other breaks */
 }
 END_TEST
 
@@ -567,7 +622,9 @@ int main(void)
         {after_a_flush_other_sends_may_follow, IN_BOTH},
         {another_send_can_not_overtake_what_is_in_line, IN_SIMULATED},
         {closing_sends_what_is_in_line, IN_BOTH},
+        {a_line_that_nobody_waits_for_goes_out, IN_BOTH},
         {a_line_is_bounded_and_goes_on_when_the_peer_reads, IN_BOTH},
+        {a_peer_that_does_not_read_keeps_no_shared_buffer, IN_BOTH},
         {a_cancelled_wait_for_room_keeps_the_buffer_with_the_caller, IN_BOTH},
         {a_cancelled_flush_gives_up_what_was_not_sent, IN_BOTH},
         {a_flush_that_is_cancelled_before_the_peer_is_known_not_to_read_ends, IN_BOTH},
