@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_tcp_release.c - a descriptor that is taken out of a connection leaves no byte behind. */
+#include "net/socket_options.h"
 #include "tests/tcp_pair.h"
 
 #include <errno.h>
@@ -90,6 +91,21 @@ START_TEST(the_end_of_the_stream_is_there_for_the_next_owner)
     settle();
     expect(release_and_adopt() >= 0);
     expect_eq(recv_now(&other, buffer, 10), 0);
+    close_pair();
+}
+END_TEST
+
+START_TEST(one_whose_peer_has_reset_it_stays_open_and_says_so)
+{
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    arm();
+    expect_eq(rill_socket_set_reset_on_close(one.fd, true), 0);
+    fixture_hang_up(&one);
+    settle_until(other.receiver.ended);
+    for (int i = 0; i < 3; i++)
+        expect_eq(await(rill_tcp_release(&other)), -ECONNRESET);
+    expect(other.is_open);
     close_pair();
 }
 END_TEST
@@ -186,6 +202,7 @@ int main(void)
         {bytes_that_come_after_an_armed_receive_was_withdrawn_are_in_the_socket, IN_BOTH},
         {bytes_that_have_come_are_to_be_received_first, IN_BOTH},
         {the_end_of_the_stream_is_there_for_the_next_owner, IN_BOTH},
+        {one_whose_peer_has_reset_it_stays_open_and_says_so, IN_BOTH},
         {one_that_is_cancelled_before_it_begins_stays_open, IN_BOTH},
         {a_connection_may_change_hands_at_any_moment, IN_SIMULATED},
         {buffers_that_are_in_line_are_to_be_flushed_first, IN_BOTH},
