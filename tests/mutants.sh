@@ -16,10 +16,11 @@ seeds=400
 timeout=30
 
 # In the order in which they are tried: what is quick and sees much comes first.
-tests=(scenarios combinators channel semaphore mutex rwlock object_pool wheel timeout sleep op reactor executor
-    task scope listener buffers sender tcp_shared tcp_receive tcp_send tcp_release cancel_receive cancel_send
-    cancel_wait cancel_file cancel_path descriptors replace recheck recancel conformance udp udp_borrowed
-    cancel_datagram pipe child_start child_close)
+tests=(scenarios combinators channel priority_channel semaphore mutex rwlock object_pool wheel
+    timeout sleep op reactor executor task scope listener buffers sender tcp_shared tcp_receive
+    tcp_send tcp_release cancel_receive cancel_send cancel_wait cancel_file cancel_path descriptors
+    replace recheck recancel conformance udp udp_borrowed cancel_datagram pipe child_start
+    child_close)
 
 if (($#)); then
     patches=("${@/%/.patch}")
