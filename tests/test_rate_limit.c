@@ -259,6 +259,20 @@ START_TEST(the_time_until_tokens_are_there_is_exact)
 }
 END_TEST
 
+START_TEST(a_part_of_a_token_is_time_that_need_not_be_waited_for)
+{
+    rill_rate_limit_init(&limit, 3, RILL_SECOND, 5);
+    ck_assert(rill_rate_limit_try_take(&limit, 5));
+    advance(100 * RILL_MILLISECOND);
+    ck_assert_int_eq(rill_rate_limit_time_until(&limit, 1), 233333334);
+    ck_assert(!rill_rate_limit_try_take(&limit, 1)); /* it counts what has come since */
+    ck_assert_int_eq(rill_rate_limit_time_until(&limit, 1), 233333334);
+    advance(60 * RILL_SECOND);
+    ck_assert_int_eq(rill_rate_limit_time_until(&limit, 5), 0); /* full, and no more */
+    rill_rate_limit_finish(&limit);
+}
+END_TEST
+
 /* Takes one token after the other. */
 static struct {
     struct rill_task task;
@@ -612,6 +626,7 @@ int main(void)
         the_loser_of_a_select_and_one_that_is_timed_out_leave_their_tokens,
         none_and_more_than_a_burst_is_refused,
         the_time_until_tokens_are_there_is_exact,
+        a_part_of_a_token_is_time_that_need_not_be_waited_for,
         the_rate_does_not_drift,
         who_waited_is_served_as_of_its_time_however_late_that_is_noticed,
         a_loop_that_never_waits_lets_others_run,
