@@ -192,13 +192,10 @@ bool rill_rate_limit_try_take(struct rill_rate_limit *limit, int64_t tokens)
  * whole intervals that it takes are split off before. */
 int64_t rill_rate_limit_time_until(struct rill_rate_limit *limit, int64_t tokens)
 {
-    int64_t now_ns = rill_now();
     int64_t missing, part, intervals, rest_ns, time_ns;
 
     if (!is_possible(limit, tokens))
         return RILL_NEVER;
-    if (rill_line_is_empty(&limit->line))
-        fill(limit, now_ns);
     missing = limit->in_line + tokens - limit->level / limit->interval_ns;
     part = limit->level % limit->interval_ns;
     intervals = missing > 0 ? missing / limit->rate : 0;
@@ -207,6 +204,6 @@ int64_t rill_rate_limit_time_until(struct rill_rate_limit *limit, int64_t tokens
     if (__builtin_mul_overflow(intervals, limit->interval_ns, &time_ns) ||
         __builtin_add_overflow(time_ns, rest_ns, &time_ns))
         return RILL_NEVER;
-    time_ns -= now_ns - limit->filled_ns;
+    time_ns -= rill_now() - limit->filled_ns;
     return time_ns > 0 ? time_ns : 0;
 }
