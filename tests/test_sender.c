@@ -448,6 +448,47 @@ START_TEST(a_line_that_had_to_wait_for_a_place_in_the_queue_ends_at_once)
 }
 END_TEST
 
+START_TEST(a_flush_that_is_cancelled_before_the_kernel_has_the_send_gives_it_up)
+{
+    const struct rill_runtime_options runtime_options = {.sq_entries = 2};
+    static struct background readers[2];
+    struct rill_tcp third, fourth;
+    struct rill_borrow send = {0};
+    struct rill_op ops[2] = {0};
+    struct rill_timeout timeout;
+    char bytes_unsent[2];
+
+    if (!open_pair(_i, NULL, &runtime_options))
+        return;
+    fixture_pair(&third, &fourth);
+    fixture_fail_enters(-EAGAIN, 1000);
+    background_start(&readers[0], rill_tcp_recv(&third, &ops[0], &bytes_unsent[0], 1));
+    background_start(&readers[1], rill_tcp_recv(&fourth, &ops[1], &bytes_unsent[1], 1));
+    background_start(&sending, rill_tcp_send_lasting(&other, &send, bytes, 100));
+    background_start(&flushing, rill_tcp_flush(&other));
+    fixture_turn();
+    ck_assert_int_eq(other.sender.op.state, RILL_OP_QUEUED);
+    rill_task_cancel(&flushing.task);
+    fixture_turn();
+    fixture_turn();
+    ck_assert(rill_task_is_over(&flushing.task));
+    ck_assert_uint_eq(other.sender.held, 0);
+    fixture_fail_enters(0, 0);
+    ck_assert_int_eq(background_end(&flushing), -ECANCELED);
+    ck_assert_int_eq(background_end(&sending), 100); /* it was put in line */
+    for (int i = 0; i < 2; i++) {
+        rill_task_cancel(&readers[i].task);
+        ck_assert_int_eq(background_end(&readers[i]), -ECANCELED);
+    }
+    ck_assert_int_eq(
+        await(rill_timeout(&timeout, RILL_SECOND, rill_tcp_recv(&one, &recv_op, buffer, 100))),
+        -ETIMEDOUT);
+    fixture_hang_up(&third);
+    fixture_hang_up(&fourth);
+    close_pair();
+}
+END_TEST
+
 /* ---- lasting bytes ---- */
 
 START_TEST(lasting_bytes_leave_in_line_with_borrowed_ones)
@@ -631,6 +672,7 @@ int main(void)
         {a_reset_ends_the_line_and_every_later_send, IN_BOTH},
         {two_buffers_serve_many_echoes_to_the_last_byte, IN_BOTH},
         {a_line_that_had_to_wait_for_a_place_in_the_queue_ends_at_once, IN_BOTH},
+        {a_flush_that_is_cancelled_before_the_kernel_has_the_send_gives_it_up, IN_SIMULATED},
         {lasting_bytes_leave_in_line_with_borrowed_ones, IN_BOTH},
         {megabytes_of_lasting_bytes_go_out_whole, IN_BOTH},
         {more_than_a_gigabyte_at_once_is_EINVAL, IN_BOTH},
