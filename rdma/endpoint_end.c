@@ -17,13 +17,6 @@ enum { PATIENCE = 100 };
 
 /* ---- who is told ---- */
 
-/* The first reason stays, unless it was our own closing. */
-static void blame(struct rill_rdma_ep *ep, int error)
-{
-    if (!ep->error || ep->error == -ESHUTDOWN)
-        ep->error = error;
-}
-
 /* Withdrawing one runs its callback, which takes it and no other off the list. */
 void rill_rdma_ep_withdraw(struct rill_rdma_ep *ep, const struct rill_rdma_op *except)
 {
@@ -81,7 +74,7 @@ static void on_flushed(void *request, ucs_status_t status, void *ep_)
     ep->rdma->ucx->request_free(request);
     ep->flush_request = NULL;
     if (status != UCS_OK && ep->state == RILL_RDMA_EP_FLUSHING) {
-        blame(ep, rill_rdma_errno(status));
+        ep->error = rill_rdma_errno(status);
         ep->state = RILL_RDMA_EP_FAILED;
     }
 }
@@ -242,13 +235,14 @@ unsigned rill_rdma_ep_look(struct rill_rdma_watcher *watcher)
     rill_panic("an endpoint that is not about to end is looked at");
 }
 
-/* The endpoint is closed after one more progress, which may deliver what had arrived before. */
+/* The first reason stays, unless it was our own closing. The endpoint is closed after one more
+ * progress, which may deliver what had arrived before. */
 void rill_rdma_ep_fail(struct rill_rdma_ep *ep, int error)
 {
     if (ep->state != RILL_RDMA_EP_OPEN && ep->state != RILL_RDMA_EP_FLUSHING)
         return;
     ep->rdma->stats.endpoints_failed++;
-    blame(ep, error);
+    ep->error = error;
     watch(ep);
     ep->state = RILL_RDMA_EP_FAILED;
     ep->patience = 1;
@@ -269,7 +263,7 @@ static void flush_in_ucx(struct rill_rdma_ep *ep)
 
     ep->state = RILL_RDMA_EP_FLUSHING;
     if (UCS_PTR_IS_ERR(status)) {
-        blame(ep, rill_rdma_errno(UCS_PTR_STATUS(status)));
+        ep->error = rill_rdma_errno(UCS_PTR_STATUS(status));
         ep->state = RILL_RDMA_EP_FAILED;
     } else if (status) {
         ep->flush_request = status;
