@@ -5,6 +5,7 @@
 #include "rdma/endpoint_info.h"
 #include "rdma/stream.h"
 #include "rdma/tag.h"
+#include "runtime/sleep.h"
 #include "tests/rdma/lone.h"
 
 #include <errno.h>
@@ -231,6 +232,26 @@ START_TEST(closing_that_is_cancelled_is_over_in_bounded_time_wherever_it_is)
 }
 END_TEST
 
+/* Only a task that is cancelled limits it, and polls for no reason do not. */
+START_TEST(closing_waits_as_long_as_ucx_takes_where_it_is_not_cancelled)
+{
+    static struct rill_sleep pause;
+
+    lone_open();
+    fake.close_is_mute = true;
+    background_start(&lone.closing, rill_rdma_ep_close(&lone.ep));
+    settle();
+    for (int i = 0; i < 3; i++) {
+        rill_task_wake(&lone.closing.task);
+        await(rill_sleep(&pause, 2 * RILL_RDMA_DRAIN_NS));
+        expect(!rill_task_is_over(&lone.closing.task));
+    }
+    rill_task_cancel(&lone.closing.task);
+    expect_eq(background_end(&lone.closing), 0);
+    lone_close_rest();
+}
+END_TEST
+
 START_TEST(aborting_does_not_wait_for_sends)
 {
     lone_open();
@@ -360,6 +381,61 @@ START_TEST(nothing_is_told_to_an_endpoint_that_UCX_did_not_let_go_of)
 }
 END_TEST
 
+static struct {
+    char bytes[LONE_SIZE];
+    unsigned lent, released;
+} unread;
+
+static ucs_status_ptr_t lend_bytes(ucp_ep_h of, size_t *size)
+{
+    (void)of;
+    if (unread.lent > 0)
+        return NULL;
+    unread.lent++;
+    *size = sizeof unread.bytes;
+    return unread.bytes;
+}
+
+static void take_bytes_back(ucp_ep_h of, void *data)
+{
+    (void)of;
+    expect(data == unread.bytes);
+    unread.released++;
+}
+
+static ssize_t tell_of_none(ucp_worker_h worker, ucp_stream_poll_ep_t *eps, size_t max,
+                            unsigned flags)
+{
+    (void)worker;
+    (void)eps;
+    (void)max;
+    (void)flags;
+    return 0;
+}
+
+/* They are memory of UCX's, which is gone with its endpoint. */
+START_TEST(bytes_of_a_stream_that_were_read_in_part_are_given_back_at_the_end_and_not_read_after_it)
+{
+    struct rill_ucx table;
+
+    lone_open();
+    table = fake_ucx;
+    table.stream_worker_poll = tell_of_none;
+    table.stream_recv_data_nb = lend_bytes;
+    table.stream_data_release = take_bytes_back;
+    lone.rdma.ucx = &table;
+    unread.lent = unread.released = 0;
+    expect_eq(await(rill_rdma_stream_recv(&lone.ep, &lone.recv_op, lone.received, 1)), 1);
+    expect_eq(unread.released, 0);
+    await(rill_rdma_ep_abort(&lone.ep));
+    expect_eq(unread.released, 1);
+    expect_eq(await(rill_rdma_stream_recv(&lone.ep, &lone.recv_op, lone.received, 1)), -ESHUTDOWN);
+    expect_eq(unread.released, 1);
+    lone.rdma.ucx = &fake_ucx;
+    lone_close_rest();
+}
+END_TEST
+
 /* It came together with the failure, and is there. */
 START_TEST(data_that_came_with_a_message_are_there_though_its_endpoint_has_failed)
 {
@@ -394,11 +470,14 @@ int main(void)
         {closing_that_can_not_flush_forces, IN_SIMULATED},
         {a_peer_that_dies_while_it_is_closed_is_told, IN_SIMULATED},
         {closing_that_is_cancelled_is_over_in_bounded_time_wherever_it_is, IN_SIMULATED},
+        {closing_waits_as_long_as_ucx_takes_where_it_is_not_cancelled, IN_SIMULATED},
         {aborting_does_not_wait_for_sends, IN_SIMULATED},
         {an_endpoint_that_is_about_to_end_is_not_asked_anything, IN_SIMULATED},
         {an_endpoint_names_each_of_its_transports_once, IN_SIMULATED},
         {aborting_in_a_cancelled_task_is_aborting, IN_SIMULATED},
         {nothing_is_told_to_an_endpoint_that_UCX_did_not_let_go_of, IN_SIMULATED},
+        {bytes_of_a_stream_that_were_read_in_part_are_given_back_at_the_end_and_not_read_after_it,
+         IN_SIMULATED},
         {data_that_came_with_a_message_are_there_though_its_endpoint_has_failed, IN_SIMULATED},
     };
 
