@@ -423,6 +423,203 @@ START_TEST(a_side_waits_until_the_other_one_is_done_also_after_a_loss)
 }
 END_TEST
 
+/* Looks at a transfer once, and then no more until it is let: as a task does that waits for
+ * something else meanwhile (runtime/any.h). */
+struct late {
+    struct rill_future future;
+    struct rill_future *transfer;
+    bool has_begun, is_let;
+};
+
+static struct late late;
+
+static enum rill_poll late_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct late *it = rill_container_of(self, struct late, future);
+
+    if (it->has_begun && !it->is_let)
+        return RILL_PENDING;
+    it->has_begun = true;
+    if (it->transfer->poll(it->transfer, task) == RILL_PENDING)
+        return RILL_PENDING;
+    return rill_future_end(self, it->transfer->result);
+}
+
+static struct rill_future *look_late(struct rill_future *transfer)
+{
+    late = (struct late){.transfer = transfer};
+    return rill_future_init(&late.future, late_poll);
+}
+
+static int64_t let_look(struct background *background)
+{
+    late.is_let = true;
+    rill_task_wake(&background->task);
+    return background_end(background);
+}
+
+/* The sender of now would be told of more than it has sent, and take that for a mistake. */
+START_TEST(a_message_of_a_lost_connection_that_is_looked_at_late_gives_no_credit_to_the_next)
+{
+    static struct background receiving;
+
+    sides_open(NULL);
+    sides_connect(&persistent, &mute);
+    background_start(&receiving,
+                     look_late(rill_rdma_recv(left, &sides.left.recv, message, 100, 1)));
+    background_start(&sending, rill_rdma_send(right, &sides.right.send, message, 100, 1));
+    sides_pause(10 * RILL_MILLISECOND);
+    expect_eq(background_end(&sending), 100);
+    sides_lose_and_connect(-ECONNRESET, &mute);
+    expect_eq(let_look(&receiving), 100);
+    expect_eq(left->credit.received, 0);
+    sides_pause(10 * RILL_SECOND);
+    expect_eq(left->metrics.connects, 2);
+    expect_eq(left->state, RILL_RDMA_CONNECTED);
+    sides_disconnect();
+    sides_close();
+}
+END_TEST
+
+static ucs_status_ptr_t take_nothing(ucp_ep_h ep, const void *bytes, size_t size, ucp_tag_t tag,
+                                     const ucp_request_param_t *param)
+{
+    (void)ep;
+    (void)bytes;
+    (void)size;
+    (void)tag;
+    (void)param;
+    return UCS_STATUS_PTR(UCS_ERR_NO_MEMORY);
+}
+
+/* What was spent for it was credit of the connection that was lost. */
+START_TEST(a_send_that_ucx_did_not_take_before_a_loss_gives_nothing_back_after_it)
+{
+    static const struct rill_rdma_connection_options narrow = {
+        .close_ns = RILL_NEVER, .silence_ns = RILL_NEVER, .window = 1};
+    static struct background late_sending, given_up;
+    static struct rill_rdma_transfer late_send, other;
+
+    sides_open(NULL);
+    sides_connect(&persistent, &narrow);
+    background_start(&sending, rill_rdma_send(left, &sides.left.send, message, 100, 1));
+    background_start(&late_sending, look_late(rill_rdma_send(left, &late_send, message, 100, 1)));
+    background_start(&given_up, rill_rdma_send(left, &other, message, 100, 1));
+    expect_eq(await(rill_rdma_recv(right, &sides.right.recv, message, 100, 1)), 100);
+    expect_eq(background_end(&sending), 100);
+    sides_pause(10 * RILL_MILLISECOND);
+    sides.table.tag_send_nbx = take_nothing;
+    rill_task_cancel(&given_up.task);
+    expect_eq(background_end(&given_up), -ECANCELED); /* the one before it is posted at that */
+    sides.table.tag_send_nbx = sides.sim.tag_send_nbx;
+    sides_lose_and_connect(-ECONNRESET, &narrow);
+    expect_eq(let_look(&late_sending), -ENOMEM);
+    expect_eq(left->credit.sent, 0);
+    sides_disconnect();
+    sides_close();
+}
+END_TEST
+
+static const struct rill_rdma_connection_options returning = {
+    .handshake_ns = RILL_NEVER,
+    .close_ns = RILL_SECOND,
+    .silence_ns = RILL_NEVER,
+    .reconnects = 3,
+    .reconnects_after_end = true,
+    .reconnect_first_ns = RILL_MILLISECOND,
+    .reconnect_max_ns = RILL_MILLISECOND,
+};
+
+START_TEST(a_receive_that_was_ended_in_order_says_so_though_it_is_looked_at_when_connected_anew)
+{
+    static struct background receiving;
+
+    sides_open(NULL);
+    sides_connect(&returning, &mute);
+    background_start(&receiving,
+                     look_late(rill_rdma_recv(left, &sides.left.recv, message, 100, 1)));
+    sides_pause(10 * RILL_MILLISECOND);
+    expect_eq(await(rill_rdma_disconnect(right)), 0);
+    sides_adopt(&mute);
+    expect_eq(await(rill_rdma_wait_for_connection(left, &sides.left.wait)), 0);
+    expect_eq(left->metrics.connects, 2);
+    expect_eq(let_look(&receiving), -ESHUTDOWN);
+    sides_disconnect();
+    sides_close();
+}
+END_TEST
+
+START_TEST(what_came_before_a_loss_is_received_after_attempts_that_made_no_endpoint)
+{
+    sides_open(NULL);
+    sides_connect(&persistent, &mute);
+    background_start(&sending, rill_rdma_send(right, &sides.right.send, message, 100, 1));
+    expect_eq(background_end(&sending), 100);
+    sides_pause(10 * RILL_MILLISECOND);
+    sides.table.ep_create = find_no_way;
+    rill_rdma_ep_fail(&left->ep, -ECONNRESET);
+    sides_pause(20 * RILL_MILLISECOND);
+    expect(left->attempts > 2);
+    expect_eq(await(rill_rdma_recv(left, &sides.left.recv, message, 100, 1)), 100);
+    expect_eq(await(rill_rdma_disconnect(left)), -ECONNRESET);
+    await(rill_rdma_cut(right));
+    sides_close();
+}
+END_TEST
+
+/* Of the connection that has ended both sides knew that all was over; of the attempts nobody did.
+ */
+START_TEST(a_connection_that_does_not_come_back_after_an_end_has_failed)
+{
+    sides_open(NULL);
+    sides_connect(&returning, &mute);
+    sides.table.ep_create = find_no_way;
+    expect_eq(await(rill_rdma_disconnect(right)), 0);
+    expect_eq(await(rill_rdma_wait_for_connection(left, &sides.left.wait)), -EHOSTUNREACH);
+    expect_eq(left->state, RILL_RDMA_FAILED);
+    expect_eq(left->metrics.failures, 3);
+    expect_eq(await(rill_rdma_disconnect(left)), -EHOSTUNREACH);
+    sides_close();
+}
+END_TEST
+
+/* The other side's reason tells more than UCX's, which is that it has closed. */
+START_TEST(a_refusal_is_told_though_the_endpoint_fails_in_the_same_moment)
+{
+    static const struct rill_rdma_control refusal = {
+        .kind = RILL_RDMA_REFUSE, .from = 1, .reason = -EPROTONOSUPPORT};
+    struct rill_rdma_am stranger = {0};
+
+    sides_open(NULL);
+    background_start(&sending, sides_connecting(&mute));
+    expect(await(rill_rdma_accept_worker(&sides.right.hub, &stranger)) > 0);
+    rill_rdma_am_release(&stranger);
+    expect(rill_rdma_control_hear(left, &refusal));
+    rill_rdma_ep_fail(&left->ep, -ECONNRESET);
+    expect_eq(background_end(&sending), -EPROTONOSUPPORT);
+    sides_close();
+}
+END_TEST
+
+/* All that either side has sent was taken, and both know: that is what disconnecting waits for. */
+START_TEST(a_side_that_never_hears_that_the_other_one_is_done_has_ended_well_when_its_time_is_over)
+{
+    static const struct rill_rdma_connection_options hasty = {.close_ns = RILL_SECOND,
+                                                              .silence_ns = RILL_NEVER};
+    int64_t began_ns;
+
+    sides_open(NULL);
+    sides.table.am_send_nbx = keep_done_back;
+    sides_connect(&hasty, &mute);
+    background_start(&ending, rill_rdma_disconnect(right));
+    began_ns = rill_now();
+    expect_eq(await(rill_rdma_disconnect(left)), 0);
+    ck_assert_int_ge(rill_now() - began_ns, RILL_SECOND / 2);
+    expect_eq(background_end(&ending), 0);
+    sides_close();
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
@@ -441,6 +638,16 @@ int main(void)
         {of_several_losses_the_latest_is_told, IN_SIMULATED},
         {a_connection_that_has_lasted_is_made_anew_as_soon_as_the_first_time, IN_SIMULATED},
         {a_side_waits_until_the_other_one_is_done_also_after_a_loss, IN_SIMULATED},
+        {a_message_of_a_lost_connection_that_is_looked_at_late_gives_no_credit_to_the_next,
+         IN_SIMULATED},
+        {a_send_that_ucx_did_not_take_before_a_loss_gives_nothing_back_after_it, IN_SIMULATED},
+        {a_receive_that_was_ended_in_order_says_so_though_it_is_looked_at_when_connected_anew,
+         IN_SIMULATED},
+        {what_came_before_a_loss_is_received_after_attempts_that_made_no_endpoint, IN_SIMULATED},
+        {a_connection_that_does_not_come_back_after_an_end_has_failed, IN_SIMULATED},
+        {a_refusal_is_told_though_the_endpoint_fails_in_the_same_moment, IN_SIMULATED},
+        {a_side_that_never_hears_that_the_other_one_is_done_has_ended_well_when_its_time_is_over,
+         IN_SIMULATED},
     };
 
     return fixture_main("rdma keeper", cases, sizeof cases / sizeof *cases);
