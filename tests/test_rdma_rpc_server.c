@@ -205,6 +205,20 @@ START_TEST(requests_beyond_the_limit_are_refused)
 }
 END_TEST
 
+/* There is no endpoint to tell it through. */
+START_TEST(requests_beyond_the_limit_that_came_before_their_endpoint_are_dropped)
+{
+    open_server();
+    for (uint64_t id = 1; id <= FAKE_REQUESTS + 2; id++)
+        ask_through(1, id, RILL_RDMA_RPC_REQUEST);
+    settle();
+    expect_eq(fake_rpc.rpc.held_count, FAKE_REQUESTS);
+    expect_eq(fake_rpc.rpc.stats.refused, 2);
+    expect_eq(fake_rpc.sent_count, 0);
+    close_server();
+}
+END_TEST
+
 START_TEST(a_service_that_closes_refuses_what_nobody_took)
 {
     open_server();
@@ -546,6 +560,7 @@ int main(void)
         {a_reply_of_a_cancelled_task_refuses_the_request, IN_SIMULATED},
         {a_reply_that_ucx_does_not_take_refuses_the_request, IN_SIMULATED},
         {requests_beyond_the_limit_are_refused, IN_SIMULATED},
+        {requests_beyond_the_limit_that_came_before_their_endpoint_are_dropped, IN_SIMULATED},
         {a_service_that_closes_refuses_what_nobody_took, IN_SIMULATED},
         {several_tasks_receive_in_order, IN_SIMULATED},
         {who_comes_later_does_not_overtake, IN_SIMULATED},
