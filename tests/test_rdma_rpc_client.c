@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_rdma_rpc_client.c - calls, over a UCX that answers late, in any order, or never. */
+#include "rdma/note.h"
+#include "runtime/executor.h"
 #include "runtime/timeout.h"
 #include "tests/rdma/fake_rpc.h"
+#include "tests/short_memory.h"
 
 #include <errno.h>
 #include <string.h>
@@ -388,6 +391,32 @@ START_TEST(news_for_which_there_is_no_room_are_counted_and_end_with_their_endpoi
 }
 END_TEST
 
+START_TEST(news_for_which_there_is_no_memory_are_counted)
+{
+    static void *blocks[1 << 16];
+    size_t count = 0;
+    uint8_t size_class = 0;
+
+    if (!memory_can_be_short())
+        return;
+    open_client();
+    start_sent();
+    memory_is_short = true;
+    while (count < sizeof blocks / sizeof *blocks &&
+           (blocks[count] = rill_pool_get(&rill_executor_here()->pool,
+                                          sizeof(struct rill_rdma_note), &size_class)))
+        count++;
+    rill_task_cancel(&calling.task);
+    expect_eq(background_end(&calling), -ECANCELED);
+    memory_is_short = false;
+    expect_eq(fake_rpc.ep.note_count, 0);
+    expect_eq(fake_rpc.rpc.stats.untold, 1);
+    while (count > 0)
+        rill_pool_put(&rill_executor_here()->pool, blocks[--count], size_class);
+    close_client();
+}
+END_TEST
+
 /* ---- in line ---- */
 
 static void start_many(void)
@@ -676,6 +705,7 @@ int main(void)
         {a_long_reply_that_is_not_fetched_yet_is_given_up, IN_SIMULATED},
         {a_long_reply_that_is_being_fetched_is_waited_for, IN_SIMULATED},
         {a_deadline_ends_a_call_and_is_told, IN_SIMULATED},
+        {news_for_which_there_is_no_memory_are_counted, IN_SIMULATED},
         {news_for_which_there_is_no_room_are_counted_and_end_with_their_endpoint, IN_SIMULATED},
         {a_further_call_waits_until_one_is_over, IN_SIMULATED},
         {an_endpoint_that_fails_ends_its_calls_wherever_they_are, IN_SIMULATED},

@@ -236,6 +236,20 @@ START_TEST(a_service_that_closes_refuses_what_nobody_took)
 }
 END_TEST
 
+START_TEST(a_service_that_closes_refuses_what_came_before_its_endpoint_was_opened)
+{
+    open_server();
+    ask_through(1, 1, RILL_RDMA_RPC_REQUEST);
+    settle();
+    expect_eq(rill_rdma_ep_open(&other, &fake_rpc.rdma, "other"), 0);
+    rill_rdma_rpc_close(&fake_rpc.rpc);
+    expect_eq(fake_rpc.sent_count, 1);
+    expect_reply(1, -ESHUTDOWN, 0);
+    await(rill_rdma_ep_close(&other));
+    close_server();
+}
+END_TEST
+
 START_TEST(several_tasks_receive_in_order)
 {
     open_server();
@@ -562,6 +576,7 @@ int main(void)
         {requests_beyond_the_limit_are_refused, IN_SIMULATED},
         {requests_beyond_the_limit_that_came_before_their_endpoint_are_dropped, IN_SIMULATED},
         {a_service_that_closes_refuses_what_nobody_took, IN_SIMULATED},
+        {a_service_that_closes_refuses_what_came_before_its_endpoint_was_opened, IN_SIMULATED},
         {several_tasks_receive_in_order, IN_SIMULATED},
         {who_comes_later_does_not_overtake, IN_SIMULATED},
         {a_receive_that_is_cancelled_leaves_the_request_to_the_next, IN_SIMULATED},
