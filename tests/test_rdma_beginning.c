@@ -359,6 +359,37 @@ START_TEST(waiting_for_a_connection_is_cancelled)
 }
 END_TEST
 
+static ucs_status_t find_no_way(ucp_worker_h worker, const ucp_ep_params_t *params, ucp_ep_h *ep)
+{
+    (void)worker;
+    (void)params;
+    (void)ep;
+    return UCS_ERR_UNREACHABLE;
+}
+
+START_TEST(one_that_can_not_be_adopted_says_why_and_stays_idle)
+{
+    struct rill_rdma_am stranger = {0};
+
+    for (int is_garbled = 0; is_garbled < 2; is_garbled++) {
+        sides_open(NULL);
+        background_start(&connecting, sides_connecting(&mute));
+        expect(await(rill_rdma_accept_worker(&sides.right.hub, &stranger)) > 0);
+        if (is_garbled)
+            stranger.header_size = 1;
+        else
+            sides.table.ep_create = find_no_way;
+        expect_eq(rill_rdma_adopt_worker(right, &sides.right.hub, &stranger, &mute),
+                  is_garbled ? -EPROTO : -EHOSTUNREACH);
+        expect_eq(right->state, RILL_RDMA_IDLE);
+        expect_eq(sides.right.hub.connections, 0);
+        rill_task_cancel(&connecting.task);
+        expect_eq(background_end(&connecting), -ECANCELED);
+        sides_close();
+    }
+}
+END_TEST
+
 /* ---- giving it up ---- */
 
 START_TEST(one_that_is_cancelled_before_it_begins_opens_no_endpoint)
@@ -454,6 +485,7 @@ int main(void)
         {who_waits_for_a_connection_is_told_when_there_will_be_none, IN_SIMULATED},
         {waiting_in_a_cancelled_task_does_not_end_well_though_there_is_a_connection, IN_SIMULATED},
         {waiting_for_a_connection_is_cancelled, IN_SIMULATED},
+        {one_that_can_not_be_adopted_says_why_and_stays_idle, IN_SIMULATED},
         {one_that_is_cancelled_before_it_begins_opens_no_endpoint, IN_SIMULATED},
         {one_that_is_given_up_between_two_attempts_makes_no_other, IN_SIMULATED},
         {an_idle_one_is_disconnected_and_cut_at_once, IN_SIMULATED},

@@ -307,6 +307,20 @@ START_TEST(a_load_is_told_from_a_mebibyte_on)
 }
 END_TEST
 
+START_TEST(a_load_is_not_told_to_a_side_that_wants_no_heartbeats)
+{
+    sides_open(NULL);
+    sides_connect(&mute, &mute);
+    background_start(&sending, rill_rdma_send(left, &sides.left.send, message, LONG, 1));
+    sides_pause(RILL_SECOND);
+    expect_eq(await(rill_rdma_recv(right, &sides.right.recv, message, LONG, 1)), LONG);
+    expect_eq(background_end(&sending), LONG);
+    expect_eq(left->metrics.beats_sent, 0);
+    sides_disconnect();
+    sides_close();
+}
+END_TEST
+
 START_TEST(what_was_on_its_way_before_the_loss_excuses_no_silence_after_it)
 {
     sides_open(NULL);
@@ -633,6 +647,7 @@ int main(void)
         {a_long_message_has_its_time_and_silence_its_own_also_after_a_loss, IN_SIMULATED},
         {a_network_may_carry_no_more_than_a_byte_in_a_second, IN_SIMULATED},
         {a_load_is_told_from_a_mebibyte_on, IN_SIMULATED},
+        {a_load_is_not_told_to_a_side_that_wants_no_heartbeats, IN_SIMULATED},
         {what_was_on_its_way_before_the_loss_excuses_no_silence_after_it, IN_SIMULATED},
         {a_refusal_of_one_attempt_is_none_of_the_next, IN_SIMULATED},
         {of_several_losses_the_latest_is_told, IN_SIMULATED},

@@ -239,6 +239,24 @@ START_TEST(a_call_that_is_cancelled_before_it_starts_sends_nothing)
 }
 END_TEST
 
+START_TEST(a_call_that_is_used_again_and_has_no_reply_tells_nothing_of_the_former_one)
+{
+    uint64_t id;
+
+    open_client();
+    id = start_sent();
+    send_reply(id, false);
+    expect_eq(background_end(&calling), 9);
+    expect(has_reply());
+    start_sent();
+    rill_task_cancel(&calling.task);
+    expect_eq(background_end(&calling), -ECANCELED);
+    expect(!call.is_answered);
+    expect_eq(call.reply_size, 0);
+    close_client();
+}
+END_TEST
+
 START_TEST(a_call_that_is_cancelled_tells_the_server_and_drops_the_late_reply)
 {
     open_client();
@@ -698,6 +716,7 @@ int main(void)
         {a_message_without_a_right_header_is_counted_and_dropped, IN_SIMULATED},
         {a_request_that_can_not_be_sent_is_the_reason, IN_SIMULATED},
         {a_call_that_is_cancelled_before_it_starts_sends_nothing, IN_SIMULATED},
+        {a_call_that_is_used_again_and_has_no_reply_tells_nothing_of_the_former_one, IN_SIMULATED},
         {a_call_that_is_cancelled_tells_the_server_and_drops_the_late_reply, IN_SIMULATED},
         {a_call_whose_request_is_moved_ends_when_that_is_over, IN_SIMULATED},
         {a_reply_that_came_before_the_cancel_is_the_result, IN_SIMULATED},
