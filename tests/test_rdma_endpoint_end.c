@@ -232,15 +232,22 @@ START_TEST(closing_that_is_cancelled_is_over_in_bounded_time_wherever_it_is)
 }
 END_TEST
 
-/* Only a task that is cancelled limits it, and polls for no reason do not. */
+/* Only a task that is cancelled limits it: neither polls for no reason nor a send of a program that
+ * ends do, which closing waits for. */
 START_TEST(closing_waits_as_long_as_ucx_takes_where_it_is_not_cancelled)
 {
     static struct rill_sleep pause;
 
     lone_open();
     fake.close_is_mute = true;
-    background_start(&lone.closing, rill_rdma_ep_close(&lone.ep));
+    background_start(&lone.sending, lone_send());
     settle();
+    rill_task_cancel_because(&lone.sending.task, RILL_SHUTTING_DOWN);
+    settle();
+    background_start(&lone.closing, rill_rdma_ep_close(&lone.ep));
+    await(rill_sleep(&pause, 2 * RILL_RDMA_LAST_OPS_NS));
+    fake_complete(fake_request(0), UCS_OK, 0);
+    expect_eq(background_end(&lone.sending), LONE_SIZE);
     for (int i = 0; i < 3; i++) {
         rill_task_wake(&lone.closing.task);
         await(rill_sleep(&pause, 2 * RILL_RDMA_DRAIN_NS));
@@ -248,6 +255,35 @@ START_TEST(closing_waits_as_long_as_ucx_takes_where_it_is_not_cancelled)
     }
     rill_task_cancel(&lone.closing.task);
     expect_eq(background_end(&lone.closing), 0);
+    lone_close_rest();
+}
+END_TEST
+
+START_TEST(each_send_has_its_time_as_the_program_ends_and_no_more)
+{
+    static struct rill_sleep pause;
+    int64_t began_ns;
+
+    lone_open();
+    for (int is_held_up = 0; is_held_up < 2; is_held_up++) {
+        background_start(&lone.sending, lone_send());
+        settle();
+        rill_task_cancel_because(&lone.sending.task, RILL_SHUTTING_DOWN);
+        began_ns = sim_now(fixture.sim);
+        await(rill_sleep(&pause, RILL_RDMA_LAST_OPS_NS / 2));
+        expect(!rill_task_is_over(&lone.sending.task));
+        if (!is_held_up) {
+            fake_complete(fake_request(0), UCS_OK, 0);
+            expect_eq(background_end(&lone.sending), LONE_SIZE);
+            await(rill_sleep(&pause, 2 * RILL_RDMA_LAST_OPS_NS));
+            expect_eq(lone.ep.error, 0);
+        }
+    }
+    expect_eq(background_end(&lone.sending), -ECANCELED);
+    ck_assert_int_ge(elapsed_since(began_ns), RILL_RDMA_LAST_OPS_NS);
+    ck_assert_int_le(elapsed_since(began_ns),
+                     RILL_RDMA_LAST_OPS_NS + 2 * RILL_EVENT_SOURCE_SLEEP_MAX_NS);
+    expect_eq(await(rill_rdma_ep_close(&lone.ep)), -ECANCELED);
     lone_close_rest();
 }
 END_TEST
@@ -471,6 +507,7 @@ int main(void)
         {a_peer_that_dies_while_it_is_closed_is_told, IN_SIMULATED},
         {closing_that_is_cancelled_is_over_in_bounded_time_wherever_it_is, IN_SIMULATED},
         {closing_waits_as_long_as_ucx_takes_where_it_is_not_cancelled, IN_SIMULATED},
+        {each_send_has_its_time_as_the_program_ends_and_no_more, IN_SIMULATED},
         {aborting_does_not_wait_for_sends, IN_SIMULATED},
         {an_endpoint_that_is_about_to_end_is_not_asked_anything, IN_SIMULATED},
         {an_endpoint_names_each_of_its_transports_once, IN_SIMULATED},

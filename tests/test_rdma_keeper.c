@@ -597,6 +597,49 @@ START_TEST(a_connection_that_does_not_come_back_after_an_end_has_failed)
 }
 END_TEST
 
+/* Which takes a second where UCX does not let go of a send. */
+START_TEST(what_is_lost_is_not_connected_any_more_while_its_endpoint_is_closed)
+{
+    static const struct sim_ucx_options silent = {
+        .latency_max_ns = RILL_MILLISECOND, .pairs = true, .mute_per_mille = 1000};
+
+    for (int is_persistent = 0; is_persistent < 2; is_persistent++) {
+        sides_open(&silent);
+        sides_connect(is_persistent ? &persistent : &mute, &mute);
+        background_start(&sending, rill_rdma_send(left, &sides.left.send, message, LONG, 1));
+        sides_pause(RILL_MILLISECOND);
+        rill_rdma_ep_fail(&left->ep, -ECONNRESET);
+        sides_pause(RILL_RDMA_DRAIN_NS / 2);
+        expect_eq(left->ep.state, RILL_RDMA_EP_CUT);
+        expect_eq(left->state, is_persistent ? RILL_RDMA_CONNECTING : RILL_RDMA_FAILED);
+        expect_eq(background_end(&sending), -ECONNRESET);
+        sides_cut();
+        sides_close();
+    }
+}
+END_TEST
+
+START_TEST(one_that_is_given_up_while_it_waits_for_its_messages_to_be_received_ends_at_once)
+{
+    struct rill_rdma_connection_options patient = returning;
+    int64_t began_ns;
+
+    patient.close_ns = 1000 * RILL_SECOND;
+    patient.reconnect_first_ns = patient.reconnect_max_ns = 1000 * RILL_SECOND;
+    sides_open(NULL);
+    sides_connect(&patient, &mute);
+    background_start(&sending, rill_rdma_send(right, &sides.right.send, message, 100, 1));
+    expect_eq(background_end(&sending), 100);
+    expect_eq(await(rill_rdma_disconnect(right)), 0);
+    sides_pause(RILL_SECOND);
+    expect(!left->ep.is_open && rill_rdma_probe(left, 1, NULL, NULL));
+    began_ns = rill_now();
+    expect_eq(await(rill_rdma_disconnect(left)), 0);
+    ck_assert_int_le(rill_now() - began_ns, RILL_SECOND);
+    sides_close();
+}
+END_TEST
+
 /* The other side's reason tells more than UCX's, which is that it has closed. */
 START_TEST(a_refusal_is_told_though_the_endpoint_fails_in_the_same_moment)
 {
@@ -660,6 +703,9 @@ int main(void)
          IN_SIMULATED},
         {what_came_before_a_loss_is_received_after_attempts_that_made_no_endpoint, IN_SIMULATED},
         {a_connection_that_does_not_come_back_after_an_end_has_failed, IN_SIMULATED},
+        {what_is_lost_is_not_connected_any_more_while_its_endpoint_is_closed, IN_SIMULATED},
+        {one_that_is_given_up_while_it_waits_for_its_messages_to_be_received_ends_at_once,
+         IN_SIMULATED},
         {a_refusal_is_told_though_the_endpoint_fails_in_the_same_moment, IN_SIMULATED},
         {a_side_that_never_hears_that_the_other_one_is_done_has_ended_well_when_its_time_is_over,
          IN_SIMULATED},

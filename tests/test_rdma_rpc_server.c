@@ -454,6 +454,20 @@ START_TEST(the_end_of_an_endpoint_is_that_of_its_requests)
 }
 END_TEST
 
+START_TEST(data_that_came_with_a_request_are_there_after_the_end_of_its_endpoint)
+{
+    open_server();
+    take(1, false);
+    fake_fail_endpoint(0, UCS_ERR_CONNECTION_RESET);
+    settle();
+    expect(rill_rdma_rpc_is_cancelled(&request));
+    expect_eq(await(rill_rdma_rpc_fetch(&request, buffer)), 5);
+    expect(memcmp(buffer, "apple", 5) == 0);
+    expect_eq(await(rill_rdma_rpc_reply(&request, 0, "x", 1)), -ECONNRESET);
+    close_server();
+}
+END_TEST
+
 START_TEST(an_endpoint_that_is_closed_while_a_request_is_held_is_not_used)
 {
     open_server();
@@ -586,6 +600,7 @@ int main(void)
         {a_caller_can_not_cancel_or_repeat_what_another_asked, IN_SIMULATED},
         {a_request_may_come_before_its_endpoint_is_opened, IN_SIMULATED},
         {the_end_of_an_endpoint_is_that_of_its_requests, IN_SIMULATED},
+        {data_that_came_with_a_request_are_there_after_the_end_of_its_endpoint, IN_SIMULATED},
         {an_endpoint_that_is_closed_while_a_request_is_held_is_not_used, IN_SIMULATED},
         {a_request_that_comes_while_its_endpoint_is_closed_is_not_served, IN_SIMULATED},
         {a_mistake_is_said, IN_SIMULATED},
