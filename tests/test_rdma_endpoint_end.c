@@ -45,6 +45,28 @@ START_TEST(a_failed_endpoint_ends_everything_on_it_and_nothing_else)
 }
 END_TEST
 
+START_TEST(an_endpoint_fails_once_and_for_the_first_reason)
+{
+    lone_open();
+    fake.force_is_mute = true;
+    background_start(&lone.sending, lone_send());
+    settle();
+    rill_rdma_ep_fail(&lone.ep, -ECONNRESET);
+    rill_rdma_ep_fail(&lone.ep, -ETIMEDOUT);
+    settle();
+    expect(lone.ep.state == RILL_RDMA_EP_CUT);
+    rill_rdma_ep_fail(&lone.ep, -ETIMEDOUT);
+    expect_eq(background_end(&lone.sending), -ECONNRESET);
+    rill_rdma_ep_fail(&lone.ep, -ETIMEDOUT);
+    expect_eq(await(rill_rdma_ep_close(&lone.ep)), -ECONNRESET);
+    rill_rdma_ep_fail(&lone.ep, -ETIMEDOUT);
+    expect_eq(lone.ep.error, -ECONNRESET);
+    expect_eq(lone.rdma.stats.endpoints_failed, 1);
+    expect_eq(fake.forced, 1);
+    lone_close_rest();
+}
+END_TEST
+
 START_TEST(what_arrives_with_the_failure_or_right_after_it_is_still_delivered)
 {
     for (unsigned delay = 0; delay < 3; delay++) {
@@ -497,6 +519,7 @@ int main(void)
 {
     const struct fixture_case cases[] = {
         {a_failed_endpoint_ends_everything_on_it_and_nothing_else, IN_SIMULATED},
+        {an_endpoint_fails_once_and_for_the_first_reason, IN_SIMULATED},
         {what_arrives_with_the_failure_or_right_after_it_is_still_delivered, IN_SIMULATED},
         {who_was_cancelled_is_told_so_though_the_endpoint_fails, IN_SIMULATED},
         {a_cancelled_send_that_UCX_had_is_told_of_the_end_of_its_endpoint, IN_SIMULATED},

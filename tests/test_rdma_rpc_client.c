@@ -148,6 +148,23 @@ START_TEST(a_long_reply_is_fetched)
 }
 END_TEST
 
+START_TEST(a_reply_may_be_as_long_as_there_is_room_and_no_longer)
+{
+    open_client();
+    for (size_t room = 8; room <= 9; room++) {
+        fake.mode = FAKE_AT_ONCE;
+        background_start(&calling,
+                         rill_rdma_rpc_call(&client, &call, METHOD, request, SIZE, reply, room));
+        fixture_turn();
+        send_reply(fake_last(RILL_RDMA_RPC_REQUEST)->id, false);
+        expect_eq(background_end(&calling), room < 9 ? -EMSGSIZE : 9);
+        expect_eq(call.reply_size, 9);
+        expect(room < 9 ? is_untouched() : has_reply());
+    }
+    close_client();
+}
+END_TEST
+
 START_TEST(a_second_reply_and_one_to_nobody_are_late)
 {
     uint64_t id;
@@ -712,6 +729,7 @@ int main(void)
         {a_reply_that_overtakes_the_end_of_its_request_waits_for_that, IN_SIMULATED},
         {a_long_request_whose_data_were_not_wanted_waits_for_its_reply, IN_SIMULATED},
         {a_long_reply_is_fetched, IN_SIMULATED},
+        {a_reply_may_be_as_long_as_there_is_room_and_no_longer, IN_SIMULATED},
         {a_second_reply_and_one_to_nobody_are_late, IN_SIMULATED},
         {a_message_without_a_right_header_is_counted_and_dropped, IN_SIMULATED},
         {a_request_that_can_not_be_sent_is_the_reason, IN_SIMULATED},
