@@ -442,6 +442,7 @@ START_TEST(a_receive_of_a_message_that_is_torn_ends_with_its_connection)
         expect_eq(sides.right.rdma.stats.abandoned, !is_ending); /* the send */
         expect_eq(receive(LONG), -ECONNRESET);
         expect_eq(sides.right.rdma.stats.abandoned, 2);
+        expect(rill_list_is_empty(&sides.right.rdma.ops));
         expect_eq(background_end(&answering), -ECONNRESET);
         background_end(&sending);
         background_end(&cutting);

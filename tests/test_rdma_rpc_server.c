@@ -193,6 +193,7 @@ START_TEST(requests_beyond_the_limit_are_refused)
         ask(id, id % 2);
     settle();
     expect_eq(fake_rpc.rpc.held_count, FAKE_REQUESTS);
+    expect_eq(fake_rpc.rpc.stats.requests, FAKE_REQUESTS);
     expect_eq(fake_rpc.rpc.stats.refused, 2);
     expect_eq(fake_rpc.sent_count, 2);
     expect_reply(FAKE_REQUESTS + 2, -EBUSY, 0);
