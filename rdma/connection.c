@@ -219,7 +219,6 @@ static enum rill_poll connect_poll(struct rill_future *self, struct rill_task *t
     RILL_BEGIN();
     if (rill_task_is_cancelled(task)) {
         RILL_SPEND_BUDGET();
-        connection->state = RILL_RDMA_IDLE;
         RILL_RETURN(-ECANCELED);
     }
     start_keeper(connection, RILL_RDMA_CONNECTING);
