@@ -118,9 +118,3 @@ bool rill_rdma_bye_is_done(const struct rill_rdma_connection *connection)
     return rill_rdma_bye_is_agreed(&connection->bye) && connection->bye.done_came &&
            !connection->to_say && !rill_rdma_op_is_busy(&connection->control_op);
 }
-
-void rill_rdma_bye_end_ops(struct rill_rdma_connection *connection, struct rill_task *task)
-{
-    rill_rdma_op_poll_if_busy(&connection->bye.send, task);
-    rill_rdma_op_poll_if_busy(&connection->bye.recv, task);
-}

@@ -45,9 +45,6 @@ void rill_rdma_bye_go_on(struct rill_rdma_connection *connection, struct rill_ta
 /* Nothing is swept out any more: the endpoint is about to be closed. */
 void rill_rdma_bye_stop_sweeping(struct rill_rdma_connection *connection);
 
-/* Ends the ops, of which UCX has let go with the endpoint. */
-void rill_rdma_bye_end_ops(struct rill_rdma_connection *connection, struct rill_task *task);
-
 #ifdef __cplusplus
 }
 #endif

@@ -52,7 +52,7 @@ static int begin_attempt(struct rill_rdma_connection *connection)
     connection->peer = (struct rill_rdma_peer){0};
     connection->credit = (struct rill_rdma_credit){0};
     connection->heartbeat = (struct rill_rdma_heartbeat){0};
-    connection->bye = (struct rill_rdma_bye){0};
+    connection->bye = (struct rill_rdma_bye){0}; /* UCX has let go of its ops with the endpoint */
     rill_rdma_keeper_take_ep(connection);
     connection->to_say = 1u << RILL_RDMA_HELLO;
     return 0;
@@ -228,14 +228,6 @@ static struct rill_future *attend(struct rill_rdma_connection *connection)
     return &connection->attending;
 }
 
-/* Ends the keeper's own operations. The endpoint is closed, so UCX has let go of all of them. */
-static void end_ops(struct rill_rdma_connection *connection, struct rill_task *task)
-{
-    rill_rdma_op_poll_if_busy(&connection->control_op, task);
-    rill_rdma_bye_end_ops(connection, task);
-    connection->to_say = 0;
-}
-
 /* Closes the endpoint within the time that closing may take, or by force as soon as the connection
  * is cut. */
 static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
@@ -333,7 +325,6 @@ enum rill_poll rill_rdma_keeper_poll(struct rill_future *self, struct rill_task 
         if (connection->error == 0) {
             RILL_AWAIT(attend(connection));
             RILL_AWAIT(close_ep(connection));
-            end_ops(connection, task);
         } else {
             connection->metrics.failures++;
         }
