@@ -474,6 +474,42 @@ START_TEST(a_send_is_told_of_a_failure_before_its_connection_knows)
 }
 END_TEST
 
+enum { LEFT = 2 * RILL_TASK_BUDGET };
+
+static unsigned taken;
+
+static enum rill_poll take_all_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    do {
+        RILL_AWAIT(rill_rdma_recv(right, &sides.right.recv, buffer, 10, RILL_RDMA_ANY_TAG));
+        taken += sides.right.recv.result == 10;
+    } while (sides.right.recv.result >= 0);
+    RILL_RETURN(sides.right.recv.result);
+    RILL_END();
+}
+
+/* Each is there at once, and is no other for that its task has to let others run. */
+START_TEST(more_messages_than_one_poll_may_take_are_received_after_a_loss)
+{
+    static struct rill_future take_all;
+
+    open_with(&mute);
+    for (int i = 0; i < LEFT; i++)
+        expect_eq(await(rill_rdma_send(left, &sides.left.send, message, 10, 1)), 10);
+    sides_pause(RILL_SECOND);
+    rill_rdma_ep_fail(&right->ep, -ECONNRESET);
+    expect_eq(await(rill_rdma_wait_for_state(right, &sides.right.wait, 1u << RILL_RDMA_FAILED)),
+              RILL_RDMA_FAILED);
+    taken = 0;
+    background_start(&receiving, rill_future_init(&take_all, take_all_poll));
+    expect_eq(background_end(&receiving), -ECONNRESET);
+    expect_eq(taken, LEFT);
+    sides_cut();
+    sides_close();
+}
+END_TEST
+
 static ucs_status_t find_no_way(ucp_worker_h worker, const ucp_ep_params_t *params, ucp_ep_h *ep)
 {
     (void)worker;
@@ -703,6 +739,7 @@ int main(void)
         {a_message_that_went_in_pieces_is_received_after_the_end_and_not_after_a_loss,
          IN_SIMULATED},
         {a_receive_of_a_message_that_is_torn_ends_with_its_connection, IN_SIMULATED},
+        {more_messages_than_one_poll_may_take_are_received_after_a_loss, IN_SIMULATED},
         {a_send_is_told_of_a_failure_before_its_connection_knows, IN_SIMULATED},
         {a_connection_that_is_over_or_never_was_receives_nothing, IN_SIMULATED},
         {a_transfer_that_is_cancelled_before_it_begins_ends_at_once, IN_SIMULATED},

@@ -563,6 +563,25 @@ START_TEST(a_receive_that_was_ended_in_order_says_so_though_it_is_looked_at_when
 }
 END_TEST
 
+/* It comes back after losses only. */
+START_TEST(who_waits_for_what_does_not_come_back_after_an_end_is_told_as_that_begins)
+{
+    sides_open(NULL);
+    sides_connect(&persistent, &mute);
+    background_start(&sending, rill_rdma_send(left, &sides.left.send, message, LONG, 1));
+    sides_pause(RILL_MILLISECOND);
+    background_start(&ending, rill_rdma_disconnect(right));
+    while (left->state == RILL_RDMA_CONNECTED)
+        sides_pause(RILL_MILLISECOND);
+    expect_eq(await(rill_rdma_wait_for_connection(left, &sides.left.wait)), -ESHUTDOWN);
+    expect_eq(left->state, RILL_RDMA_CLOSING);
+    expect_eq(await(rill_rdma_disconnect(left)), 0);
+    background_end(&sending);
+    expect_eq(background_end(&ending), 0);
+    sides_close();
+}
+END_TEST
+
 START_TEST(what_came_before_a_loss_is_received_after_attempts_that_made_no_endpoint)
 {
     sides_open(NULL);
@@ -701,6 +720,7 @@ int main(void)
         {a_send_that_ucx_did_not_take_before_a_loss_gives_nothing_back_after_it, IN_SIMULATED},
         {a_receive_that_was_ended_in_order_says_so_though_it_is_looked_at_when_connected_anew,
          IN_SIMULATED},
+        {who_waits_for_what_does_not_come_back_after_an_end_is_told_as_that_begins, IN_SIMULATED},
         {what_came_before_a_loss_is_received_after_attempts_that_made_no_endpoint, IN_SIMULATED},
         {a_connection_that_does_not_come_back_after_an_end_has_failed, IN_SIMULATED},
         {what_is_lost_is_not_connected_any_more_while_its_endpoint_is_closed, IN_SIMULATED},
