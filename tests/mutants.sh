@@ -16,11 +16,14 @@ seeds=400
 timeout=30
 
 # In the order in which they are tried: what is quick and sees much comes first.
-tests=(scenarios combinators channel priority_channel semaphore mutex rwlock object_pool wheel
-    timeout sleep op reactor executor task scope listener buffers sender tcp_shared tcp_receive
-    tcp_send tcp_release cancel_receive cancel_send cancel_wait cancel_file cancel_path descriptors
-    replace recheck recancel conformance udp udp_borrowed cancel_datagram pipe child_start
-    child_close)
+tests=(scenarios)
+if pkg-config --exists ucx; then
+    tests+=(rdma_keeper rdma_endpoint_end rdma_rpc_client)
+fi
+tests+=(combinators channel priority_channel semaphore mutex rwlock object_pool wheel timeout sleep op reactor
+    executor task scope listener buffers sender tcp_shared tcp_receive tcp_send tcp_release cancel_receive
+    cancel_send cancel_wait cancel_file cancel_path descriptors replace recheck recancel conformance udp
+    udp_borrowed cancel_datagram pipe child_start child_close)
 
 if (($#)); then
     patches=("${@/%/.patch}")
