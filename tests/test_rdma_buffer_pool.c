@@ -317,6 +317,8 @@ START_TEST(memory_can_be_registered_ahead_and_released_again)
     rill_rdma_buffer_give_back(buffers[0]);
     expect_eq(rill_rdma_buffer_pool_trim(&pool), SLAB);
     expect_eq(pool.bytes, 0);
+    expect_eq(rill_rdma_buffer_pool_reserve(&pool, SLABS * SLAB), 0);
+    expect_eq(fake.memories, SLABS);
     close_pool();
 }
 END_TEST

@@ -515,6 +515,27 @@ START_TEST(data_that_came_with_a_message_are_there_though_its_endpoint_has_faile
 }
 END_TEST
 
+/* UCX does not know that it is of this endpoint. */
+START_TEST(a_fetch_of_long_data_ends_with_the_endpoint_of_their_sender)
+{
+    static struct rill_rdma_inbox inbox;
+    static struct rill_rdma_am message;
+
+    lone_open();
+    expect_eq(rill_rdma_inbox_open(&inbox, &lone.rdma, 3), 0);
+    fake_bring(3, "header", 7, lone.sent, LONE_SIZE, 0, true, NULL);
+    expect_eq(await(rill_rdma_am_recv(&inbox, &message)), LONE_SIZE);
+    background_start(&lone.receiving, rill_rdma_am_fetch(&message, &lone.recv_op, lone.received));
+    settle();
+    expect(!rill_task_is_over(&lone.receiving.task));
+    fake_fail_endpoint(0, UCS_ERR_CONNECTION_RESET);
+    expect_eq(background_end(&lone.receiving), -ECONNRESET);
+    rill_rdma_am_release(&message);
+    rill_rdma_inbox_close(&inbox);
+    lone_close();
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
@@ -539,6 +560,7 @@ int main(void)
         {bytes_of_a_stream_that_were_read_in_part_are_given_back_at_the_end_and_not_read_after_it,
          IN_SIMULATED},
         {data_that_came_with_a_message_are_there_though_its_endpoint_has_failed, IN_SIMULATED},
+        {a_fetch_of_long_data_ends_with_the_endpoint_of_their_sender, IN_SIMULATED},
     };
 
     return fixture_main("rdma endpoint end", cases, sizeof cases / sizeof *cases);
