@@ -677,6 +677,30 @@ START_TEST(a_refusal_is_told_though_the_endpoint_fails_in_the_same_moment)
 }
 END_TEST
 
+START_TEST(a_refusal_that_can_not_be_told_does_not_hold_up_who_disconnects)
+{
+    static const struct sim_ucx_options slow = {.latency_max_ns = RILL_MILLISECOND,
+                                                .late_max_ns = 3600 * RILL_SECOND,
+                                                .late_per_mille = 1000,
+                                                .pairs = true};
+    static const struct rill_rdma_control answer = {
+        .version = RILL_RDMA_WIRE_VERSION + 1, .kind = RILL_RDMA_ACK, .from = 1};
+    int64_t began_ns;
+
+    sides_open(&slow);
+    sides_connect(&persistent, &mute);
+    rill_rdma_ep_fail(&left->ep, -ECONNRESET);
+    await(rill_rdma_cut(right));
+    while (left->state != RILL_RDMA_CONNECTING || left->ep.error)
+        sides_pause(RILL_MILLISECOND);
+    expect(rill_rdma_control_hear(left, &answer));
+    began_ns = rill_now();
+    expect_eq(await(rill_rdma_disconnect(left)), -EPROTONOSUPPORT);
+    ck_assert_int_le(rill_now() - began_ns, 2 * RILL_RDMA_DRAIN_NS);
+    sides_close();
+}
+END_TEST
+
 /* All that either side has sent was taken, and both know: that is what disconnecting waits for. */
 START_TEST(a_side_that_never_hears_that_the_other_one_is_done_has_ended_well_when_its_time_is_over)
 {
@@ -729,6 +753,7 @@ int main(void)
         {a_refusal_is_told_though_the_endpoint_fails_in_the_same_moment, IN_SIMULATED},
         {a_side_that_never_hears_that_the_other_one_is_done_has_ended_well_when_its_time_is_over,
          IN_SIMULATED},
+        {a_refusal_that_can_not_be_told_does_not_hold_up_who_disconnects, IN_SIMULATED},
     };
 
     return fixture_main("rdma keeper", cases, sizeof cases / sizeof *cases);
