@@ -89,6 +89,38 @@ static struct rill_rdma_listener listener;
 static struct rill_rdma_accept accept_op, second_accept, third_accept;
 static const struct rill_address nowhere = {.ip4.sin_family = AF_INET, .size = sizeof nowhere.ip4};
 
+static ucs_status_t tell_nothing(ucp_conn_request_h connection_request,
+                                 ucp_conn_request_attr_t *attributes)
+{
+    (void)connection_request;
+    (void)attributes;
+    return UCS_ERR_UNSUPPORTED;
+}
+
+START_TEST(one_that_does_not_say_who_it_is_is_not_taken_for_the_one_before)
+{
+    struct rill_ucx table;
+
+    lone_open();
+    table = fake_ucx;
+    lone.rdma.ucx = &table;
+    expect_eq(rill_rdma_listen(&listener, &lone.rdma, &nowhere), 0);
+    for (int is_mute = 0; is_mute < 2; is_mute++) {
+        if (is_mute)
+            table.conn_request_query = tell_nothing;
+        fake_connect();
+        expect_eq(await(rill_rdma_accept(&listener, &accept_op)), 0);
+        expect_eq(accept_op.client_id, is_mute ? 0 : 42);
+        expect_eq(accept_op.peer.size, 0);
+        rill_rdma_reject(&accept_op);
+    }
+    rill_rdma_listener_close(&listener);
+    await(rill_rdma_ep_abort(&lone.ep));
+    lone.rdma.ucx = &fake_ucx;
+    lone_close_rest();
+}
+END_TEST
+
 START_TEST(connection_requests_wait_for_accepts_and_accepts_for_requests)
 {
     static struct background accepting, second;
@@ -298,6 +330,7 @@ int main(void)
         {what_begins_when_the_endpoint_was_closed_ends_with_the_reason, IN_SIMULATED},
         {every_call_of_opening_can_fail_and_leaves_nothing, IN_SIMULATED},
         {an_endpoint_that_could_not_be_opened_ends_its_operations_with_the_reason, IN_SIMULATED},
+        {one_that_does_not_say_who_it_is_is_not_taken_for_the_one_before, IN_SIMULATED},
         {connection_requests_wait_for_accepts_and_accepts_for_requests, IN_SIMULATED},
         {a_socket_of_somebody_else_at_the_address_of_a_listener_is_left_alone, IN_SIMULATED},
         {requests_beyond_the_limit_are_rejected_and_counted, IN_SIMULATED},
