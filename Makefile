@@ -379,7 +379,8 @@ $(output)/tests/test_libuv:     test_libraries += $(call packaged_libs,libuv)
 $(output)/tests/test_tls_echo:  test_libraries += $(call packaged_libs,openssl)
 $(filter $(output)/tests/test_programs% $(output)/tests/test_tls%,$(tests)): | $(programs) $(examples)
 $(filter $(output)/tests/test_rdma%,$(tests)): $(call object,$(test_rdma))
-$(filter $(patsubst %,$(output)/tests/test_rdma_%,echo examples peers producer programs rpc_programs),     $(tests)): | $(programs) $(examples)
+$(filter $(patsubst %,$(output)/tests/test_rdma_%,echo examples peers producer programs rpc_programs), \
+    $(tests)): | $(programs) $(examples)
 
 $(tests): $(output)/tests/%: $(objects)/tests/%.o $(call object,$(test_common)) $(archives) | have-test
 	$(call link_program,$(test_libraries))

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 copy=build/mutants
 seeds=400
-timeout=30
+timeout=60
 
 # In the order in which they are tried: what is quick and sees much comes first.
 tests=(scenarios)
