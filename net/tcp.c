@@ -11,6 +11,7 @@
 #include "runtime/task.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 static const struct rill_place name_recv = {"receive", NULL, 0};
@@ -283,9 +284,10 @@ static enum rill_poll vectored_poll(struct rill_future *self, struct rill_task *
         if (send->result < 0)
             return RILL_READY;
         send->op.transferred += (uint64_t)send->result;
-        rill_parts_skip(&send->message.msg_iov, &send->message.msg_iovlen, (size_t)send->result);
-        if (send->message.msg_iovlen == 0)
+        rill_parts_skip(&send->message.msg_iov, &send->count, (size_t)send->result);
+        if (send->count == 0)
             break;
+        send->message.msg_iovlen = send->count < IOV_MAX ? send->count : IOV_MAX;
         /* What goes with the first byte (net/descriptors.h) has gone. */
         send->message.msg_control = NULL;
         send->message.msg_controllen = 0;
@@ -302,7 +304,11 @@ struct rill_future *rill_tcp_send_all_vectored(struct rill_tcp *tcp,
     static const struct rill_place name = {"send several parts", NULL, 0};
 
     check_order(tcp);
-    send->message = (struct msghdr){.msg_iov = parts, .msg_iovlen = count};
+    send->message = (struct msghdr){
+        .msg_iov = parts,
+        .msg_iovlen = count < IOV_MAX ? count : IOV_MAX,
+    };
+    send->count = count;
     rill_op_prepare(&send->op, &name, IORING_OP_SENDMSG, rill_tcp_fd(tcp), &send->message, 1, 0);
     send->op.op_flags = MSG_NOSIGNAL; /* as above */
     send->op.future.poll = vectored_poll;

@@ -138,11 +138,12 @@ struct rill_send_vectored {
 
     /* private */
     struct msghdr message;
+    size_t count; /* parts that are left: all those of the message, and those behind them */
 };
 
-/* Sends all bytes of count parts (IOV_MAX at the most, 1024, or it is -EMSGSIZE and nothing is
- * sent), in order. The parts and their array are borrowed, and the array is changed as parts go
- * out. The result is the number of bytes, or -errno with send->op.transferred as above. */
+/* Sends all bytes of count parts, in order; IOV_MAX (1024) of them go out at a time. The parts and
+ * their array are borrowed, and the array is changed as parts go out. The result is the number of
+ * bytes, or -errno with send->op.transferred as above. */
 struct rill_future *rill_tcp_send_all_vectored(struct rill_tcp *tcp,
                                                struct rill_send_vectored *send, struct iovec *parts,
                                                size_t count);

@@ -120,18 +120,25 @@ START_TEST(a_vectored_send_of_nothing_is_0)
 }
 END_TEST
 
-START_TEST(a_vectored_send_of_more_parts_than_the_kernel_takes_is_EMSGSIZE)
+/* Between them a call that sends nothing: all its parts are empty. */
+START_TEST(a_vectored_send_has_any_number_of_parts)
 {
+    enum { PARTS = 4 * IOV_MAX + 1 };
     static struct rill_send_vectored send;
-    static struct iovec parts[IOV_MAX + 1];
+    static struct iovec parts[PARTS];
+    int64_t size = 0;
 
     if (!open_pair(_i, NULL, NULL))
         return;
-    for (int i = 0; i <= IOV_MAX; i++)
-        parts[i] = (struct iovec){bytes + i % 100, 1};
-    ck_assert_int_eq(await(rill_tcp_send_all_vectored(&one, &send, parts, IOV_MAX + 1)), -EMSGSIZE);
-    ck_assert_int_eq(await(rill_tcp_send_all_vectored(&one, &send, parts, IOV_MAX)), IOV_MAX);
-    ck_assert_int_eq(await(rill_tcp_recv_exactly(&other, &recv_op, buffer, IOV_MAX)), IOV_MAX);
+    for (int i = 0; i < PARTS; i++) {
+        bool is_empty = i > IOV_MAX && i < 3 * IOV_MAX;
+
+        parts[i] = (struct iovec){bytes + size, is_empty ? 0 : 1};
+        size += !is_empty;
+    }
+    ck_assert_int_eq(await(rill_tcp_send_all_vectored(&one, &send, parts, PARTS)), size);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&other, &recv_op, buffer, (size_t)size)), size);
+    ck_assert(pattern_is(buffer, 0, (size_t)size));
     close_pair();
 }
 END_TEST
@@ -238,7 +245,7 @@ int main(void)
         {a_vectored_send_sends_its_parts_in_order, IN_BOTH},
         {a_vectored_send_goes_on_after_short_results, IN_BOTH},
         {a_vectored_send_of_nothing_is_0, IN_BOTH},
-        {a_vectored_send_of_more_parts_than_the_kernel_takes_is_EMSGSIZE, IN_BOTH},
+        {a_vectored_send_has_any_number_of_parts, IN_BOTH},
         {a_vectored_send_that_is_cancelled_tells_how_much_went_out, IN_SIMULATED},
         {both_directions_move_at_the_same_time, IN_BOTH},
         {a_peer_that_reads_slowly_takes_no_thread_of_the_kernels, IN_REAL},

@@ -32,7 +32,7 @@ int sim_prepare_buffer(struct sim_op *op)
 static int import(struct sim_op *op, const struct iovec *iov, size_t count)
 {
     if (count > IOV_MAX)
-        return op->message ? -EMSGSIZE : -EINVAL;
+        return op->message ? -EMSGSIZE : -EINVAL; /* of a message, by Linux 6.1, -EINVAL too */
     op->iov = sim_allocate(count * sizeof *iov);
     op->iov_count = count;
     for (size_t i = 0; i < count; i++) {
