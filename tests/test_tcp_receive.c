@@ -50,13 +50,11 @@ START_TEST(a_receive_of_no_bytes_is_0_and_takes_nothing)
 }
 END_TEST
 
-/* A message whose length says 0 has no body, and no byte of the next may be needed
- * to see that. */
 /* On the side that connected, and on that which accepted. */
 START_TEST(a_byte_that_is_sent_as_urgent_comes_in_its_place)
 {
     struct rill_tcp *sides[2] = {&one, &other};
-    char got[3];
+    char got[3] = ""; /* valgrind does not see what the ring writes */
 
     if (!open_pair(_i, NULL, NULL))
         return;
@@ -72,6 +70,8 @@ START_TEST(a_byte_that_is_sent_as_urgent_comes_in_its_place)
 }
 END_TEST
 
+/* A message whose length says 0 has no body, and no byte of the next may be needed
+ * to see that. */
 START_TEST(an_exact_receive_of_no_bytes_does_not_wait_for_the_peer)
 {
     struct rill_timeout timeout;
