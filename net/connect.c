@@ -5,6 +5,7 @@
 #include "net/socket_address.h"
 #include "net/socket_options.h"
 #include "runtime/executor.h"
+#include "runtime/panic.h"
 
 #include <errno.h>
 #include <string.h>
@@ -35,6 +36,7 @@ static int prepare_socket(const struct rill_connect *connect, const struct rill_
 
     if (connect->set_up)
         error = connect->set_up(connect->fd, address, connect->context);
+    rill_check(error <= 0, "the setup of a socket returned %d: want 0 or -errno", error);
     if (!error && connect->local.size > 0)
         error = bind_local(connect);
     if (!error && address->any.sa_family != AF_UNIX)

@@ -18,7 +18,7 @@ extern "C" {
 
 /* Sets options of a socket (net/socket_options.h) that is to be connected to address. Both are
  * borrowed for the call, in which nothing is awaited. Returns 0, or the -errno with which this
- * attempt fails. */
+ * attempt fails; more than 0 is a panic. */
 typedef int rill_connect_setup_fn(int fd, const struct rill_address *address, void *context);
 
 /* Large (2 KiB) and of use only until it is ready: a client that keeps many

@@ -238,6 +238,20 @@ START_TEST(where_an_option_cannot_be_set_that_address_has_failed)
 }
 END_TEST
 
+static void set_up_wrongly(void)
+{
+    open_listener(SIMULATED, NULL);
+    setup.error = 1; /* an errno whose sign was forgotten, say */
+    connect_to("127.0.0.1", port);
+    await(rill_connect_with(&connect_op, set_up, &setup));
+}
+
+START_TEST(a_setup_that_returns_neither_0_nor_an_error_is_a_panic)
+{
+    fixture_expect_panic(set_up_wrongly, "the setup of a socket returned 1: want 0 or -errno");
+}
+END_TEST
+
 START_TEST(a_port_to_connect_from_that_is_taken_is_EADDRINUSE_and_closes_the_socket)
 {
     struct rill_address to, from;
@@ -509,6 +523,7 @@ int main(void)
         {a_connection_comes_from_the_address_that_it_is_told_to, IN_BOTH},
         {options_of_a_socket_can_be_set_before_it_is_connected, IN_BOTH},
         {where_an_option_cannot_be_set_that_address_has_failed, IN_BOTH},
+        {a_setup_that_returns_neither_0_nor_an_error_is_a_panic, IN_SIMULATED},
         {a_port_to_connect_from_that_is_taken_is_EADDRINUSE_and_closes_the_socket, IN_BOTH},
         {an_address_to_connect_from_that_is_none_of_ours_is_EADDRNOTAVAIL, IN_REAL},
         {a_socket_that_the_kernel_connects_to_itself_found_nobody, IN_REAL},
