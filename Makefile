@@ -379,7 +379,7 @@ $(output)/tests/test_libuv:     test_libraries += $(call packaged_libs,libuv)
 $(output)/tests/test_tls_echo:  test_libraries += $(call packaged_libs,openssl)
 $(filter $(output)/tests/test_programs% $(output)/tests/test_tls%,$(tests)): | $(programs) $(examples)
 $(filter $(output)/tests/test_rdma%,$(tests)): $(call object,$(test_rdma))
-$(filter $(patsubst %,$(output)/tests/test_rdma_%,echo examples peers producer programs rpc_programs), \
+$(filter $(patsubst %,$(output)/tests/test_rdma_%,echo examples producer programs rpc_programs), \
     $(tests)): | $(programs) $(examples)
 
 $(tests): $(output)/tests/%: $(objects)/tests/%.o $(call object,$(test_common)) $(archives) | have-test
