@@ -113,7 +113,7 @@ void sim_ucx_push(struct sim_ucx_worker *worker, int64_t delay_ns, struct sim_uc
 
 /* ---- a worker ---- */
 
-static struct sim_ucx_worker *worker_of(ucp_worker_h handle)
+struct sim_ucx_worker *sim_ucx_worker_of(ucp_worker_h handle)
 {
     struct sim_ucx_worker *worker = (struct sim_ucx_worker *)(void *)handle;
 
@@ -123,7 +123,7 @@ static struct sim_ucx_worker *worker_of(ucp_worker_h handle)
 
 static unsigned worker_progress(ucp_worker_h handle)
 {
-    struct sim_ucx_worker *worker = worker_of(handle);
+    struct sim_ucx_worker *worker = sim_ucx_worker_of(handle);
     unsigned count = 0, most = 1 + (unsigned)sim_random(fixture.sim, 8);
 
     expect(!worker->is_progressing);
@@ -143,7 +143,7 @@ static unsigned worker_progress(ucp_worker_h handle)
 
 static ucs_status_t worker_arm(ucp_worker_h handle)
 {
-    struct sim_ucx_worker *worker = worker_of(handle);
+    struct sim_ucx_worker *worker = sim_ucx_worker_of(handle);
 
     if (is_due(worker) || sim_ucx_chance(sim_ucx.options.busy_per_mille))
         return UCS_ERR_BUSY;
@@ -181,7 +181,7 @@ static ucs_status_t worker_create(ucp_context_h context, const ucp_worker_params
 
 static void worker_destroy(ucp_worker_h handle)
 {
-    struct sim_ucx_worker *worker = worker_of(handle);
+    struct sim_ucx_worker *worker = sim_ucx_worker_of(handle);
 
     expect(!worker->is_progressing);
     expect(rill_list_is_empty(&worker->eps));
@@ -198,7 +198,7 @@ static ucs_status_t worker_get_efd(ucp_worker_h handle, int *fd)
 
     if (made < 0)
         return UCS_ERR_IO_ERROR;
-    *fd = worker_of(handle)->fd = made;
+    *fd = sim_ucx_worker_of(handle)->fd = made;
     return UCS_OK;
 }
 
@@ -206,7 +206,7 @@ static ucs_status_t worker_get_address(ucp_worker_h handle, ucp_address_t **addr
 {
     unsigned *number = sim_ucx_allocate(sizeof *number);
 
-    *number = worker_of(handle)->number;
+    *number = sim_ucx_worker_of(handle)->number;
     *address = (ucp_address_t *)(void *)number;
     *size = sizeof *number;
     return UCS_OK;
@@ -270,7 +270,7 @@ static void request_cancel(ucp_worker_h handle, void *request_)
     struct sim_ucx_request *request = request_;
     const ucp_tag_recv_info_t none = {0};
 
-    expect(request->worker == worker_of(handle) && request->kind == SIM_UCX_RECV);
+    expect(request->worker == sim_ucx_worker_of(handle) && request->kind == SIM_UCX_RECV);
     expect(!request->is_completed && !request->is_freed && !request->was_cancelled);
     request->was_cancelled = true;
     if (rill_link_is_linked(&request->link))
@@ -312,7 +312,8 @@ const struct rill_ucx *sim_ucx_begin(const struct sim_ucx_options *options,
     table.request_cancel = request_cancel;
     table.request_free = request_free;
     sim_ucx_ep_table(&table);
-    sim_ucx_message_table(&table);
+    sim_ucx_tag_table(&table);
+    sim_ucx_active_message_table(&table);
     return &table;
 }
 

@@ -22,7 +22,7 @@ struct sim_ucx_conn_request {
 static struct sim_ucx_listener *listeners;
 static uint16_t last_port;
 
-static struct sim_ucx_ep *ep_of(ucp_ep_h handle)
+struct sim_ucx_ep *sim_ucx_ep_of(ucp_ep_h handle)
 {
     struct sim_ucx_ep *ep = (struct sim_ucx_ep *)(void *)handle;
 
@@ -337,7 +337,7 @@ static void flush_happens(struct sim_ucx_event *event)
 
 static ucs_status_ptr_t ep_flush_nbx(ucp_ep_h handle, const ucp_request_param_t *param)
 {
-    struct sim_ucx_ep *ep = ep_of(handle);
+    struct sim_ucx_ep *ep = sim_ucx_ep_of(handle);
     ucs_status_t status = ep->failure != UCS_OK ? ep->failure : sim_ucx_fault();
     struct sim_ucx_request *request;
 
@@ -354,7 +354,7 @@ static ucs_status_ptr_t ep_flush_nbx(ucp_ep_h handle, const ucp_request_param_t 
 
 static ucs_status_ptr_t ep_close_nbx(ucp_ep_h handle, const ucp_request_param_t *param)
 {
-    struct sim_ucx_ep *ep = ep_of(handle), *peer = ep->peer;
+    struct sim_ucx_ep *ep = sim_ucx_ep_of(handle), *peer = ep->peer;
     bool is_forced = param->flags & UCP_EP_CLOSE_FLAG_FORCE;
     bool was_severed = ep->is_severed;
     struct sim_ucx_request *request;

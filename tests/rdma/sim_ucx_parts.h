@@ -123,8 +123,36 @@ void sim_ucx_complete_later(struct sim_ucx_request *request, int64_t delay_ns, u
 struct sim_ucx_request *sim_ucx_request(enum sim_ucx_kind kind, struct sim_ucx_worker *worker,
                                         struct sim_ucx_ep *ep, const ucp_request_param_t *param);
 
+struct sim_ucx_worker *sim_ucx_worker_of(ucp_worker_h handle);
+struct sim_ucx_ep *sim_ucx_ep_of(ucp_ep_h handle); /* which is not closed */
+
+/* ---- what tagged and active messages have in common ---- */
+
+int64_t sim_ucx_lateness(void); /* of what is as a rule at once */
+
+/* Has request send from, or receive into, a buffer. Borrows the parts of a vectored one until it
+ * is over. */
+void sim_ucx_set_parts(struct sim_ucx_request *request, const void *buffer, size_t count);
+
+/* Copies the bytes of a request out of its buffer. */
+void sim_ucx_gather(const struct sim_ucx_request *request, char *bytes);
+
+/* How a send ends whose bytes are on their way. Returns what the call returns. */
+ucs_status_ptr_t sim_ucx_end_of_sending(struct sim_ucx_request *request);
+
+/* Whether nothing that this sender sent arrives any more. */
+bool sim_ucx_is_gone(const struct sim_ucx_ep *from);
+
+/* Tells the sender, who may be gone, that a message was taken, or refused. */
+void sim_ucx_tell_sender(struct sim_ucx_message *message, ucs_status_t status);
+
+/* Moves a message into the buffer of receive, which hears of it late_ns later. */
+void sim_ucx_match(struct sim_ucx_worker *worker, struct sim_ucx_request *receive,
+                   struct sim_ucx_message *message, int64_t late_ns);
+
 /* Fills in the calls of each part. */
 void sim_ucx_ep_table(struct rill_ucx *table);
-void sim_ucx_message_table(struct rill_ucx *table);
+void sim_ucx_tag_table(struct rill_ucx *table);
+void sim_ucx_active_message_table(struct rill_ucx *table);
 
 #endif
