@@ -8,8 +8,13 @@ struct rill_future **rill_futures_fill(struct rill_future **array, size_t size,
                                        struct rill_future *const *futures, uint32_t count)
 {
     rill_check(count <= size, "%u futures do not fit into an array of %zu", count, size);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t j = 0; j < i; j++)
+            rill_check(futures[j] != futures[i] || !futures[i],
+                       "entries %u and %u are the same future: each needs a struct of its own", j,
+                       i);
         array[i] = futures[i];
+    }
     return array;
 }
 

@@ -350,6 +350,22 @@ static void too_many_futures(void)
                                        latch_wait(&latches[2])));
 }
 
+static void a_future_in_two_entries(void)
+{
+    struct rill_future *three[3];
+    static struct rill_sleep sleep;
+
+    rill_select(&select_, RILL_FUTURES(three, rill_sleep(&sleep, 1), latch_wait(&latches[0]),
+                                       rill_sleep(&sleep, 2)));
+}
+
+START_TEST(a_future_that_stands_in_two_entries_panics)
+{
+    rig_expect_text(rig_abort_message(a_future_in_two_entries),
+                    "entries 0 and 2 are the same future: each needs a struct of its own");
+}
+END_TEST
+
 START_TEST(more_futures_than_their_array_holds_panic)
 {
     rig_expect_text(rig_abort_message(too_many_futures), "3 futures do not fit into an array of 2");
@@ -377,6 +393,7 @@ int main(void)
         losers_are_told_why_and_the_first_reason_stays,
         a_select_with_a_hole_panics,
         a_fixed_set_is_written_within_the_expression,
+        a_future_that_stands_in_two_entries_panics,
         more_futures_than_their_array_holds_panic,
     };
 
