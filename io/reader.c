@@ -92,6 +92,7 @@ static enum rill_poll reader_poll(struct rill_future *self, struct rill_task *ta
 static struct rill_future *prepare(struct rill_reader *reader,
                                    int64_t (*find)(struct rill_reader *reader))
 {
+    rill_check(reader->read, "a reader is used without its ..._init");
     reader->find = find;
     reader->wanted = 0;
     reader->searched = 0;

@@ -341,6 +341,19 @@ START_TEST(a_reader_without_room_is_a_panic)
 }
 END_TEST
 
+static void read_without_a_beginning(void)
+{
+    static struct rill_reader zeroed;
+
+    rill_reader_until(&zeroed, '\n');
+}
+
+START_TEST(a_reader_that_was_never_begun_is_a_panic)
+{
+    fixture_expect_panic(read_without_a_beginning, "a reader is used without its ..._init");
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
@@ -355,6 +368,7 @@ int main(void)
         {whatever_is_asked_for_in_any_order_is_what_comes_next, IN_SIMULATED},
         {what_came_at_once_is_one_read, IN_SIMULATED},
         {a_reader_without_room_is_a_panic, IN_SIMULATED},
+        {a_reader_that_was_never_begun_is_a_panic, IN_SIMULATED},
     };
 
     return fixture_main("reader", cases, sizeof cases / sizeof *cases);
