@@ -52,8 +52,8 @@ static inline void rill_spin_hit(struct rill_spin *spin)
 {
     if (spin->misses == 0)
         return;
-    if (spin->misses == RILL_SPIN_MISSES_MAX)
-        spin->doublings -= spin->doublings > 0;
+    if (spin->misses == RILL_SPIN_MISSES_MAX && spin->doublings > 0)
+        spin->doublings--;
     spin->misses--;
 }
 
@@ -62,8 +62,8 @@ static inline void rill_spin_missed(struct rill_spin *spin)
 {
     if (spin->misses < RILL_SPIN_MISSES_MAX)
         spin->misses++;
-    else
-        spin->doublings += spin->doublings < RILL_SPIN_DOUBLINGS_MAX;
+    else if (spin->doublings < RILL_SPIN_DOUBLINGS_MAX)
+        spin->doublings++;
     spin->rest = (uint8_t)(1 << spin->doublings);
 }
 

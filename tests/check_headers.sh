@@ -15,6 +15,7 @@ if pkg-config --exists ucx; then
     headers+=(rdma/*.h)
 fi
 flags+=(-I. -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only)
+strict=(-Wpedantic -Wconversion -Wsign-conversion) # which many programs ask for
 
 cases=0 failures=0 running=0
 finish_one() {
@@ -32,9 +33,9 @@ check() {
 
 for header in "${headers[@]}"; do
     include="#include \"$header\""
-    check "${CC:-gcc}" -std=c11 "${flags[@]}" -x c - <<<"$include"
+    check "${CC:-gcc}" -std=c11 "${flags[@]}" "${strict[@]}" -x c - <<<"$include"
     check "${CC:-gcc}" "${flags[@]}" -U_GNU_SOURCE -x c - <<<"$include"
-    check "${CXX:-g++}" -std=c++17 "${flags[@]}" -x c++ - <<<"$include"
+    check "${CXX:-g++}" -std=c++17 "${flags[@]}" "${strict[@]}" -x c++ - <<<"$include"
 done
 
 # includes_only DIRECTORY PATTERN: its sources and headers include none of rill's but these.
