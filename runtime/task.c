@@ -55,7 +55,7 @@ void rill_task_spawn(struct rill_task *task, rill_poll_fn *poll)
     struct rill_executor *executor = rill_executor_here();
 
     rill_check(task->state == RILL_TASK_NEW || task->state == RILL_TASK_OVER,
-               "a task was spawned while it is alive");
+               "a task was spawned while it is alive, or its memory was never zeroed");
     check_block(task, executor);
     rill_future_init(&task->future, poll);
     task->joiner = NULL;

@@ -330,10 +330,19 @@ static void spawn_a_parked_one(void)
     rill_task_spawn(&counter.task, counter_poll);
 }
 
+static void spawn_what_was_not_zeroed(void)
+{
+    struct counter counter;
+
+    memset(&counter, 0xa5, sizeof counter); /* as malloc(3) may leave it */
+    rill_task_spawn(&counter.task, counter_poll);
+}
+
 START_TEST(spawning_a_living_task_panics)
 {
     rig_expect_text(rig_abort_message(spawn_twice), "a task was spawned while it is alive");
     rig_expect_text(rig_abort_message(spawn_a_parked_one), "a task was spawned while it is alive");
+    rig_expect_text(rig_abort_message(spawn_what_was_not_zeroed), "or its memory was never zeroed");
 }
 END_TEST
 
