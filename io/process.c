@@ -257,6 +257,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     rill_process_close_in(process);
     if (process->is_running && process->grace_ns > 0) {
         kill_all(process, SIGTERM);
+        kill_all(process, SIGCONT); /* one that is stopped hears of it when it goes on */
         process->grace_end_ns = rill_time_after(rill_now_of_beginning(), process->grace_ns);
         do {
             RILL_AWAIT(rill_shield(

@@ -129,10 +129,11 @@ int rill_process_kill_group(const struct rill_process *process, int signal);
  * in flight on it. Does nothing if it is not open. */
 void rill_process_close_in(struct rill_process *process);
 
-/* Ends what is left: closes in; asks a child that is running to end by SIGTERM, and ends it by
- * SIGKILL after grace_ns, or at once with 0; a group that it leads is ended with it. Then reaps
- * it, and closes out and err: what it says until then goes nowhere, and one that says more than a
- * pipe holds, 64 KiB, stands still until its grace is over. No wait may be pending, and nothing in
+/* Ends what is left: closes in; asks a child that is running to end by SIGTERM, and by SIGCONT to
+ * go on for that if it is stopped, and ends it by SIGKILL after grace_ns, or at once with 0; a
+ * group that it leads is ended with it, unless its own end was awaited before. Then reaps it, and
+ * closes out and err: what it says until then goes nowhere, and one that says more than a pipe
+ * holds, 64 KiB, stands still until its grace is over. No wait may be pending, and nothing in
  * flight on the pipes. It cannot be cancelled: with a grace of 0 it takes as long as the kernel
  * needs to end a process, and a child that we may not signal (-EPERM) as long as that likes. The
  * result is that of rill_process_wait, 0 if there is no child. Then the process may be started

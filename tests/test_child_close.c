@@ -84,6 +84,22 @@ START_TEST(a_child_that_ends_well_within_its_grace_is_not_killed)
 }
 END_TEST
 
+START_TEST(a_child_that_is_stopped_goes_on_to_its_end)
+{
+    siginfo_t info;
+
+    if (!child_open_world())
+        return;
+    expect_eq(child_start(SHELL("trap 'exit 7' TERM; kill -STOP $$; while :; do read line <&3; "
+                                "done 3<&0"),
+                          (struct rill_process_options){.in = RILL_PROCESS_PIPE}),
+              0);
+    ck_assert_int_eq(waitid(P_PID, (id_t)child.pid, &info, WSTOPPED), 0);
+    ck_assert_int_eq(await(rill_process_close(&child, 3600 * RILL_SECOND)), W_EXITCODE(7, 0));
+    child_close_world();
+}
+END_TEST
+
 /* The shell starts a child of its own that holds a pipe, and ends by SIGTERM itself, which that
  * one ignores. */
 START_TEST(a_child_may_say_something_while_it_tidies_up)
@@ -284,6 +300,7 @@ int main(int argc, char **argv)
         {closing_ends_a_child_that_never_ends, IN_REAL},
         {closing_can_not_be_cancelled, IN_REAL},
         {a_child_that_ends_well_within_its_grace_is_not_killed, IN_REAL},
+        {a_child_that_is_stopped_goes_on_to_its_end, IN_REAL},
         {a_child_may_say_something_while_it_tidies_up, IN_REAL},
         {a_group_is_ended_with_its_leader, IN_REAL},
         {a_signal_to_the_group_reaches_all_of_it, IN_REAL},
