@@ -100,8 +100,6 @@ START_TEST(a_child_that_is_stopped_goes_on_to_its_end)
 }
 END_TEST
 
-/* The shell starts a child of its own that holds a pipe, and ends by SIGTERM itself, which that
- * one ignores. */
 START_TEST(a_child_may_say_something_while_it_tidies_up)
 {
     if (!child_open_world())
@@ -118,6 +116,8 @@ START_TEST(a_child_may_say_something_while_it_tidies_up)
 }
 END_TEST
 
+/* The shell starts a child of its own that holds a pipe, and ends by SIGTERM itself, which that
+ * one ignores. */
 START_TEST(a_group_is_ended_with_its_leader)
 {
     int ends[2];
