@@ -33,7 +33,8 @@ struct rill_retry_policy {
     unsigned attempts_max; /* at least 1 */
     int64_t first_ns;      /* of the back-off: see runtime/backoff.h */
     int64_t max_ns;
-    int64_t limit_ns; /* for everything, as of rill_timeout; RILL_NEVER for no limit */
+    int64_t limit_ns; /* for everything, as of rill_timeout; RILL_NEVER for no limit, as 0 is over
+                       * when the first attempt has to wait */
 
     /* Says whether an error (-errno) may be gone next time, and finds what else it needs to know
      * as attempt does. NULL: every one but -EINVAL, which comes back for sure. */
