@@ -19,16 +19,24 @@ void rill_reader_init(struct rill_reader *reader, rill_read_fn *read, void *sour
     };
 }
 
+/* Returns how many of the bytes that are there end with the first separator, which is none of the
+ * first searched ones; or -1. */
+static int64_t size_until(const struct rill_reader *reader, char separator, size_t searched)
+{
+    const char *first = reader->buffer + reader->begin;
+    const char *found =
+        (const char *)memchr(first + searched, separator, rill_reader_held(reader) - searched);
+
+    return found ? found - first + 1 : -1;
+}
+
 /* What is there is not searched again when more has come. */
 static int64_t find_separator(struct rill_reader *reader)
 {
-    size_t held = rill_reader_held(reader);
-    const char *first = reader->buffer + reader->begin;
-    const char *found =
-        (const char *)memchr(first + reader->searched, reader->separator, held - reader->searched);
+    int64_t size = size_until(reader, reader->separator, reader->searched);
 
-    reader->searched = held;
-    return found ? found - first + 1 : -1;
+    reader->searched = rill_reader_held(reader);
+    return size;
 }
 
 static int64_t find_exactly(struct rill_reader *reader)
@@ -49,7 +57,8 @@ static bool is_too_large(const struct rill_reader *reader)
 static int64_t hand_out(struct rill_reader *reader, int64_t size)
 {
     reader->data = reader->buffer + reader->begin;
-    reader->begin += (size_t)size;
+    if (!reader->peeks)
+        reader->begin += (size_t)size;
     return size;
 }
 
@@ -96,6 +105,7 @@ static struct rill_future *prepare(struct rill_reader *reader,
     reader->find = find;
     reader->wanted = 0;
     reader->searched = 0;
+    reader->peeks = false;
     return rill_future_init(&reader->future, reader_poll);
 }
 
@@ -116,6 +126,19 @@ struct rill_future *rill_reader_exactly(struct rill_reader *reader, size_t size)
 struct rill_future *rill_reader_some(struct rill_reader *reader)
 {
     return prepare(reader, find_some);
+}
+
+struct rill_future *rill_reader_peek(struct rill_reader *reader, size_t size)
+{
+    struct rill_future *future = rill_reader_exactly(reader, size);
+
+    reader->peeks = true;
+    return future;
+}
+
+bool rill_reader_has(const struct rill_reader *reader, char separator)
+{
+    return rill_reader_held(reader) > 0 && size_until(reader, separator, 0) >= 0;
 }
 
 static struct rill_future *read_file(void *file, struct rill_op *op, void *buffer, size_t size)

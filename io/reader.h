@@ -47,6 +47,7 @@ struct rill_reader {
     int64_t found;
     size_t wanted;
     char separator;
+    bool peeks; /* what is found is shown, and stays */
 };
 
 /* Begins reading from source by read; from a connection: rill_tcp_reader_init (net/tcp.h). source
@@ -75,6 +76,15 @@ struct rill_future *rill_reader_exactly(struct rill_reader *reader, size_t size)
 /* Hands out all that is there, or waits for something: what was left by -EMSGSIZE, or whatever
  * comes before a reader is left for something else. */
 struct rill_future *rill_reader_some(struct rill_reader *reader);
+
+/* Shows the next size bytes, which the next call hands out, or shows, again: to tell protocols
+ * apart by how they begin; or, of one byte, to wait until there is something, with another time
+ * limit than for the rest of it. The result is that of rill_reader_exactly. */
+struct rill_future *rill_reader_peek(struct rill_reader *reader, size_t size);
+
+/* Whether rill_reader_until hands out a piece that is there already, up to a separator. Where not,
+ * it has to read, and maybe to wait: who answers many pieces by one send sends before. */
+bool rill_reader_has(const struct rill_reader *reader, char separator);
 
 /* How many bytes were read and not handed out: at the next call that many may be had without
  * reading. */

@@ -121,6 +121,45 @@ START_TEST(frames_have_the_size_that_was_asked_for_and_less_only_at_the_end)
 }
 END_TEST
 
+START_TEST(what_was_only_shown_comes_again)
+{
+    if (!open_connection(_i))
+        return;
+    say("GET /");
+    expect_piece(rill_reader_peek(&reader, 1), "G");
+    ck_assert_uint_eq(rill_reader_held(&reader), 5);
+    expect_piece(rill_reader_peek(&reader, 3), "GET");
+    expect_piece(rill_reader_peek(&reader, 0), "");
+    ck_assert_int_eq(await(rill_reader_peek(&reader, sizeof buffer + 1)), -EMSGSIZE);
+    expect_piece(rill_reader_exactly(&reader, 4), "GET ");
+    say("index");
+    expect_piece(rill_reader_peek(&reader, 6), "/index");
+    fixture_hang_up(&other);
+    expect_piece(rill_reader_peek(&reader, 7), "/index");
+    expect_piece(rill_reader_some(&reader), "/index");
+    ck_assert_int_eq(await(rill_reader_peek(&reader, 1)), 0);
+    close_connection();
+}
+END_TEST
+
+/* It says so without reading: what is in the socket does not count. */
+START_TEST(whether_a_line_is_there_is_known_without_waiting_for_it)
+{
+    if (!open_connection(_i))
+        return;
+    ck_assert(!rill_reader_has(&reader, '\n'));
+    say("1\n2\nhal");
+    ck_assert(!rill_reader_has(&reader, '\n'));
+    expect_piece(rill_reader_until(&reader, '\n'), "1\n");
+    ck_assert(rill_reader_has(&reader, '\n'));
+    ck_assert(rill_reader_has(&reader, 'h'));
+    expect_piece(rill_reader_until(&reader, '\n'), "2\n");
+    ck_assert(!rill_reader_has(&reader, '\n'));
+    ck_assert_uint_eq(rill_reader_held(&reader), 3);
+    close_connection();
+}
+END_TEST
+
 START_TEST(a_wait_that_is_given_up_leaves_what_has_come)
 {
     static struct rill_timeout timeout;
@@ -260,14 +299,17 @@ static void read_randomly(size_t room)
 
     rill_reader_init(&reader, read_source, &source, buffer, room);
     while (at < source.ends) {
-        long kind = nrand48(source.seed) % 3;
+        long kind = nrand48(source.seed) % 4;
+        bool is_there = rill_reader_has(&reader, '\n');
         size_t wanted = (size_t)nrand48(source.seed) % (room + 2);
         int64_t result = await(kind == 0   ? rill_reader_until(&reader, '\n')
                                : kind == 1 ? rill_reader_exactly(&reader, wanted)
-                                           : rill_reader_some(&reader));
+                               : kind == 2 ? rill_reader_some(&reader)
+                                           : rill_reader_peek(&reader, wanted));
         bool at_end;
 
-        if (result == -EMSGSIZE && kind == 1) {
+        expect(kind != 0 || !is_there || (result > 0 && reader.data[result - 1] == '\n'));
+        if (result == -EMSGSIZE && (kind == 1 || kind == 3)) {
             expect(wanted > room);
             continue;
         }
@@ -282,6 +324,10 @@ static void read_randomly(size_t room)
         for (int64_t i = 0; i < result; i++) {
             expect(reader.data[i] == byte_at(at + (uint64_t)i));
             expect(kind != 0 || i == result - 1 || reader.data[i] != '\n');
+        }
+        if (kind == 3) {
+            expect((size_t)result == wanted || at + (uint64_t)result == source.ends);
+            continue;
         }
         at += (uint64_t)result;
         at_end = at == source.ends;
@@ -361,6 +407,8 @@ int main(void)
         {a_line_that_is_too_long_is_EMSGSIZE_and_can_be_taken_otherwise, IN_BOTH},
         {a_line_that_fills_the_buffer_is_not_too_long, IN_BOTH},
         {frames_have_the_size_that_was_asked_for_and_less_only_at_the_end, IN_BOTH},
+        {what_was_only_shown_comes_again, IN_BOTH},
+        {whether_a_line_is_there_is_known_without_waiting_for_it, IN_BOTH},
         {a_wait_that_is_given_up_leaves_what_has_come, IN_BOTH},
         {an_error_of_the_connection_is_told_and_what_came_before_can_be_had, IN_BOTH},
         {who_is_cancelled_gets_nothing_more_though_it_is_there, IN_BOTH},
