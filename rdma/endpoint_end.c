@@ -74,7 +74,9 @@ static void on_flushed(void *request, ucs_status_t status, void *ep_)
     ep->rdma->ucx->request_free(request);
     ep->flush_request = NULL;
     if (status != UCS_OK && ep->state == RILL_RDMA_EP_FLUSHING) {
-        ep->error = rill_rdma_errno(status);
+        /* Where the other side closes too, UCX cancels the flush and reports the end of the
+         * endpoint only then. -ECANCELED would say that the task which closes was cancelled. */
+        ep->error = status == UCS_ERR_CANCELED ? -ECONNRESET : rill_rdma_errno(status);
         ep->state = RILL_RDMA_EP_FAILED;
     }
 }

@@ -212,6 +212,20 @@ START_TEST(closing_that_can_not_flush_forces)
 }
 END_TEST
 
+/* UCX cancels the flush by itself, and reports the endpoint only afterwards. */
+START_TEST(closing_that_nobody_cancelled_does_not_say_so_where_the_peer_closes_too)
+{
+    lone_open();
+    fake.flush_status = UCS_ERR_CANCELED;
+    background_start(&lone.sending, lone_send());
+    settle();
+    expect_eq(await(rill_rdma_ep_close(&lone.ep)), -ECONNRESET);
+    expect_eq(background_end(&lone.sending), -ECONNRESET);
+    expect_eq(fake.forced, 1);
+    lone_close_rest();
+}
+END_TEST
+
 START_TEST(a_peer_that_dies_while_it_is_closed_is_told)
 {
     lone_open();
@@ -548,6 +562,7 @@ int main(void)
         {closing_flushes_and_ends_receives, IN_SIMULATED},
         {closing_waits_for_sends_that_the_flush_did_not_wait_for, IN_SIMULATED},
         {closing_that_can_not_flush_forces, IN_SIMULATED},
+        {closing_that_nobody_cancelled_does_not_say_so_where_the_peer_closes_too, IN_SIMULATED},
         {a_peer_that_dies_while_it_is_closed_is_told, IN_SIMULATED},
         {closing_that_is_cancelled_is_over_in_bounded_time_wherever_it_is, IN_SIMULATED},
         {closing_waits_as_long_as_ucx_takes_where_it_is_not_cancelled, IN_SIMULATED},
