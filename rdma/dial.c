@@ -24,6 +24,26 @@ static struct rill_future *try_next(struct rill_rdma_dial *dial)
                              dial->options);
 }
 
+/* Those whose names say nothing of what is to be done about them. */
+static const char *explain(int64_t error)
+{
+    switch (error) {
+    case -ENOTCONN:
+        return "nobody listens there";
+    case -ETIMEDOUT:
+        return "nobody answered in time";
+    case -EMFILE:
+        return "too few descriptors are left for UCX: raise the limit (ulimit -n)";
+    case -EPROTONOSUPPORT:
+        return "the other side speaks another version of the protocol";
+    case -EPROTOTYPE:
+        return "the segments of the two sides over TCP differ (rill_rdma_options.long_segments, "
+               "UCX_TCP_RX_SEG_SIZE)";
+    default:
+        return strerror((int)-error);
+    }
+}
+
 static enum rill_poll dial_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_rdma_dial *dial = rill_container_of(self, struct rill_rdma_dial, future);
@@ -44,9 +64,7 @@ static enum rill_poll dial_poll(struct rill_future *self, struct rill_task *task
     while (dial->connection->result < 0 && dial->connection->result != -ECANCELED &&
            dial->next < dial->resolve.result);
     if (dial->connection->result < 0)
-        dial->why = dial->connection->result == -ENOTCONN
-                        ? "nobody listens there"
-                        : strerror((int)-dial->connection->result);
+        dial->why = explain(dial->connection->result);
     RILL_RETURN(dial->connection->result);
     RILL_END();
 }

@@ -325,7 +325,9 @@ END_TEST
 /* A segment that is longer than its own would end the other side's process. */
 static void expect_long_segments_of_one_side_are_refused(bool are_of_client)
 {
+    static struct rill_rdma_dial dial;
     struct rill_rdma_accept accept;
+    char url[64];
 
     if (!fixture_open(REAL, NULL, NULL))
         return;
@@ -336,11 +338,13 @@ static void expect_long_segments_of_one_side_are_refused(bool are_of_client)
     open_both_hubs();
     struct rill_address address = duo_listen(&listener, &duo.right);
 
-    background_start(&connecting, rill_rdma_connect(&client, &left, &address, NULL));
+    snprintf(url, sizeof url, "rdma://127.0.0.1:%d", rill_address_port(&address));
+    background_start(&connecting, rill_rdma_dial(&client, &dial, &left, url, NULL));
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
     expect_eq(rill_rdma_adopt(&server, &right, &accept, NULL), 0);
     expect_eq(await(rill_rdma_wait_for_connection(&server, &wait)), -EPROTOTYPE);
     expect_eq(background_end(&connecting), -EPROTOTYPE);
+    expect(strstr(dial.why, "long_segments") != NULL);
     await(rill_rdma_disconnect(&server));
     rill_rdma_listener_close(&listener);
     close_hubs();
