@@ -13,6 +13,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* ---- requests ---- */
 
@@ -165,6 +167,19 @@ static int ask_where(const struct rill_rdma_listener *listener, struct rill_addr
     return 0;
 }
 
+/* Of an address that cannot be bound to UCX says no more than UCS_ERR_IO_ERROR, but for a port that
+ * is taken. So the kernel is asked, for a socket of TCP: no device has an address that the machine
+ * has not. */
+static int why_not(const struct rill_address *address)
+{
+    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int error = fd >= 0 && bind(fd, &address->any, address->size) < 0 ? -errno : -EIO;
+
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
 int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma,
                      const struct rill_address *address)
 {
@@ -191,7 +206,7 @@ int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma
     error = rill_rdma_errno(rdma->ucx->listener_create(rdma->worker, &params, &listener->ucp));
     rill_signal_mask_restore(&before);
     if (error)
-        return error;
+        return error == -EIO ? why_not(address) : error;
     if (rill_rdma_count_listening() > sockets_before && ask_where(listener, &bound) == 0)
         listener->fd = rill_rdma_find_listening(&bound);
     rill_rdma_shortage_begin(listener);

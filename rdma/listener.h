@@ -76,8 +76,10 @@ struct rill_rdma_accept {
 
 /* Opens a listener at a socket address, which is borrowed until this returns; port 0
  * picks a free one. Borrows rdma while it is open. Returns 0 or -errno: -EADDRINUSE or -EBUSY when
- * the port is taken, -EADDRNOTAVAIL for an address that no transport can listen at, -EINVAL for
- * that of a unix socket, -EMFILE when descriptors are short. Panics where rdma is not open. */
+ * the port is taken, -EADDRNOTAVAIL for an address that is none of this machine's, or that no
+ * transport can listen at, -EACCES for a port that needs privilege, -EINVAL for the address of a
+ * unix socket, -EMFILE when descriptors are short, -EIO, and UCX has printed more. Panics where
+ * rdma is not open. */
 int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma,
                      const struct rill_address *address);
 

@@ -225,6 +225,21 @@ START_TEST(a_port_that_is_taken_is_an_error)
 }
 END_TEST
 
+/* UCX itself says no more than that there was an error of input or output. */
+START_TEST(an_address_of_another_machine_is_none_to_listen_at)
+{
+    static struct rill_rdma_listener listener;
+    struct rill_address address;
+
+    if (!duo_open(_i, NULL))
+        return;
+    expect_eq(rill_address_parse(&address, "192.0.2.1", 0), 0); /* of documents (RFC 5737) */
+    expect_eq(rill_rdma_listen(&listener, &duo.right, &address), -EADDRNOTAVAIL);
+    expect(!listener.is_open);
+    duo_close();
+}
+END_TEST
+
 START_TEST(the_address_of_a_unix_socket_is_none_for_ucx)
 {
     static struct rill_rdma_listener listener;
@@ -568,6 +583,7 @@ int main(void)
         {closing_a_listener_leaves_locks_on_files_alone, IN_TCP | TCP_ITSELF},
         {those_who_have_said_nothing_go_with_the_listener, IN_TCP | TCP_ITSELF},
         {a_port_that_is_taken_is_an_error, IN_TCP | SOCKET_ADDRESSES},
+        {an_address_of_another_machine_is_none_to_listen_at, IN_TCP | SOCKET_ADDRESSES},
         {the_address_of_a_unix_socket_is_none_for_ucx, IN_TCP | SOCKET_ADDRESSES},
         {connecting_and_closing_many_times_leaves_nothing, IN_TCP | SOCKET_ADDRESSES},
         {closing_waits_for_a_rendezvous_until_it_is_received, IN_TCP_AND_SHM},
