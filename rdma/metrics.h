@@ -16,7 +16,9 @@ enum {
     RILL_RDMA_LATENCY_FIRST_BITS = 8,
 };
 
-/* Since the beginning, but for sends_in_flight and receives_in_flight. */
+/* Since the beginning, but for sends_in_flight and receives_in_flight. Messages are those of
+ * exchange.h, parcel.h and pipeline.h: what else goes over the endpoint of a connection is not
+ * counted here. Calls have rill_rdma_rpc.stats. */
 struct rill_rdma_metrics {
     uint64_t messages_sent, bytes_sent;
     uint64_t messages_received, bytes_received;

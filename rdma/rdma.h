@@ -36,7 +36,9 @@ extern "C" {
 /* A zeroed field means its default, in brackets. */
 struct rill_rdma_options {
     /* Shared memory too, for peers on this machine. One that is killed or stopped is then
-     * not reported by UCX: for those who watch their peers themselves. [no] */
+     * not reported by UCX: for those who watch their peers themselves. Naming it in UCX_TLS is not
+     * enough: without this, endpoints do not use it, and where that names nothing else (sm,self)
+     * opening one ends with -EHOSTUNREACH. [no] */
     bool shared_memory;
     /* Over TCP, in pieces of 512 KiB and not of 64 KiB: messages of 1 MiB go half as fast
      * again. Both sides have to ask for it, as UCX is ended by a piece that is longer than
