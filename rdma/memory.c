@@ -44,6 +44,7 @@ int rill_rdma_memory_register(struct rill_rdma_memory *memory, struct rill_rdma 
         return error;
     }
     error = rill_rdma_errno(rdma->ucx->mem_query(memory->ucp, &attributes));
+    rdma->memories++;
     memory->rdma = rdma;
     memory->address = attributes.address;
     memory->size = size;
@@ -57,6 +58,7 @@ void rill_rdma_memory_release(struct rill_rdma_memory *memory)
     if (!memory->ucp)
         return;
     memory->rdma->ucx->mem_unmap(memory->rdma->context, memory->ucp);
+    memory->rdma->memories--;
     memory->ucp = NULL;
 }
 

@@ -249,6 +249,10 @@ void rill_rdma_close(struct rill_rdma *rdma)
         return;
     rill_check(rdma->endpoints == 0, "rdma was closed with %zu endpoints open", rdma->endpoints);
     rill_check(rdma->listeners == 0, "rdma was closed with %zu listeners open", rdma->listeners);
+    rill_check(rdma->memories == 0,
+               "rdma was closed with %zu memories registered (rill_rdma_memory_release, "
+               "rill_rdma_buffer_pool_finish)",
+               rdma->memories);
     rill_check(rdma->ops_in_flight == 0, "rdma was closed with %zu operations in flight",
                rdma->ops_in_flight);
     rill_check(rdma->source.pending == 0,

@@ -100,6 +100,7 @@ struct rill_rdma {
     size_t ops_in_flight; /* of this worker and its endpoints */
     size_t endpoints;     /* open */
     size_t listeners;     /* open */
+    size_t memories;      /* registered, those of pools of buffers too */
     uint64_t client_id;   /* random; what the other side may see of a connection request */
 
     /* private */
@@ -137,8 +138,8 @@ struct rill_rdma {
 int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *options);
 
 /* Closes it; rill_runtime_destroy does so by itself. Panics if an endpoint or a listener
- * is open, an operation in flight, or a task waits for a message. Does nothing to one that is
- * closed, or zeroed. */
+ * is open, memory registered, an operation in flight, or if a task waits for a message. Does
+ * nothing to one that is closed, or zeroed. */
 void rill_rdma_close(struct rill_rdma *rdma);
 
 /* The address of the worker, which a peer needs for rill_rdma_ep_open: bytes to be

@@ -295,9 +295,21 @@ static void register_memory_without_rdma(void)
     rill_rdma_memory_register(&memory, &lone.rdma, lone.sent, LONE_SIZE);
 }
 
+/* UCX itself would end the process, with an assertion about a region. */
+static void close_with_memory(void)
+{
+    static struct rill_rdma_memory memory;
+
+    lone_open();
+    await(rill_rdma_ep_abort(&lone.ep));
+    rill_rdma_memory_register(&memory, &lone.rdma, NULL, LONE_SIZE);
+    rill_rdma_close(&lone.rdma);
+}
+
 START_TEST(bad_use_is_a_panic)
 {
     fixture_expect_panic(close_while_a_task_waits, "rdma was closed while 1 tasks wait");
+    fixture_expect_panic(close_with_memory, "rdma was closed with 1 memories registered");
     fixture_expect_panic(adopt_too_late, "whose listener was closed");
     fixture_expect_panic(listen_without_rdma, "of an rdma that is not open");
     fixture_expect_panic(open_an_inbox_without_rdma, "of an rdma that is not open");
