@@ -197,8 +197,9 @@ struct rill_future *rill_rdma_connect(struct rill_rdma_connection *connection,
                                       const struct rill_rdma_connection_options *options);
 
 /* The same to the worker of that address (rill_rdma_address), which is borrowed until the
- * connection is over. -EINVAL for bytes that are no address, or NULL; over shared memory -ENOSPC
- * for that of a process which has ended (rill_rdma_ep_open). */
+ * connection is over. -EINVAL for NULL, and at best for bytes that are no address, over which UCX
+ * may end the process; over shared memory -ENOSPC for that of a process which has ended
+ * (rill_rdma_ep_open). */
 struct rill_future *rill_rdma_connect_worker(struct rill_rdma_connection *connection,
                                              struct rill_rdma_hub *hub, const void *address,
                                              const struct rill_rdma_connection_options *options);

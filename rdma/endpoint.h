@@ -115,12 +115,13 @@ struct rill_rdma_ep {
 
 /* Opens an endpoint to the worker of that address (rill_rdma_address of its side), which
  * is borrowed until this returns. The worker may be one's own. Returns 0 or -errno:
- * -EHOSTUNREACH when no transport leads there, -EINVAL for bytes that are no address, -EMFILE when
- * there may be too few descriptors for it: UCX opens up to four of them for an endpoint, and would
- * end the process where it finds none; over shared memory -ENOSPC (UCX's "shared memory error")
- * when the process of that worker has ended, and then UCX 1.13 loses some 100 bytes. Over a device
- * UCX 1.13 may end the process while it connects, if the peer is not reached or the endpoint is
- * aborted: see docs/guide/rdma_verbs.md. */
+ * -EHOSTUNREACH when no transport leads there, -EINVAL for NULL and for bytes that UCX finds to be
+ * no address (it does not look for that: others of them end the process, by an assertion), -EMFILE
+ * when there may be too few descriptors for it: UCX opens up to four of them for an endpoint, and
+ * would end the process where it finds none; over shared memory -ENOSPC (UCX's "shared memory
+ * error") when the process of that worker has ended, and then UCX 1.13 loses some 100 bytes. Over a
+ * device UCX 1.13 may end the process while it connects, if the peer is not reached or the endpoint
+ * is aborted: see docs/guide/rdma_verbs.md. */
 int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const void *address);
 
 /* Opens an endpoint to what listens at a socket address (rdma/listener.h, or another
