@@ -112,11 +112,23 @@ int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
 
 /* ---- flushing ---- */
 
+/* A flush cannot be withdrawn: where UCX cancels it, the other side has closed, and the end of the
+ * endpoint is reported only then. */
+static void on_ep_flushed(void *request, ucs_status_t status, void *op_)
+{
+    struct rill_rdma_op *op = op_;
+
+    if (status == UCS_ERR_CANCELED && !op->ep->error)
+        status = UCS_ERR_CONNECTION_RESET;
+    rill_rdma_op_sent(request, status, op);
+}
+
 static ucs_status_ptr_t post_ep_flush(struct rill_rdma_op *op)
 {
     ucp_request_param_t param;
 
     rill_rdma_op_set_param(op, &param);
+    param.cb.send = on_ep_flushed;
     return op->rdma->ucx->ep_flush_nbx(op->ep->ucp, &param);
 }
 

@@ -226,6 +226,17 @@ START_TEST(closing_that_nobody_cancelled_does_not_say_so_where_the_peer_closes_t
 }
 END_TEST
 
+START_TEST(a_flush_that_nobody_cancelled_does_not_say_so_where_the_peer_closes)
+{
+    lone_open();
+    fake.flush_status = UCS_ERR_CANCELED;
+    expect_eq(await(rill_rdma_ep_flush(&lone.ep, &lone.send_op)), -ECONNRESET);
+    fake.flush_status = UCS_OK;
+    expect_eq(await(rill_rdma_ep_flush(&lone.ep, &lone.send_op)), 0);
+    lone_close();
+}
+END_TEST
+
 START_TEST(a_peer_that_dies_while_it_is_closed_is_told)
 {
     lone_open();
@@ -563,6 +574,7 @@ int main(void)
         {closing_waits_for_sends_that_the_flush_did_not_wait_for, IN_SIMULATED},
         {closing_that_can_not_flush_forces, IN_SIMULATED},
         {closing_that_nobody_cancelled_does_not_say_so_where_the_peer_closes_too, IN_SIMULATED},
+        {a_flush_that_nobody_cancelled_does_not_say_so_where_the_peer_closes, IN_SIMULATED},
         {a_peer_that_dies_while_it_is_closed_is_told, IN_SIMULATED},
         {closing_that_is_cancelled_is_over_in_bounded_time_wherever_it_is, IN_SIMULATED},
         {closing_waits_as_long_as_ucx_takes_where_it_is_not_cancelled, IN_SIMULATED},
