@@ -84,11 +84,13 @@ void rill_rdma_rpc_client_finish(struct rill_rdma_rpc_client *client);
  * reply_size bytes are written to reply. Borrows both until it is over. The result is the
  * size of the reply; or
  *   -errno of the server's choice, call->is_answered, and what came with it is in reply if
- *              it fits, call->reply_size bytes;
+ *              it fits, call->reply_size bytes; likewise -EBUSY, -ENOMEM or -ESHUTDOWN of a service
+ *              that has turned the request away, and nobody has begun to serve it;
  *   -EMSGSIZE  the reply, of call->reply_size bytes, does not fit, and is lost;
  *   why the endpoint failed (error.h), -ESHUTDOWN when it was closed, -ENOTCONN when it was
  *              never open: the server may have got the request, or not;
  *   -ENOMEM, -EIO ...  UCX did not take the request (error.h): the server has not got it;
+ *   -EINVAL    a long request to a side that has no such service: a short one waits for ever;
  *   -ECANCELED it was cancelled before there was a reply. That it was sent, the server was
  *              told if there was room for that.
  * A long request or reply that is being moved cannot be left: cancelling waits until the
