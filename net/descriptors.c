@@ -115,7 +115,7 @@ struct rill_future *rill_tcp_recv_descriptors(struct rill_tcp *tcp,
     rill_check(recv->count == 0,
                "a receive would lose %u descriptors that came before: take or close them",
                recv->count);
-    rill_check(!rill_receiver_is_active(&tcp->receiver),
+    rill_check(!rill_tcp_receives_shared(tcp),
                "descriptors are received where shared buffers are, which drop them");
     recv->part = (struct iovec){.iov_base = buffer, .iov_len = size};
     recv->message = (struct msghdr){

@@ -306,6 +306,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
         RILL_SPEND_BUDGET();
         RILL_RETURN(0);
     }
+    listener->is_open = false; /* no accept begins meanwhile, with the op that is used here */
     RILL_AWAIT(rill_listener_withdraw(listener));
     while (listener->held.count > 0)
         RILL_AWAIT(rill_op_close(&listener->op,
@@ -314,7 +315,6 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
     if (rill_socket_file_is_there(&listener->file, &listener->address))
         RILL_AWAIT(rill_path_clean_up(&listener->op, AT_FDCWD, listener->address.local.sun_path));
     RILL_AWAIT(rill_op_close(&listener->op, listener->fd));
-    listener->is_open = false;
     RILL_RETURN(listener->op.result);
     RILL_END();
 }

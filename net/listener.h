@@ -116,7 +116,7 @@ struct rill_accept {
  * Cancelling loses none: one that has arrived is there for the next accept. Where none waits behind
  * it, cancelling one of a listener with one_by_one waits until the kernel accepts no more.
  * Errors that end a listener, such as -EINVAL after shutdown(2), come to all. -EBADF where it
- * is not open. */
+ * is not open, as from the beginning of its close on. */
 struct rill_future *rill_tcp_accept(struct rill_listener *listener, struct rill_accept *accept);
 
 /* private, for servers: stops accepting, until the next accept. What was accepted is there for

@@ -82,7 +82,7 @@ struct rill_future *rill_tcp_recv(struct rill_tcp *tcp, struct rill_op *op, void
                                   size_t size)
 {
     rill_op_prepare(op, &name_recv, IORING_OP_RECV, rill_tcp_fd(tcp), buffer, size, 0);
-    if (__builtin_expect(rill_receiver_is_active(&tcp->receiver) || size == 0, 0)) {
+    if (__builtin_expect(rill_tcp_receives_shared(tcp) || size == 0, 0)) {
         op->receiver = &tcp->receiver;
         op->future.poll = copy_poll;
     }
@@ -380,10 +380,11 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
         RILL_SPEND_BUDGET();
         RILL_RETURN(0);
     }
+    /* From here on: the number may be another's before the close is over. */
+    tcp->is_open = false;
     RILL_AWAIT(rill_sender_flush(&tcp->sender));
     RILL_AWAIT(rill_receiver_stop(&tcp->receiver));
     RILL_AWAIT(rill_op_close(&tcp->receiver.op, tcp->fd));
-    tcp->is_open = false;
     tcp->sender.error = 0; /* which was that of the stream */
     RILL_RETURN(tcp->receiver.op.result);
     RILL_END();

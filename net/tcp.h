@@ -28,9 +28,10 @@ extern "C" {
 
 struct rill_reader;
 
-/* Zeroed, then given a descriptor by connecting or by rill_tcp_adopt. While it is not open,
- * whatever is done with it ends with -EBADF, but for flushing and closing, and for receiving no
- * bytes or lending none (rill_tcp_send_lasting), which end with 0. */
+/* Zeroed, then given a descriptor by connecting or by rill_tcp_adopt. While it is not open, and
+ * from the beginning of its close on it is not, whatever is done with it ends with -EBADF, but for
+ * flushing and closing, and for receiving no bytes or lending none (rill_tcp_send_lasting), which
+ * end with 0. */
 struct rill_tcp {
     union {
         int64_t result; /* of flushing, releasing and closing */
@@ -48,6 +49,12 @@ struct rill_tcp {
 static inline int rill_tcp_fd(const struct rill_tcp *tcp)
 {
     return tcp->is_open ? tcp->fd : -1;
+}
+
+/* private: whether what comes goes into shared buffers. One that is closing only uses the op. */
+static inline bool rill_tcp_receives_shared(const struct rill_tcp *tcp)
+{
+    return rill_receiver_is_active(&tcp->receiver) && tcp->is_open;
 }
 
 /* Makes a connection of the result of an accept, which it takes over. */

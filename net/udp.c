@@ -237,7 +237,7 @@ struct rill_future *rill_udp_recv_vectored(struct rill_udp *udp, struct rill_dat
 {
     static const struct rill_place name = {"receive a datagram", NULL, 0};
 
-    rill_check(!rill_receiver_is_active(&udp->receiver),
+    rill_check(!udp->is_open || !rill_receiver_is_active(&udp->receiver),
                "a socket that lends its datagrams is received from in another way, too");
     rill_op_prepare(&datagram->op, &name, IORING_OP_RECVMSG, rill_udp_fd(udp), &datagram->message,
                     1, 0);
@@ -364,12 +364,13 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
         RILL_SPEND_BUDGET();
         RILL_RETURN(0);
     }
+    /* From here on: the number may be another's before the close is over. */
+    udp->is_open = false;
     RILL_AWAIT(rill_receiver_stop(&udp->receiver));
     /* Others find a unix socket by its file, so that goes before the socket does. */
     if (rill_socket_file_is_there(&udp->file, &udp->address))
         RILL_AWAIT(rill_path_clean_up(&udp->receiver.op, AT_FDCWD, udp->address.local.sun_path));
     RILL_AWAIT(rill_op_close(&udp->receiver.op, udp->fd));
-    udp->is_open = false;
     RILL_RETURN(udp->receiver.op.result);
     RILL_END();
 }

@@ -486,6 +486,30 @@ START_TEST(closing_while_a_task_accepts_is_a_panic)
 }
 END_TEST
 
+/* What another task does while the listener is being closed. */
+static enum rill_poll late_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(rill_tcp_accept(&listener, &accepting));
+    RILL_RETURN(accepting.result);
+    RILL_END();
+}
+
+START_TEST(from_the_beginning_of_its_close_on_a_listener_is_not_open)
+{
+    struct background closing, late;
+    struct rill_future future;
+
+    if (!open_listener(_i, NULL))
+        return;
+    background_start(&closing, rill_listener_close(&listener));
+    background_start(&late, rill_future_init(&future, late_poll));
+    ck_assert_int_eq(background_end(&late), -EBADF);
+    ck_assert_int_eq(background_end(&closing), 0);
+    fixture_close();
+}
+END_TEST
+
 /* ---- sockets that others opened ---- */
 
 static const struct rill_kernel_ops *ops(void)
@@ -640,6 +664,7 @@ int main(void)
         {errors_of_single_connections_do_not_end_a_listener, IN_SIMULATED},
         {a_listener_that_was_shut_down_tells_all_that_accept, IN_REAL},
         {closing_while_a_task_accepts_is_a_panic, IN_SIMULATED},
+        {from_the_beginning_of_its_close_on_a_listener_is_not_open, IN_BOTH},
         {a_socket_that_listens_is_adopted_and_closed, IN_BOTH},
         {what_does_not_listen_is_not_adopted_and_stays_the_callers, IN_BOTH},
         {accepting_where_nobody_listens_is_EBADF_and_takes_no_others_connection, IN_BOTH},

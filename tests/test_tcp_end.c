@@ -176,6 +176,79 @@ START_TEST(a_connection_that_is_not_open_reaches_no_other_that_has_its_number)
 }
 END_TEST
 
+/* What another task does with the connection while it is being closed. */
+struct late {
+    struct rill_future future;
+    struct rill_future *(*prepare)(void);
+    struct rill_future *prepared;
+};
+
+static struct rill_future *late_receive(void)
+{
+    return rill_tcp_recv(&one, &recv_op, buffer, 5);
+}
+
+static struct rill_future *late_borrow(void)
+{
+    return rill_tcp_recv_borrowed(&one, &borrow);
+}
+
+static struct rill_future *late_send(void)
+{
+    return rill_tcp_send_all(&one, &send_op, bytes, 5);
+}
+
+static struct rill_future *late_lasting_send(void)
+{
+    static struct rill_borrow lasting;
+
+    return rill_tcp_send_lasting(&one, &lasting, bytes, 5);
+}
+
+/* The kernel may have given the number to another one by the time it comes to the entry. */
+static void expect_no_entry_behind_the_close(struct io_uring_sqe *sqe)
+{
+    static bool is_closing;
+
+    if (sqe->fd != one.fd)
+        return;
+    expect(!is_closing);
+    is_closing = sqe->opcode == IORING_OP_CLOSE;
+}
+
+static enum rill_poll late_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct late *late = rill_container_of(self, struct late, future);
+
+    RILL_BEGIN();
+    RILL_AWAIT(late->prepared = late->prepare());
+    RILL_RETURN(late->prepared->result);
+    RILL_END();
+}
+
+START_TEST(from_the_beginning_of_its_close_on_a_connection_is_not_open)
+{
+    static struct late lates[] = {
+        {.prepare = late_receive},
+        {.prepare = late_borrow},
+        {.prepare = late_send},
+        {.prepare = late_lasting_send},
+    };
+    static struct background closing, doing[sizeof lates / sizeof *lates];
+
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    fixture_on_entry(expect_no_entry_behind_the_close);
+    background_start(&closing, rill_tcp_close(&one));
+    for (size_t i = 0; i < sizeof lates / sizeof *lates; i++)
+        background_start(&doing[i], rill_future_init(&lates[i].future, late_poll));
+    for (size_t i = 0; i < sizeof lates / sizeof *lates; i++)
+        ck_assert_int_eq(background_end(&doing[i]), -EBADF);
+    ck_assert_int_eq(background_end(&closing), 0);
+    close_pair();
+}
+END_TEST
+
 static enum rill_poll close_cancelled_poll(struct rill_future *self, struct rill_task *task)
 {
     struct background *background = rill_container_of(self, struct background, task.future);
@@ -264,6 +337,7 @@ int main(void)
         {a_send_that_waits_ends_when_the_peer_resets, IN_BOTH},
         {closing_twice_and_closing_nothing_do_nothing, IN_BOTH},
         {a_connection_that_is_not_open_reaches_no_other_that_has_its_number, IN_BOTH},
+        {from_the_beginning_of_its_close_on_a_connection_is_not_open, IN_BOTH},
         {a_cancelled_task_closes_its_connection_all_the_same, IN_BOTH},
         {a_connection_knows_the_addresses_of_both_ends, IN_BOTH},
         {a_foreign_socketpair_is_a_connection_too, IN_REAL},

@@ -556,6 +556,54 @@ START_TEST(a_close_is_not_cancelled)
 }
 END_TEST
 
+static struct rill_udp_borrow late_borrow;
+
+/* What another task does with a socket while it is being closed. */
+static enum rill_poll late_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(rill_udp_recv(&one, &got, buffer, 10));
+    RILL_RETURN(got.result);
+    RILL_END();
+}
+
+static enum rill_poll late_borrow_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(rill_udp_recv_borrowed(&one, &late_borrow));
+    RILL_RETURN(late_borrow.result);
+    RILL_END();
+}
+
+/* The kernel may have given the number to another one by the time it comes to the entry. */
+static void expect_no_entry_behind_the_close(struct io_uring_sqe *sqe)
+{
+    static bool is_closing;
+
+    if (sqe->fd != one.fd)
+        return;
+    expect(!is_closing);
+    is_closing = sqe->opcode == IORING_OP_CLOSE;
+}
+
+START_TEST(from_the_beginning_of_its_close_on_a_socket_is_not_open)
+{
+    struct background closing, borrowing;
+    struct rill_future late, later;
+
+    if (!open_two(_i, NULL))
+        return;
+    fixture_on_entry(expect_no_entry_behind_the_close);
+    background_start(&closing, rill_udp_close(&one));
+    background_start(&receiving, rill_future_init(&late, late_poll));
+    background_start(&borrowing, rill_future_init(&later, late_borrow_poll));
+    ck_assert_int_eq(background_end(&receiving), -EBADF);
+    ck_assert_int_eq(background_end(&borrowing), -EBADF);
+    ck_assert_int_eq(background_end(&closing), 0);
+    close_two();
+}
+END_TEST
+
 static void use_twice(void)
 {
     fixture_open(SIMULATED, NULL, NULL);
@@ -875,6 +923,7 @@ int main(void)
         {all_options_are_taken_and_ip6_works_alike, IN_BOTH},
         {what_can_not_be_opened_leaves_no_descriptor, IN_BOTH},
         {a_close_is_not_cancelled, IN_BOTH},
+        {from_the_beginning_of_its_close_on_a_socket_is_not_open, IN_BOTH},
         {a_datagram_that_is_in_flight_can_not_be_used_again, IN_SIMULATED},
         {unix_sockets_send_datagrams_alike_and_leave_no_file, IN_BOTH},
         {a_unix_socket_that_is_closed_by_a_cancelled_task_leaves_no_file_either, IN_BOTH},
