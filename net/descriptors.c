@@ -12,6 +12,9 @@
 
 _Static_assert(CMSG_SPACE(RILL_DESCRIPTORS_MAX * sizeof(int)) == RILL_DESCRIPTORS_CONTROL_SIZE,
                "room for so many descriptors, and no more");
+_Static_assert(CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int)) ==
+                   RILL_DESCRIPTORS_BESIDE_SIZE,
+               "room for the credentials and the pidfd of who has sent");
 
 /* ---- sending ---- */
 
@@ -78,18 +81,45 @@ struct rill_future *rill_tcp_send_descriptors(struct rill_tcp *tcp,
 
 /* ---- receiving ---- */
 
+static void drop(int fd)
+{
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+
+    (void)kernel->ops->close(kernel, fd);
+}
+
+/* Where nobody has asked who has sent, that room holds more of them than were promised. */
+static void take_rights(struct rill_recv_descriptors *recv, const int *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (recv->count < RILL_DESCRIPTORS_MAX) {
+            recv->fds[recv->count++] = fds[i];
+        } else {
+            recv->is_cut = true;
+            drop(fds[i]);
+        }
+    }
+}
+
+/* A socket that somebody else opened, or its listener, may have SO_PASSCRED or SO_PASSPIDFD set.
+ * The one takes room, and the other brings a descriptor that nobody knows of. */
 static void take_in(struct rill_recv_descriptors *recv)
 {
+    enum { PIDFD = 4 }; /* SCM_PIDFD, since Linux 6.5 */
     struct msghdr *message = &recv->message;
 
+    recv->is_cut = message->msg_flags & MSG_CTRUNC;
     for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
          header = CMSG_NXTHDR(message, header)) {
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+        const int *fds = (const int *)(const void *)CMSG_DATA(header);
+
+        if (header->cmsg_level != SOL_SOCKET)
             continue;
-        recv->count = (unsigned)((header->cmsg_len - CMSG_LEN(0)) / sizeof *recv->fds);
-        memcpy(recv->fds, CMSG_DATA(header), recv->count * sizeof *recv->fds);
+        if (header->cmsg_type == SCM_RIGHTS)
+            take_rights(recv, fds, (header->cmsg_len - CMSG_LEN(0)) / sizeof *fds);
+        else if (header->cmsg_type == PIDFD && *fds >= 0)
+            drop(*fds);
     }
-    recv->is_cut = message->msg_flags & MSG_CTRUNC;
     rill_reactor_here()->fds_open += recv->count;
 }
 

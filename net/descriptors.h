@@ -29,6 +29,7 @@ extern "C" {
 enum {
     RILL_DESCRIPTORS_MAX = 16,          /* with one send or receive */
     RILL_DESCRIPTORS_CONTROL_SIZE = 80, /* of the control message that holds them (cmsg(3)) */
+    RILL_DESCRIPTORS_BESIDE_SIZE = 56,  /* of those that tell who has sent, if somebody asked */
 };
 
 /* A send with descriptors. Zeroed at first; may be used again when it is over. */
@@ -65,15 +66,15 @@ struct rill_recv_descriptors {
         struct rill_op op;
     };
     unsigned count; /* descriptors that came and were not taken */
-    bool is_cut;    /* there were more, which the kernel closed: for want of room here, or as the
-                     * process may not have so many */
+    bool is_cut;    /* there were more, which were closed: for want of room here, or as the process
+                     * may not have so many */
     int fds[RILL_DESCRIPTORS_MAX];
 
     /* private */
     struct rill_future closing;
     struct msghdr message;
     struct iovec part;
-    uint64_t control[RILL_DESCRIPTORS_CONTROL_SIZE / 8];
+    uint64_t control[(RILL_DESCRIPTORS_BESIDE_SIZE + RILL_DESCRIPTORS_CONTROL_SIZE) / 8];
 };
 
 /* Receives what is there, up to size bytes (one at least), and the descriptors that came with

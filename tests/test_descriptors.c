@@ -213,6 +213,39 @@ START_TEST(what_else_comes_with_the_bytes_is_not_taken_for_descriptors)
 }
 END_TEST
 
+/* A socket may have been given to us by somebody who has asked for both. */
+START_TEST(who_has_sent_takes_no_room_from_descriptors_and_leaves_none_behind)
+{
+    static const int questions[] = {SO_PASSCRED, 76 /* SO_PASSPIDFD, since Linux 6.5 */};
+    const int yes = 1;
+    int fds[RILL_DESCRIPTORS_MAX];
+
+    if (!open_world(_i, NULL))
+        return;
+    for (int i = 0; i < RILL_DESCRIPTORS_MAX; i++)
+        fds[i] = left.fd;
+    for (int i = 0; i < 2; i++) {
+        size_t before = fixture_count_fds();
+
+        if (setsockopt(right.fd, SOL_SOCKET, questions[i], &yes, sizeof yes) < 0)
+            continue;
+        for (unsigned count = 0; count <= RILL_DESCRIPTORS_MAX; count += RILL_DESCRIPTORS_MAX) {
+            if (count > 0)
+                expect_eq(await(rill_tcp_send_descriptors(&left, &outgoing, "x", 1, fds, count)),
+                          1);
+            else
+                expect_eq(await(rill_tcp_send_all(&left, &op, "x", 1)), 1);
+            expect_eq(await(rill_tcp_recv_descriptors(&right, &incoming, buffer, 100)), 1);
+            expect_eq(incoming.count, count);
+            expect(!incoming.is_cut);
+            await(rill_descriptors_close(&incoming));
+        }
+        expect_eq(fixture_count_fds(), before);
+    }
+    close_world();
+}
+END_TEST
+
 /* Who receives the bytes alone loses the descriptors, and so does who closes. */
 START_TEST(descriptors_that_nobody_receives_are_closed)
 {
@@ -561,6 +594,7 @@ int main(void)
         {descriptors_come_once_with_the_first_byte_of_a_send_in_many_parts, IN_BOTH},
         {bytes_without_descriptors_and_the_end_are_received_as_well, IN_BOTH},
         {what_else_comes_with_the_bytes_is_not_taken_for_descriptors, IN_REAL},
+        {who_has_sent_takes_no_room_from_descriptors_and_leaves_none_behind, IN_REAL},
         {descriptors_that_nobody_receives_are_closed, IN_BOTH},
         {a_listener_whose_clients_send_none_has_them_refused, IN_BOTH},
         {more_descriptors_than_there_is_room_for_are_cut_off, IN_REAL},
