@@ -39,7 +39,7 @@ static int prepare_socket(const struct rill_connect *connect, const struct rill_
     rill_check(error <= 0, "the setup of a socket returned %d: want 0 or -errno", error);
     if (!error && connect->local.size > 0)
         error = bind_local(connect);
-    if (!error && address->any.sa_family != AF_UNIX)
+    if (!error)
         error = rill_socket_take_urgent(connect->fd);
     return error;
 }

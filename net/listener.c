@@ -42,13 +42,14 @@ static int configure(int fd, const struct rill_address *address,
     return error ? error : configure_connections(fd, options);
 }
 
-static void take_over(struct rill_listener *listener, int fd, bool one_by_one)
+static void take_over(struct rill_listener *listener, int fd, int family, bool one_by_one)
 {
     rill_reactor_here()->fds_open++;
     memset(listener, 0, sizeof *listener);
     listener->fd = fd;
     listener->is_open = true;
     listener->one_by_one = one_by_one;
+    listener->is_unix = family == AF_UNIX;
     rill_fd_queue_init(&listener->held);
     rill_list_init(&listener->waiters);
 }
@@ -75,7 +76,7 @@ int rill_listener_open(struct rill_listener *listener, const struct rill_address
     error = kernel->ops->listen(kernel, fd, options->backlog ? options->backlog : BACKLOG);
     if (error)
         goto remove_file;
-    take_over(listener, fd, options->one_by_one);
+    take_over(listener, fd, address->any.sa_family, options->one_by_one);
     listener->address = *address;
     listener->file = file;
     return 0;
@@ -110,7 +111,7 @@ int rill_listener_adopt(struct rill_listener *listener, int fd,
                               : configure_connections(fd, options);
     if (error)
         return error;
-    take_over(listener, fd, options->one_by_one);
+    take_over(listener, fd, family, options->one_by_one);
     return 0;
 }
 
@@ -216,6 +217,17 @@ static bool is_alone(const struct rill_accept *accept)
     return waiters->next == &accept->queue && waiters->prev == &accept->queue;
 }
 
+/* Takes a connection out of those that are kept. One over a unix socket inherits next to nothing
+ * from its listener. */
+static int take_held(struct rill_listener *listener)
+{
+    int fd = rill_fd_queue_pop(&rill_reactor_here()->fds, &listener->held);
+
+    if (listener->is_unix)
+        (void)rill_socket_take_urgent(fd);
+    return fd;
+}
+
 static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_accept *accept = rill_container_of(self, struct rill_accept, future);
@@ -241,7 +253,7 @@ static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *ta
     if (listener->held.count > 0) {
         if (!rill_budget_spend(executor, task))
             return RILL_PENDING;
-        return leave(accept, rill_fd_queue_pop(&rill_reactor_here()->fds, &listener->held));
+        return leave(accept, take_held(listener));
     }
     if (listener->error) {
         if (!rill_budget_spend(executor, task))

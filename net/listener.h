@@ -66,6 +66,7 @@ struct rill_listener {
     int error;                    /* that ended the accept for good, or 0 */
     struct rill_pause pause;      /* before whose end it is not to be armed */
     bool one_by_one;
+    bool is_unix;
 };
 
 /* Opens a socket that listens at address; port 0 picks a free one (see

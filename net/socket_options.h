@@ -51,9 +51,9 @@ int rill_socket_set_int(int fd, int level, int name, int value);
 int rill_socket_get_int(int fd, int level, int name, int *value);
 
 /* private: a byte that was sent as urgent (MSG_OOB) comes in its place among the others, where it
- * would be lost otherwise (tcp(7)). Nor does it wake a receive that finds nothing: the kernel gives
- * what was woken in vain 128 times to a thread of its own, so that a peer could have one for
- * itself. */
+ * would be lost otherwise (tcp(7), and unix sockets since Linux 5.15). Nor does it wake a receive
+ * that finds nothing: the kernel gives what was woken in vain 128 times to a thread of its own, so
+ * that a peer could have one for itself. */
 int rill_socket_take_urgent(int fd);
 
 #ifdef __cplusplus

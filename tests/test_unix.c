@@ -99,6 +99,49 @@ START_TEST(bytes_go_both_ways_through_a_unix_socket)
 }
 END_TEST
 
+/* On the side that connected, and on that which accepted. */
+static void expect_urgent_in_its_place(struct rill_tcp *from, struct rill_tcp *to)
+{
+    char got[4] = ""; /* valgrind does not see what the ring writes */
+
+    ck_assert_int_eq(send(from->fd, "a", 1, 0), 1);
+    if (send(from->fd, "b", 1, MSG_OOB) < 0) /* the kernel may be made without */
+        ck_assert_int_eq(send(from->fd, "b", 1, 0), 1);
+    ck_assert_int_eq(send(from->fd, "c", 1, 0), 1);
+    fixture_hang_up(from);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(to, &recv_op, got, 4)), 3);
+    ck_assert_mem_eq(got, "abc", 3);
+    fixture_hang_up(to);
+}
+
+START_TEST(a_byte_that_is_sent_as_urgent_comes_in_its_place)
+{
+    static struct rill_listener adopted;
+
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(listen_at(path), 0);
+    ck_assert_int_eq(rill_listener_adopt(&adopted, fcntl(listener.fd, F_DUPFD_CLOEXEC, 0), NULL),
+                     0);
+    for (int i = 0; i < 3; i++) {
+        struct rill_listener *from = i < 2 ? &listener : &adopted;
+
+        ck_assert_int_eq(await(rill_tcp_connect_url(&client, &connecting, &url)), 0);
+        ck_assert_int_ge(await(rill_tcp_accept(from, &accepting)), 0);
+        rill_tcp_adopt(&peer, (int)accepting.result);
+        if (i == 0)
+            expect_urgent_in_its_place(&peer, &client);
+        else
+            expect_urgent_in_its_place(&client, &peer);
+        if (i == 1)
+            await(rill_listener_withdraw(from));
+    }
+    ck_assert_int_eq(await(rill_listener_close(&adopted)), 0);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    close_world(_i);
+}
+END_TEST
+
 START_TEST(a_successor_that_got_the_socket_is_found_when_the_first_has_left_it_the_file)
 {
     static struct rill_listener successor;
@@ -486,6 +529,7 @@ int main(void)
 {
     const struct fixture_case cases[] = {
         {bytes_go_both_ways_through_a_unix_socket, IN_BOTH},
+        {a_byte_that_is_sent_as_urgent_comes_in_its_place, IN_REAL},
         {a_successor_that_got_the_socket_is_found_when_the_first_has_left_it_the_file, IN_REAL},
         {closing_the_listener_removes_its_file_even_in_a_cancelled_task, IN_BOTH},
         {a_file_that_is_there_is_EADDRINUSE_and_stays, IN_BOTH},
