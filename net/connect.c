@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/connect.h"
 
+#include "io/path.h"
 #include "io/reactor.h"
 #include "net/socket_address.h"
 #include "net/socket_options.h"
@@ -8,6 +9,7 @@
 #include "runtime/panic.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 static const struct rill_place name_connect = {"connect", NULL, 0};
@@ -15,32 +17,33 @@ static const struct rill_place name_connect = {"connect", NULL, 0};
 /* Binds the socket to the address to connect from. A port that the kernel chooses is
  * chosen when it connects: it must be free for that peer only, where one that is chosen
  * here would have to be free for all. */
-static int bind_local(const struct rill_connect *connect)
+static int bind_local(struct rill_connect *connect)
 {
     const struct rill_address *local = &connect->local;
     struct rill_kernel *kernel = rill_reactor_here()->kernel;
+    int error = 0;
 
-    if (rill_address_port(local) == 0 && local->any.sa_family != AF_UNIX) {
-        int error = rill_socket_set_int(connect->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, true);
-
-        if (error)
-            return error;
-    }
-    return kernel->ops->bind(kernel, connect->fd, &local->any, local->size);
+    if (rill_address_port(local) == 0 && local->any.sa_family != AF_UNIX)
+        error = rill_socket_set_int(connect->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, true);
+    if (!error)
+        error = kernel->ops->bind(kernel, connect->fd, &local->any, local->size);
+    if (!error)
+        rill_socket_file_find(&connect->file, local);
+    return error;
 }
 
 /* Whatever has to be done before it is connected. Returns 0 or -errno. */
-static int prepare_socket(const struct rill_connect *connect, const struct rill_address *address)
+static int prepare_socket(struct rill_connect *connect, const struct rill_address *address)
 {
     int error = 0;
 
     if (connect->set_up)
         error = connect->set_up(connect->fd, address, connect->context);
     rill_check(error <= 0, "the setup of a socket returned %d: want 0 or -errno", error);
-    if (!error && connect->local.size > 0)
-        error = bind_local(connect);
     if (!error)
         error = rill_socket_take_urgent(connect->fd);
+    if (!error && connect->local.size > 0)
+        error = bind_local(connect);
     return error;
 }
 
@@ -145,6 +148,9 @@ static enum rill_poll connect_poll(struct rill_future *self, struct rill_task *t
             RILL_RETURN(0);
         }
         keep_error(connect, connect->op.result);
+        if (rill_socket_file_is_there(&connect->file, &connect->local))
+            RILL_AWAIT(
+                rill_path_clean_up(&connect->closing, AT_FDCWD, connect->local.local.sun_path));
         RILL_AWAIT(rill_op_close(&connect->closing, connect->fd));
         if (rill_task_is_cancelled(task))
             RILL_RETURN(-ECANCELED);
@@ -159,6 +165,7 @@ static struct rill_future *prepare(struct rill_tcp *tcp, struct rill_connect *co
     connect->count = 0;
     connect->next = 0;
     connect->local.size = 0;
+    connect->file = (struct rill_socket_file){0};
     connect->set_up = NULL;
     return rill_future_init(&connect->future, connect_poll);
 }

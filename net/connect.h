@@ -9,6 +9,7 @@
 #define RILL_NET_CONNECT_H
 
 #include "net/resolve.h"
+#include "net/socket_file.h"
 #include "net/tcp.h"
 #include "net/url.h"
 
@@ -32,7 +33,8 @@ struct rill_connect {
     /* private */
     struct rill_tcp *tcp;
     struct rill_resolve resolve;
-    struct rill_address local; /* where it connects from, where its size is not 0 */
+    struct rill_address local;    /* where it connects from, where its size is not 0 */
+    struct rill_socket_file file; /* that was made there */
     rill_connect_setup_fn *set_up;
     void *context; /* of set_up */
     struct rill_op op, closing;
@@ -66,7 +68,9 @@ struct rill_future *rill_tcp_connect_address(struct rill_tcp *tcp, struct rill_c
  * free towards that peer. To one peer there are some 28,000 ports on each address, and each
  * rests for a while after its connection: who needs more has several addresses. Also
  * -EADDRNOTAVAIL (not this machine's, or no port is left) and -EADDRINUSE. From an address to
- * itself, port and all, it is a connection to itself. Both are copied. */
+ * itself, port and all, it is a connection to itself. From the path of a unix socket a file is made
+ * there, which is removed where connecting fails; that of a connection is the caller's to remove.
+ * Both are copied. */
 struct rill_future *rill_tcp_connect_from(struct rill_tcp *tcp, struct rill_connect *connect,
                                           const struct rill_address *local,
                                           const struct rill_address *address);

@@ -339,6 +339,29 @@ START_TEST(a_path_without_a_server_and_a_path_in_no_directory_are_errors)
 }
 END_TEST
 
+/* A retry would find it there, and fail for that. */
+START_TEST(who_connects_from_a_path_in_vain_leaves_no_file)
+{
+    struct rill_address from, to;
+    char own[80];
+
+    if (!open_world(_i, NULL))
+        return;
+    snprintf(own, sizeof own, "%s-own", path);
+    ck_assert_int_eq(rill_address_set_path(&from, own), 0);
+    ck_assert_int_eq(rill_address_set_path(&to, path), 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(await(rill_tcp_connect_from(&client, &connecting, &from, &to)), -ENOENT);
+    ck_assert_int_eq(listen_at(path), 0);
+    ck_assert_int_eq(await(rill_tcp_connect_from(&client, &connecting, &from, &to)), 0);
+    fixture_hang_up(&client);
+    ck_assert_int_eq(await(rill_tcp_connect_from(&client, &connecting, &from, &to)), -EADDRINUSE);
+    ck_assert_int_eq(await(rill_path_unlink(&recv_op, own)), 0);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    close_world(_i);
+}
+END_TEST
+
 START_TEST(the_file_of_a_socket_that_was_adopted_is_left_to_those_who_made_it)
 {
     struct rill_listener adopted = {.fd = 0};
@@ -539,6 +562,7 @@ int main(void)
         {the_file_is_removed_although_the_kernel_may_start_no_thread_for_it, IN_REAL},
         {a_socket_that_may_not_listen_leaves_no_file, IN_REAL},
         {a_path_without_a_server_and_a_path_in_no_directory_are_errors, IN_BOTH},
+        {who_connects_from_a_path_in_vain_leaves_no_file, IN_BOTH},
         {the_file_of_a_socket_that_was_adopted_is_left_to_those_who_made_it, IN_REAL},
         {an_abstract_name_is_listened_at_connected_to_and_free_again, IN_BOTH},
         {abstract_names_are_told_apart, IN_BOTH},
