@@ -101,13 +101,14 @@ int rill_process_start(struct rill_process *process, const struct rill_process_o
 {
     struct streams streams = {.made = {-1, -1, -1}, .ours = {-1, -1, -1}};
     struct rill_reactor *reactor = rill_reactor_here();
+    bool leads_group = options->new_group || options->new_session;
     int error, pidfd;
 
     rill_check(!process->is_running && !process->in_is_open && !process->out.is_open &&
                    !process->err.is_open,
                "a process was started again that was not closed");
     memset(process, 0, sizeof *process);
-    error = make_streams(&streams, options);
+    error = options->ends_group && !leads_group ? -EINVAL : make_streams(&streams, options);
     pidfd = error ? error : rill_child_start(options, streams.theirs, &process->pid);
     close_all(streams.made);
     if (pidfd < 0) {
@@ -116,7 +117,8 @@ int rill_process_start(struct rill_process *process, const struct rill_process_o
     }
     process->pidfd = pidfd;
     process->is_running = true;
-    process->leads_group = options->new_group || options->new_session;
+    process->leads_group = leads_group;
+    process->ends_group = options->ends_group;
     reactor->fds_open++;
     adopt_pipes(process, &streams);
     return 0;
@@ -143,11 +145,22 @@ static int64_t status_of(const siginfo_t *info)
     }
 }
 
+/* Whether it has ended. Until it is reaped its number, and so its group's, is nobody else's. */
+static bool has_ended(const struct rill_process *process)
+{
+    siginfo_t info = {0};
+
+    return waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid != 0;
+}
+
 /* Returns whether the child has ended, and is reaped. */
 static bool reap(struct rill_process *process)
 {
     siginfo_t info = {0};
 
+    if (process->ends_group && has_ended(process))
+        (void)rill_process_kill_group(process, SIGKILL);
     if (waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG) < 0)
         process->status = -errno;
     else if (info.si_pid == 0)

@@ -56,6 +56,8 @@ struct rill_process_options {
     bool new_group;   /* it leads a process group, which is ended as a whole; a terminal's ^C
                          does not reach it [false] */
     bool new_session; /* the same, and it has no terminal (setsid(2)) [false] */
+    bool ends_group;  /* its own end is the end of its group: what it has left behind there gets
+                         SIGKILL before it is reaped; with one of the two above [false] */
 };
 
 /* Zeroed before it is started. */
@@ -71,7 +73,7 @@ struct rill_process {
     struct rill_file out, err; /* the pipes' reading ends, if open */
 
     /* private */
-    bool leads_group;
+    bool leads_group, ends_group;
     int pidfd;
     int64_t status; /* the result of waiting, once it is not running */
     int64_t grace_ns, grace_end_ns;
@@ -103,7 +105,8 @@ struct rill_process {
  *   -EMFILE, -ENFILE (while it begins it takes some ten descriptors), -ENOMEM
  *   -EAGAIN   the limit of processes is reached
  *   -EBADF    a descriptor of the options is none
- *   -EINVAL   there is no argv[0], or a stream is not one of the above */
+ *   -EINVAL   there is no argv[0], a stream is not one of the above, or there is no group to be
+ *             ended */
 int rill_process_start(struct rill_process *process, const struct rill_process_options *options);
 
 /* Waits for the child's end, and reaps it: then is_running is false. The result is its status
@@ -131,7 +134,8 @@ void rill_process_close_in(struct rill_process *process);
 
 /* Ends what is left: closes in; asks a child that is running to end by SIGTERM, and by SIGCONT to
  * go on for that if it is stopped, and ends it by SIGKILL after grace_ns, or at once with 0; a
- * group that it leads is ended with it, unless its own end was awaited before. Then reaps it, and
+ * group that it leads is ended with it, unless its own end was awaited before (ends_group is for
+ * that). Then reaps it, and
  * closes out and err: what it says until then goes nowhere, and one that says more than a pipe
  * holds, 64 KiB, stands still until its grace is over. No wait may be pending, and nothing in
  * flight on the pipes. It cannot be cancelled: with a grace of 0 it takes as long as the kernel

@@ -148,6 +148,45 @@ START_TEST(a_group_is_ended_with_its_leader)
 }
 END_TEST
 
+/* What it has left in the background holds a pipe, and would for ever. */
+START_TEST(what_a_child_leaves_behind_ends_with_it_where_that_is_asked_for)
+{
+    int ends[2], error;
+    char byte;
+
+    if (!child_open_world())
+        return;
+    for (int in_session = 0; in_session < 2; in_session++) {
+        ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+        error = child_start(SHELL("exec 3<&0; cat <&3 & exit 7"),
+                            (struct rill_process_options){.in = RILL_PROCESS_PIPE,
+                                                          .out = RILL_PROCESS_FD,
+                                                          .out_fd = ends[1],
+                                                          .new_group = !in_session,
+                                                          .new_session = in_session,
+                                                          .ends_group = true});
+        ck_assert_int_eq(error, 0);
+        close(ends[1]);
+        ck_assert_int_eq(child_wait(), W_EXITCODE(7, 0));
+        ck_assert_int_eq(read(ends[0], &byte, 1), 0);
+        close(ends[0]);
+        child_close();
+    }
+    child_close_world();
+}
+END_TEST
+
+START_TEST(there_has_to_be_a_group_that_is_to_end)
+{
+    if (!child_open_world())
+        return;
+    ck_assert_int_eq(
+        child_start(ARGUMENTS("/bin/true"), (struct rill_process_options){.ends_group = true}),
+        -EINVAL);
+    child_close_world();
+}
+END_TEST
+
 /* A shell that has become cat, and another cat that it has started. */
 static void start_group(void)
 {
@@ -303,6 +342,8 @@ int main(int argc, char **argv)
         {a_child_that_is_stopped_goes_on_to_its_end, IN_REAL},
         {a_child_may_say_something_while_it_tidies_up, IN_REAL},
         {a_group_is_ended_with_its_leader, IN_REAL},
+        {what_a_child_leaves_behind_ends_with_it_where_that_is_asked_for, IN_REAL},
+        {there_has_to_be_a_group_that_is_to_end, IN_REAL},
         {a_signal_to_the_group_reaches_all_of_it, IN_REAL},
         {a_group_is_reached_where_pidfds_know_no_groups, IN_REAL},
         {a_leader_that_has_left_its_group_is_ended_all_the_same, IN_REAL},
