@@ -113,18 +113,46 @@ START_TEST(after_a_flush_other_sends_may_follow)
 }
 END_TEST
 
-static void overtake(void)
+static void put_in_line(void)
 {
-    if (!open_pair(SIMULATED, NULL, NULL))
-        return;
+    open_pair(SIMULATED, NULL, NULL);
     borrow_bytes(100);
     await(rill_tcp_send_borrowed(&other, &borrow));
+}
+
+static void overtake(void)
+{
+    put_in_line();
+    await(rill_tcp_send(&other, &send_op, bytes, 50));
+}
+
+static void overtake_with_all(void)
+{
+    put_in_line();
     await(rill_tcp_send_all(&other, &send_op, bytes, 50));
+}
+
+static void overtake_with_parts(void)
+{
+    struct iovec part = {bytes, 50};
+    struct rill_send_vectored send = {0};
+
+    put_in_line();
+    await(rill_tcp_send_all_vectored(&other, &send, &part, 1));
+}
+
+static void overtake_with_the_end(void)
+{
+    put_in_line();
+    await(rill_tcp_finish_sending(&other, &send_op));
 }
 
 START_TEST(another_send_can_not_overtake_what_is_in_line)
 {
     fixture_expect_panic(overtake, "await rill_tcp_flush");
+    fixture_expect_panic(overtake_with_all, "await rill_tcp_flush");
+    fixture_expect_panic(overtake_with_parts, "await rill_tcp_flush");
+    fixture_expect_panic(overtake_with_the_end, "await rill_tcp_flush");
 }
 END_TEST
 
