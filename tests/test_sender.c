@@ -306,13 +306,31 @@ START_TEST(a_peer_that_does_not_read_keeps_no_shared_buffer)
 }
 END_TEST
 
+/* While it waits the bytes move into memory of their own, and others use the shared buffer. */
 START_TEST(a_cancelled_wait_for_room_keeps_the_buffer_with_the_caller)
 {
+    static struct rill_borrow next;
+    static char before[512];
+    size_t size;
+
     if (!open_narrow_pair(_i, 4096))
         return;
     fill_line();
     rill_task_cancel(&echoing.task);
     ck_assert_int_eq(background_end(&echoing), -ECANCELED);
+    ck_assert_int_gt(await(rill_tcp_recv_borrowed(&other, &borrow)), 0);
+    size = (size_t)borrow.result;
+    memcpy(before, borrow.data, size);
+    background_start(&echoing, rill_tcp_send_borrowed(&other, &borrow));
+    settle();
+    rill_task_cancel(&echoing.task);
+    ck_assert_int_eq(background_end(&echoing), -ECANCELED);
+    for (int i = 0; i < 64; i++) {
+        ck_assert_int_gt(await(rill_tcp_recv_borrowed(&other, &next)), 0);
+        rill_borrow_give_back(&next);
+    }
+    ck_assert_mem_eq(borrow.data, before, size);
+    rill_borrow_give_back(&borrow);
     rill_task_cancel(&sending.task);
     background_end(&sending);
     close_pair(); /* one goes first, so the line of the other breaks */
