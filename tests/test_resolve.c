@@ -18,8 +18,34 @@
 static struct gate gate;
 static int looking_up, freed; /* atomic */
 
-/* Every name but "none", "broken" and "ours" has the address 127.0.0.1, once the gate is open.
- * That of "ours" is left out if it has to be one that others could reach, as glibc does. */
+static int many;                 /* addresses of "many", the first of which is of no use */
+static int broken, broken_errno; /* what is said of "broken" */
+
+/* The others are two of IPv6 for each of IPv4. */
+static struct addrinfo *find_many(void)
+{
+    static const struct sockaddr_un path = {.sun_family = AF_UNIX};
+    struct {
+        struct addrinfo info;
+        struct rill_address address;
+    } *all = calloc((size_t)many, sizeof *all);
+
+    if (!all)
+        return NULL;
+    for (int i = 0; i < many; i++) {
+        char host[32];
+
+        snprintf(host, sizeof host, i % 3 ? "2001:db8::%d" : "192.0.2.%d", i);
+        rill_address_parse(&all[i].address, host, 0);
+        all[i].info.ai_addr = i ? &all[i].address.any : (struct sockaddr *)(uintptr_t)&path;
+        all[i].info.ai_addrlen = i ? all[i].address.size : sizeof path;
+        all[i].info.ai_next = i + 1 < many ? &all[i + 1].info : NULL;
+    }
+    return &all->info;
+}
+
+/* Every name but "none", "many", "broken" and "ours" has the address 127.0.0.1, once the gate is
+ * open. That of "ours" is left out if it has to be one that others could reach, as glibc does. */
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
                 struct addrinfo **found)
 {
@@ -35,9 +61,13 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
         return EAI_NONAME;
     if (strcmp(name, "ours") == 0 && (hints->ai_flags & AI_ADDRCONFIG))
         return EAI_NONAME;
-    if (strcmp(name, "broken") == 0) { /* as glibc does where a module of its own fails */
-        errno = 0;
-        return EAI_SYSTEM;
+    if (strcmp(name, "broken") == 0) {
+        errno = broken_errno;
+        return broken;
+    }
+    if (strcmp(name, "many") == 0) {
+        *found = find_many();
+        return *found ? 0 : EAI_MEMORY;
     }
     answer = calloc(1, sizeof *answer);
     if (!answer)
@@ -213,9 +243,33 @@ START_TEST(an_error_of_the_system_that_says_nothing_is_an_error)
     if (!open_runtime())
         return;
     gate_open(&gate);
+    broken = EAI_SYSTEM; /* as glibc does where a module of its own fails */
     ck_assert_int_eq(await(rill_resolve(&resolves[0], "broken", 80)), -EIO);
     ck_assert_int_eq(await(rill_tcp_connect(&peer, &connect, "broken", 80)), -EIO);
     ck_assert(!peer.is_open);
+    fixture.keeps_fds = true;
+    fixture_close();
+}
+END_TEST
+
+START_TEST(each_error_of_a_look_up_has_its_errno)
+{
+    const struct {
+        int error, result;
+    } cases[] = {
+        {EAI_NONAME, -ENOENT}, {EAI_NODATA, -ENOENT}, {EAI_ADDRFAMILY, -ENOENT},
+        {EAI_FAIL, -ENOENT},   {EAI_AGAIN, -EAGAIN},  {EAI_MEMORY, -ENOMEM},
+        {EAI_FAMILY, -EIO},    {EAI_SYSTEM, -EMFILE},
+    };
+
+    if (!open_runtime())
+        return;
+    gate_open(&gate);
+    broken_errno = EMFILE;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        broken = cases[i].error;
+        ck_assert_int_eq(await(rill_resolve(&resolves[0], "broken", 80)), cases[i].result);
+    }
     fixture.keeps_fds = true;
     fixture_close();
 }
@@ -227,6 +281,28 @@ START_TEST(an_address_that_only_this_machine_reaches_is_found)
         return;
     gate_open(&gate);
     ck_assert_int_eq(await(rill_resolve(&resolves[0], "ours", 80)), 1);
+    fixture.keeps_fds = true;
+    fixture_close();
+}
+END_TEST
+
+START_TEST(all_addresses_of_a_name_are_found_in_order_as_far_as_there_is_room)
+{
+    if (!open_runtime())
+        return;
+    gate_open(&gate);
+    many = 1;
+    ck_assert_int_eq(await(rill_resolve(&resolves[0], "many", 80)), -ENOENT);
+    many = RILL_RESOLVE_ADDRESSES_MAX + 4;
+    ck_assert_int_eq(await(rill_resolve(&resolves[0], "many", 80)), RILL_RESOLVE_ADDRESSES_MAX);
+    for (int i = 1; i <= RILL_RESOLVE_ADDRESSES_MAX; i++) {
+        const struct rill_address *found = &resolves[0].addresses[i - 1];
+        char want[64], text[RILL_ADDRESS_TEXT_MAX];
+
+        snprintf(want, sizeof want, i % 3 ? "[2001:db8::%d]:80" : "192.0.2.%d:80", i);
+        ck_assert_str_eq(rill_address_format(found, text), want);
+        ck_assert_uint_eq(found->size, i % 3 ? sizeof found->ip6 : sizeof found->ip4);
+    }
     fixture.keeps_fds = true;
     fixture_close();
 }
@@ -253,7 +329,9 @@ int main(void)
         {more_look_ups_than_threads_wait_in_line_and_can_leave_it, IN_REAL},
         {names_that_are_stuck_keep_no_file_waiting, IN_REAL},
         {an_error_of_the_system_that_says_nothing_is_an_error, IN_REAL},
+        {each_error_of_a_look_up_has_its_errno, IN_REAL},
         {an_address_that_only_this_machine_reaches_is_found, IN_REAL},
+        {all_addresses_of_a_name_are_found_in_order_as_far_as_there_is_room, IN_REAL},
         {a_number_needs_no_thread, IN_REAL},
     };
 
