@@ -217,11 +217,19 @@ void sim_listener_shut(struct sim_object *listener)
     sim_object_wake(listener, ~0u);
 }
 
+/* Those of accept(2) after which a listener goes on. */
 static int accept_fault(struct sim_op *op)
 {
+    static const int errors[] = {
+        ECONNABORTED, EINTR, EAGAIN,      EPROTO,     ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET,
+        EHOSTUNREACH, EPERM, ENETUNREACH, EOPNOTSUPP, ENFILE,   ENOBUFS,     ENOMEM,
+    };
+
     if (!sim_op_chance(op, op->ring->sim->options.accept_per_mille))
         return 0;
-    return sim_random(op->ring->sim, 2) ? -EMFILE : -ECONNABORTED;
+    if (sim_random(op->ring->sim, 2))
+        return -EMFILE;
+    return -errors[sim_random(op->ring->sim, sizeof errors / sizeof *errors)];
 }
 
 /* The kernel wants a free descriptor before it looks for a connection. */

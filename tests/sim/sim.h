@@ -55,7 +55,7 @@ struct sim_options {
     unsigned short_per_mille;         /* a read, write, receive or send moves fewer bytes */
     unsigned enobufs_per_mille;       /* a receive finds no provided buffer */
     unsigned multishot_end_per_mille; /* a multishot ends after a good result, without F_MORE */
-    unsigned accept_per_mille;        /* an accept ends with -EMFILE or -ECONNABORTED */
+    unsigned accept_per_mille;        /* an accept ends with -EMFILE or what ends no listener */
     unsigned connect_per_mille;       /* a connect ends with -ECONNREFUSED or -ETIMEDOUT */
     unsigned reset_per_mille;         /* a transfer finds its connection reset */
     unsigned reset_untold_per_mille;  /* a multishot that has received does not hear of a reset */
