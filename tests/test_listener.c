@@ -7,6 +7,7 @@
 #include "tests/fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -470,6 +471,24 @@ START_TEST(errors_of_single_connections_do_not_end_a_listener)
 }
 END_TEST
 
+/* A program that is executed by others than rill (io/child.h) has none of them either. */
+START_TEST(descriptors_of_connections_are_closed_when_a_program_is_executed)
+{
+    if (!open_listener(_i, NULL))
+        return;
+    start_client(0);
+    accept_into(&servers[0]);
+    ck_assert_int_eq(fcntl(listener.fd, F_GETFD), FD_CLOEXEC);
+    ck_assert_int_eq(fcntl(servers[0].fd, F_GETFD), FD_CLOEXEC);
+    fixture_hang_up(&servers[0]);
+    ck_assert_int_eq(background_end(&connecting[0]), 0);
+    ck_assert_int_eq(fcntl(clients[0].fd, F_GETFD), FD_CLOEXEC);
+    fixture_hang_up(&clients[0]);
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
 START_TEST(a_listener_that_was_shut_down_tells_all_that_accept)
 {
     struct background tasks[3];
@@ -681,6 +700,7 @@ int main(void)
         {a_listener_without_descriptors_pauses_and_serves_again_when_there_are_some, IN_SIMULATED},
         {a_pause_for_want_of_descriptors_can_be_cancelled_and_is_begun_by_the_next, IN_SIMULATED},
         {errors_of_single_connections_do_not_end_a_listener, IN_SIMULATED},
+        {descriptors_of_connections_are_closed_when_a_program_is_executed, IN_REAL},
         {a_listener_that_was_shut_down_tells_all_that_accept, IN_REAL},
         {closing_while_a_task_accepts_is_a_panic, IN_SIMULATED},
         {from_the_beginning_of_its_close_on_a_listener_is_not_open, IN_BOTH},
