@@ -231,6 +231,45 @@ START_TEST(a_listener_that_never_accepted_closes)
 END_TEST
 
 /* One look at a crowd may take all of it; then the accept is withdrawn. */
+START_TEST(an_accept_that_waits_for_a_place_in_the_queue_is_withdrawn)
+{
+    const struct rill_runtime_options runtime_options = {.sq_entries = 2};
+    static struct background receiving[2];
+    static struct rill_op ops[2];
+    struct background task;
+    char byte;
+
+    for (int one_by_one = 0; one_by_one < 2; one_by_one++) {
+        const struct rill_listen_options options = {.one_by_one = one_by_one};
+        struct rill_tcp ends[2];
+
+        if (!fixture_open(_i, NULL, &runtime_options))
+            return;
+        fixture_pair(&ends[0], &ends[1]);
+        fixture_listen(&listener, &options);
+        fixture_fail_enters(-EAGAIN, 1000);
+        for (int i = 0; i < 2; i++)
+            background_start(&receiving[i], rill_tcp_recv(&ends[i], &ops[i], &byte, 1));
+        background_start(&task, rill_tcp_accept(&listener, &accepting));
+        fixture_turn();
+        ck_assert_int_eq(listener.op.state, RILL_OP_QUEUED);
+        rill_task_cancel(&task.task);
+        fixture_turn();
+        ck_assert(rill_task_is_over(&task.task));
+        ck_assert_int_eq(background_end(&task), -ECANCELED);
+        fixture_fail_enters(0, 0);
+        close_listener();
+        for (int i = 0; i < 2; i++) {
+            rill_task_cancel(&receiving[i].task);
+            ck_assert_int_eq(background_end(&receiving[i]), -ECANCELED);
+        }
+        for (int i = 0; i < 2; i++)
+            fixture_hang_up(&ends[i]);
+        fixture_close();
+    }
+}
+END_TEST
+
 START_TEST(a_listener_that_holds_many_leaves_the_others_in_the_backlog_and_serves_all)
 {
     enum { CROWD = 200 };
@@ -693,6 +732,7 @@ int main(void)
         {a_connection_whose_accept_was_cancelled_goes_to_the_next, IN_BOTH},
         {connections_that_nobody_took_are_closed_with_the_listener, IN_BOTH},
         {a_listener_that_never_accepted_closes, IN_BOTH},
+        {an_accept_that_waits_for_a_place_in_the_queue_is_withdrawn, IN_BOTH},
         {a_listener_that_holds_many_leaves_the_others_in_the_backlog_and_serves_all, IN_BOTH},
         {a_listener_that_accepts_one_by_one_takes_nobody_whom_no_one_awaits, IN_BOTH},
         {a_thousand_connections_at_once, IN_BOTH},
