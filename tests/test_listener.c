@@ -445,6 +445,7 @@ START_TEST(a_listener_without_descriptors_pauses_and_serves_again_when_there_are
     ck_assert_uint_le(sim_enters(fixture.sim) - enters, 120);
     fixture_hang_up(&servers[0]);
     ck_assert_int_ge(background_end(&task), 0);
+    ck_assert_int_le(listener.pause.length_ns, RILL_MILLISECOND); /* that of the next shortage */
     rill_tcp_adopt(&servers[0], (int)accepting.result);
     for (accepted++; accepted < PEERS; accepted++) {
         fixture_hang_up(&servers[accepted % (FDS - 1)]);
