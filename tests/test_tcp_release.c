@@ -13,6 +13,7 @@ static int64_t release_and_adopt(void)
 
     if (result >= 0) {
         expect(!other.is_open);
+        expect_eq(recv_now(&other, buffer, 1), -EBADF);
         rill_tcp_adopt_foreign(&other, (int)result);
     }
     return result;
