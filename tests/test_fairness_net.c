@@ -166,6 +166,11 @@ static struct rill_future *close_no_connection(void)
     return rill_tcp_close(&third);
 }
 
+static struct rill_future *release_no_connection(void)
+{
+    return rill_tcp_release(&third);
+}
+
 static struct rill_future *close_no_listener(void)
 {
     return rill_listener_close(&closed);
@@ -262,6 +267,8 @@ static const struct fairness_loop loops[] = {
     {"a close of no descriptors", close_no_descriptors, 0, NULL, NULL},
     {"a piece that was read before", read_piece, 1, prepare_reader, NULL},
     {"finishing to send", finish_sending, 0, NULL, NULL},
+    {"a cancelled end of sending", finish_sending, -ECANCELED, NULL, NULL},
+    {"a release of no connection", release_no_connection, -EBADF, NULL, NULL},
     {"a cancelled accept", accept_one, -ECANCELED, NULL, NULL},
     {"an accept of a broken listener", accept_one, -EBADF, break_listener, NULL},
     {"a connect that is refused", connect_strangely, -EINVAL, NULL, NULL},
