@@ -152,6 +152,7 @@ END_TEST
 START_TEST(a_connection_comes_from_the_address_that_it_is_told_to)
 {
     struct rill_address to, from, seen;
+    int chosen_late = 0;
 
     if (!open_listener(_i, NULL))
         return;
@@ -163,6 +164,10 @@ START_TEST(a_connection_comes_from_the_address_that_it_is_told_to)
     ck_assert_int_eq(rill_tcp_peer_address(&server, &seen), 0);
     ck_assert_uint_eq(seen.ip4.sin_addr.s_addr, from.ip4.sin_addr.s_addr);
     ck_assert_uint_ne(rill_address_port(&seen), 0);
+    /* The port has to be free for this peer, not for all. */
+    ck_assert_int_eq(rill_socket_get_int(tcp.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &chosen_late),
+                     0);
+    ck_assert_int_eq(chosen_late, 1);
     fixture_hang_up(&tcp);
     fixture_hang_up(&server);
 
