@@ -327,6 +327,10 @@ START_TEST(a_socket_that_the_kernel_connects_to_itself_found_nobody)
     /* The port does not rest, and the next address is tried. */
     ck_assert_int_eq(await(connect_to_all(ports, 2)), 0);
     fixture_hang_up(&tcp);
+    /* The same port of another host is another peer. */
+    ck_assert_int_eq(rill_address_parse(&own_port, "127.0.0.9", port), 0);
+    ck_assert_int_eq(await(connect_to("127.0.0.1", port)), 0);
+    fixture_hang_up(&tcp);
     reactor->kernel = usual;
     close_all();
 }
@@ -342,6 +346,8 @@ START_TEST(a_port_that_is_the_next_to_be_chosen_has_nobody_either)
     ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 1);
     to = loopback((uint16_t)(port + 2));
     ck_assert_int_eq(await(rill_tcp_connect_from(&tcp, &connect_op, &from, &to)), -ECONNREFUSED);
+    ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 1);
+    ck_assert_int_eq(await(connect_to("::1", (uint16_t)(port + 3))), -ECONNREFUSED);
     ck_assert_uint_eq(fixture.runtime->reactor.fds_open, 1);
     close_all();
 }
