@@ -243,6 +243,42 @@ START_TEST(where_an_option_cannot_be_set_that_address_has_failed)
 }
 END_TEST
 
+/* The first address can be tried, the second one not. */
+static int set_up_the_first(int fd, const struct rill_address *address, void *context)
+{
+    (void)fd;
+    (void)address;
+    (void)context;
+    return setup.calls++ == 0 ? 0 : setup.error;
+}
+
+START_TEST(an_error_that_means_no_way_to_an_address_tells_less_than_that_of_another)
+{
+    static const struct {
+        int error, result;
+    } cases[] = {
+        {-ENETUNREACH, -ECONNREFUSED},
+        {-EADDRNOTAVAIL, -ECONNREFUSED},
+        {-EAFNOSUPPORT, -ECONNREFUSED},
+        {-EHOSTUNREACH, -EHOSTUNREACH}, /* a router knows more than that */
+    };
+    uint16_t ports[2];
+
+    if (!open_listener(_i, NULL))
+        return;
+    ports[0] = ports[1] = free_port();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        setup.calls = 0;
+        setup.error = cases[i].error;
+        connect_to_all(ports, 2);
+        ck_assert_int_eq(await(rill_connect_with(&connect_op, set_up_the_first, NULL)),
+                         cases[i].result);
+        ck_assert_int_eq(setup.calls, 2);
+    }
+    close_all();
+}
+END_TEST
+
 static void set_up_wrongly(void)
 {
     open_listener(SIMULATED, NULL);
@@ -534,6 +570,7 @@ int main(void)
         {a_connection_comes_from_the_address_that_it_is_told_to, IN_BOTH},
         {options_of_a_socket_can_be_set_before_it_is_connected, IN_BOTH},
         {where_an_option_cannot_be_set_that_address_has_failed, IN_BOTH},
+        {an_error_that_means_no_way_to_an_address_tells_less_than_that_of_another, IN_BOTH},
         {a_setup_that_returns_neither_0_nor_an_error_is_a_panic, IN_SIMULATED},
         {a_port_to_connect_from_that_is_taken_is_EADDRINUSE_and_closes_the_socket, IN_BOTH},
         {an_address_to_connect_from_that_is_none_of_ours_is_EADDRNOTAVAIL, IN_REAL},
