@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_tcp_end.c - a connection tells how it ended, and is closed once. */
+#include "net/descriptors.h"
 #include "net/socket_options.h"
 #include "tests/tcp_pair.h"
 
@@ -138,6 +139,8 @@ static void expect_nothing_of(struct rill_tcp *closed)
     struct iovec part = {bytes, 5};
     struct rill_send_vectored vectored = {.result = 0};
     struct rill_borrow lasting = {.data = NULL};
+    struct rill_send_descriptors descriptors = {.result = 0};
+    struct rill_recv_descriptors received = {.count = 0};
     struct rill_address address;
 
     ck_assert_int_eq(recv_now(closed, buffer, 5), -EBADF);
@@ -148,6 +151,9 @@ static void expect_nothing_of(struct rill_tcp *closed)
     ck_assert_int_eq(await(rill_tcp_send_all_vectored(closed, &vectored, &part, 1)), -EBADF);
     ck_assert_int_eq(await(rill_tcp_send_lasting(closed, &lasting, bytes, 5)), -EBADF);
     ck_assert_int_eq(await(rill_tcp_finish_sending(closed, &op)), -EBADF);
+    ck_assert_int_eq(
+        await(rill_tcp_send_descriptors(closed, &descriptors, bytes, 5, &closed->fd, 1)), -EBADF);
+    ck_assert_int_eq(await(rill_tcp_recv_descriptors(closed, &received, buffer, 5)), -EBADF);
     ck_assert_int_eq(rill_tcp_local_address(closed, &address), -EBADF);
     ck_assert_int_eq(rill_tcp_peer_address(closed, &address), -EBADF);
     ck_assert_int_eq(await(rill_tcp_flush(closed)), 0);
