@@ -8,6 +8,7 @@
 #include "tests/fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <net/if.h>
 #include <netinet/ip.h>
@@ -462,10 +463,9 @@ END_TEST
 
 static void expect_option(int level, int name, int want)
 {
-    socklen_t size = sizeof want;
     int value = -1;
 
-    ck_assert_int_eq(getsockopt(one.fd, level, name, &value, &size), 0);
+    ck_assert_int_eq(rill_socket_get_int(one.fd, level, name, &value), 0);
     ck_assert_int_eq(value, want);
 }
 
@@ -486,20 +486,19 @@ START_TEST(all_options_are_taken_and_ip6_works_alike)
         return;
     at_one = loopback(0);
     open_at(&one, &at_one, &options);
-    if (_i == REAL) {
-        expect_option(SOL_SOCKET, SO_BROADCAST, 1);
-        expect_option(IPPROTO_IP, IP_MULTICAST_TTL, 2);
-    }
+    if (_i == REAL)
+        ck_assert_int_eq(fcntl(one.fd, F_GETFD), FD_CLOEXEC);
+    expect_option(SOL_SOCKET, SO_BROADCAST, 1);
+    expect_option(IPPROTO_IP, IP_MULTICAST_TTL, 2);
     ck_assert_int_eq(rill_socket_set_int(one.fd, IPPROTO_IP, IP_TOS, IPTOS_LOWDELAY), 0);
     ck_assert_int_eq(rill_socket_set_int(one.fd, IPPROTO_IP, 9999, 1), -ENOPROTOOPT);
     close_udp(&one);
     ck_assert_int_eq(rill_address_parse(&at_one, "::1", 0), 0);
     at_other = at_one;
     if (rill_udp_open(&one, &at_one, &options) == 0) { /* else there is no IPv6 here */
-        if (_i == REAL) {
-            expect_option(IPPROTO_IPV6, IPV6_V6ONLY, 1);
-            expect_option(IPPROTO_IPV6, IPV6_MULTICAST_HOPS, 2);
-        }
+        expect_option(IPPROTO_IPV6, IPV6_V6ONLY, 1);   /* the real kernel sets it by itself here */
+        expect_option(IPPROTO_IPV6, IPV6_MULTICAST_HOPS, 2);
+        expect_option(IPPROTO_IPV6, IPV6_MULTICAST_IF, (int)options.multicast_interface);
         ck_assert_int_eq(rill_udp_local_address(&one, &at_one), 0);
         open_at(&other, &at_other, &options);
         ck_assert_int_eq(send_now(&one, 5, &at_other), 5);
