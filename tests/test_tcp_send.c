@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 START_TEST(ten_megabytes_go_through_small_socket_buffers)
 {
@@ -237,6 +238,35 @@ START_TEST(a_peer_that_reads_slowly_takes_no_thread_of_the_kernels)
 }
 END_TEST
 
+static uint32_t first_length;
+
+static void note_length(struct io_uring_sqe *sqe)
+{
+    if (sqe->opcode == IORING_OP_SEND && first_length == 0)
+        first_length = sqe->len;
+}
+
+/* An entry counts its bytes in 32 bits. */
+START_TEST(more_than_an_entry_can_count_goes_in_parts)
+{
+    const struct sim_options options = {.socket_buffer_size = 1000};
+    const size_t size = ((size_t)4 << 30) + 5;
+    void *much = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    ck_assert_ptr_ne(much, MAP_FAILED);
+    open_pair(_i, &options, NULL);
+    fixture_on_entry(note_length);
+    background_start(&sending, rill_tcp_send_all(&one, &send_op, much, size));
+    settle();
+    ck_assert_uint_eq(first_length, RILL_OP_CHUNK_MAX);
+    ck_assert(!rill_task_is_over(&sending.task));
+    rill_task_cancel(&sending.task);
+    ck_assert_int_eq(background_end(&sending), -ECANCELED);
+    close_pair();
+    munmap(much, size);
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
@@ -249,6 +279,7 @@ int main(void)
         {a_vectored_send_that_is_cancelled_tells_how_much_went_out, IN_SIMULATED},
         {both_directions_move_at_the_same_time, IN_BOTH},
         {a_peer_that_reads_slowly_takes_no_thread_of_the_kernels, IN_REAL},
+        {more_than_an_entry_can_count_goes_in_parts, IN_SIMULATED},
     };
 
     return fixture_main("tcp_send", cases, sizeof cases / sizeof *cases);
