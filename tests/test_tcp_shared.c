@@ -44,6 +44,20 @@ START_TEST(a_borrowed_receive_is_0_at_the_end_each_time)
 }
 END_TEST
 
+START_TEST(a_buffer_that_comes_without_bytes_is_given_back)
+{
+    const struct sim_options options = {.empty_buffer_per_mille = 1000};
+
+    open_pair(_i, &options, NULL);
+    ck_assert_int_eq(await(rill_tcp_finish_sending(&one, &op)), 0);
+    ck_assert_int_eq(await(rill_tcp_recv_borrowed(&other, &borrow)), 0);
+    ck_assert_ptr_null(borrow.data);
+    ck_assert_uint_eq(reactor()->buffers.in_use, 0);
+    ck_assert_uint_eq(sim_buffers_missing(fixture.sim, RILL_BUFFERS_GROUP), 0);
+    close_pair();
+}
+END_TEST
+
 START_TEST(receives_of_all_kinds_take_turns_without_losing_the_order)
 {
     size_t at = 0, total = sizeof bytes;
@@ -282,6 +296,7 @@ int main(void)
     const struct fixture_case cases[] = {
         {a_borrowed_receive_lends_the_bytes_until_they_are_given_back, IN_BOTH},
         {a_borrowed_receive_is_0_at_the_end_each_time, IN_BOTH},
+        {a_buffer_that_comes_without_bytes_is_given_back, IN_SIMULATED},
         {receives_of_all_kinds_take_turns_without_losing_the_order, IN_BOTH},
         {an_exact_receive_of_no_bytes_is_0_behind_a_borrowed_one_too, IN_BOTH},
         {an_exact_receive_from_shared_buffers_tells_how_much_came_before_it_was_cancelled, IN_BOTH},

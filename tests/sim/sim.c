@@ -127,6 +127,7 @@ struct sim_options sim_options_hostile(uint64_t seed)
     options.no_thread_per_mille = strength(&state, 50);
     options.cancel_missed_per_mille = strength(&state, 300);
     options.wake_up_ns = times[spread(&state) % 5];
+    options.empty_buffer_per_mille = strength(&state, 300);
     return options;
 }
 

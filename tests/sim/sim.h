@@ -54,6 +54,7 @@ struct sim_options {
     /* Faults, each in so many of a thousand cases. */
     unsigned short_per_mille;         /* a read, write, receive or send moves fewer bytes */
     unsigned enobufs_per_mille;       /* a receive finds no provided buffer */
+    unsigned empty_buffer_per_mille;  /* a receive that ends takes a buffer for nothing */
     unsigned multishot_end_per_mille; /* a multishot ends after a good result, without F_MORE */
     unsigned accept_per_mille;        /* an accept ends with -EMFILE or what ends no listener */
     unsigned connect_per_mille;       /* a connect ends with -ECONNREFUSED or -ETIMEDOUT */

@@ -153,8 +153,11 @@ static int recv_stream(struct sim_op *op)
         int there = sim_stream_available(op->object);
         size_t size = op->total - op->done;
 
-        if (there == SIM_WAIT || there <= 0)
+        if (there == SIM_WAIT || there <= 0) {
+            if (there != SIM_WAIT && sim_op_chance(op, options_of(op)->empty_buffer_per_mille))
+                take_buffer(op);
             return partial(op, there, POLLIN | POLLRDNORM | POLLERR | POLLHUP);
+        }
         if (size > (size_t)there)
             size = (size_t)there;
         take_buffer(op);
