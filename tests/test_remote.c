@@ -44,13 +44,18 @@ static struct note make_note(int number)
     return (struct note){.post = {.run = run_note}, .number = number};
 }
 
+static void begin_remote(void)
+{
+    runner = pthread_self();
+    rill_notify_init(&noted);
+    expect_eq(rill_remote_open(&remote), 0);
+}
+
 static bool open_remote(const struct rill_runtime_options *options)
 {
     if (!fixture_open(REAL, NULL, options))
         return false;
-    runner = pthread_self();
-    rill_notify_init(&noted);
-    expect_eq(rill_remote_open(&remote), 0);
+    begin_remote();
     return true;
 }
 
@@ -188,6 +193,39 @@ START_TEST(a_post_wakes_a_runtime_that_sleeps)
         }
         close_remote();
     }
+}
+END_TEST
+
+/* The queue is full when the runtime wants to sleep, and the kernel takes nothing at first. */
+START_TEST(a_runtime_without_a_place_for_its_bell_does_not_sleep_without_it)
+{
+    const struct rill_runtime_options options = {.sq_entries = 2};
+    struct note note = make_note(1);
+    struct background receiving[2];
+    struct rill_op ops[2] = {0};
+    struct rill_tcp ends[2];
+    pthread_t thread;
+    char byte;
+
+    if (!fixture_open(REAL, NULL, &options))
+        return;
+    fixture_pair(&ends[0], &ends[1]);
+    begin_remote(); /* it is the first sleep that puts the bell into the kernel */
+    for (int i = 0; i < 2; i++)
+        background_start(&receiving[i], rill_tcp_recv(&ends[i], &ops[i], &byte, 1));
+    fixture_fail_enters(-EAGAIN, 1);
+    thread = thread_start(post_when_asleep, &note);
+    ck_assert_int_eq(await(rill_notify_wait(&noted, &wait_for_note)), 0);
+    thread_join(thread);
+    expect_numbers(1, 1);
+    ck_assert_uint_eq(fixture.runtime->reactor.stats.queue_full, 1);
+    for (int i = 0; i < 2; i++) {
+        rill_task_cancel(&receiving[i].task);
+        ck_assert_int_eq(background_end(&receiving[i]), -ECANCELED);
+    }
+    for (int i = 0; i < 2; i++)
+        fixture_hang_up(&ends[i]);
+    close_remote();
 }
 END_TEST
 
@@ -639,6 +677,7 @@ int main(void)
         {a_post_that_posts_itself_is_run_in_the_next_turn, IN_REAL},
         {a_post_that_is_withdrawn_is_not_run, IN_REAL},
         {a_post_wakes_a_runtime_that_sleeps, IN_REAL},
+        {a_runtime_without_a_place_for_its_bell_does_not_sleep_without_it, IN_REAL},
         {a_runtime_that_never_sleeps_finds_a_post_without_the_bell, IN_REAL},
         {only_who_posts_to_a_sleeping_runtime_rings_the_bell, IN_REAL},
         {a_runtime_that_nobody_posts_to_has_no_operation_and_no_descriptor, IN_REAL},
