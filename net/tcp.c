@@ -52,11 +52,8 @@ static enum rill_poll copy_poll(struct rill_future *self, struct rill_task *task
             op->state = RILL_OP_PREPARED;
             return RILL_PENDING;
         }
-        if (length <= 0) {
-            bool counts = length == 0 && op->kind & RILL_OP_EXACT;
-
-            return rill_future_end(self, counts ? (int64_t)op->transferred : length);
-        }
+        if (length <= 0) /* at the end an exact receive is short */
+            return rill_future_end(self, length == 0 ? (int64_t)op->transferred : length);
 
         struct rill_buffer *buffer = &buffers->buffers[id];
         uint32_t part =
