@@ -463,10 +463,34 @@ START_TEST(bad_use_panics)
 }
 END_TEST
 
+START_TEST(one_that_runs_or_has_a_pipe_open_is_not_started_again)
+{
+    static const struct rill_process_options each[] = {
+        {.in = RILL_PROCESS_PIPE},
+        {.out = RILL_PROCESS_PIPE},
+        {.err = RILL_PROCESS_PIPE},
+    };
+
+    if (!child_open_world())
+        return;
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(child_start(ARGUMENTS("/bin/true"), each[i]), 0);
+        child_wait();
+        fixture_expect_panic(start_again, "started again that was not closed");
+        child_close();
+    }
+    ck_assert_int_eq(child_start(ARGUMENTS("/bin/sleep", "1000"), NOTHING_SPECIAL), 0);
+    fixture_expect_panic(start_again, "started again that was not closed");
+    child_close();
+    child_close_world();
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
         {the_result_is_the_exit_status, IN_REAL},
+        {one_that_runs_or_has_a_pipe_open_is_not_started_again, IN_REAL},
         {the_result_is_the_signal_that_has_ended_it, IN_REAL},
         {a_signal_to_a_child_that_is_over_reaches_nobody, IN_REAL},
         {a_wait_that_is_cancelled_leaves_the_child_alone, IN_REAL},
