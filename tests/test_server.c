@@ -163,6 +163,44 @@ START_TEST(a_client_that_was_accepted_before_its_server_was_cancelled_is_served)
 }
 END_TEST
 
+/* None is accepted and then closed: a socket that goes on listening elsewhere has it still. Whom
+ * nobody has accepted, the end of the socket resets. */
+START_TEST(a_client_that_comes_as_its_server_is_cancelled_is_served_or_not_accepted)
+{
+    enum { PEERS = 3 };
+    uint64_t first, count, accepted = 0;
+
+    fixture_seeds(200, &first, &count);
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        const struct sim_options options = {
+            .seed = seed,
+            .shuffle = true,
+            .delay_max_ns = 100 * RILL_MICROSECOND,
+            .latency_max_ns = 100 * RILL_MICROSECOND,
+            .cancel_lost_per_mille = 500,
+        };
+        struct sim_peer *peers[PEERS];
+        struct rill_sleep sleep;
+
+        fixture.seed = seed;
+        fixture.seeded = true;
+        memset(&server, 0, sizeof server);
+        start_server(SIMULATED, &options);
+        for (int i = 0; i < PEERS; i++)
+            peers[i] = sim_peer_connect(fixture.sim, port);
+        await(rill_sleep(&sleep, (int64_t)sim_random(fixture.sim, 300 * RILL_MICROSECOND)));
+        stop_server();
+        settle();
+        for (int i = 0; i < PEERS; i++)
+            expect(!sim_peer_ended(peers[i]));
+        accepted += server.accepted;
+        rill_runtime_shutdown(fixture.runtime, RILL_SECOND);
+        fixture_close();
+    }
+    expect(count < 100 || (accepted > 0 && accepted < count * PEERS)); /* both happen */
+}
+END_TEST
+
 START_TEST(a_shutdown_cancels_the_connections_that_do_not_end)
 {
     struct rill_tcp client = {.fd = 0};
@@ -592,6 +630,7 @@ int main(void)
         {each_connection_is_served_by_a_task_of_its_own, IN_BOTH},
         {connections_go_on_when_their_server_has_ended, IN_BOTH},
         {a_client_that_was_accepted_before_its_server_was_cancelled_is_served, IN_BOTH},
+        {a_client_that_comes_as_its_server_is_cancelled_is_served_or_not_accepted, IN_SIMULATED},
         {a_shutdown_cancels_the_connections_that_do_not_end, IN_BOTH},
         {a_URL_that_is_wrong_is_EINVAL_and_says_why, IN_BOTH},
         {a_port_that_is_taken_is_the_result, IN_BOTH},
