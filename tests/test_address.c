@@ -67,6 +67,9 @@ START_TEST(what_is_no_numeric_address_is_EINVAL)
         "%lo",
         "::1%",
         "::1%no_such_interface",
+        "::1%999999999",  /* nor such a number */
+        "::1%4294967297", /* 1, which is the loopback, and what 32 bits do not hold */
+        "::1%1x",
         "fe80::1%%lo",
         "127.0.0.1%lo",
         "::1/64",
