@@ -5,6 +5,8 @@
 #include "tests/tcp_pair.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 
 START_TEST(a_side_that_finished_sending_can_still_receive)
@@ -301,6 +303,35 @@ START_TEST(a_connection_knows_the_addresses_of_both_ends)
 }
 END_TEST
 
+static void expect_option(int level, int name, int want)
+{
+    int value = -1;
+
+    ck_assert_int_eq(rill_socket_get_int(one.fd, level, name, &value), 0);
+    ck_assert_int_eq(value, want);
+}
+
+/* What a silent peer that is gone is found out by. */
+START_TEST(a_silent_peer_is_probed_at_the_times_that_were_asked_for)
+{
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    ck_assert_int_eq(rill_socket_set_keepalive(one.fd, 10, 5, 3), 0);
+    expect_option(SOL_SOCKET, SO_KEEPALIVE, 1);
+    expect_option(IPPROTO_TCP, TCP_KEEPIDLE, 10);
+    expect_option(IPPROTO_TCP, TCP_KEEPINTVL, 5);
+    expect_option(IPPROTO_TCP, TCP_KEEPCNT, 3);
+    ck_assert_int_eq(rill_socket_set_keepalive(one.fd, 0, 0, 0), 0);
+    expect_option(SOL_SOCKET, SO_KEEPALIVE, 0);
+    if (_i == REAL) { /* beyond what Linux takes */
+        ck_assert_int_eq(rill_socket_set_keepalive(one.fd, 100000, 5, 3), -EINVAL);
+        ck_assert_int_eq(rill_socket_set_keepalive(one.fd, 10, 100000, 3), -EINVAL);
+        ck_assert_int_eq(rill_socket_set_keepalive(one.fd, 10, 5, 1000), -EINVAL);
+    }
+    close_pair();
+}
+END_TEST
+
 START_TEST(a_foreign_socketpair_is_a_connection_too)
 {
     int fds[2];
@@ -346,6 +377,7 @@ int main(void)
         {from_the_beginning_of_its_close_on_a_connection_is_not_open, IN_BOTH},
         {a_cancelled_task_closes_its_connection_all_the_same, IN_BOTH},
         {a_connection_knows_the_addresses_of_both_ends, IN_BOTH},
+        {a_silent_peer_is_probed_at_the_times_that_were_asked_for, IN_BOTH},
         {a_foreign_socketpair_is_a_connection_too, IN_REAL},
     };
 
