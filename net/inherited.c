@@ -17,9 +17,8 @@ static int read_number(const char *text)
 
     if (!text || !isdigit((unsigned char)*text))
         return -1;
-    errno = 0;
     number = strtoul(text, &end, 10);
-    return *end || errno || number > INT_MAX ? -1 : (int)number;
+    return *end || number > INT_MAX ? -1 : (int)number;
 }
 
 int rill_inherited_count(void)
