@@ -16,7 +16,7 @@ static void open_table(void)
     struct rlimit few;
 
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &few), 0);
-    few.rlim_cur = 100;
+    few.rlim_cur = few.rlim_max = 100;
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
     ck_assert_int_eq(rill_fd_table_init(&table), 0);
     rill_fd_queue_init(&one);
@@ -39,9 +39,10 @@ END_TEST
 /* Whoever may raises the limit after the runtime was made. */
 START_TEST(a_descriptor_beyond_the_limit_of_the_beginning_makes_the_table_larger)
 {
-    const int fds[] = {3, 1 << 20, 50, 4096, 4095};
+    const int fds[] = {3, 4096, 4095, 1 << 20, 50};
 
     open_table();
+    ck_assert_uint_eq(table.count, 4096);
     for (int i = 0; i < 5; i++)
         rill_fd_queue_push(&table, &one, fds[i]);
     for (int i = 0; i < 5; i++)
