@@ -128,11 +128,37 @@ START_TEST(the_loser_of_a_select_leaves_the_wake_for_the_next)
 }
 END_TEST
 
+static void come_too_late(struct rill_post *post)
+{
+    (void)post;
+    ck_abort_msg("a waker that was closed is woken");
+}
+
 START_TEST(closing_takes_a_wake_along_that_was_on_its_way)
 {
     if (!open_waker())
         return;
     rill_waker_wake(&waker);
+    rill_waker_close(&waker);
+    waker.post.run = come_too_late; /* the memory may be another's */
+    fixture_turn();
+    fixture_close();
+}
+END_TEST
+
+START_TEST(a_waker_that_is_opened_again_knows_no_wake_of_before)
+{
+    if (!open_waker())
+        return;
+    rill_waker_wake(&waker);
+    fixture_turn();
+    rill_waker_close(&waker);
+    ck_assert_int_eq(rill_waker_open(&waker), 0);
+    background_start(&waiting, rill_waker_wait(&waker));
+    fixture_turn();
+    ck_assert(!rill_task_is_over(&waiting.task));
+    rill_waker_wake(&waker);
+    ck_assert_int_eq(background_end(&waiting), 0);
     close_waker();
 }
 END_TEST
@@ -228,6 +254,7 @@ int main(void)
         {a_cancelled_wait_leaves_the_wake_for_the_next, IN_REAL},
         {the_loser_of_a_select_leaves_the_wake_for_the_next, IN_REAL},
         {closing_takes_a_wake_along_that_was_on_its_way, IN_REAL},
+        {a_waker_that_is_opened_again_knows_no_wake_of_before, IN_REAL},
         {no_wake_is_lost_in_many_rounds, IN_REAL},
         {misuse_panics, IN_REAL},
     };
