@@ -86,6 +86,28 @@ START_TEST(what_was_written_is_read)
 }
 END_TEST
 
+static uint32_t sync_flags;
+
+static void note_sync(struct io_uring_sqe *sqe)
+{
+    if (sqe->opcode == IORING_OP_FSYNC)
+        sync_flags = sqe->fsync_flags;
+}
+
+START_TEST(a_sync_leaves_out_what_is_no_data_only_where_it_is_told_to)
+{
+    if (!open_world(_i, NULL))
+        return;
+    open_file(O_CREAT | O_RDWR | O_EXCL);
+    fixture_on_entry(note_sync);
+    ck_assert_int_eq(await(rill_file_sync(&file, &op, true)), 0);
+    ck_assert_uint_eq(sync_flags, IORING_FSYNC_DATASYNC);
+    ck_assert_int_eq(await(rill_file_sync(&file, &op, false)), 0);
+    ck_assert_uint_eq(sync_flags, 0);
+    close_world();
+}
+END_TEST
+
 START_TEST(writing_beyond_the_end_leaves_zeros_between)
 {
     if (!open_world(_i, NULL))
@@ -743,6 +765,7 @@ END_TEST
 int main(void)
 {
     const struct fixture_case cases[] = {
+        {a_sync_leaves_out_what_is_no_data_only_where_it_is_told_to, IN_BOTH},
         {what_was_written_is_read, IN_BOTH},
         {writing_beyond_the_end_leaves_zeros_between, IN_BOTH},
         {the_streaming_functions_move_the_position_and_the_others_do_not, IN_BOTH},
