@@ -169,6 +169,16 @@ START_TEST(a_name_without_a_directory_is_one_in_the_working_directory)
 }
 END_TEST
 
+START_TEST(a_file_of_the_root_directory_is_replaced_there)
+{
+    open_world(_i, NULL, true);
+    snprintf(path, sizeof path, "/file");
+    expect_eq(await(replace_file()), 0);
+    expect_contents(true);
+    close_world();
+}
+END_TEST
+
 START_TEST(a_symbolic_link_is_replaced_itself)
 {
     struct statx status = {0};
@@ -456,6 +466,7 @@ int main(void)
         {a_file_that_was_not_there_is_made, IN_BOTH},
         {no_contents_are_contents, IN_BOTH},
         {a_name_without_a_directory_is_one_in_the_working_directory, IN_REAL},
+        {a_file_of_the_root_directory_is_replaced_there, IN_SIMULATED},
         {a_symbolic_link_is_replaced_itself, IN_BOTH},
         {who_has_the_old_file_open_keeps_it, IN_BOTH},
         {a_path_that_can_not_be_replaced_says_why_and_nothing_is_left, IN_BOTH},
