@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -99,6 +100,7 @@ END_TEST
 
 START_TEST(a_program_is_looked_for_in_each_directory_of_PATH)
 {
+    static char too_long[PATH_MAX], search_on[PATH_MAX + 10];
     char search[200];
 
     if (!child_open_world())
@@ -116,6 +118,11 @@ START_TEST(a_program_is_looked_for_in_each_directory_of_PATH)
     ck_assert_int_eq(child_start(ARGUMENTS("true"), PIPED_OUT), 0);
     ck_assert_int_eq(child_close() & ~SIGKILL, 0);
     remove_file("true");
+    memset(too_long, 'x', sizeof too_long);
+    snprintf(search_on, sizeof search_on, "%.*s:/bin", (int)sizeof too_long, too_long);
+    setenv("PATH", search_on, 1);
+    ck_assert_int_eq(child_start(ARGUMENTS("true"), PIPED_OUT), 0);
+    ck_assert_int_eq(child_close() & ~SIGKILL, 0);
     unsetenv("PATH");
     ck_assert_int_eq(child_start(ARGUMENTS("true"), PIPED_OUT), 0);
     ck_assert_int_eq(child_close() & ~SIGKILL, 0);
