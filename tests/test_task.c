@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_task.c - tasks begin, are woken, end, and give their memory back. */
 #include "runtime/task.h"
+
+#include "runtime/scope.h"
 #include "tests/latch.h"
 #include "tests/rig.h"
 
@@ -147,6 +149,31 @@ START_TEST(a_task_that_is_over_can_be_spawned_again)
     rill_task_spawn(&counter.task, counter_poll);
     ck_assert(!rill_task_is_cancelled(&counter.task));
     rig_settle();
+}
+END_TEST
+
+START_TEST(a_task_that_is_spawned_again_is_neither_detached_nor_of_a_scope)
+{
+    struct counter counter = {.ends = true};
+    struct runner joiner = {.polls = 0};
+    struct rill_scope scope;
+    struct rill_join join;
+
+    rill_scope_init(&scope, RILL_SCOPE_TOGETHER);
+    for (int in_scope = 0; in_scope < 2; in_scope++) {
+        if (in_scope) {
+            rill_scope_spawn(&scope, &counter.task, counter_poll);
+        } else {
+            rill_task_spawn(&counter.task, counter_poll);
+            rill_task_detach(&counter.task);
+        }
+        rig_settle();
+        rill_task_spawn(&counter.task, counter_poll);
+        runner_start(&joiner, rill_task_join(&counter.task, &join), NULL);
+        rig_settle();
+        ck_assert(rill_task_is_over(&joiner.task));
+    }
+    ck_assert_uint_eq(scope.alive, 0);
 }
 END_TEST
 
@@ -533,6 +560,7 @@ int main(void)
         a_task_that_wakes_itself_and_ends_is_over,
         waking_a_task_that_is_over_does_nothing,
         a_task_that_is_over_can_be_spawned_again,
+        a_task_that_is_spawned_again_is_neither_detached_nor_of_a_scope,
         an_allocated_task_is_zeroed_even_in_a_used_block,
         a_task_larger_than_the_largest_block_can_not_be_allocated,
         a_detached_task_gives_its_block_back_at_its_end,
