@@ -23,7 +23,8 @@ struct preset {
 
 static const struct preset presets[] = {
     /* A message of several eager fragments whose sender dies on the way never ends; this
-     * many bytes are one fragment. It costs 1 % at 16 KiB. */
+     * many bytes are one fragment. The price: from here to 64 KiB a message takes up to twice as
+     * long over TCP (docs/performance.md). */
     {{"RNDV_THRESH", "8000"}, 0, 0, 0, NULL},
     /* What nobody has received yet is copied into a buffer of the next of these sizes, which are
      * powers of 2, or of a whole segment. UCX's own are 64 and 1K, so that a message of 100 bytes
@@ -49,6 +50,11 @@ static const struct preset presets[] = {
      * between that and the first byte, a client that is killed while it connects, say, makes
      * UCX end the process (tcp_ep.c): it takes the endpoint for failed and goes on with it. */
     {{"TCP_CONN_NB", "y"}, 0, 0, 0, NULL},
+    /* Else a peer that is killed ends this process, too, where long messages go both ways: UCX puts
+     * into the peer's memory and waits for an acknowledgement. A send that fails lets go of that
+     * wait, and the acknowledgement, which had come before, is none any more (an assertion in
+     * uct_tcp_ep_handle_put_ack of tcp_ep.c). */
+    {{"TCP_PUT_ENABLE", "n"}, 0, 0, 0, NULL},
     /* Before 1.19 the kind of a datagram's address is taken from where only NVIDIA's cards put
      * it, and over RoCE with an IPv4 address every datagram of another card is dropped without
      * a word: nothing connects, whether by datagrams or by reliable connections. */

@@ -105,6 +105,23 @@ START_TEST(long_segments_are_for_those_who_ask)
 }
 END_TEST
 
+START_TEST(no_memory_of_a_peer_is_put_to_over_tcp_unless_the_user_says_so)
+{
+    static const char key[] = "UCX_TCP_PUT_ENABLE";
+    const struct rill_rdma_setting own = {"TCP_PUT_ENABLE", "y"};
+    struct rill_rdma_options options = {.long_segments = true};
+
+    expect_told(key, 13, "UCX_TCP_PUT_ENABLE=y\n", options, "n");
+    expect_told(key, 19, "UCX_TCP_PUT_ENABLE=y\n", options, "n");
+    options.settings = &own;
+    options.setting_count = 1;
+    expect_told(key, 13, "UCX_TCP_PUT_ENABLE=y\n", options, "y");
+    setenv(key, "try", 1);
+    expect_told(key, 13, "UCX_TCP_PUT_ENABLE=y\n", (struct rill_rdma_options){0}, "try");
+    unsetenv(key);
+}
+END_TEST
+
 START_TEST(a_single_copy_is_for_those_who_ask_and_share_memory)
 {
     static const char key[] = "UCX_CMA_MEMORY_INVALIDATE";
@@ -195,6 +212,7 @@ int main(void)
         {a_ucx_that_does_not_know_the_setting_is_left_alone, IN_SIMULATED},
         {what_the_user_wants_checked_is_checked, IN_SIMULATED},
         {long_segments_are_for_those_who_ask, IN_SIMULATED},
+        {no_memory_of_a_peer_is_put_to_over_tcp_unless_the_user_says_so, IN_SIMULATED},
         {a_single_copy_is_for_those_who_ask_and_share_memory, IN_SIMULATED},
         {a_key_with_an_equals_sign_is_no_key, IN_SIMULATED},
     };
