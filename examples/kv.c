@@ -4,11 +4,13 @@
  * read, for a minute is hung up on; more clients than CLIENTS_MAX wait until one is gone; a
  * signal lets go at once of those that wait. */
 #include "io/program.h"
+#include "io/reader.h"
 #include "net/server.h"
 #include "runtime/notify.h"
 #include "runtime/select.h"
 #include "runtime/timeout.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -69,36 +71,29 @@ struct session {
     struct rill_task task;
     struct rill_tcp peer;
     struct store *store;
-    struct rill_op recv, send;
+    struct rill_reader reader;
+    struct rill_op send;
     struct rill_wait stop;
     struct rill_future *choices[2];
     struct rill_select select;
     struct rill_timeout timeout;
-    size_t filled;
     bool skips; /* the beginning of a line that is too long was dropped */
     char text[LINE_MAX_SIZE];
     char answer[LINE_MAX_SIZE + 1];
 };
 
-/* Takes the first line out of text and writes the answer to it, if all of it is there. */
+/* Writes the answer to the line that the reader has handed out. Returns false where that is the
+ * beginning of one whose end never came. */
 static bool answer_line(struct session *session)
 {
-    char *end = memchr(session->text, '\n', session->filled);
+    char *line = session->reader.data, *end = line + session->reader.result - 1;
 
-    if (!end) {
-        if (session->filled == sizeof session->text) {
-            session->skips = true;
-            session->filled = 0;
-        }
+    if (*end != '\n')
         return false;
-    }
     *end = '\0';
     snprintf(session->answer, sizeof session->answer, "%s\n",
-             session->skips ? "error: the line is too long"
-                            : carry_out(session->store, session->text));
+             session->skips ? "error: the line is too long" : carry_out(session->store, line));
     session->skips = false;
-    session->filled -= (size_t)(end + 1 - session->text);
-    memmove(session->text, end + 1, session->filled);
     return true;
 }
 
@@ -107,20 +102,23 @@ static enum rill_poll session_poll(struct rill_future *self, struct rill_task *t
     struct session *session = rill_container_of(self, struct session, task.future);
 
     RILL_BEGIN();
-    while (!session->store->is_stopping) {
-        session->choices[0] =
-            rill_tcp_recv(&session->peer, &session->recv, session->text + session->filled,
-                          sizeof session->text - session->filled);
+    rill_tcp_reader_init(&session->reader, &session->peer, session->text, sizeof session->text);
+    /* What has come before the stop is still answered. */
+    while (!session->store->is_stopping || rill_reader_has(&session->reader, '\n')) {
+        session->choices[0] = rill_reader_until(&session->reader, '\n');
         session->choices[1] = rill_notify_wait(&session->store->stop, &session->stop);
         RILL_AWAIT(rill_timeout(&session->timeout, patience_ns,
                                 rill_select(&session->select, session->choices, 2)));
-        if (session->recv.result <= 0)
+        if (session->reader.result == -EMSGSIZE) {
+            RILL_AWAIT(rill_reader_some(&session->reader));
+            session->skips = true;
+            continue;
+        }
+        if (session->reader.result <= 0 || !answer_line(session))
             break; /* the end, an error, or cancelled by the stop or the timeout */
-        session->filled += (size_t)session->recv.result;
-        while (session->send.result >= 0 && answer_line(session))
-            RILL_AWAIT(rill_timeout(&session->timeout, patience_ns,
-                                    rill_tcp_send_all(&session->peer, &session->send,
-                                                      session->answer, strlen(session->answer))));
+        RILL_AWAIT(rill_timeout(&session->timeout, patience_ns,
+                                rill_tcp_send_all(&session->peer, &session->send, session->answer,
+                                                  strlen(session->answer))));
         if (session->send.result < 0)
             break;
     }
