@@ -183,8 +183,10 @@ static int make_room(struct rill_read_to_end *read)
 
 static int64_t give_up(struct rill_read_to_end *read, int64_t error)
 {
-    free(read->data);
-    read->data = NULL;
+    if (!read->keeps) {
+        free(read->data);
+        read->data = NULL;
+    }
     return error;
 }
 
@@ -220,6 +222,7 @@ struct rill_future *rill_file_read_to_end(struct rill_file *file, struct rill_re
     read->file = file;
     read->size = 0;
     read->capacity = 0;
+    read->keeps = false;
     read->limit = limit < SSIZE_MAX - 2 ? limit : SSIZE_MAX - 2;
     return rill_future_init(&read->future, read_to_end_poll);
 }

@@ -143,6 +143,7 @@ struct rill_read_to_end {
     struct rill_file *file;
     struct rill_op op;
     size_t size, capacity, limit;
+    bool keeps; /* what it has read also where it fails, for process_run.c */
 };
 
 /* Reads until the end of the file into memory that it allocates. When it ends

@@ -37,6 +37,27 @@ static int start(struct rill_process_run *run)
     return rill_process_start(&run->process, &options);
 }
 
+static struct rill_future *collect(struct rill_process_run *run, struct rill_file *file,
+                                   struct rill_read_to_end *read)
+{
+    struct rill_future *future = rill_file_read_to_end(file, read, run->limit);
+
+    read->keeps = true;
+    return future;
+}
+
+/* What has come is there, however it ended. */
+static void complete(const struct rill_process_run *run, struct rill_read_to_end *read)
+{
+    if (read->result >= 0)
+        return;
+    if (read->size > run->limit)
+        read->size = run->limit;
+    if (read->data)
+        read->data[read->size] = '\0';
+    read->result = (int64_t)read->size;
+}
+
 /* All that has to go on while the command runs. */
 static struct rill_future *exchange(struct rill_process_run *run)
 {
@@ -45,9 +66,9 @@ static struct rill_future *exchange(struct rill_process_run *run)
     if (run->process.in_is_open)
         run->parts[count++] = rill_future_init(&run->feed, feed_poll);
     if (run->process.out.is_open)
-        run->parts[count++] = rill_file_read_to_end(&run->process.out, &run->out, run->limit);
+        run->parts[count++] = collect(run, &run->process.out, &run->out);
     if (run->process.err.is_open)
-        run->parts[count++] = rill_file_read_to_end(&run->process.err, &run->err, run->limit);
+        run->parts[count++] = collect(run, &run->process.err, &run->err);
     return rill_try_join_all(&run->all, run->parts, count);
 }
 
@@ -69,8 +90,8 @@ static enum rill_poll run_poll(struct rill_future *self, struct rill_task *task)
         run->result = run->process.result;
     }
     RILL_AWAIT(rill_process_close(&run->process, 0));
-    if (run->result < 0)
-        rill_process_run_finish(run);
+    complete(run, &run->out);
+    complete(run, &run->err);
     RILL_RETURN(run->result);
     RILL_END();
 }

@@ -22,13 +22,14 @@
 extern "C" {
 #endif
 
-/* Zeroed at first. Begun again only after rill_process_run_finish. */
+/* Zeroed at first. Begun again only after rill_process_run_finish, which it always needs. */
 struct rill_process_run {
     union {
         int64_t result; /* the command's status, as rill_process_wait has it, or -errno */
         struct rill_future future;
     };
-    /* What it has printed: data, of result bytes and a zero byte behind them, or NULL. */
+    /* What it has printed: data, of result bytes and a zero byte behind them, or NULL. If it was
+     * ended this is what came until then, where it may say why. */
     struct rill_read_to_end out, err;
 
     /* private */
@@ -53,9 +54,9 @@ struct rill_process_run {
  * It is ready when the command has ended and its pipes are closed, by whatever it has started in
  * the background too. The result is its status; a command that does not read all of its input
  * has not failed by that. Otherwise the command and its group are ended by SIGKILL and reaped,
- * nothing is collected, and the result is -errno:
+ * and the result is -errno:
  *   -ECANCELED  it was cancelled
- *   -EFBIG      there was more than limit to collect
+ *   -EFBIG      there was more than limit to collect, of which limit bytes are kept
  *   -ENOMEM, -ECHILD as of rill_process_wait, or what rill_process_start says */
 struct rill_future *rill_process_run(struct rill_process_run *run,
                                      const struct rill_process_options *options, const void *input,

@@ -81,6 +81,7 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     RILL_AWAIT(rill_timeout(&program->limit, 50 * RILL_MILLISECOND,
                             rill_process_run(&program->run, &endless, NULL, 0, 4096)));
     printf("tail: %s\n", strerror((int)-program->limit.result));
+    rill_process_run_finish(&program->run);
 
     /* Step by step. */
     self->result = rill_process_start(&program->process, &filter);
