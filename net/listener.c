@@ -122,9 +122,12 @@ int rill_listener_address(const struct rill_listener *listener, struct rill_addr
 
 /* ---- accepting ---- */
 
-static bool is_shortage(int error)
+/* What the next attempt would meet as well: too few descriptors, too little memory, or a rule of
+ * the system (-EPERM), which the kernel looks at before it looks whether anybody waits. */
+static bool is_lasting(int error)
 {
-    return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
+    return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM ||
+           error == -EPERM;
 }
 
 /* A connection that broke off before it was accepted, as accept(2) lists them, a
@@ -134,7 +137,7 @@ static bool is_passing(int error)
     return error == -ECONNABORTED || error == -EINTR || error == -EAGAIN || error == -EPROTO ||
            error == -ENETDOWN || error == -ENOPROTOOPT || error == -EHOSTDOWN || error == -ENONET ||
            error == -EHOSTUNREACH || error == -EOPNOTSUPP || error == -ENETUNREACH ||
-           error == -EPERM || error == -ECANCELED;
+           error == -ECANCELED;
 }
 
 static void wake_first(struct rill_listener *listener)
@@ -156,7 +159,7 @@ static void accept_complete(struct rill_op *op, int32_t answer, uint32_t cqe_fla
         listener->pause.length_ns = 0;
         if (listener->held.count >= RILL_LISTENER_HELD_MAX && op->state == RILL_OP_IN_KERNEL)
             rill_reactor_cancel(reactor, op);
-    } else if (is_shortage(answer)) {
+    } else if (is_lasting(answer)) {
         listener->shortages++;
         rill_pause_begin(&listener->pause);
     } else if (!is_passing(answer)) {

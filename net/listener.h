@@ -10,9 +10,9 @@
  * that listen there or for a successor.
  *
  * When the process or the system has no descriptor (or memory) left for a
- * connection, the connection stays in the backlog and accepting is tried again
- * after a pause that grows from 1 ms to 1 s: nothing spins and nobody is refused
- * who can be served later. */
+ * connection, or a rule of the system forbids to accept it, the connection stays in
+ * the backlog and accepting is tried again after a pause that grows from 1 ms to
+ * 1 s: nothing spins and nobody is refused who can be served later. */
 #ifndef RILL_NET_LISTENER_H
 #define RILL_NET_LISTENER_H
 
@@ -55,7 +55,7 @@ struct rill_listener {
     };
     int fd;             /* valid while open */
     bool is_open;       /* owns fd */
-    uint64_t shortages; /* times that accepting paused for want of a descriptor */
+    uint64_t shortages; /* times that accepting paused, most often for want of a descriptor */
 
     /* private */
     struct rill_op op;            /* the multishot accept, then closing */

@@ -460,6 +460,31 @@ START_TEST(a_listener_without_descriptors_pauses_and_serves_again_when_there_are
 }
 END_TEST
 
+/* The kernel asks its security modules before it looks whether anybody waits (do_accept in
+ * net/socket.c), so the next attempt has the same answer at once. */
+START_TEST(a_listener_that_may_not_accept_just_now_pauses_too)
+{
+    const struct sim_options options = {
+        .accept_forbidden_until_ns = SIM_START_NS + 10 * RILL_SECOND,
+    };
+    struct background task;
+    size_t enters;
+
+    open_listener(SIMULATED, &options);
+    enters = sim_enters(fixture.sim);
+    background_start(&task, rill_tcp_accept(&listener, &accepting));
+    sim_peer_connect(fixture.sim, port);
+    ck_assert_int_ge(background_end(&task), 0);
+    ck_assert_int_ge(sim_now(fixture.sim), options.accept_forbidden_until_ns);
+    ck_assert_uint_le(sim_enters(fixture.sim) - enters, 120);
+    ck_assert_uint_ge(listener.shortages, 5);
+    rill_tcp_adopt(&servers[0], (int)accepting.result);
+    fixture_hang_up(&servers[0]);
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
 START_TEST(a_pause_for_want_of_descriptors_can_be_cancelled_and_is_begun_by_the_next)
 {
     const struct sim_options options = {.fds_max = 2};
@@ -739,6 +764,7 @@ int main(void)
         {a_thousand_connections_at_once, IN_BOTH},
         {an_IPv6_listener_takes_IPv4_too_unless_its_option_says_no, IN_BOTH},
         {a_listener_without_descriptors_pauses_and_serves_again_when_there_are_some, IN_SIMULATED},
+        {a_listener_that_may_not_accept_just_now_pauses_too, IN_SIMULATED},
         {a_pause_for_want_of_descriptors_can_be_cancelled_and_is_begun_by_the_next, IN_SIMULATED},
         {errors_of_single_connections_do_not_end_a_listener, IN_SIMULATED},
         {descriptors_of_connections_are_closed_when_a_program_is_executed, IN_REAL},

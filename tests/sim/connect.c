@@ -247,6 +247,8 @@ static int accept_one(struct sim_op *op)
         return -EINVAL;
     if (!sim_fd_left(sim))
         return -EMFILE;
+    if (sim_now(sim) < sim->options.accept_forbidden_until_ns)
+        return -EPERM;
     taken = sim_listener_take(op->object);
     if (!taken)
         return sim_op_wait(op, POLLIN | POLLRDNORM);

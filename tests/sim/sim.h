@@ -49,7 +49,8 @@ struct sim_options {
     int64_t latency_max_ns;   /* between these two */
     int64_t oversleep_max_ns; /* a wait that times out lasts this much too long, at most */
     int64_t wake_up_ns; /* a wait that was not over at once is told of its end so much later */
-    bool shuffle;       /* what is due at the same time comes in any order */
+    int64_t accept_forbidden_until_ns; /* a rule of the system: -EPERM, whoever waits there */
+    bool shuffle;                      /* what is due at the same time comes in any order */
 
     /* Faults, each in so many of a thousand cases. */
     unsigned short_per_mille;         /* a read, write, receive or send moves fewer bytes */
