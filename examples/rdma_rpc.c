@@ -137,7 +137,7 @@ static enum rill_poll server_poll(struct rill_future *self, struct rill_task *ta
     server->rdma.scope = &server->peers;
     RILL_AWAIT(rill_rdma_serve_ep(&server->rdma, &server->program.rdma, server->url,
                                   RILL_SERVICE(struct peer, ep, peer_poll)));
-    rill_scope_cancel(&server->workers, RILL_SHUTTING_DOWN);
+    rill_rdma_rpc_stop(&server->program.rpc); /* what has come is still answered */
     RILL_AWAIT(rill_scope_join(&server->workers));
     rill_rdma_rpc_close(&server->program.rpc);
     rill_scope_cancel(&server->peers, RILL_SHUTTING_DOWN);

@@ -95,6 +95,13 @@ int rill_rdma_rpc_open(struct rill_rdma_rpc *rpc, struct rill_rdma *rdma, unsign
     return error;
 }
 
+void rill_rdma_rpc_stop(struct rill_rdma_rpc *rpc)
+{
+    rill_check(rpc->is_open, "a service was stopped that is not open");
+    rpc->is_stopped = true;
+    rill_line_wake_first(&rpc->line); /* who leaves wakes the next */
+}
+
 void rill_rdma_rpc_close(struct rill_rdma_rpc *rpc)
 {
     if (!rpc->is_open)

@@ -45,7 +45,7 @@ struct rill_rdma_rpc_stats {
     uint64_t replies;      /* that arrived and found their call */
     uint64_t late;         /* that found none */
     uint64_t cancelled;    /* requests that their caller did not want any more */
-    uint64_t refused;      /* requests beyond requests_max, or for want of memory */
+    uint64_t refused;      /* requests beyond requests_max, for want of memory, or after a stop */
     uint64_t unanswerable; /* requests through an endpoint that this side did not open */
     uint64_t malformed;    /* messages without a right header, requests without a sender */
     uint64_t untold;       /* cancelled calls and refusals that could not be told */
@@ -72,6 +72,7 @@ struct rill_rdma_rpc {
     struct rill_link requests[RILL_RDMA_RPC_BUCKETS]; /* of rill_rdma_rpc_held.entry */
     struct rill_link held;                            /* of rill_rdma_rpc_held.queue */
     struct rill_line line;                            /* of those who receive */
+    bool is_stopped;
 };
 
 /* Opens the service of that number, of those of inboxes (active_message.h) that nobody else
@@ -81,6 +82,13 @@ struct rill_rdma_rpc {
  * -ENOMEM, or what else UCX says (error.h). Panics where rdma is not open. */
 int rill_rdma_rpc_open(struct rill_rdma_rpc *rpc, struct rill_rdma *rdma, unsigned id,
                        size_t requests_max);
+
+/* Has it take no more requests: those that come from now on are refused with -ESHUTDOWN. Those
+ * that have come are received and answered as before, and whoever receives when none is left gets
+ * -ESHUTDOWN. So tasks that serve end by themselves, and when the last has, all that was taken is
+ * answered, and it can be closed. Calls of this side go on. Panics where it is not open; done twice
+ * it is done once. */
+void rill_rdma_rpc_stop(struct rill_rdma_rpc *rpc);
 
 /* Closes it, before its rdma is closed, and refuses the requests that nobody took with -ESHUTDOWN.
  * No call may be waiting, no task receiving, and no request be taken and not answered. Does nothing

@@ -117,6 +117,8 @@ ucs_status_t rill_rdma_rpc_on_request(struct rill_rdma_rpc *rpc,
         rpc->stats.malformed++;
         return UCS_OK;
     }
+    if (rpc->is_stopped)
+        return turn_away(rpc, header->id, reply, -ESHUTDOWN);
     if (rpc->held_count >= rpc->requests_max)
         return turn_away(rpc, header->id, reply, -EBUSY);
     held = rill_pool_get(&rill_executor_here()->pool, sizeof *held, &size_class);
@@ -184,7 +186,8 @@ static enum rill_poll leave(struct rill_rdma_rpc_request *request, int64_t resul
 {
     struct rill_rdma_rpc *rpc = request->rpc;
 
-    rill_rdma_line_leave(rpc->rdma, &rpc->line, &request->place, rpc->held_count > 0);
+    rill_rdma_line_leave(rpc->rdma, &rpc->line, &request->place,
+                         rpc->held_count > 0 || rpc->is_stopped);
     return rill_future_end(&request->future, result);
 }
 
@@ -211,6 +214,11 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
             request->ep = request->held->ep;
             return leave(request, (int64_t)request->size);
         }
+    }
+    if (rpc->is_stopped && rpc->held_count == 0) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
+        return leave(request, -ESHUTDOWN);
     }
     rill_rdma_line_join(rpc->rdma, &rpc->line, &request->place, task);
     return RILL_PENDING;

@@ -44,7 +44,8 @@ struct rill_rdma_rpc_request {
 };
 
 /* Waits for the next request. Several tasks may wait, and are served in order. The result
- * is the size of its data; or -ECANCELED, and the request is there for the next. */
+ * is the size of its data; or -ECANCELED, and the request is there for the next; or -ESHUTDOWN once
+ * the service was stopped and none is left. */
 struct rill_future *rill_rdma_rpc_recv(struct rill_rdma_rpc *rpc,
                                        struct rill_rdma_rpc_request *request);
 

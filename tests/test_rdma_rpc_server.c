@@ -251,6 +251,74 @@ START_TEST(a_service_that_closes_refuses_what_came_before_its_endpoint_was_opene
 }
 END_TEST
 
+START_TEST(a_service_that_stops_serves_what_has_come_and_refuses_the_rest)
+{
+    open_server();
+    ask(1, false);
+    fake_ucx.worker_progress(NULL);
+    rill_rdma_rpc_stop(&fake_rpc.rpc);
+    rill_rdma_rpc_stop(&fake_rpc.rpc);
+    ask(2, false);
+    fake_ucx.worker_progress(NULL);
+    expect_reply(2, -ESHUTDOWN, 0);
+    expect_eq(fake_rpc.rpc.stats.refused, 1);
+    expect_eq(await(next_into(&request)), 5);
+    expect_eq(await(rill_rdma_rpc_reply(&request, 0, "pear", 4)), 4);
+    expect_reply(1, 0, 4);
+    for (int i = 0; i < 2; i++)
+        expect_eq(await(next_into(&request)), -ESHUTDOWN);
+    rill_rdma_rpc_close(&fake_rpc.rpc);
+    expect_eq(rill_rdma_rpc_open(&fake_rpc.rpc, &fake_rpc.rdma, FAKE_SERVICE, 2), 0);
+    ask(3, false);
+    expect_eq(await(next_into(&request)), 5); /* it is another one */
+    rill_rdma_rpc_refuse(&request, -EPERM);
+    close_server();
+}
+END_TEST
+
+/* The second one looks first, while there is a request that is not its own. */
+START_TEST(all_who_receive_end_when_a_service_stops)
+{
+    for (int has_request = 0; has_request < 2; has_request++) {
+        open_server();
+        background_start(&receiving, next_into(&request));
+        background_start(&receiving_second, next_into(&second));
+        settle();
+        rill_task_wake(&receiving_second.task);
+        if (has_request) {
+            ask(1, false);
+            fake_ucx.worker_progress(NULL);
+        }
+        rill_rdma_rpc_stop(&fake_rpc.rpc);
+        settle();
+        expect_eq(background_end(&receiving), has_request ? 5 : -ESHUTDOWN);
+        expect_eq(background_end(&receiving_second), -ESHUTDOWN);
+        rill_rdma_rpc_refuse(&request, -EPERM);
+        close_server();
+    }
+}
+END_TEST
+
+/* The one that was woken for it finds nothing, and nobody else is woken. */
+START_TEST(a_request_that_is_withdrawn_from_a_service_that_stops_keeps_nobody)
+{
+    open_server();
+    background_start(&receiving, next_into(&request));
+    background_start(&receiving_second, next_into(&second));
+    settle();
+    ask(1, false);
+    fake_ucx.worker_progress(NULL);
+    rill_rdma_rpc_stop(&fake_rpc.rpc);
+    cancel(1);
+    fake_ucx.worker_progress(NULL);
+    expect_eq(fake_rpc.rpc.held_count, 0);
+    settle();
+    expect_eq(background_end(&receiving), -ESHUTDOWN);
+    expect_eq(background_end(&receiving_second), -ESHUTDOWN);
+    close_server();
+}
+END_TEST
+
 START_TEST(several_tasks_receive_in_order)
 {
     open_server();
@@ -560,6 +628,13 @@ static void close_taken(void)
     rill_rdma_rpc_close(&fake_rpc.rpc);
 }
 
+static void stop_what_is_closed(void)
+{
+    open_server();
+    rill_rdma_rpc_close(&fake_rpc.rpc);
+    rill_rdma_rpc_stop(&fake_rpc.rpc);
+}
+
 static void close_while_receiving(void)
 {
     open_server();
@@ -576,6 +651,7 @@ START_TEST(a_mistake_is_said)
     fixture_expect_panic(refuse_with_success, "refused with status 0");
     fixture_expect_panic(fetch_twice, "fetched twice");
     fixture_expect_panic(close_taken, "1 requests not answered");
+    fixture_expect_panic(stop_what_is_closed, "a service was stopped that is not open");
     fixture_expect_panic(close_while_receiving, "a service was finished while a task");
 }
 END_TEST
@@ -593,6 +669,9 @@ int main(void)
         {requests_beyond_the_limit_that_came_before_their_endpoint_are_dropped, IN_SIMULATED},
         {a_service_that_closes_refuses_what_nobody_took, IN_SIMULATED},
         {a_service_that_closes_refuses_what_came_before_its_endpoint_was_opened, IN_SIMULATED},
+        {a_service_that_stops_serves_what_has_come_and_refuses_the_rest, IN_SIMULATED},
+        {all_who_receive_end_when_a_service_stops, IN_SIMULATED},
+        {a_request_that_is_withdrawn_from_a_service_that_stops_keeps_nobody, IN_SIMULATED},
         {several_tasks_receive_in_order, IN_SIMULATED},
         {who_comes_later_does_not_overtake, IN_SIMULATED},
         {a_receive_that_is_cancelled_leaves_the_request_to_the_next, IN_SIMULATED},

@@ -159,6 +159,22 @@ static enum rill_poll server_poll(struct rill_future *self, struct rill_task *ta
     RILL_END();
 }
 
+/* The servers answer what has come, and end. */
+static struct stopper {
+    struct rill_task task;
+    struct rill_join join;
+    struct rill_sleep pause;
+} stopper;
+
+static enum rill_poll stopper_poll(struct rill_future *self, struct rill_task *task)
+{
+    (void)self;
+    RILL_BEGIN();
+    RILL_AWAIT(rill_sleep(&stopper.pause, dice(2) ? RILL_NEVER : dice_ns(RILL_SECOND)));
+    rill_rdma_rpc_stop(&serving.rpc); /* at the end, unless it was before */
+    RILL_END();
+}
+
 /* What a peer that fell silent holds up ends with the endpoint. */
 static enum rill_poll host_poll(struct rill_future *self, struct rill_task *task)
 {
@@ -258,11 +274,11 @@ static struct rill_future *begin_call(struct caller *caller)
                         call);
 }
 
-/* By a server, or by rill where too many wait, or for want of memory. */
+/* By a server, or by rill where too many wait, after a stop, or for want of memory. */
 static bool is_refusal(int64_t result)
 {
     return result == -ENOSYS || result == -EIO || result == -E2BIG || result == -EBUSY ||
-           result == -ENOMEM;
+           result == -ESHUTDOWN || result == -ENOMEM;
 }
 
 static void check_reply(struct caller *caller)
@@ -380,6 +396,7 @@ static void open_world(const struct rill_ucx *ucx)
     memset(&serving, 0, sizeof serving);
     memset(&calling, 0, sizeof calling);
     memset(servers, 0, sizeof servers);
+    memset(&stopper, 0, sizeof stopper);
     memset(hosts, 0, sizeof hosts);
     memset(links, 0, sizeof links);
     open_node(&serving.rdma, &serving.rpc, ucx, 1 + dice(20));
@@ -390,6 +407,7 @@ static void open_world(const struct rill_ucx *ucx)
     rill_task_spawn(&serving.acceptor, acceptor_poll);
     for (int i = 0; i < SERVERS; i++)
         rill_task_spawn(&servers[i].task, server_poll);
+    rill_task_spawn(&stopper.task, stopper_poll);
 }
 
 static void close_world(void)
@@ -403,8 +421,11 @@ static void close_world(void)
         rill_task_cancel(&hosts[i].task);
         await(rill_task_join(&hosts[i].task, &hosts[i].join));
     }
+    rill_task_cancel(&stopper.task);
+    await(rill_task_join(&stopper.task, &stopper.join));
     for (int i = 0; i < SERVERS; i++) {
-        rill_task_cancel(&servers[i].task);
+        if (dice(2)) /* the others have nothing left to receive */
+            rill_task_cancel(&servers[i].task);
         await(rill_task_join(&servers[i].task, &servers[i].join));
     }
     close_node(&calling.rdma, &calling.rpc);
