@@ -333,7 +333,8 @@ START_TEST(an_idle_runtime_with_rdma_uses_no_cpu)
     calls = rdma.source.stats.progress_calls;
     before_ns = cpu_ns();
     await(rill_sleep(&sleep, RILL_SECOND / 2));
-    ck_assert_int_le(cpu_ns() - before_ns, 5 * RILL_MILLISECOND * network()->slowness);
+    /* Who looks out all the time uses 500 ms, and who sleeps 1, or 5 beside busy neighbours. */
+    ck_assert_int_le(cpu_ns() - before_ns, 20 * RILL_MILLISECOND * network()->slowness);
     ck_assert_uint_le(rdma.source.stats.progress_calls - calls, 4);
     finish();
 }
