@@ -8,9 +8,9 @@ all:
 
 # ------------------------------------------------------------------ packages
 
-# What Debian calls the things that rill is built with. UCX, libuv and OpenSSL are wanted,
-# not needed: without the one there is no rdma/, without the other no test of rill
-# within libuv's loop, without the third no example of TLS, and everything else works.
+# What Debian calls the things that rill is built with. UCX, libuv, OpenSSL and http-parser are
+# wanted, not needed: without the first there is no rdma/, without the second no test of rill within
+# libuv's loop, without the others no example of TLS or of HTTP, and everything else works.
 packages_build    := gcc libc6-dev pkg-config liburing-dev
 packages_test     := check g++ patch
 packages_lint     := clang clang-format clang-tidy cppcheck shellcheck
@@ -20,6 +20,7 @@ packages_rdma     := libucx-dev
 packages_measure  := strace python3
 packages_loops    := libuv1-dev
 packages_tls      := libssl-dev
+packages_http     := libhttp-parser-dev
 
 # What `make bench` measures beside rill, and with. Each is skipped, by its name, where
 # it is not installed; they are much, so deps leaves them out.
@@ -27,7 +28,8 @@ packages_bench := python3 strace libuv1-dev libevent-dev golang-go rustc cargo l
                   fio gnuplot-nox ucx-utils
 
 packages := $(packages_build) $(packages_test) $(packages_lint) $(packages_valgrind) \
-            $(packages_fuzz) $(packages_rdma) $(packages_measure) $(packages_loops) $(packages_tls)
+            $(packages_fuzz) $(packages_rdma) $(packages_measure) $(packages_loops) $(packages_tls) \
+            $(packages_http)
 apt_install := apt-get install -y --no-install-recommends
 
 ##@ Set up
@@ -137,6 +139,8 @@ ucx := $(if $(rdma_sources),$(shell $(PKG_CONFIG) --exists ucx 2>/dev/null && ec
 
 libuv   := $(shell $(PKG_CONFIG) --exists libuv 2>/dev/null && echo libuv)
 openssl := $(shell $(PKG_CONFIG) --exists openssl 2>/dev/null && echo openssl)
+# It has no .pc file.
+http_parser := $(shell $(CC) -include http_parser.h -x c -fsyntax-only /dev/null 2>/dev/null && echo http_parser)
 
 language := -std=gnu11 -D_GNU_SOURCE -I. -pthread -DRILL_HAVE_UCX=$(if $(ucx),1,0) \
             $(call packaged_flags,liburing $(ucx) $(libuv) $(openssl))
@@ -177,10 +181,11 @@ peers := epoll-echo threads-echo $(if $(has_libuv),libuv-echo libuv-files) \
 peer_sources := $(patsubst %,bench/peers/%.c,$(subst -,_,$(peers))) bench/peers/malloc_count.c
 
 example_sources := $(filter-out $(if $(ucx),,examples/rdma_% examples/guide/rdma_%) \
-                   $(if $(openssl),,examples/tls_%), \
+                   $(if $(openssl),,examples/tls_%) $(if $(http_parser),,examples/http.c), \
                    $(wildcard examples/*.c examples/guide/*.c))
 test_sources    := $(filter-out $(if $(ucx),,tests/test_rdma%) $(if $(libuv),,tests/test_libuv.c) \
-                   $(if $(openssl),,tests/test_tls%), $(wildcard tests/test_*.c))
+                   $(if $(openssl),,tests/test_tls%) $(if $(http_parser),,tests/test_http.c), \
+                   $(wildcard tests/test_*.c))
 test_common     := $(filter-out tests/test_%,$(wildcard tests/*.c tests/sim/*.c))
 test_scenarios  := $(filter-out $(if $(ucx),,tests/scenarios/rdma% tests/scenarios/rpc.c),$(wildcard tests/scenarios/*.c))
 test_rdma       := $(if $(ucx),$(wildcard tests/rdma/*.c))
@@ -246,7 +251,7 @@ library: $(archives) $(shared) | note-rdma ## build/lib/: librill and librill-rd
 
 programs: $(programs) ## build/bin/: rill-echo, rill-ping, rill-micro, rill-files, rill-rdma-perf, uring-echo
 
-examples: $(examples) | note-openssl ## build/examples/
+examples: $(examples) | note-openssl note-http-parser ## build/examples/
 
 tests: $(tests) | note-libuv ## build/tests/
 
@@ -359,6 +364,7 @@ $(examples): $(output)/examples/%: $(objects)/examples/%.o $(archives)
 	$(call link_program,$(example_libraries))
 
 $(output)/examples/tls_%: example_libraries := $(call packaged_libs,$(openssl))
+$(output)/examples/http:  example_libraries := -lhttp_parser
 
 # Some tests are of what the programs are made of, and some run the programs.
 $(output)/tests/test_cli:       $(call object,bench/cli.c bench/cli_usage.c)
@@ -377,7 +383,8 @@ $(output)/tests/test_rdma_message: test_libraries += -Wl,--wrap=malloc
 $(output)/tests/test_rdma_config: test_libraries += -Wl,--wrap=realloc
 $(output)/tests/test_libuv:     test_libraries += $(call packaged_libs,libuv)
 $(output)/tests/test_tls_echo:  test_libraries += $(call packaged_libs,openssl)
-$(filter $(output)/tests/test_programs% $(output)/tests/test_tls%,$(tests)): | $(programs) $(examples)
+$(filter $(output)/tests/test_programs% $(output)/tests/test_tls% $(output)/tests/test_http,$(tests)): \
+    | $(programs) $(examples)
 $(filter $(output)/tests/test_rdma%,$(tests)): $(call object,$(test_rdma))
 $(filter $(patsubst %,$(output)/tests/test_rdma_%,echo examples producer programs rpc_programs), \
     $(tests)): | $(programs) $(examples)
@@ -458,6 +465,11 @@ endif
 note-openssl: have-build
 ifeq ($(openssl),)
 	@echo 'rill: pkg-config finds no openssl (package libssl-dev): leaving out examples/tls_echo.c'
+endif
+
+note-http-parser: have-build
+ifeq ($(http_parser),)
+	@echo 'rill: there is no http_parser.h (package libhttp-parser-dev): leaving out examples/http.c'
 endif
 
 ##@ Run and test
@@ -701,6 +713,7 @@ FORCE:
 
 .PHONY: all library programs examples tests objects FORCE \
         have-build have-test have-lint have-measure have-valgrind note-rdma note-libuv note-openssl \
+        note-http-parser \
         demo check check-vm check-vm-floor check-vm-rdma tsan test check-headers check-docs check-install valgrind \
         sim mutants fuzz fuzz-run peers bench bench-echo bench-messages counts check-counts keep-counts \
         publish-bench \
