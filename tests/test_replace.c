@@ -302,8 +302,9 @@ START_TEST(a_loss_of_power_leaves_the_old_contents_or_the_new)
         expect_eq(await(replace_file()), 0);
         for (int i = 0; i < 20; i++) { /* the result is told: now it is the new ones */
             const void *there = NULL;
+            ssize_t size = sim_file_survives(fixture.sim, path, &there);
 
-            expect(is_new(there, sim_file_survives(fixture.sim, path, &there)));
+            expect(is_new(there, size));
         }
         close_world();
     }
