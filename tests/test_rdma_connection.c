@@ -327,7 +327,7 @@ static void expect_long_segments_of_one_side_are_refused(bool are_of_client)
 {
     static struct rill_rdma_dial dial;
     struct rill_rdma_accept accept;
-    char url[64];
+    char text[RILL_ADDRESS_TEXT_MAX], url[RILL_ADDRESS_TEXT_MAX + 8];
 
     if (!fixture_open(REAL, NULL, NULL))
         return;
@@ -338,7 +338,7 @@ static void expect_long_segments_of_one_side_are_refused(bool are_of_client)
     open_both_hubs();
     struct rill_address address = duo_listen(&listener, &duo.right);
 
-    snprintf(url, sizeof url, "rdma://127.0.0.1:%d", rill_address_port(&address));
+    snprintf(url, sizeof url, "rdma://%s", rill_address_format(&address, text));
     background_start(&connecting, rill_rdma_dial(&client, &dial, &left, url, NULL));
     expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
     expect_eq(rill_rdma_adopt(&server, &right, &accept, NULL), 0);
