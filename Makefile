@@ -140,7 +140,8 @@ ucx := $(if $(rdma_sources),$(shell $(PKG_CONFIG) --exists ucx 2>/dev/null && ec
 libuv   := $(shell $(PKG_CONFIG) --exists libuv 2>/dev/null && echo libuv)
 openssl := $(shell $(PKG_CONFIG) --exists openssl 2>/dev/null && echo openssl)
 # It has no .pc file.
-http_parser := $(shell $(CC) -include http_parser.h -x c -fsyntax-only /dev/null 2>/dev/null && echo http_parser)
+have_http_parser = $(CC) -include http_parser.h -x c -fsyntax-only /dev/null 2>/dev/null
+http_parser := $(shell $(have_http_parser) && echo http_parser)
 
 language := -std=gnu11 -D_GNU_SOURCE -I. -pthread -DRILL_HAVE_UCX=$(if $(ucx),1,0) \
             $(call packaged_flags,liburing $(ucx) $(libuv) $(openssl))
@@ -487,7 +488,7 @@ ifeq ($(MODE),release)
 	@$(MAKE) --no-print-directory MODE=tsan $(thread_tests:tests/%.c=build/tsan/tests/%)
 endif
 	@CC='$(CC)' CXX='$(CXX)' tests/run.sh tests/check_headers.sh tests/check_docs.sh \
-	    $(if $(filter release,$(MODE)),tests/check_install.sh tests/check_harness.sh) $(tests) \
+	    $(if $(filter release,$(MODE)),tests/check_install.sh tests/check_harness.sh tests/check_run.sh) $(tests) \
 	    $(if $(filter release,$(MODE)),$(test_sources:tests/%.c=build/asan/tests/%) \
 	        $(thread_tests:tests/%.c=build/tsan/tests/%))
 

@@ -58,12 +58,13 @@ run() {
     local program=$1 result=$2 output=$2.output code=0 cases failures note=''
     local start=${EPOCHREALTIME/[.,]/} end
 
-    # --foreground: Ctrl-C reaches the program too, which a shell's background jobs ignore if
-    # nobody sets that back. The braces keep the shell from telling of a crash, which is done
-    # below.
+    # In a process group of its own, which timeout makes: the Check library sends what ends it on
+    # to all of its group. The braces keep the shell from telling of a crash, which is done below.
     {
-        timeout --foreground -k 5 "$timeout" env --default-signal=INT,QUIT \
-            "${wrapper[@]}" "$program" >"$output" 2>&1 </dev/null || code=$?
+        timeout -k 5 "$timeout" env --default-signal=INT,QUIT \
+            "${wrapper[@]}" "$program" >"$output" 2>&1 </dev/null &
+        echo $! >"$result.id"
+        wait $! || code=$?
     } 2>/dev/null
     end=${EPOCHREALTIME/[.,]/}
 
@@ -97,6 +98,19 @@ run() {
     fi
 }
 
+# stop CODE: ends what runs, which a signal to the group of this script does not reach.
+stop() {
+    trap '' INT TERM
+    shopt -s nullglob
+    for id in "$directory"/*.id; do
+        kill -TERM "$(<"$id")" 2>/dev/null
+    done
+    wait
+    exit "$1"
+}
+trap 'stop 130' INT
+trap 'stop 143' TERM
+
 declare -A result_of=() # by the id of the process that makes it
 passed=0 failed=0 skipped=0
 
@@ -110,7 +124,7 @@ collect() {
     cat "$result.text"
     read -r -a counts <"$result"
     passed=$((passed + counts[0])) failed=$((failed + counts[1])) skipped=$((skipped + counts[2]))
-    rm "$result" "$result.text" "$result.output"
+    rm "$result" "$result.id" "$result.text" "$result.output"
 }
 
 for program in "$@"; do
