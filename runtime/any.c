@@ -82,7 +82,7 @@ static enum rill_poll drain_poll(struct rill_future *self, struct rill_task *tas
     struct rill_future *pending = NULL;
 
     check_entry(self);
-    for (uint32_t i = 0; i < any->count; i++) {
+    for (uint32_t i = any->begin; i < any->end; i++) {
         struct rill_future *future = any->futures[i];
 
         if (!future)
@@ -98,7 +98,10 @@ static enum rill_poll drain_poll(struct rill_future *self, struct rill_task *tas
             any->result++;
     }
     self->awaits = pending;
-    return pending ? RILL_PENDING : rill_future_end(self, any->result);
+    if (pending)
+        return RILL_PENDING;
+    owe(any, task); /* the others, of a withdrawal */
+    return rill_future_end(self, any->result);
 }
 
 static enum rill_poll start_drain_poll(struct rill_future *self, struct rill_task *task)
@@ -136,5 +139,18 @@ struct rill_future *rill_any_drain(struct rill_any *any, enum rill_cancel_reason
 
     rill_check(reason != RILL_NOT_CANCELLED, "futures were drained for no reason");
     any->reason = (uint8_t)reason;
+    any->begin = 0;
+    any->end = any->count;
+    return prepare(any, &name, start_drain_poll);
+}
+
+struct rill_future *rill_any_withdraw(struct rill_any *any, uint32_t index)
+{
+    static const struct rill_place name = {"withdraw one of any", NULL, 0};
+
+    rill_check(index < any->count, "entry %u was withdrawn of any of %u", index, any->count);
+    any->reason = RILL_CANCELLED;
+    any->begin = index;
+    any->end = index + 1;
     return prepare(any, &name, start_drain_poll);
 }

@@ -21,9 +21,10 @@
  * What is pending stays begun between two rounds: it is neither cancelled nor started
  * again, so nothing can be lost there. But nor is it polled between them: what stands in line, for
  * a lock or a message, keeps all behind it waiting until the next round, and whoever awaits the
- * same lock in between waits for ever. Such waits belong into tasks of their own. A loop that is
- * left by itself, while futures are pending, awaits rill_any_drain before their memory goes; a task
- * that ends without panics. */
+ * same lock in between waits for ever. Such waits belong into tasks of their own. What a loop does
+ * not want any more, such as connections while it serves as many as it may, it withdraws, and
+ * begins again when it likes. A loop that is left by itself, while futures are pending, awaits
+ * rill_any_drain before their memory goes; a task that ends without panics. */
 #ifndef RILL_RUNTIME_ANY_H
 #define RILL_RUNTIME_ANY_H
 
@@ -35,7 +36,7 @@ extern "C" {
 
 struct rill_any {
     union {
-        int64_t result; /* of rill_any_next or rill_any_drain */
+        int64_t result; /* of the latest of the functions below */
         struct rill_future future;
     };
 
@@ -43,6 +44,7 @@ struct rill_any {
     struct rill_future **futures; /* borrowed; NULL where there is nothing to wait for */
     uint32_t count;
     uint32_t first;           /* where the next round begins to look */
+    uint32_t begin, end;      /* the entries that are drained: begin to end - 1 */
     uint8_t reason;           /* enum rill_cancel_reason, of a drain */
     struct rill_task *debtor; /* which must not end before it has drained, or NULL */
 };
@@ -65,6 +67,12 @@ struct rill_future *rill_any_next(struct rill_any *any);
  * own result; the result is the number of those that are real ones and not -ECANCELED,
  * so with 0 there is nothing to look at. */
 struct rill_future *rill_any_drain(struct rill_any *any, enum rill_cancel_reason reason);
+
+/* Cancels the future of one entry and waits until it has ended; the others stay pending, as between
+ * two rounds. The entry is NULL then. The future holds its own result; that of the withdrawal is 1
+ * if it is a real one, as what comes at that moment is not lost, and 0 if it is -ECANCELED, or if
+ * the entry was NULL already. */
+struct rill_future *rill_any_withdraw(struct rill_any *any, uint32_t index);
 
 #ifdef __cplusplus
 }

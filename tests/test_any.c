@@ -296,6 +296,133 @@ START_TEST(a_drain_in_a_cancelled_task_gives_the_reason_of_the_task)
 }
 END_TEST
 
+/* ---- withdrawing ---- */
+
+/* Withdraws the first entry, takes what the others bring, and begins the first one again. */
+static struct {
+    struct rill_task task;
+    struct rill_any any;
+    struct rill_future *futures[COUNT];
+    int64_t withdrawn, seen[TURNS_MAX];
+    int turns;
+} gate;
+
+static enum rill_poll gate_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(rill_any_next(&gate.any));
+    gate.seen[gate.turns++] = gate.any.result;
+    RILL_AWAIT(rill_any_withdraw(&gate.any, 0));
+    gate.withdrawn = gate.any.result;
+    ck_assert_ptr_null(gate.futures[0]);
+    RILL_AWAIT(rill_any_next(&gate.any));
+    gate.seen[gate.turns++] = gate.any.result;
+    gate.futures[0] = latch_wait(&latches[0]);
+    RILL_AWAIT(rill_any_next(&gate.any));
+    gate.seen[gate.turns++] = gate.any.result;
+    RILL_AWAIT(rill_any_drain(&gate.any, RILL_CANCELLED));
+    RILL_END();
+}
+
+static void start_gate(int drain_polls)
+{
+    gate.turns = 0;
+    gate.withdrawn = -1;
+    rill_any_init(&gate.any, gate.futures, COUNT);
+    for (int i = 0; i < COUNT; i++)
+        gate.futures[i] = latch_wait(&latches[i]);
+    latches[0].drain_polls = drain_polls;
+    rill_task_spawn(&gate.task, gate_poll);
+    rig_settle();
+    latch_open(&latches[1], 11);
+    rig_settle();
+}
+
+START_TEST(what_is_withdrawn_ends_and_the_others_stay_pending)
+{
+    start_gate(LATCH_BY_HAND);
+    ck_assert_int_eq(latches[0].reason, RILL_CANCELLED);
+    ck_assert_int_eq(latches[2].reason, RILL_NOT_CANCELLED);
+    ck_assert_int_eq(gate.withdrawn, -1);
+    latch_open(&latches[2], 22); /* meanwhile, which is not lost */
+    rig_settle();
+    ck_assert_int_eq(gate.turns, 1);
+    latch_let_go(&latches[0]);
+    rig_settle();
+    ck_assert_int_eq(gate.withdrawn, 0);
+    ck_assert_int_eq(gate.seen[1], 2);
+    latch_open(&latches[0], 5);
+    rig_settle();
+    ck_assert_int_eq(gate.seen[2], 0);
+    ck_assert_int_eq(latches[0].result, 5);
+    ck_assert(rill_task_is_over(&gate.task));
+}
+END_TEST
+
+START_TEST(what_comes_while_it_is_withdrawn_is_not_lost)
+{
+    start_gate(LATCH_BY_HAND);
+    latch_open(&latches[0], 7);
+    rig_settle();
+    ck_assert_int_eq(gate.withdrawn, 1);
+    ck_assert_int_eq(latches[0].result, 7);
+    rill_task_cancel(&gate.task);
+    rig_settle();
+    ck_assert_int_eq(gate.seen[1], -ECANCELED);
+    ck_assert(rill_task_is_over(&gate.task));
+}
+END_TEST
+
+START_TEST(withdrawing_nothing_is_over_at_once)
+{
+    static struct runner runner;
+
+    rill_any_init(&gate.any, gate.futures, COUNT);
+    runner_start(&runner, rill_any_withdraw(&gate.any, COUNT - 1), NULL);
+    rig_settle();
+    ck_assert_int_eq(runner.task.future.result, 0);
+}
+END_TEST
+
+static enum rill_poll withdraw_in_haste_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(rill_any_next(&gate.any));
+    RILL_AWAIT(rill_any_withdraw(&gate.any, 0));
+    RILL_END();
+}
+
+static void withdraw_in_haste(void)
+{
+    rill_any_init(&gate.any, gate.futures, COUNT);
+    for (int i = 0; i < COUNT; i++)
+        gate.futures[i] = latch_wait(&latches[i]);
+    rill_task_spawn(&gate.task, withdraw_in_haste_poll);
+    rig_settle();
+    latch_open(&latches[1], 0);
+    rig_settle();
+}
+
+START_TEST(a_task_that_has_withdrawn_one_owes_the_others_still)
+{
+    rig_expect_text(rig_abort_message(withdraw_in_haste), "loops over any not drained");
+}
+END_TEST
+
+static void withdraw_beyond(void)
+{
+    rill_any_init(&gate.any, gate.futures, COUNT);
+    rill_any_withdraw(&gate.any, COUNT);
+}
+
+START_TEST(withdrawing_what_there_is_not_panics)
+{
+    rig_expect_text(rig_abort_message(withdraw_beyond), "entry 3 was withdrawn of any of 3");
+}
+END_TEST
+
+/* ---- mistakes, and other tasks ---- */
+
 START_TEST(polls_for_no_reason_do_not_end_a_turn)
 {
     start(0);
@@ -448,6 +575,11 @@ int main(void)
         in_a_cancelled_task_nothing_is_started,
         a_drain_cancels_what_is_pending_and_counts_the_real_results,
         a_drain_in_a_cancelled_task_gives_the_reason_of_the_task,
+        what_is_withdrawn_ends_and_the_others_stay_pending,
+        what_comes_while_it_is_withdrawn_is_not_lost,
+        withdrawing_nothing_is_over_at_once,
+        a_task_that_has_withdrawn_one_owes_the_others_still,
+        withdrawing_what_there_is_not_panics,
         polls_for_no_reason_do_not_end_a_turn,
         a_task_that_ends_without_draining_panics_also_where_only_timers_are_pending,
         what_is_pending_goes_on_in_another_task,
