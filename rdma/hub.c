@@ -133,8 +133,8 @@ int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32
     *hub = (struct rill_rdma_hub){
         .rdma = rdma,
         .eager_size = eager_size ? eager_size : RILL_RDMA_EAGER_SIZE,
-        .last_id = (uint32_t)rdma->client_id, /* so that a process does not begin where the one
-                                                 before it did */
+        /* So that neither a process nor a hub begins where the one before it did. */
+        .last_id = (uint32_t)rdma->client_id + rdma->ids_given,
     };
     for (int i = 0; i < RILL_RDMA_HUB_BUCKETS; i++)
         rill_list_init(&hub->by_id[i]);
@@ -159,6 +159,7 @@ void rill_rdma_hub_close(struct rill_rdma_hub *hub)
     sweep_dead(hub, RILL_RDMA_DEAD_MAX);
     rill_rdma_inbox_close(&hub->strangers);
     rill_rdma_am_unhandle(hub->rdma, &hub->control);
+    hub->rdma->ids_given = hub->last_id - (uint32_t)hub->rdma->client_id;
     hub->is_open = false;
 }
 

@@ -115,6 +115,7 @@ struct rill_rdma {
     struct rill_link notes;    /* of rill_rdma_note.link: those that were abandoned */
     struct rill_link eps[RILL_RDMA_EP_BUCKETS]; /* of rill_rdma_ep.all */
     uint64_t last_serial;                       /* of endpoints */
+    uint32_t ids_given;                         /* to connections, by hubs that were closed */
     uint16_t segment_kib;                       /* of TCP; 0: none */
     bool is_open;
     bool is_short;          /* of descriptors, UCX says; set by any thread: shortage.c */

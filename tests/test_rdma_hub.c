@@ -405,6 +405,35 @@ START_TEST(a_hub_that_is_closed_hears_nothing_and_is_opened_again)
 }
 END_TEST
 
+/* The other side of one by worker address does not hear that it was cut, and goes on sending. */
+START_TEST(the_hub_that_is_opened_next_gives_none_of_the_ids_of_the_former_one)
+{
+    static const struct sim_ucx_options unpaired = {.latency_max_ns = RILL_MILLISECOND};
+    uint32_t former;
+
+    sides_open(&unpaired); /* or the stranger would be told of the end of another */
+    open_stranger();
+    sides_connect(&mute, &mute);
+    former = right->id;
+    sides_disconnect();
+    for (int i = 0; i < 2; i++) { /* the same, and one of which nothing is left */
+        rill_rdma_hub_close(hub);
+        if (i == 1)
+            memset(hub, 0, sizeof *hub);
+        expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma, 0), 0);
+        sides_connect(&mute, &mute);
+        expect_eq(await(rill_rdma_tag_send(&stranger, &op, message, 10,
+                                           rill_rdma_tag_make(former, RILL_RDMA_KIND_DATA, 1))),
+                  10);
+        sides_pause(10 * RILL_MILLISECOND);
+        expect(!rill_rdma_probe(right, 1, NULL, NULL));
+        sides_disconnect();
+    }
+    await(rill_rdma_ep_abort(&stranger));
+    sides_close();
+}
+END_TEST
+
 START_TEST(the_numbers_of_a_hub_are_its_own)
 {
     static struct rill_rdma_hub second;
@@ -463,6 +492,7 @@ int main(void)
         {a_stranger_that_brings_more_than_an_address_is_dropped, IN_SIMULATED},
         {a_hub_that_can_not_be_opened_leaves_nothing, IN_SIMULATED},
         {a_hub_that_is_closed_hears_nothing_and_is_opened_again, IN_SIMULATED},
+        {the_hub_that_is_opened_next_gives_none_of_the_ids_of_the_former_one, IN_SIMULATED},
         {the_numbers_of_a_hub_are_its_own, IN_SIMULATED},
         {a_hub_opened_twice_or_closed_with_connections_is_a_panic, IN_SIMULATED},
     };
