@@ -229,12 +229,12 @@ void rill_rdma_listener_close(struct rill_rdma_listener *listener)
     if (!listener->is_open)
         return;
     rill_line_finish(&listener->line, "a listener");
+    listener->is_open = false; /* who comes from now on does not make it pause */
     rill_rdma_shortage_end(listener);
     if (listener->fd >= 0 && ask_where(listener, &address) == 0)
         rill_rdma_end_unheard(listener->rdma, &address);
     while (listener->held_count > 0)
         listener->rdma->ucx->listener_reject(listener->ucp, pop(listener));
     listener->rdma->ucx->listener_destroy(listener->ucp);
-    listener->is_open = false;
     listener->rdma->listeners--;
 }

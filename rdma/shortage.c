@@ -96,7 +96,7 @@ static unsigned look_for_fds(struct rill_rdma_watcher *watcher)
 
 void rill_rdma_listener_pause(struct rill_rdma_listener *listener)
 {
-    if (rill_link_is_linked(&listener->pausing.link))
+    if (!listener->is_open || rill_link_is_linked(&listener->pausing.link))
         return;
     count_shortage(listener);
     listen_to_clients(listener, false);

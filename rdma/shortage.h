@@ -50,7 +50,7 @@ void rill_rdma_shortage_begin(struct rill_rdma_listener *listener);
 void rill_rdma_shortage_end(struct rill_rdma_listener *listener);
 
 /* private: has UCX not listen until some time later there are descriptors; that time grows as in
- * net/listener.h. Does nothing to one that pauses. */
+ * net/listener.h. Does nothing to one that pauses, or is being closed. */
 void rill_rdma_listener_pause(struct rill_rdma_listener *listener);
 
 /* private: pauses the listeners of an rdma about which UCX complained (rdma->is_short). */

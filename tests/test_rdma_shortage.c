@@ -303,6 +303,65 @@ START_TEST(a_request_for_which_there_are_no_descriptors_is_rejected)
 }
 END_TEST
 
+static int door, visitor; /* what UCX listens with, and somebody who has come and not spoken */
+
+/* With a socket, as the real one. */
+static ucs_status_t listen_with_socket(ucp_worker_h worker, const ucp_listener_params_t *params,
+                                       ucp_listener_h *out)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+
+    door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(door, (struct sockaddr *)&at, sizeof at), 0);
+    ck_assert_int_eq(listen(door, 8), 0);
+    ck_assert_int_eq(getsockname(door, (struct sockaddr *)&at, &size), 0);
+    memcpy(&fake.listening_at, &at, sizeof at);
+    return fake_ucx.listener_create(worker, params, out);
+}
+
+/* UCX takes him in. */
+static unsigned progress_with_socket(ucp_worker_h worker)
+{
+    if (visitor >= 0)
+        close(accept4(door, NULL, NULL, SOCK_CLOEXEC));
+    visitor = -1;
+    return fake_ucx.worker_progress(worker);
+}
+
+START_TEST(a_listener_that_is_closed_does_not_pause_for_who_comes_meanwhile)
+{
+    struct rill_ucx table;
+    const struct rill_rdma_options options = {.ucx = &table};
+    const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
+    static struct rill_rdma rdma;
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    fake_reset();
+    table = fake_ucx;
+    table.listener_create = listen_with_socket;
+    visitor = -1;
+    table.worker_progress = progress_with_socket;
+    expect(fixture_open(SIMULATED, NULL, NULL));
+    expect_eq(rill_rdma_open(&rdma, &options), 0);
+    expect_eq(rill_rdma_listen(&listener, &rdma, &any), 0);
+    expect_eq(listener.fd, door);
+    ck_assert_int_eq(
+        connect(client, (struct sockaddr *)&fake.listening_at, sizeof(struct sockaddr_in)), 0);
+    visitor = client;
+    fake.fds_are_short = true;
+    fake_connect();
+    rill_rdma_listener_close(&listener);
+    expect_eq(visitor, -1);
+    expect_eq(fake.rejected, 1);
+    expect_eq(rdma.source.pending, 0);
+    rill_rdma_close(&rdma);
+    close(client);
+    close(door);
+    fixture_close();
+}
+END_TEST
+
 static size_t asked_for;
 
 static bool note_what_is_asked_for(size_t count)
@@ -352,6 +411,7 @@ int main(void)
         {a_listener_that_pauses_can_be_closed, IN_TCP | TCP_ITSELF},
         {descriptors_are_counted_by_taking_them, IN_TCP | TCP_ITSELF},
         {a_request_for_which_there_are_no_descriptors_is_rejected, IN_TCP | TCP_ITSELF},
+        {a_listener_that_is_closed_does_not_pause_for_who_comes_meanwhile, IN_TCP | TCP_ITSELF},
         {endpoints_that_were_made_lately_have_a_claim_to_descriptors, IN_TCP | TCP_ITSELF},
     };
 
