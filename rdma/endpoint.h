@@ -147,8 +147,9 @@ struct rill_future *rill_rdma_ep_flush(struct rill_rdma_ep *ep, struct rill_rdma
  * only until the kernel has the bytes (uct_tcp_ep_flush), which gives them up if something that
  * came is unread as the socket is closed. So who opens many, one after the other, has each side say
  * that it has all, and then both abort theirs. A connection (connection.h) does that. Where only
- * one side has opened one, a long message makes one inside of UCX on the other side, which nobody
- * can close.
+ * one side has opened one, a long message or an active one makes one inside of UCX on the other
+ * side, which nobody can close; but opening one there as well takes that over, also when the first
+ * is gone.
  */
 
 /* Closes the endpoint: ends its receives with -ESHUTDOWN, waits until its sends went

@@ -75,7 +75,9 @@ void rill_rdma_hub_metrics(const struct rill_rdma_hub *hub, struct rill_rdma_met
 
 /* Waits for the next connection that is made by the address of the worker
  * (rill_rdma_connect_worker of the other side), to be given to rill_rdma_adopt_worker, or to
- * rill_rdma_am_release. As rill_rdma_am_recv. Only for peers that are trusted: UCX cannot tell
+ * rill_rdma_am_release. One that is not wanted is better adopted, too, and cut (rill_rdma_cut):
+ * released, or left, it keeps a descriptor over TCP, in both processes, until one of them closes
+ * its rdma. As rill_rdma_am_recv. Only for peers that are trusted: UCX cannot tell
  * an address from other bytes, and may end the process over those. */
 static inline struct rill_future *rill_rdma_accept_worker(struct rill_rdma_hub *hub,
                                                           struct rill_rdma_am *stranger)
