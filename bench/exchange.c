@@ -59,6 +59,29 @@ void load_answered(struct load *load, int64_t began_ns)
     histogram_record(&load->latency, (uint64_t)(rill_now() - began_ns));
 }
 
+/* Nobody knows when they would have been answered: later than now, which tells something of those
+ * that have waited for longer than the fastest answer took. There may be a great many of them, so
+ * each that is recorded stands for as many as come before the next one, and the time of the first
+ * of these, which is the longest, for that of all. */
+void load_never_sent(struct load *load, uint64_t index, uint64_t begun)
+{
+    enum { PARTS = 1024 };
+    uint64_t due, step;
+
+    if (load->pace.interval_ns == 0)
+        return;
+    due = pace_due_on(&load->pace, index);
+    step = due > begun ? (due - begun) / PARTS + 1 : 1;
+    for (uint64_t request = begun; request < due; request += step) {
+        uint64_t left = due - request;
+        int64_t late_ns = rill_now() - pace_time_ns(&load->pace, index, request);
+
+        if (late_ns < (int64_t)histogram_min(&load->latency))
+            break;
+        histogram_record_times(&load->latency, (uint64_t)late_ns, left < step ? left : step);
+    }
+}
+
 /* Requests that may have begun by now. */
 static uint64_t startable(const struct exchange *exchange)
 {
@@ -193,8 +216,10 @@ static enum rill_poll exchange_poll(struct rill_future *self, struct rill_task *
         if (received < 0)
             return finish(exchange, task, received);
         if (load->stopping &&
-            exchange->finished == (load->broadcast ? load->messages : exchange->started))
+            exchange->finished == (load->broadcast ? load->messages : exchange->started)) {
+            load_never_sent(load, exchange->index, exchange->started);
             return finish(exchange, task, 0);
+        }
         if (!sent && !received)
             return RILL_PENDING;
     }

@@ -29,7 +29,8 @@ struct load {
     bool stopping;            /* no further requests */
     uint64_t requests;        /* that ended while measuring */
     uint64_t heard;           /* how often something came back, measuring or not */
-    struct histogram latency; /* also of those that were on their way when measuring ended */
+    struct histogram latency; /* also of those that were on their way when measuring ended, and at
+                               * least of those that were due by then and were never sent */
 
     /* private: of a broadcast */
     uint64_t messages;        /* that were sent */
@@ -69,6 +70,10 @@ const void *exchange_bytes(uint64_t index, uint64_t position);
 
 /* Takes account of an answer to a request that began at began_ns. */
 void load_answered(struct load *load, int64_t began_ns);
+
+/* Takes account of the requests of connection index that were due and were not sent, all but the
+ * first begun. To be called when the connection has ended, without which they would wait on. */
+void load_never_sent(struct load *load, uint64_t index, uint64_t begun);
 
 /* Sends and receives on connection number index until load->stopping is set and all
  * answers are there; it has to be woken when that is set. Borrows everything, times_ns

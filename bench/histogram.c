@@ -32,17 +32,24 @@ void histogram_reset(struct histogram *histogram)
 
 void histogram_record(struct histogram *histogram, uint64_t value_ns)
 {
+    histogram_record_times(histogram, value_ns, 1);
+}
+
+void histogram_record_times(struct histogram *histogram, uint64_t value_ns, uint64_t times)
+{
+    if (times == 0)
+        return;
     if (value_ns > HISTOGRAM_VALUE_MAX) {
         value_ns = HISTOGRAM_VALUE_MAX;
-        histogram->overflow_count++;
+        histogram->overflow_count += times;
     }
     if (histogram->count == 0 || value_ns < histogram->min_ns)
         histogram->min_ns = value_ns;
     if (value_ns > histogram->max_ns)
         histogram->max_ns = value_ns;
-    histogram->count++;
-    histogram->sum_ns += (double)value_ns;
-    histogram->buckets[bucket_of(value_ns)]++;
+    histogram->count += times;
+    histogram->sum_ns += (double)value_ns * (double)times;
+    histogram->buckets[bucket_of(value_ns)] += times;
 }
 
 void histogram_merge(struct histogram *histogram, const struct histogram *other)

@@ -41,6 +41,9 @@ void histogram_reset(struct histogram *histogram);
  * HISTOGRAM_VALUE_MAX, and in overflow_count. Constant time, no allocation. */
 void histogram_record(struct histogram *histogram, uint64_t value_ns);
 
+/* The same as recording a value so many times. */
+void histogram_record_times(struct histogram *histogram, uint64_t value_ns, uint64_t times);
+
 /* Adds everything that other counted to histogram. Borrows other for the call. */
 void histogram_merge(struct histogram *histogram, const struct histogram *other);
 

@@ -44,3 +44,12 @@ void pace_start(struct pace *pace)
 {
     rill_task_spawn(&pace->task, pace_poll);
 }
+
+void pace_stop(struct pace *pace)
+{
+    if (pace->task.state == RILL_TASK_NEW)
+        return;
+    if (pace->due > 0) /* else it has not begun to count */
+        wake_due(pace, rill_now());
+    rill_task_cancel(&pace->task);
+}

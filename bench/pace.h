@@ -31,6 +31,10 @@ struct pace {
  * it is cancelled. It is to be joined. Borrows the pace until then. */
 void pace_start(struct pace *pace);
 
+/* Ends it, and fixes how many requests were due, those included that its task was too late to
+ * wake anybody for. Does nothing where it was not started. */
+void pace_stop(struct pace *pace);
+
 /* How many requests of a connection were due until now. */
 static inline uint64_t pace_due_on(const struct pace *pace, uint64_t connection)
 {

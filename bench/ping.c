@@ -203,11 +203,10 @@ static void start_clients(struct ping *ping)
 static void stop_clients(struct ping *ping)
 {
     ping->load.stopping = true;
+    pace_stop(&ping->load.pace);
     for (int64_t i = 0; i < ping->connections; i++)
         if (ping->clients[i].task.state != RILL_TASK_NEW)
             rill_task_wake(&ping->clients[i].task);
-    if (ping->load.pace.task.state != RILL_TASK_NEW)
-        rill_task_cancel(&ping->load.pace.task);
 }
 
 static void cancel_clients(struct ping *ping)

@@ -191,6 +191,7 @@ static enum rill_poll run_poll(struct rill_future *self, struct rill_task *task)
     }
     if (!shared.load->stopping || is_busy(link) || link->finished < link->sends_begun)
         return RILL_PENDING;
+    load_never_sent(shared.load, link->index, link->sends_begun);
     return rill_future_end(self, 0);
 }
 

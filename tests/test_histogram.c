@@ -166,6 +166,28 @@ START_TEST(a_value_that_is_too_large_counts_as_the_largest_and_is_counted)
 }
 END_TEST
 
+START_TEST(recording_a_value_several_times_at_once_is_the_same_as_one_by_one)
+{
+    random_state = 7;
+    histogram_reset(&histogram);
+    histogram_reset(&other);
+    for (uint64_t times = 0; times < 100; times++) {
+        uint64_t value = random_value() + (times % 10 == 3 ? HISTOGRAM_VALUE_MAX : 0);
+
+        histogram_record_times(&histogram, value, times);
+        for (uint64_t i = 0; i < times; i++)
+            histogram_record(&other, value);
+    }
+    ck_assert_uint_eq(other.count, histogram.count);
+    ck_assert_uint_eq(other.overflow_count, histogram.overflow_count);
+    ck_assert_uint_eq(histogram_min(&other), histogram_min(&histogram));
+    ck_assert_uint_eq(histogram_max(&other), histogram_max(&histogram));
+    ck_assert_double_eq_tol(histogram_mean(&other), histogram_mean(&histogram),
+                            histogram_mean(&histogram) * 1e-9);
+    ck_assert_int_eq(memcmp(other.buckets, histogram.buckets, sizeof other.buckets), 0);
+}
+END_TEST
+
 START_TEST(merging_is_the_same_as_recording_into_one)
 {
     static struct histogram parts[3];
@@ -225,6 +247,7 @@ int main(void)
     tcase_add_test(tcase, ranks_are_those_of_the_sorted_values);
     tcase_add_test(tcase, percents_outside_0_to_100_are_the_extremes);
     tcase_add_test(tcase, a_value_that_is_too_large_counts_as_the_largest_and_is_counted);
+    tcase_add_test(tcase, recording_a_value_several_times_at_once_is_the_same_as_one_by_one);
     tcase_add_test(tcase, merging_is_the_same_as_recording_into_one);
     tcase_add_test(tcase, merging_an_empty_histogram_changes_nothing);
     tcase_set_timeout(tcase, CASE_LIMIT_S);
