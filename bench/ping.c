@@ -280,6 +280,21 @@ static int64_t run(struct rill_runtime *runtime, struct ping *ping)
     return error;
 }
 
+/* Tries it beforehand: a connection that is left with another one measures something else. */
+static int64_t try_congestion(const struct ping *ping)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int error = fd < 0 ? -errno : rill_socket_set_congestion(fd, ping->congestion);
+
+    if (error)
+        fprintf(stderr, "rill-ping: %s: --congestion %s: %s\n", ping->text, ping->congestion,
+                error == -ENOENT ? "the kernel does not have this congestion control"
+                                 : strerror(-error));
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
 static int open_rdma(struct ping *ping)
 {
     const struct rdma_load_options options = {
@@ -295,8 +310,11 @@ static int open_rdma(struct ping *ping)
 
 static int run_and_report(struct rill_runtime *runtime, struct ping *ping)
 {
-    int64_t error = rill_signals_open(&ping->signals, (const int[]){SIGINT, SIGTERM}, 2);
+    int64_t error;
 
+    if (ping->congestion && try_congestion(ping) < 0)
+        return 1;
+    error = rill_signals_open(&ping->signals, (const int[]){SIGINT, SIGTERM}, 2);
     if (error) {
         ping->phase = "no signals";
     } else if (ping->is_rdma && open_rdma(ping) < 0) {
@@ -349,8 +367,10 @@ static void check_mode(const struct cli *cli, const struct ping *ping)
     if (ping->churn && (ping->depth > 1 || ping->size > EXCHANGE_CHUNK_MAX))
         cli_fail(cli, "--churn: want --depth 1 and a --size of at most 1m: a connection has one "
                       "request");
-    if (ping->is_rdma && (ping->churn || ping->load.broadcast || ping->congestion))
-        cli_fail(cli, "--churn, --broadcast and --congestion: not over rdma://");
+    if (ping->is_rdma && (ping->churn || ping->load.broadcast))
+        cli_fail(cli, "--churn and --broadcast: not over rdma://");
+    if (ping->congestion && strcmp(ping->url.scheme, "tcp") != 0)
+        cli_fail(cli, "--congestion: want tcp:// with it");
     if (ping->is_rdma && ping->size > RDMA_MESSAGE_MAX)
         cli_fail(cli, "--size: want at most 1m over rdma://, where a request is a message");
     if (!ping->is_rdma &&

@@ -234,7 +234,7 @@ END_TEST
 START_TEST(kinds_of_load_that_exclude_each_other_are_refused)
 {
     static const struct {
-        const char *options[4], *says;
+        const char *options[2], *says;
     } cases[] = {
         {{"--churn", "--idle"}, "want one of them"},
         {{"--churn", "--broadcast"}, "want one of them"},
@@ -244,6 +244,10 @@ START_TEST(kinds_of_load_that_exclude_each_other_are_refused)
         {{"--churn", "--size=2m"}, "--churn: want --depth 1"},
         {{"--broadcast", "--depth=2"}, "--broadcast: want --depth 1"},
     };
+
+    PROCESS_START(&ping, "bin/rill-ping", "unix:///tmp/none", "--congestion", "cubic");
+    ck_assert_int_eq(process_wait(&ping), 2);
+    ck_assert_ptr_nonnull(strstr(ping.err.text, "--congestion: want tcp://"));
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         PROCESS_START(&ping, "bin/rill-ping", "tcp://127.0.0.1:1", cases[i].options[0],
@@ -304,6 +308,18 @@ START_TEST(a_port_at_which_nobody_listens_is_a_refused_connection)
     url_of(bad_server_absent(), url);
     PROCESS_START(&ping, "bin/rill-ping", "-c", "3", url);
     expect_failure("cannot connect: connection refused: no server listens there");
+}
+END_TEST
+
+/* A load by another congestion control than was asked for would measure something else. */
+START_TEST(a_congestion_control_that_cannot_be_had_is_an_error)
+{
+    ECHO_SERVER_START(&server);
+    url_of(server.port, url);
+    PROCESS_START(&ping, "bin/rill-ping", "-t", "1h", "--congestion", "pigeons", url,
+                  _i ? "--churn" : "--json");
+    expect_failure("--congestion pigeons: the kernel does not have this congestion control");
+    echo_server_stop(&server);
 }
 END_TEST
 
@@ -457,6 +473,7 @@ int main(void)
         {an_interrupt_ends_it_early_with_a_report, 2},
         {an_interrupt_ends_a_connect_that_hangs, 1},
         {a_port_at_which_nobody_listens_is_a_refused_connection, 1},
+        {a_congestion_control_that_cannot_be_had_is_an_error, 2},
         {a_wrong_byte_is_found_wherever_it_is, 3},
         {a_server_that_ends_the_connection_early_is_an_error, 3},
         {a_server_that_is_killed_is_an_error, 1},
