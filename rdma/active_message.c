@@ -119,6 +119,7 @@ static void fill(struct rill_rdma_am *message, struct rill_rdma_am_held *held)
     message->data = held->is_rendezvous ? NULL : held->data;
     message->size = held->size;
     message->ep = endpoint_of(held, message);
+    message->inbox->rdma->messages++;
 }
 
 static enum rill_poll leave(struct rill_rdma_am *message, int64_t result)
@@ -167,6 +168,7 @@ void rill_rdma_am_release(struct rill_rdma_am *message)
     if (!message->held)
         return;
     drop(message->inbox->rdma, message->held);
+    message->inbox->rdma->messages--;
     message->held = NULL;
     message->data = NULL;
     message->header = NULL;
@@ -349,8 +351,12 @@ void rill_rdma_am_unhandle(struct rill_rdma *rdma, struct rill_rdma_am_number *n
  * what lies behind. With the last number in it the table has all of them: 1.5 MiB. */
 int rill_rdma_am_prepare(struct rill_rdma *rdma)
 {
-    rill_list_init(&rdma->numbers);
     return set_handler(rdma, RILL_RDMA_AM_IDS - 1, drop_message, NULL);
+}
+
+static void close_with_rdma(struct rill_rdma_am_number *number)
+{
+    rill_rdma_inbox_close(rill_container_of(number, struct rill_rdma_inbox, number));
 }
 
 int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, unsigned id)
@@ -363,6 +369,7 @@ int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, 
         .rdma = rdma,
         .held_max = RILL_RDMA_AM_HELD_MAX,
         .size_max = SIZE_MAX,
+        .number.close = close_with_rdma,
     };
     rill_list_init(&inbox->held);
     rill_line_init(&inbox->line);

@@ -40,8 +40,10 @@ enum {
     RILL_RDMA_AM_RENDEZVOUS = 4, /* the data stay until they are fetched, however short */
 };
 
-/* private: the number of somebody who takes active messages. */
+/* private: the number of somebody who takes active messages, and how that is closed with the rdma.
+ */
 struct rill_rdma_am_number {
+    void (*close)(struct rill_rdma_am_number *number);
     unsigned id;
     struct rill_link taken; /* rill_rdma.numbers */
 };
@@ -93,8 +95,8 @@ struct rill_rdma_am {
  * those that do not come with their data, ends the sender's operation with -EINVAL. */
 int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, unsigned id);
 
-/* Closes it, before its rdma is closed, and drops the messages that nobody took. No task may wait.
- * Does nothing to one that is closed, or was never open. */
+/* Closes it, as its rdma does where that is closed before, and drops the messages that nobody took.
+ * No task may wait. Does nothing to one that is closed, or was never open. */
 void rill_rdma_inbox_close(struct rill_rdma_inbox *inbox);
 
 /* Waits for the next message. Several tasks may wait, and are served in order. When it

@@ -125,6 +125,11 @@ static ucs_status_t on_control(void *hub_, const void *header, size_t header_siz
 
 /* ---- its life ---- */
 
+static void close_with_rdma(struct rill_rdma_am_number *number)
+{
+    rill_rdma_hub_close(rill_container_of(number, struct rill_rdma_hub, control));
+}
+
 int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32_t eager_size)
 {
     int error;
@@ -135,6 +140,7 @@ int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32
         .eager_size = eager_size ? eager_size : RILL_RDMA_EAGER_SIZE,
         /* So that neither a process nor a hub begins where the one before it did. */
         .last_id = (uint32_t)rdma->client_id + rdma->ids_given,
+        .control.close = close_with_rdma,
     };
     for (int i = 0; i < RILL_RDMA_HUB_BUCKETS; i++)
         rill_list_init(&hub->by_id[i]);

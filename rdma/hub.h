@@ -65,8 +65,8 @@ struct rill_rdma_hub {
  * what else UCX says (error.h). Panics where rdma is not open. */
 int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32_t eager_size);
 
-/* Closes it; not needed before the rdma ends with its runtime. Panics while there are
- * connections. Does nothing to one that is closed, or zeroed. */
+/* Closes it, as its rdma does where that is closed before. Panics while there are connections. Does
+ * nothing to one that is closed, or zeroed. */
 void rill_rdma_hub_close(struct rill_rdma_hub *hub);
 
 /* Stores what all connections have counted, those that ended too. Of one that was closed it is that

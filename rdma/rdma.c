@@ -221,6 +221,7 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
     rill_list_init(&rdma->ops);
     rill_list_init(&rdma->watchers);
     rill_list_init(&rdma->notes);
+    rill_list_init(&rdma->numbers);
     rill_list_init(&rdma->young);
     for (int i = 0; i < RILL_RDMA_EP_BUCKETS; i++)
         rill_list_init(&rdma->eps[i]);
@@ -243,6 +244,17 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
     return 0;
 }
 
+/* Hubs, inboxes and services: what they hold is UCX's. */
+static void close_numbers(struct rill_rdma *rdma)
+{
+    while (!rill_list_is_empty(&rdma->numbers)) {
+        struct rill_rdma_am_number *number =
+            rill_container_of(rdma->numbers.next, struct rill_rdma_am_number, taken);
+
+        number->close(number);
+    }
+}
+
 void rill_rdma_close(struct rill_rdma *rdma)
 {
     if (!rdma->is_open)
@@ -257,6 +269,10 @@ void rill_rdma_close(struct rill_rdma *rdma)
                rdma->ops_in_flight);
     rill_check(rdma->source.pending == 0,
                "rdma was closed while %zu tasks wait for what others send", rdma->source.pending);
+    rill_check(rdma->messages == 0,
+               "rdma was closed with %zu messages not given back (rill_rdma_am_release)",
+               rdma->messages);
+    close_numbers(rdma);
     rill_event_source_remove(&rdma->source);
     rdma->ucx->worker_release_address(rdma->worker, rdma->address);
     rdma->address = NULL;

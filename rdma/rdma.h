@@ -101,6 +101,7 @@ struct rill_rdma {
     size_t endpoints;     /* open */
     size_t listeners;     /* open */
     size_t memories;      /* registered, those of pools of buffers too */
+    size_t messages;      /* active ones that were received and not given back */
     uint64_t client_id;   /* random; what the other side may see of a connection request */
 
     /* private */
@@ -138,9 +139,10 @@ struct rill_rdma {
  *   -ENOMEM, -EIO, ... what UCX says; as a rule it has printed more on stdout */
 int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *options);
 
-/* Closes it; rill_runtime_destroy does so by itself. Panics if an endpoint or a listener
- * is open, memory registered, an operation in flight, or if a task waits for a message. Does
- * nothing to one that is closed, or zeroed. */
+/* Closes it, with its hubs, inboxes and services; rill_runtime_destroy does so by itself. Panics if
+ * an endpoint or a listener is open, memory registered, an active message not given back, a request
+ * not answered, an operation in flight, or if a task waits for a message. Does nothing to one that
+ * is closed, or zeroed. */
 void rill_rdma_close(struct rill_rdma *rdma);
 
 /* The address of the worker, which a peer needs for rill_rdma_ep_open: bytes to be

@@ -75,6 +75,11 @@ static ucs_status_t on_message(void *rpc_, const void *bytes, size_t header_size
 
 /* ---- its life ---- */
 
+static void close_with_rdma(struct rill_rdma_am_number *number)
+{
+    rill_rdma_rpc_close(rill_container_of(number, struct rill_rdma_rpc, number));
+}
+
 int rill_rdma_rpc_open(struct rill_rdma_rpc *rpc, struct rill_rdma *rdma, unsigned id,
                        size_t requests_max)
 {
@@ -83,7 +88,11 @@ int rill_rdma_rpc_open(struct rill_rdma_rpc *rpc, struct rill_rdma *rdma, unsign
     rill_check(!rpc->is_open, "a service was opened that is open already");
     rill_check(rdma->is_open, "a service was opened of an rdma that is not open");
     *rpc = (struct rill_rdma_rpc){
-        .rdma = rdma, .requests_max = requests_max, .next_call = rill_random()};
+        .rdma = rdma,
+        .requests_max = requests_max,
+        .next_call = rill_random(),
+        .number.close = close_with_rdma,
+    };
     for (int i = 0; i < RILL_RDMA_RPC_BUCKETS; i++) {
         rill_list_init(&rpc->calls[i]);
         rill_list_init(&rpc->requests[i]);

@@ -90,9 +90,9 @@ int rill_rdma_rpc_open(struct rill_rdma_rpc *rpc, struct rill_rdma *rdma, unsign
  * it is done once. */
 void rill_rdma_rpc_stop(struct rill_rdma_rpc *rpc);
 
-/* Closes it, before its rdma is closed, and refuses the requests that nobody took with -ESHUTDOWN.
- * No call may be waiting, no task receiving, and no request be taken and not answered. Does nothing
- * to one that is closed, or was never open. */
+/* Closes it, as its rdma does where that is closed before, and refuses the requests that nobody
+ * took with -ESHUTDOWN. No call may be waiting, no task receiving, and no request be taken and not
+ * answered. Does nothing to one that is closed, or was never open. */
 void rill_rdma_rpc_close(struct rill_rdma_rpc *rpc);
 
 /* private: the header, as it is on the wire and as it is here. */

@@ -306,8 +306,44 @@ static void close_with_memory(void)
     rill_rdma_close(&lone.rdma);
 }
 
+/* UCX's memory, of which it would say that it was not given back. */
+static void close_with_message(void)
+{
+    static struct rill_rdma_inbox inbox;
+    static struct rill_rdma_am message;
+
+    lone_open();
+    rill_rdma_inbox_open(&inbox, &lone.rdma, 3);
+    fake_bring(3, "h", 1, lone.sent, LONE_SIZE, -1, false, NULL);
+    await(rill_rdma_am_recv(&inbox, &message));
+    await(rill_rdma_ep_abort(&lone.ep));
+    rill_rdma_close(&lone.rdma);
+}
+
+START_TEST(what_nobody_took_is_given_back_when_the_rdma_is_closed)
+{
+    static struct rill_rdma_inbox inbox;
+    static struct rill_rdma_rpc rpc;
+
+    lone_open();
+    expect_eq(rill_rdma_inbox_open(&inbox, &lone.rdma, 3), 0);
+    expect_eq(rill_rdma_rpc_open(&rpc, &lone.rdma, 4, 1), 0);
+    fake_bring(3, "h", 1, lone.sent, LONE_SIZE, -1, false, NULL);
+    fake_bring(3, "h", 1, lone.sent, LONE_SIZE, -1, true, NULL);
+    settle();
+    expect_eq(inbox.held_count, 2);
+    expect_eq(fake.am_data, 2);
+    lone_close();
+    expect_eq(fake.am_data, 0);
+    expect(!inbox.is_open && !rpc.is_open);
+    rill_rdma_inbox_close(&inbox); /* too late, which is no harm */
+    rill_rdma_rpc_close(&rpc);
+}
+END_TEST
+
 START_TEST(bad_use_is_a_panic)
 {
+    fixture_expect_panic(close_with_message, "rdma was closed with 1 messages not given back");
     fixture_expect_panic(close_while_a_task_waits, "rdma was closed while 1 tasks wait");
     fixture_expect_panic(close_with_memory, "rdma was closed with 1 memories registered");
     fixture_expect_panic(adopt_too_late, "whose listener was closed");
@@ -347,6 +383,7 @@ int main(void)
         {a_socket_of_somebody_else_at_the_address_of_a_listener_is_left_alone, IN_SIMULATED},
         {requests_beyond_the_limit_are_rejected_and_counted, IN_SIMULATED},
         {a_listener_that_is_not_open_has_no_address, IN_SIMULATED},
+        {what_nobody_took_is_given_back_when_the_rdma_is_closed, IN_SIMULATED},
         {bad_use_is_a_panic, IN_SIMULATED},
         {a_worker_that_is_not_open_has_no_address_and_no_messages, IN_SIMULATED},
     };

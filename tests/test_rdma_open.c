@@ -2,6 +2,7 @@
 /* test_rdma_open.c - opening UCX: settings, their mistakes, and what it does to a process. */
 #include "rdma/rdma.h"
 
+#include "rdma/active_message.h"
 #include "rdma/endpoint_info.h"
 #include "rdma/listener.h"
 #include "tests/rdma/duo.h"
@@ -89,6 +90,20 @@ START_TEST(a_value_that_a_setting_can_not_have_is_an_error)
     expect_why("TCP_RX_SEG_SIZE, or not that value for it");
     expect(getenv("UCX_TCP_RX_SEG_SIZE") == NULL);
     fixture_close();
+}
+END_TEST
+
+START_TEST(without_active_messages_there_is_no_inbox)
+{
+    const struct rill_rdma_options options = {.features = UCP_FEATURE_TAG};
+    struct rill_rdma_inbox inbox = {0};
+
+    if (!start())
+        return;
+    expect_eq(rill_rdma_open(&rdma, &options), 0);
+    expect_eq(rill_rdma_inbox_open(&inbox, &rdma, 1), -EINVAL);
+    expect(!inbox.is_open);
+    finish();
 }
 END_TEST
 
@@ -363,6 +378,7 @@ int main(void)
         {it_opens_and_closes_and_opens_again, IN_TCP},
         {an_unknown_setting_is_an_error_that_names_the_nearest, IN_TCP},
         {a_value_that_a_setting_can_not_have_is_an_error, IN_TCP},
+        {without_active_messages_there_is_no_inbox, IN_TCP},
         {a_setting_that_is_read_as_the_process_starts_is_an_error, IN_TCP},
         {a_transport_that_is_not_there_is_ENODEV, IN_TCP},
         {a_known_setting_is_taken_with_and_without_its_prefix, IN_TCP},

@@ -14,6 +14,6 @@ void side_open(struct side *side, const struct rill_ucx *ucx)
 
 void side_close(struct side *side)
 {
-    rill_rdma_hub_close(&side->hub);
-    rill_rdma_close(&side->rdma);
+    rill_rdma_close(&side->rdma); /* and its hub */
+    expect(!side->hub.is_open);
 }
