@@ -167,17 +167,34 @@ static int ask_where(const struct rill_rdma_listener *listener, struct rill_addr
     return 0;
 }
 
-/* Of an address that cannot be bound to UCX says no more than UCS_ERR_IO_ERROR, but for a port that
- * is taken. So the kernel is asked, for a socket of TCP: no device has an address that the machine
- * has not. */
-static int why_not(const struct rill_address *address)
+/* What the kernel says of a socket of TCP at that address, which stands for all devices: none has
+ * an address that the machine has not. 0 or -errno. */
+static int try_address(struct rill_address address, uint16_t port)
 {
-    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int error = fd >= 0 && bind(fd, &address->any, address->size) < 0 ? -errno : -EIO;
+    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int error;
 
+    rill_address_set_port(&address, port);
+    error = fd >= 0 && bind(fd, &address.any, address.size) < 0 ? -errno : 0;
     if (fd >= 0)
         close(fd);
     return error;
+}
+
+/* UCX 1.13 is not to be asked for an address that is another machine's: with port 0 it looks for a
+ * free one of it for ever where a device for RDMA has the say (ucp_listen of an rdmacm). */
+static bool is_foreign(const struct rill_address *address)
+{
+    return address->any.sa_family != AF_UNIX && try_address(*address, 0) == -EADDRNOTAVAIL;
+}
+
+/* Of an address that cannot be bound to it says no more than UCS_ERR_IO_ERROR, but for a port that
+ * is taken. */
+static int why_not(const struct rill_address *address)
+{
+    int error = try_address(*address, rill_address_port(address));
+
+    return error ? error : -EIO;
 }
 
 int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma,
@@ -201,6 +218,8 @@ int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma
     rill_line_init(&listener->line);
     if (!rill_rdma_has_fds(rdma))
         return -EMFILE;
+    if (is_foreign(address))
+        return -EADDRNOTAVAIL;
     sockets_before = rill_rdma_count_listening();
     rill_signal_mask_fill(&before); /* UCX may start a thread */
     error = rill_rdma_errno(rdma->ucx->listener_create(rdma->worker, &params, &listener->ucp));

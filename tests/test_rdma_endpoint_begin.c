@@ -306,6 +306,38 @@ static void close_with_memory(void)
     rill_rdma_close(&lone.rdma);
 }
 
+static unsigned listeners_made;
+
+static ucs_status_t count_listener(ucp_worker_h worker, const ucp_listener_params_t *params,
+                                   ucp_listener_h *out)
+{
+    listeners_made++;
+    return fake_ucx.listener_create(worker, params, out);
+}
+
+START_TEST(ucx_is_not_asked_to_listen_at_an_address_of_another_machine)
+{
+    struct rill_address address;
+
+    lone_open();
+    const struct rill_ucx *table = lone.rdma.ucx;
+    struct rill_ucx counting = *table;
+
+    counting.listener_create = count_listener;
+    lone.rdma.ucx = &counting;
+    expect_eq(rill_address_parse(&address, "192.0.2.1", 0), 0); /* of documents (RFC 5737) */
+    expect_eq(rill_rdma_listen(&listener, &lone.rdma, &address), -EADDRNOTAVAIL);
+    expect_eq(listeners_made, 0);
+    expect(!listener.is_open);
+    expect_eq(rill_address_parse(&address, "127.0.0.1", 0), 0);
+    expect_eq(rill_rdma_listen(&listener, &lone.rdma, &address), 0);
+    expect_eq(listeners_made, 1);
+    rill_rdma_listener_close(&listener);
+    lone.rdma.ucx = table;
+    lone_close();
+}
+END_TEST
+
 /* UCX's memory, of which it would say that it was not given back. */
 static void close_with_message(void)
 {
@@ -384,6 +416,7 @@ int main(void)
         {requests_beyond_the_limit_are_rejected_and_counted, IN_SIMULATED},
         {a_listener_that_is_not_open_has_no_address, IN_SIMULATED},
         {what_nobody_took_is_given_back_when_the_rdma_is_closed, IN_SIMULATED},
+        {ucx_is_not_asked_to_listen_at_an_address_of_another_machine, IN_SIMULATED},
         {bad_use_is_a_panic, IN_SIMULATED},
         {a_worker_that_is_not_open_has_no_address_and_no_messages, IN_SIMULATED},
     };
