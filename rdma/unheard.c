@@ -162,6 +162,7 @@ void rill_rdma_end_unheard(struct rill_rdma *rdma, const struct rill_address *at
     if (rill_address_port(at) == 0)
         return;
     while (count(is_unheard_at, at) > 0 && clock_ns() < until_ns) {
+        rill_event_source_touch(&rdma->source);   /* what was armed before is so no longer */
         rdma->ucx->worker_progress(rdma->worker); /* does what UCX's thread could not */
         nanosleep(&pause, NULL);
     }
