@@ -5,6 +5,7 @@ programs that are not as they should be. Called by check_harness.sh.
 The programs of a build are played by scripts of some lines."""
 import dataclasses
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -88,6 +89,11 @@ def is_alive(pid):
     return os.path.exists(f"/proc/{pid}")
 
 
+def is_running(pid):
+    """Of one that is not our child: nobody may have waited for it yet."""
+    return re.match(r"\d+ \(.*\) [^ZX]", machine.read(f"/proc/{pid}/stat")) is not None
+
+
 SILENT = "print('a word', flush=True); signal.pause()\n"
 HANGING_PING = "print('measuring', flush=True); signal.pause()\n"
 LISTENING = "print('listening on nothing', flush=True); signal.pause()\n"
@@ -123,6 +129,26 @@ class Processes(unittest.TestCase):
               self.assertRaises(KeyboardInterrupt)):
             load.run(SERVER, build, counts.ONE, 1, HERE)
         self.assertEqual([is_alive(pid) for pid in pids], [False, False])
+
+    def test_what_it_started_ends_with_a_harness_that_cannot_end_it(self):
+        script = f"""
+import os, servers, subprocess, sys
+running = servers.Running(servers.Server("played", "bin/server", ""), sys.argv[1], "unix", (), {HERE.server})
+running.__enter__()
+load = subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                        preexec_fn=servers.pinned({HERE.load}))
+print(running.pid, load.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+        with Build(server=LISTENING) as build:
+            result = subprocess.run([sys.executable, "-c", script, build], capture_output=True,
+                                    text=True, check=False)
+        pids = list(map(int, result.stdout.split()))
+        self.assertEqual(len(pids), 2, result.stderr)
+        end = time.monotonic() + 10
+        while any(map(is_running, pids)) and time.monotonic() < end:
+            time.sleep(0.01)
+        self.assertEqual([pid for pid in pids if is_running(pid)], [])
 
     def test_a_load_that_cannot_begin_says_on_which_server(self):
         with (Build(server=LISTENING, rill_ping="sys.exit('cannot connect')") as build,

@@ -70,7 +70,7 @@ def instructions_of_steps(build):
         result = subprocess.run(
             callgrind(f"{build}/bin/rill-micro", "--rounds", "1", "--only", key,
                       "--count", str(steps)),
-            capture_output=True, text=True, check=False)
+            capture_output=True, text=True, check=False, preexec_fn=servers.pinned())
         if result.returncode:
             raise servers.Failed(f"rill-micro --only {key}: {result.stderr.strip()[-200:]}")
         return collected(result.stderr)
@@ -170,7 +170,8 @@ def system_calls(build, server, workload, placement):
                              placement.server) as running:
             pid = running.pid
             strace = subprocess.Popen(["strace", "-c", "-f", "-o", summary.name, "-p", str(pid)],
-                                      stderr=subprocess.PIPE, text=True)
+                                      stderr=subprocess.PIPE, text=True,
+                                      preexec_fn=servers.pinned())
             strace.stderr.readline()  # "attached"
             requests = ping(build, running.url, workload, 0.5, placement)["requests"]
             strace.terminate()
@@ -228,7 +229,7 @@ def idle_connection_bytes(build, server, placement, connections=IDLE_CONNECTIONS
         with servers.ended(subprocess.Popen(
                 [f"{build}/bin/rill-ping", running.url, "--idle", "--marks", "--seconds", "60",
                  "--connections", str(connections)],
-                stdout=subprocess.PIPE, text=True)) as process:
+                stdout=subprocess.PIPE, text=True, preexec_fn=servers.pinned())) as process:
             process.stdout.readline()
             end = time.monotonic() + 10
             while count_descriptors(running.pid) < descriptors + connections:
@@ -249,7 +250,8 @@ def count_descriptors(pid):
 
 def sleeping_task_bytes(build):
     result = subprocess.run([f"{build}/bin/rill-micro", "--json", "--only", "sleeping_task"],
-                            capture_output=True, text=True, check=False)
+                            capture_output=True, text=True, check=False,
+                            preexec_fn=servers.pinned())
     if result.returncode:
         raise servers.Failed(f"rill-micro --only sleeping_task: {result.stderr.strip()[-200:]}")
     return json.loads(result.stdout)["sleeping_task"]["median"]

@@ -120,7 +120,7 @@ def checked(command, environment, processor=None):
         result = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=LIMIT_S,
             env={**os.environ, **environment},
-            preexec_fn=servers.pinned(processor) if processor is not None else None)
+            preexec_fn=servers.pinned(processor))
     except subprocess.TimeoutExpired as error:
         raise TooSlow(f"{name}: not done after {LIMIT_S} s") from error
     if result.returncode:

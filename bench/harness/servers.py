@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """servers.py - the echo servers that are compared, and how each is started and stopped."""
 import contextlib
+import ctypes
 import dataclasses
 import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -52,8 +54,24 @@ class Failed(Exception):
     """A server or a load that did not do what it should; the text says what."""
 
 
-def pinned(processor):
-    return lambda: os.sched_setaffinity(0, {processor})
+PR_SET_PDEATHSIG = 1
+libc = ctypes.CDLL(None)
+
+
+def pinned(processor=None):
+    """What a program does before it begins: it keeps to a processor, and is killed when we end,
+    however that is. A signal may come when it has been started and we do not know its number yet,
+    and SIGKILL leaves nobody the time to end it."""
+    us = os.getpid()
+
+    def begin():
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != us:  # we have ended before that
+            os._exit(1)
+        if processor is not None:
+            os.sched_setaffinity(0, {processor})
+
+    return begin
 
 
 @contextlib.contextmanager
