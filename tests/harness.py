@@ -298,10 +298,10 @@ class Facts(unittest.TestCase):
 
 
 class Messages(unittest.TestCase):
-    def measure(self, run, placement=HERE):
+    def measure(self, run, placement=HERE, budget_s=1000):
         with (Build(rill_rdma_perf="") as build, mock.patch.object(shutil, "which", lambda _: None),
               mock.patch.object(rdma, "run_rill", run)):
-            return rdma.Messages(build, placement, rounds=2, quick=True)
+            return rdma.Messages(build, placement, rounds=2, budget_s=budget_s, quick=True)
 
     def test_a_case_of_which_a_round_is_missing_is_left_out_at_once_and_told_of(self):
         runs = []
@@ -318,13 +318,31 @@ class Messages(unittest.TestCase):
         self.assertIn(f"{runs[0][0].title}, rill: broken", messages.failures)
         self.assertTrue(all(len(column.values) == 2 for _, _, column, *_ in messages.rows()))
 
+    def test_what_takes_longer_than_there_is_time_is_told_of_and_rounds_stay_complete(self):
+        for a_run_s, budget_s, rounds, is_cut in ((1, 1000, 2, False), (1, 50, 1, False),
+                                                  (1, 5, 1, True)):
+            clock = [0]
+
+            def run(*_):
+                clock[0] += a_run_s
+                return 1.0
+
+            with mock.patch.object(time, "monotonic", lambda: clock[0]):
+                messages = self.measure(run, machine.Placement(server=1, load=0), budget_s)
+            self.assertEqual({len(column.values) for _, _, column, *_ in messages.rows()}, {rounds})
+            self.assertEqual(messages.rounds, rounds)
+            self.assertEqual(len(messages.cases) < len(rdma.cases(True)), is_cut)
+            self.assertEqual(any("the time was over" in note for note in messages.failures),
+                             is_cut or rounds == 1)
+
     def test_the_report_shows_how_each_program_was_run(self):
         def run(*_):
             return 1.0
 
         with (Build(rill_rdma_perf="") as build, mock.patch.object(shutil, "which", lambda name: name),
               mock.patch.object(rdma, "run_rill", run), mock.patch.object(rdma, "run_ucx", run)):
-            messages = rdma.Messages(build, machine.Placement(server=1, load=0), rounds=1, quick=True)
+            messages = rdma.Messages(build, machine.Placement(server=1, load=0), rounds=1,
+                                     budget_s=1000, quick=True)
         lines = messages.command_lines()
         self.assertEqual(len(lines), len(set(lines)))
         of_rill, of_ucx = ([line for line in lines if line.startswith(f"UCX_TLS=sm,self {name} ")

@@ -202,8 +202,9 @@ def run_ucx(case, program, placement):
 class Messages:
     """All cases, their figures by round, and what went wrong."""
 
-    def __init__(self, build, placement, rounds, quick=False):
+    def __init__(self, build, placement, rounds, budget_s, quick=False):
         self.rounds = rounds
+        self.end = time.monotonic() + budget_s
         self.failures = []  # sentences
         self.figures = {}  # by case, then by program: a list, one for each round
         self.cases = cases(quick)
@@ -224,9 +225,21 @@ class Messages:
         self.measure()
 
     def measure(self):
+        """Each case sends so many messages, however long that takes: on a machine that is busy or
+        slow, no round is begun for which there is no time."""
         has_ucx = shutil.which(UCX)
+        longest_s = 0
         for number in range(self.rounds):
+            begin = time.monotonic()
+            if number and begin + longest_s > self.end:
+                self.failures.append(f"messages over UCX: {number} of {self.rounds} rounds: the time "
+                                     "was over")
+                self.rounds = number
+                break
             for case in list(self.cases):
+                if not number and time.monotonic() > self.end:
+                    self.leave_out_those_from(case)
+                    break
                 for program in samples.rotated(case.programs, number):
                     if case not in self.cases:  # another one has failed
                         break
@@ -239,6 +252,13 @@ class Messages:
                            if program in LAYERS else
                            functools.partial(run_ucx, case, program, self.placement))
                     self.one(case, program, run)
+            longest_s = max(longest_s, time.monotonic() - begin)
+
+    def leave_out_those_from(self, case):
+        at = self.cases.index(case)
+        self.failures.append(f"messages over UCX: the time was over before {len(self.cases) - at} of "
+                             f"{len(self.cases)} cases, from {case.title} on")
+        del self.cases[at:]
 
     def one(self, case, program, run):
         try:
