@@ -297,6 +297,32 @@ class Facts(unittest.TestCase):
         self.assertIn("compiler: that of here\n", report.describe(facts))
 
 
+class Report(unittest.TestCase):
+    def test_where_rill_is_behind_is_told_of_each_part_and_ties_are_not(self):
+        comparison = comparison_of({"rill": [10, 10, 10, 10], "less": [9, 9, 9, 9],
+                                    "more": [16, 16, 16, 16], "rill-adaptive": [20, 20, 20, 20],
+                                    "varies": [9, 11, 11, 11]})
+        reads = mock.Mock()
+        reads.rows.return_value = [
+            ((1, True), name, None, None, samples.Ratio([10] * 4, rates))
+            for name, rates in (("fio", [20] * 4), ("libuv", [5] * 4), ("tie", [5, 20, 20, 20]))]
+        messages = mock.Mock()
+        messages.rows.return_value = [
+            (rdma.Case("shm", test, 8), "rill", None, samples.Ratio(ours, [10] * 4), None)
+            for test, ours in (("tag_lat", [15] * 4), ("tag_lat", [5] * 4), ("tag_bw", [5] * 4),
+                               ("tag_bw", [15] * 4), ("tag_bw", [5, 5, 5, 11]))]
+        self.assertEqual(report.behind(comparison, reads, messages).splitlines()[1:], [
+            # The figure played is requests per second and CPU time, both.
+            "50 connections: rill has 1.11 of the CPU time a request of less",
+            "50 connections: rill has 0.62 of the requests/s of more",
+            "an open loop: rill has 1.11 of the CPU time a request of less",
+            "reads, depth 1, O_DIRECT: rill has 0.50 of fio",
+            "shm, 8 B, latency in us, spin: rill has 1.50 of ucx_perftest",
+            "shm, 8 B, messages/s: rill has 0.50 of ucx_perftest"])
+        messages.rows.return_value, comparison.samples = [], {}
+        self.assertEqual(report.behind(comparison, None, messages).splitlines()[1:], ["nowhere"])
+
+
 class Messages(unittest.TestCase):
     def measure(self, run, placement=HERE, budget_s=1000):
         with (Build(rill_rdma_perf="") as build, mock.patch.object(shutil, "which", lambda _: None),

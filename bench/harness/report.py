@@ -114,6 +114,39 @@ def messages_table(messages):
     return table(rows)
 
 
+def behind_in_echoes(comparison):
+    """Of the server that the others are set beside; rill's own two are no peers of each other."""
+    for workload in comparison.workloads:
+        for name in comparison.of(workload.key):
+            if name.startswith("rill"):
+                continue
+            for figure, what, is_behind in (
+                    ("requests_per_second", "requests/s", lambda ratio: ratio.median < 1),
+                    ("cpu_ns_per_request", "CPU time a request", lambda ratio: ratio.median > 1)):
+                ratio = comparison.ratio(workload, name, figure)
+                if ratio and not ratio.tie and is_behind(ratio):
+                    yield (f"{workload.title}: {workload.reference} has {ratio.text()} of the {what} "
+                           f"of {name}")
+
+
+def behind_in_reads(reads):
+    for case, name, _, _, ratio in reads.rows() if reads else ():
+        if ratio and not ratio.tie and ratio.median < 1:
+            yield f"reads, {files.title(*case)}: rill has {ratio.text()} of {name}"
+
+
+def behind_in_messages(messages):
+    for case, program, _, ratio, _ in messages.rows():
+        if ratio and not ratio.tie and (ratio.median > 1) == (case.test == "tag_lat"):
+            yield f"{case.title}: {rdma.LABELS[program]} has {ratio.text()} of {rdma.UCX}"
+
+
+def behind(comparison, reads, messages):
+    """What a reader should not have to search the tables for."""
+    found = [*behind_in_echoes(comparison), *behind_in_reads(reads), *behind_in_messages(messages)]
+    return "\n".join(["Where rill is behind, and it is no tie", *(found or ["nowhere"])])
+
+
 MESSAGES = """Messages over UCX between two processes, each on its own processor: a latency is
 half a round trip, a bandwidth that of one direction"""
 
@@ -158,6 +191,7 @@ def text(facts, comparison, micros, reads, messages, notes):
         parts.append(f"Random reads of 4 KiB from a file of 128 MiB\n{files_table(reads)}")
     if messages.cases:
         parts.append(f"{MESSAGES}\n{messages_table(messages)}")
+    parts.append(behind(comparison, reads, messages))
     parts.append("The programs\n" + "\n".join(
         f"{server.name}: {server.what}" for server in comparison.servers))
     commands = ["Command lines (ports differ in each run, sizes and counts of messages by case)"]
