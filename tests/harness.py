@@ -285,6 +285,13 @@ class Arithmetic(unittest.TestCase):
 
 
 class Facts(unittest.TestCase):
+    def test_processors_of_different_nodes_are_told_of(self):
+        place = machine.Placement(server=63, load=0)
+        for nodes, is_told in (({63: 1, 0: 0}, True), ({63: 0, 0: 0}, False),
+                               ({63: None, 0: None}, False)):
+            with mock.patch.object(machine, "node_of", nodes.get):
+                self.assertEqual("of different NUMA nodes, 1 and 0" in place.describe(), is_told)
+
     def test_the_compiler_is_the_one_of_the_programs(self):
         gcc = "  [     0]  GCC: (Debian 12.2.0-14+deb12u1) 12.2.0\n"
         clang = "  [    27]  Debian clang version 14.0.6\n"

@@ -38,6 +38,12 @@ def thread_siblings(processor):
     return read(path, "unknown").strip()
 
 
+def node_of(processor):
+    """Its NUMA node, or None where the kernel tells of none."""
+    nodes = glob.glob(f"/sys/devices/system/cpu/cpu{processor}/node[0-9]*")
+    return int(re.search(r"\d+$", nodes[0]).group()) if nodes else None
+
+
 @dataclasses.dataclass(frozen=True)
 class Placement:
     """The processors: the last one that we may use for the server, the first for the load."""
@@ -53,9 +59,11 @@ class Placement:
     def describe(self):
         if self.server == self.load:
             return f"server and load on processor {self.server}, the only one"
+        nodes = node_of(self.server), node_of(self.load)
+        apart = f"; of different NUMA nodes, {nodes[0]} and {nodes[1]}" if nodes[0] != nodes[1] else ""
         return (f"server on processor {self.server}, load on processor {self.load} "
                 f"(threads of their cores: {thread_siblings(self.server)} and "
-                f"{thread_siblings(self.load)})")
+                f"{thread_siblings(self.load)}{apart})")
 
 
 @functools.lru_cache
