@@ -253,6 +253,18 @@ class Arithmetic(unittest.TestCase):
             comparison.open_loop_factor = 1
             self.assertEqual(comparison.is_overloaded(OPEN, "played"), is_overloaded)
 
+    def test_the_warm_up_of_many_connections_is_longer_and_the_runs_fit_the_time_with_it(self):
+        def warmup_s(connections):
+            workload = dataclasses.replace(ECHO, connections=connections)
+            command = load.ping_command("here", "tcp://there", workload, 1)
+            return float(command[command.index("--warmup") + 1].rstrip("s"))
+
+        self.assertEqual([warmup_s(1), warmup_s(1000), warmup_s(10000)], [0.1, 0.1, 0.5])
+        crowd = dataclasses.replace(ECHO, connections=10000)
+        with mock.patch.object(servers, "available", lambda build: ([SERVER], [])):
+            comparison = compare.Comparison(**PLACE, rounds=5, budget_s=11, chosen=[ECHO, crowd])
+        self.assertAlmostEqual(5 * (2 * comparison.seconds + 2 * 0.1 + 0.1 + 0.5), 10)
+
     def test_a_run_is_disturbed_by_what_neither_server_nor_load_has_used(self):
         def moment(wall_s, own_s, busy_s):
             return machine.Moment(int(wall_s * 1e9), {1: 0, 2: int(own_s * 1e9)},

@@ -8,7 +8,7 @@ import samples
 import servers
 import workloads
 
-OVERHEAD_S = 0.2  # of a run: start, connections, warm-up, end
+OVERHEAD_S = 0.1  # of a run, beside its warm-up: start, connections, end
 SECONDS_MIN, SECONDS_MAX = 0.15, 3.0
 OPEN_LOOP_FACTOR = 6  # so much longer is one: its high percentiles are of few requests
 REPEATS_SHARE = 0.1  # of all runs: so many may be repeated because they were disturbed
@@ -32,13 +32,14 @@ class Comparison:
         self.workloads = chosen or [workload for workload in workloads.WORKLOADS
                                     if workload.quick or not quick]
         self.open_loop_factor = 1 if quick else OPEN_LOOP_FACTOR
-        lengths = rounds * [self.open_loop_factor if workload.rate_share else 1
-                            for workload in self.workloads for server in self.servers
+        planned = rounds * [workload for workload in self.workloads for server in self.servers
                             if workloads.takes_part(server, workload)]
-        runs = len(lengths)
+        runs = len(planned)
         repeats = 0 if quick else REPEATS_SHARE
-        left_s = budget_s / (1 + repeats) - runs * OVERHEAD_S
-        self.seconds = min(SECONDS_MAX, max(SECONDS_MIN, left_s / sum(lengths)))
+        overhead_s = sum(OVERHEAD_S + load.warmup_s_of(workload) for workload in planned)
+        lengths = sum(self.open_loop_factor if workload.rate_share else 1 for workload in planned)
+        left_s = budget_s / (1 + repeats) - overhead_s
+        self.seconds = min(SECONDS_MAX, max(SECONDS_MIN, left_s / lengths))
         self.end = time.monotonic() + budget_s
         self.repeats_left = int(runs * repeats)
         self.repeated = 0
@@ -75,7 +76,8 @@ class Comparison:
 
     def is_overloaded(self, workload, name):
         """Whether it could not send one in a hundred requests in time."""
-        due = self.rates[workload.key] * (self.seconds_of(workload) + load.WARMUP_S)
+        due = self.rates[workload.key] * (self.seconds_of(workload)
+                                            + load.warmup_s_of(workload))
         return bool(due) and self.column(workload.key, name, "unsent").median > due / 100
 
     def run(self):

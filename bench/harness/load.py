@@ -9,6 +9,7 @@ import servers
 
 OTHERS_SHARE_MAX = 0.15  # of one processor; more is a disturbed run
 WARMUP_S = 0.1
+WARMED_UP_IN_THAT = 2000  # connections: each has been answered several times by then
 
 
 @dataclasses.dataclass
@@ -27,11 +28,17 @@ class Sample:
         return self.others_share > OTHERS_SHARE_MAX
 
 
-def ping_command(build, url, workload, seconds, rate=0, warmup_s=WARMUP_S):
+def warmup_s_of(workload):
+    """What a server does only once for a connection, such as to touch its buffer, is not measured."""
+    return WARMUP_S * max(1, workload.connections / WARMED_UP_IN_THAT)
+
+
+def ping_command(build, url, workload, seconds, rate=0, warmup_s=None):
+    warmup_s = warmup_s_of(workload) if warmup_s is None else warmup_s
     command = [f"{build}/bin/rill-ping", url, "--json", "--marks",
                "--connections", str(workload.connections), "--size", str(workload.size),
                "--depth", str(workload.depth), "--seconds", f"{seconds:.3f}",
-               "--warmup", f"{warmup_s}s", *workload.ping_options]
+               "--warmup", f"{warmup_s:.3f}s", *workload.ping_options]
     if workload.scheme == "tcp":
         command += ["--congestion", machine.congestion()]
     if rate:
