@@ -85,6 +85,25 @@ class Counts(unittest.TestCase):
             self.assertEqual(counts.allocations(build, SERVER, counts.ONE, HERE), 3)
 
 
+    def test_switches_are_those_between_the_marks_and_of_a_request(self):
+        with (Build(server=LISTENING, rill_ping=PING) as build,
+              mock.patch.object(machine, "voluntary_switches", mock.Mock(side_effect=[3, 13]))):
+            self.assertEqual(counts.switches(build, SERVER, counts.ONE, HERE), 2)
+
+    def test_a_load_that_fails_after_the_marks_is_a_failure_to_count_and_is_tried_again(self):
+        failing = "print('measuring\\nmeasured', flush=True); sys.exit('not every request')"
+        for count, server in ((counts.switches, LISTENING), (counts.allocations, COUNTING_SERVER)):
+            with (Build(server=server, rill_ping=failing) as build,
+                  mock.patch.object(counts, "ping"),
+                  self.assertRaisesRegex(servers.Failed, "^played: not every request$")):
+                count(build, SERVER, counts.ONE, HERE)
+
+    def test_a_switch_that_is_waited_for_is_voluntary(self):
+        before = machine.voluntary_switches(os.getpid())
+        time.sleep(0.001)
+        self.assertGreater(machine.voluntary_switches(os.getpid()), before)
+
+
 def is_alive(pid):
     return os.path.exists(f"/proc/{pid}")
 

@@ -112,6 +112,23 @@ def ping(build, url, workload, seconds, placement):
     return json.loads(result.stdout)
 
 
+def between_marks(build, running, workload, seconds, placement, look):
+    """What look returns when measuring begins and when it has ended, and how many requests were
+    answered in between."""
+    with servers.ended(subprocess.Popen(
+            load.ping_command(build, running.url, workload, seconds), stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+            preexec_fn=servers.pinned(placement.load))) as process:
+        load.expect(running.server, process, "measuring")
+        before = look()
+        load.expect(running.server, process, "measured")
+        after = look()
+        text, errors = process.stdout.read(), process.stderr.read()
+    if process.returncode:
+        raise servers.Failed(f"{running.server.name}: {errors.strip()}")
+    return before, after, json.loads(text)["requests"]
+
+
 ONE = workloads.Workload("one", "1 connection", 1)
 TIMED = workloads.Workload("timed", "1 connection, a time limit", 1,
                            server_options=("--timeout", "10"))
@@ -183,6 +200,18 @@ def system_calls(build, server, workload, placement):
         return int(total.group(0).split()[3]) / requests  # % time, seconds, us/call, calls
 
 
+# ---- context switches ----
+
+def switches(build, server, workload, placement):
+    """How often a server of one thread sleeps for each request."""
+    with servers.Running(server, build, workload.scheme, workload.server_options,
+                         placement.server) as running:
+        before, after, requests = between_marks(
+            build, running, workload, 0.5, placement,
+            lambda: machine.voluntary_switches(running.pid))
+        return (after - before) / requests
+
+
 # ---- memory ----
 
 def allocations_in(path):
@@ -201,17 +230,11 @@ def allocations(build, server, workload, placement):
                              placement.server, environment=environment) as running:
             ping(build, running.url, workload, 0.1, placement)
             time.sleep(0.05)  # its connections are gone then
-            command = load.ping_command(build, running.url, workload, 0.3)
-            with servers.ended(subprocess.Popen(
-                    command, stdout=subprocess.PIPE, text=True,
-                    preexec_fn=servers.pinned(placement.load))) as process:
-                process.stdout.readline()
-                before = allocations_in(file.name)
-                if before == 0:
-                    raise servers.Failed("the library that counts allocations counts none")
-                process.stdout.readline()
-                after = allocations_in(file.name)
-                return (after - before) / json.loads(process.stdout.read())["requests"]
+            before, after, requests = between_marks(build, running, workload, 0.3, placement,
+                                                    lambda: allocations_in(file.name))
+            if before == 0:
+                raise servers.Failed("the library that counts allocations counts none")
+            return (after - before) / requests
 
 
 def dirty_bytes(pid):
@@ -279,6 +302,12 @@ def counts_of_calls(build, server, placement):
                 system_calls(build, server, by_key("churn"), placement), "calls", slack=0.4)
 
 
+def counts_of_switches(build, server, placement):
+    # The slack is for a busy machine, which answers a hundred requests in that time.
+    yield Count("context switches: an echo, 1 connection",
+                switches(build, server, ONE, placement), "switches", slack=0.03)
+
+
 def counts_of_memory(build, server, placement):
     for workload in (ONE, TIMED, by_key("echo-50"), by_key("large"), by_key("unix-50")):
         yield Count(f"allocations: a request, {workload.title}",
@@ -303,6 +332,7 @@ def counts_of_rill(build, placement):
         yield from tried("system calls", counts_of_calls, build, rill, placement)
     else:
         yield "no strace, or it is not permitted: system calls are not counted"
+    yield from tried("context switches", counts_of_switches, build, rill, placement)
     yield from tried("memory", counts_of_memory, build, rill, placement)
 
 

@@ -155,6 +155,13 @@ def context_switches(pid):
     return switches
 
 
+def voluntary_switches(pid):
+    """How often a process of one thread went to sleep. Others on the machine make it lose the
+    processor, which is counted elsewhere, and hardly sleep more often."""
+    return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", read(f"/proc/{pid}/status"),
+                         re.MULTILINE).group(1))
+
+
 def switches_between(before, after):
     """How often a process was switched away from, or None where it was not counted, or one of
     its threads has ended and took its number along."""
