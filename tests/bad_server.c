@@ -44,6 +44,19 @@ static bool answer(const struct bad_server *server, int fd, unsigned char *bytes
         if (server->position >= before && server->position < before + size)
             bytes[server->position - before] ^= 0x20;
         return send(fd, bytes, size, MSG_NOSIGNAL) == (ssize_t)size;
+    case BAD_SWAPS:
+        if (size > 1) {
+            unsigned char first = bytes[0];
+
+            bytes[0] = bytes[1];
+            bytes[1] = first;
+        }
+        return send(fd, bytes, size, MSG_NOSIGNAL) == (ssize_t)size;
+    case BAD_DUPLICATES:
+        return send(fd, bytes, size, MSG_NOSIGNAL) == (ssize_t)size &&
+               send(fd, bytes + size - 1, 1, MSG_NOSIGNAL) == 1;
+    case BAD_OMITS:
+        return send(fd, bytes, size - 1, MSG_NOSIGNAL) == (ssize_t)size - 1;
     case BAD_CLOSES:
     case BAD_RESETS:
         if (server->position < before + size) {

@@ -8,6 +8,9 @@
 
 enum bad_manner {
     BAD_CORRUPTS,      /* echoes, but for one byte, the one at .position */
+    BAD_SWAPS,         /* echoes, with the first two bytes of a reception in each other's place */
+    BAD_DUPLICATES,    /* echoes the last byte of a reception twice */
+    BAD_OMITS,         /* echoes all but the last byte of a reception */
     BAD_CLOSES,        /* echoes .position bytes, then ends the connection */
     BAD_RESETS,        /* the same with RST */
     BAD_NEVER_ANSWERS, /* reads */

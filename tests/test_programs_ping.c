@@ -336,6 +336,33 @@ START_TEST(a_wrong_byte_is_found_wherever_it_is)
 }
 END_TEST
 
+/* One request at a time; in a churn each connection has one. */
+START_TEST(bytes_that_are_swapped_or_twice_there_or_missing_are_found)
+{
+    const struct {
+        enum bad_manner manner;
+        const char *time, *mode, *why;
+    } cases[] = {
+        {BAD_SWAPS, "1h", "--json", "a byte came back that was not sent"},
+        {BAD_SWAPS, "1h", "--churn", "a byte came back that was not sent"},
+        {BAD_SWAPS, "1h", "--rate=100", "a byte came back that was not sent"},
+        {BAD_DUPLICATES, "1h", "--json", "a byte came back that was not sent"},
+        {BAD_DUPLICATES, "1h", "--churn", "a byte came back that was not sent"},
+        {BAD_DUPLICATES, "1h", "--rate=100", "a byte came back that was not sent"},
+        {BAD_OMITS, "10ms", "--json", "no request was answered"},
+        {BAD_OMITS, "10ms", "--churn", "no request was answered"},
+        {BAD_OMITS, "1h", "--depth=2", "a byte came back that was not sent"},
+    };
+    struct bad_server bad = {.manner = cases[_i].manner};
+
+    bad_server_start(&bad);
+    url_of(bad.port, url);
+    PROCESS_START(&ping, "bin/rill-ping", "-t", cases[_i].time, cases[_i].mode, url);
+    expect_failure(cases[_i].why);
+    bad_server_stop(&bad);
+}
+END_TEST
+
 START_TEST(a_server_that_ends_the_connection_early_is_an_error)
 {
     const struct bad_server manners[] = {
@@ -475,6 +502,7 @@ int main(void)
         {a_port_at_which_nobody_listens_is_a_refused_connection, 1},
         {a_congestion_control_that_cannot_be_had_is_an_error, 2},
         {a_wrong_byte_is_found_wherever_it_is, 3},
+        {bytes_that_are_swapped_or_twice_there_or_missing_are_found, 9},
         {a_server_that_ends_the_connection_early_is_an_error, 3},
         {a_server_that_is_killed_is_an_error, 1},
         {a_server_that_never_answers_is_not_waited_for_for_ever, 2},
