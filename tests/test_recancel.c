@@ -136,6 +136,29 @@ START_TEST(the_pause_is_short_again_for_the_next_one)
 }
 END_TEST
 
+/* It ended on its own after the cancel was repeated, and before that was answered. */
+START_TEST(the_pause_is_short_again_after_a_target_that_was_not_there_any_more)
+{
+    struct rill_recancel recancel;
+    struct rill_link again;
+
+    (void)_i;
+    rill_list_init(&again);
+    rill_recancel_init(&recancel);
+    rill_recancel_note(&recancel, &op);
+    rill_recancel_hear(&recancel, -EALREADY);
+    ck_assert(rill_recancel_wants_timeout(&recancel));
+    rill_recancel_begin(&recancel, &again);
+    ck_assert_int_eq(recancel.timeout.tv_nsec, 2 * RILL_RECANCEL_FIRST_NS);
+    rill_link_remove(&op.queue);
+    rill_recancel_note(&recancel, &op);
+    rill_link_remove(&op.queue);
+    rill_recancel_hear(&recancel, -ENOENT);
+    ck_assert(!rill_recancel_wants_timeout(&recancel));
+    ck_assert_int_eq(recancel.timeout.tv_nsec, RILL_RECANCEL_FIRST_NS);
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
@@ -144,6 +167,7 @@ int main(void)
          IN_SIMULATED},
         {nothing_is_repeated_when_the_target_has_ended, IN_SIMULATED},
         {the_pause_is_short_again_for_the_next_one, IN_SIMULATED},
+        {the_pause_is_short_again_after_a_target_that_was_not_there_any_more, IN_SIMULATED},
     };
 
     return fixture_main("recancel", cases, sizeof cases / sizeof *cases);

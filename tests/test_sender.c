@@ -113,6 +113,30 @@ START_TEST(after_a_flush_other_sends_may_follow)
 }
 END_TEST
 
+/* The kernel says nothing of it then, and nothing else is on its way. */
+START_TEST(a_flush_ends_at_once_although_the_kernel_has_taken_the_send_at_a_second_try)
+{
+    uint64_t first, count;
+    int64_t began_ns;
+
+    fixture_seeds(30, &first, &count);
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        const struct sim_options options = {.seed = seed, .submit_eagain_per_mille = 500};
+
+        if (!open_pair(SIMULATED, &options, NULL))
+            return;
+        fixture.seed = seed;
+        fixture.seeded = true;
+        borrow_bytes(100);
+        began_ns = sim_now(fixture.sim);
+        expect_eq(await(rill_tcp_send_borrowed(&other, &borrow)), 100);
+        expect_eq(await(rill_tcp_flush(&other)), 0);
+        expect(sim_now(fixture.sim) - began_ns < RILL_MILLISECOND);
+        close_pair();
+    }
+}
+END_TEST
+
 static void put_in_line(void)
 {
     open_pair(SIMULATED, NULL, NULL);
@@ -707,6 +731,7 @@ int main(void)
         {bytes_may_leave_on_another_connection, IN_BOTH},
         {a_flush_without_anything_in_line_is_ready, IN_BOTH},
         {after_a_flush_other_sends_may_follow, IN_BOTH},
+        {a_flush_ends_at_once_although_the_kernel_has_taken_the_send_at_a_second_try, IN_SIMULATED},
         {another_send_can_not_overtake_what_is_in_line, IN_SIMULATED},
         {closing_sends_what_is_in_line, IN_BOTH},
         {a_line_that_nobody_waits_for_goes_out, IN_BOTH},

@@ -76,6 +76,19 @@ START_TEST(what_can_not_be_says_why_and_changes_nothing)
 }
 END_TEST
 
+/* The thread that truncates has the error of the one before. */
+START_TEST(what_can_be_is_done_after_what_could_not)
+{
+    (void)_i;
+    if (!open_world())
+        return;
+    ck_assert_int_eq(await(rill_file_truncate(&file, &truncating, UINT64_MAX)), -EINVAL);
+    ck_assert_int_eq(await(rill_file_truncate(&file, &truncating, 7)), 0);
+    expect_size(7);
+    close_world();
+}
+END_TEST
+
 START_TEST(one_that_is_cancelled_before_a_thread_has_it_changes_nothing)
 {
     static struct background task;
@@ -132,6 +145,7 @@ int main(void)
     const struct fixture_case cases[] = {
         {a_file_becomes_shorter_and_longer, IN_REAL},
         {what_can_not_be_says_why_and_changes_nothing, IN_REAL},
+        {what_can_be_is_done_after_what_could_not, IN_REAL},
         {one_that_is_cancelled_before_a_thread_has_it_changes_nothing, IN_REAL},
         {one_that_is_cancelled_is_done_or_not, IN_REAL},
     };
