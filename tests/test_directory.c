@@ -105,6 +105,21 @@ START_TEST(every_name_is_read_once_however_many_there_are)
 }
 END_TEST
 
+/* What the file system tells of a name, which may be nothing. */
+static uint8_t type_told(const char *name)
+{
+    struct dirent *entry;
+    uint8_t type = DT_UNKNOWN;
+    DIR *stream = opendir(".");
+
+    expect(stream != NULL);
+    while ((entry = readdir(stream)))
+        if (strcmp(entry->d_name, name) == 0)
+            type = entry->d_type;
+    closedir(stream);
+    return type;
+}
+
 START_TEST(a_name_comes_with_its_type_where_that_is_known)
 {
     struct statx status = {0};
@@ -119,6 +134,7 @@ START_TEST(a_name_comes_with_its_type_where_that_is_known)
     while (read_name() == 1) {
         ck_assert_int_eq(await(rill_path_stat_link(&op, directory.name, &status)), 0);
         ck_assert(directory.type == DT_UNKNOWN || directory.type == IFTODT(status.stx_mode));
+        ck_assert_int_eq(directory.type, type_told(directory.name));
         types += S_ISREG(status.stx_mode) ? 1 : S_ISDIR(status.stx_mode) ? 10 : 100;
     }
     ck_assert_uint_eq(types, 111);

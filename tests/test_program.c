@@ -196,11 +196,22 @@ START_TEST(a_program_with_options_that_can_not_be_fails_before_its_future_begins
 }
 END_TEST
 
+START_TEST(a_program_that_no_signal_ends_leaves_them_as_they_were)
+{
+    struct glance glance = {0};
+
+    inherit(INHERITS_SIGNALS);
+    ck_assert_int_eq(rill_main(rill_future_init(&glance.future, glance_poll)), 0);
+    ck_assert(is_as_inherited());
+}
+END_TEST
+
 int main(void)
 {
     const struct program_test tests[] = {
         {a_signal_cancels_the_future_and_is_no_error, 2 * INHERITANCES},
         {a_second_signal_ends_a_program_whose_future_does_not_end, 2 * INHERITANCES},
+        {a_program_that_no_signal_ends_leaves_them_as_they_were, 1},
         {a_program_that_can_no_longer_wait_for_signals_fails, 1},
         {a_program_has_a_runtime_of_the_options_that_it_names, 1},
         {a_program_with_options_that_can_not_be_fails_before_its_future_begins, 1},

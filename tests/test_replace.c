@@ -396,9 +396,9 @@ static void run_with_faults(uint64_t seed, unsigned tally[3])
            result == -EAGAIN);
     expect(replace.is_replaced || result < 0);
     expect_contents(replace.is_replaced);
-    /* Removing the temporary file may have failed as well, but not for a cancel. */
-    bool may_fail =
-        options.file_per_mille || options.enomem_per_mille || options.no_thread_per_mille;
+    /* Removing the temporary file may have failed as well, but not for a cancel, nor for want of
+     * a thread. */
+    bool may_fail = options.file_per_mille || options.enomem_per_mille;
 
     expect(count_names() <= (may_fail ? 2 : 1));
     tally[result == 0 ? 0 : result == -ECANCELED ? 1 : 2]++;
@@ -418,6 +418,33 @@ START_TEST(whatever_fails_and_is_cancelled_the_contents_are_whole)
         run_with_faults(seed, tally);
     if (count >= 500)
         expect(tally[0] > 0 && tally[1] > 0 && tally[2] > 0);
+}
+END_TEST
+
+/* It is removed by a call then. */
+START_TEST(want_of_threads_leaves_no_temporary_file)
+{
+    uint64_t first, count;
+
+    (void)_i;
+    fixture_seeds(100, &first, &count);
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        const struct sim_options options = {
+            .seed = seed,
+            .no_thread_per_mille = 300,
+            .disk_size_max = OLD_SIZE + NEW_SIZE / 2,
+        };
+        int64_t result;
+
+        fixture.seed = seed;
+        fixture.seeded = true;
+        if (!open_world(SIMULATED, &options, true))
+            return;
+        result = await(replace_file());
+        expect(result == -ENOSPC || result == -EAGAIN);
+        expect_contents(false);
+        close_world();
+    }
 }
 END_TEST
 
@@ -476,6 +503,7 @@ int main(void)
         {whichever_step_fails_the_contents_are_whole_and_nothing_is_left, IN_BOTH},
         {one_that_has_replaced_a_file_before_fails_as_a_new_one_does, IN_BOTH},
         {whatever_fails_and_is_cancelled_the_contents_are_whole, IN_SIMULATED},
+        {want_of_threads_leaves_no_temporary_file, IN_SIMULATED},
         {a_name_that_is_taken_is_left_alone_and_another_one_is_tried, IN_SIMULATED},
     };
 

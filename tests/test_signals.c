@@ -11,7 +11,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static struct rill_signals signals;
@@ -147,6 +149,26 @@ START_TEST(a_number_that_is_no_signal_is_EINVAL_and_opens_nothing)
     ck_assert_int_eq(rill_signals_open(&signals, (const int[]){-1}, 1), -EINVAL);
     rill_signals_close(&signals);
     fixture_close();
+}
+END_TEST
+
+START_TEST(signals_that_find_no_descriptor_say_so_and_stay_as_they_were)
+{
+    struct rlimit limit, none;
+    sigset_t set;
+    int result;
+
+    if (getenv("TEST_UNDER_VALGRIND"))
+        return; /* valgrind keeps RLIMIT_NOFILE for itself */
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    result = rill_signals_open(&signals, (const int[]){SIGUSR1}, 1);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_int_eq(result, -EMFILE);
+    sigprocmask(SIG_BLOCK, NULL, &set);
+    ck_assert(!sigismember(&set, SIGUSR1));
+    rill_signals_close(&signals);
 }
 END_TEST
 
@@ -322,6 +344,7 @@ int main(void)
         {the_loser_of_a_select_leaves_the_signal_for_the_next, IN_REAL},
         {a_signal_that_another_reader_took_is_waited_for_again, IN_REAL},
         {a_number_that_is_no_signal_is_EINVAL_and_opens_nothing, IN_REAL},
+        {signals_that_find_no_descriptor_say_so_and_stay_as_they_were, IN_REAL},
         {each_gives_back_what_it_took_and_nothing_else, IN_REAL},
         {a_signal_that_another_still_has_open_stays_blocked, IN_REAL},
         {closing_what_was_never_opened_does_nothing, IN_REAL},
