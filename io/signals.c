@@ -40,7 +40,6 @@ static void give_back(const sigset_t *set)
 int rill_signals_open(struct rill_signals *signals, const int *numbers, int count)
 {
     sigset_t before;
-    int error;
 
     memset(signals, 0, sizeof *signals);
     sigemptyset(&signals->set);
@@ -50,11 +49,7 @@ int rill_signals_open(struct rill_signals *signals, const int *numbers, int coun
     signals->fd = signalfd(-1, &signals->set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals->fd < 0)
         return -errno;
-    error = pthread_sigmask(SIG_BLOCK, &signals->set, &before);
-    if (error) {
-        close(signals->fd);
-        return -error;
-    }
+    pthread_sigmask(SIG_BLOCK, &signals->set, &before);
     take(&signals->set, &before);
     signals->is_open = true;
     return 0;
@@ -68,7 +63,8 @@ static bool leaves_signals(const struct rill_task *task)
 }
 
 /* Waits for the descriptor, then reads: a read that waits within the kernel could
- * be cancelled after it had taken a signal out. */
+ * be cancelled after it had taken a signal out. A wait that was cancelled does not tell whether
+ * there is something to read, as the kernel looks for the cancel first. */
 static enum rill_poll next_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_signals *signals = rill_container_of(self, struct rill_signals, op.future);
@@ -78,16 +74,20 @@ static enum rill_poll next_poll(struct rill_future *self, struct rill_task *task
         return RILL_PENDING;
     if (signals->result >= 0 && leaves_signals(task))
         signals->result = -ECANCELED;
-    if (signals->result < 0)
+    if (signals->result < 0 && (signals->result != -ECANCELED || leaves_signals(task)))
         return RILL_READY;
 
     ssize_t size = read(signals->fd, &info, sizeof info);
 
-    if (size < 0 && errno == EAGAIN) { /* another reader was faster */
-        rill_signals_next(signals);
-        return self->poll(self, task);
+    if (size > 0) {
+        signals->result = info.ssi_signo;
+    } else if (signals->result >= 0) {
+        if (errno == EAGAIN) { /* another reader was faster */
+            rill_signals_next(signals);
+            return self->poll(self, task);
+        }
+        signals->result = -errno;
     }
-    signals->result = size < 0 ? -errno : (int64_t)info.ssi_signo;
     return RILL_READY;
 }
 

@@ -39,8 +39,8 @@ int rill_signals_open(struct rill_signals *signals, const int *numbers, int coun
 
 /* Waits for the next signal. Signals that come while nobody waits are kept, one
  * of each kind, as always. Cancelling leaves them for the next wait: the loser of a select
- * swallows none. A task that is cancelled as a whole may still get one that has just come.
- * Panics if they are not open. */
+ * swallows none. A task that is cancelled as a whole still gets one that has come. Panics if they
+ * are not open. */
 struct rill_future *rill_signals_next(struct rill_signals *signals);
 
 /* Unblocks the signals that rill_signals_open has blocked, but for those that others of this

@@ -5,6 +5,7 @@
 #include "runtime/sleep.h"
 #include "tests/programs.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -206,12 +207,77 @@ START_TEST(a_program_that_no_signal_ends_leaves_them_as_they_were)
 }
 END_TEST
 
+/* Ends with a result after a while, and leaves a task behind. */
+static struct leaver {
+    struct rill_future future;
+    struct rill_sleep sleep;
+    struct rill_task task;
+    int64_t result;
+    int signal; /* which comes in the last moment */
+    bool has_task, has_left_none;
+} leaver;
+
+static enum rill_poll left_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(rill_sleep(&sleeper.sleep, 20 * RILL_MILLISECOND));
+    leaver.has_left_none = sleeper.sleep.result == 0;
+    RILL_END();
+}
+
+static enum rill_poll leaver_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    if (leaver.has_task)
+        rill_task_spawn(&leaver.task, left_poll);
+    RILL_AWAIT(rill_sleep(&leaver.sleep, RILL_MILLISECOND));
+    if (leaver.signal)
+        raise(leaver.signal);
+    RILL_RETURN(leaver.result);
+    RILL_END();
+}
+
+static int run_leaver(void)
+{
+    inherit(INHERITS_NOTHING);
+    return rill_main(rill_future_init(&leaver.future, leaver_poll));
+}
+
+START_TEST(a_program_whose_future_fails_fails)
+{
+    leaver.result = 7;
+    ck_assert_int_eq(run_leaver(), 0);
+    leaver.result = -EIO;
+    ck_assert_int_eq(run_leaver(), 1);
+}
+END_TEST
+
+START_TEST(tasks_that_are_left_end_by_themselves_when_the_future_has_ended)
+{
+    leaver.has_task = true;
+    ck_assert_int_eq(run_leaver(), 0);
+    ck_assert(leaver.has_left_none);
+}
+END_TEST
+
+START_TEST(a_signal_that_comes_as_the_future_ends_does_not_end_the_process)
+{
+    leaver.has_task = true;
+    leaver.signal = SIGTERM;
+    ck_assert_int_eq(run_leaver(), 0);
+    ck_assert(leaver.has_left_none);
+}
+END_TEST
+
 int main(void)
 {
     const struct program_test tests[] = {
         {a_signal_cancels_the_future_and_is_no_error, 2 * INHERITANCES},
         {a_second_signal_ends_a_program_whose_future_does_not_end, 2 * INHERITANCES},
         {a_program_that_no_signal_ends_leaves_them_as_they_were, 1},
+        {a_program_whose_future_fails_fails, 1},
+        {tasks_that_are_left_end_by_themselves_when_the_future_has_ended, 1},
+        {a_signal_that_comes_as_the_future_ends_does_not_end_the_process, 1},
         {a_program_that_can_no_longer_wait_for_signals_fails, 1},
         {a_program_has_a_runtime_of_the_options_that_it_names, 1},
         {a_program_with_options_that_can_not_be_fails_before_its_future_begins, 1},
