@@ -79,9 +79,10 @@ START_TEST(its_input_is_what_it_is_given)
     ck_assert_str_eq(run.out.data, "a\nb\n");
     ck_assert_int_eq(run_it(COMMAND("cat"), "", 100), 0);
     ck_assert_str_eq(run.out.data, "");
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+    ck_assert_int_eq(dup2(ends[0], STDIN_FILENO), STDIN_FILENO); /* which is not for it */
     ck_assert_int_eq(run_it(SCRIPT("readlink /proc/$$/fd/0"), NULL, 100), 0);
     ck_assert_str_eq(run.out.data, "/dev/null\n");
-    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
     ck_assert_int_eq(write(ends[1], "piped", 5), 5);
     close(ends[1]);
     from_pipe.in_fd = ends[0];
@@ -146,6 +147,7 @@ START_TEST(streams_can_go_elsewhere)
 
     if (!open_world())
         return;
+    ck_assert_int_eq(run_it(SCRIPT("echo before; echo before >&2"), NULL, 100), 0);
     ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
     options.out = RILL_PROCESS_FD;
     options.out_fd = ends[1];
@@ -153,6 +155,7 @@ START_TEST(streams_can_go_elsewhere)
     ck_assert_int_eq(run_it(&options, NULL, 100), 0);
     ck_assert(!run.out.data && !run.err.data);
     ck_assert_int_eq(run.out.result, 0);
+    ck_assert_int_eq(run.err.result, 0);
     ck_assert_int_eq(read(ends[0], text, sizeof text), 4);
     ck_assert_str_eq(text, "out\n");
     options.out = RILL_PROCESS_PIPE;
