@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdlib.h>
+#include <sys/resource.h>
 
 static struct rill_workers pool;
 static struct rill_blocking one, other;
@@ -184,6 +186,45 @@ START_TEST(one_that_is_over_and_cancelled_before_it_is_polled_gives_its_result)
 }
 END_TEST
 
+START_TEST(one_that_is_used_again_and_polled_for_no_reason_waits_for_its_own_call)
+{
+    int64_t values[] = {1, 2};
+
+    if (!open_pool(1, 0))
+        return;
+    ck_assert_int_eq(await(rill_blocking(&one, &pool, answer, &values[0])), 1);
+    background_start(&first, rill_blocking(&one, &pool, held, &values[1]));
+    settle();
+    rill_task_wake(&first.task);
+    settle();
+    ck_assert(!rill_task_is_over(&first.task));
+    gate_open(&gate);
+    ck_assert_int_eq(background_end(&first), 2);
+    close_pool();
+}
+END_TEST
+
+START_TEST(without_a_descriptor_for_the_bell_nothing_is_called)
+{
+    struct rlimit limit, none;
+    int64_t value = 1, result;
+
+    if (getenv("TEST_UNDER_VALGRIND"))
+        return; /* valgrind keeps RLIMIT_NOFILE for itself */
+    if (!open_pool(1, 0))
+        return;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    result = await(rill_blocking(&one, &pool, answer, &value));
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_int_eq(result, -EMFILE);
+    ck_assert_int_eq(calls, 0);
+    ck_assert_int_eq(await(rill_blocking(&one, &pool, answer, &value)), 1);
+    close_pool();
+}
+END_TEST
+
 START_TEST(one_that_is_cancelled_before_it_starts_is_not_called)
 {
     int64_t value = 7;
@@ -355,6 +396,8 @@ int main(void)
         {one_that_runs_is_waited_for_and_gives_its_result, IN_REAL},
         {one_that_is_over_and_cancelled_before_it_is_polled_gives_its_result, IN_REAL},
         {one_that_is_cancelled_before_it_starts_is_not_called, IN_REAL},
+        {one_that_is_used_again_and_polled_for_no_reason_waits_for_its_own_call, IN_REAL},
+        {without_a_descriptor_for_the_bell_nothing_is_called, IN_REAL},
         {a_full_line_is_EAGAIN_and_calls_nothing, IN_REAL},
         {a_pool_that_is_stuck_keeps_no_other_waiting, IN_REAL},
         {a_timeout_ends_one_that_waits_and_waits_for_one_that_runs, IN_REAL},

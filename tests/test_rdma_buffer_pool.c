@@ -92,6 +92,7 @@ START_TEST(sizes_are_rounded_up_to_powers_of_two)
         size_t asked, got;
     } cases[] = {{0, SMALL},        {1, SMALL},   {SMALL, SMALL},
                  {SMALL + 1, 2048}, {3000, 4096}, {SLAB, SLAB}};
+    struct rill_rdma_buffer other;
 
     open_pool();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -101,6 +102,9 @@ START_TEST(sizes_are_rounded_up_to_powers_of_two)
     }
     expect_eq(await(rill_rdma_buffer_take(&pool, &takes[0], SLAB + 1)), -EMSGSIZE);
     expect(!takes[0].buffer);
+    buffers[0] = &other;
+    expect_eq(rill_rdma_buffer_try_take(&pool, SLAB + 1, &buffers[0]), -EMSGSIZE);
+    expect(!buffers[0]);
     expect_eq(fake.memories, 1);
     close_pool();
 }
@@ -109,13 +113,17 @@ END_TEST
 START_TEST(options_that_do_not_fit_together_are_refused)
 {
     static const struct rill_rdma_buffer_pool_options bad[] = {
-        {.smallest = 63},      {.smallest = 100}, {.largest = 5000},
-        {.smallest = 1 << 21}, {.bytes_max = 1},  {.smallest = 64, .largest = (size_t)1 << 40},
-        {.smallest = 32},
+        {.smallest = 63},  {.smallest = 100},
+        {.largest = 5000}, {.smallest = 1 << 21},
+        {.bytes_max = 1},  {.largest = (size_t)1 << 40},
+        {.smallest = 32},  {.smallest = 64, .largest = (size_t)1 << 38, .bytes_max = SIZE_MAX},
     };
+    static const struct rill_rdma_buffer_pool_options of_one_size = {
+        .smallest = 64, .largest = 64, .bytes_max = 64};
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         expect_eq(rill_rdma_buffer_pool_init(&pool, &rdma, &bad[i]), -EINVAL);
+    expect_eq(rill_rdma_buffer_pool_init(&pool, &rdma, &of_one_size), 0);
     expect_eq(rill_rdma_buffer_pool_init(&pool, &rdma, NULL), 0);
 }
 END_TEST
@@ -149,6 +157,8 @@ START_TEST(it_registers_no_more_than_it_may_and_then_a_taker_waits)
     expect(!none);
     expect_eq(pool.bytes, SLABS * SLAB);
     start(0, SMALL);
+    rill_task_wake(&taking[0].task); /* for no reason */
+    settle();
     expect(!has(0));
     rill_rdma_buffer_give_back(buffers[7]);
     settle();
@@ -259,6 +269,7 @@ START_TEST(a_buffer_handed_to_one_that_is_cancelled_goes_to_the_next)
         rill_rdma_buffer_give_back(buffers[0]);
     }
     expect_eq(background_end(&taking[0]), -ECANCELED);
+    expect(!takes[0].buffer);
     settle();
     expect(has(1));
     end(1);
@@ -271,9 +282,13 @@ END_TEST
 START_TEST(one_that_is_cancelled_before_it_begins_takes_nothing)
 {
     open_pool();
+    start(0, 1);
+    end(0);
+    expect_eq(rill_rdma_buffer_pool_trim(&pool), SLAB);
     background_start(&taking[0], rill_rdma_buffer_take(&pool, &takes[0], 1));
     rill_task_cancel(&taking[0].task);
     expect_eq(background_end(&taking[0]), -ECANCELED);
+    expect(!takes[0].buffer);
     expect_eq(pool.bytes, 0);
     close_pool();
 }
@@ -308,6 +323,7 @@ START_TEST(memory_can_be_registered_ahead_and_released_again)
 {
     open_pool();
     expect_eq(rill_rdma_buffer_pool_reserve(&pool, 2 * SLAB - 1), 0);
+    expect_eq(rill_rdma_buffer_pool_reserve(&pool, 2 * SLAB), 0);
     expect_eq(fake.memories, 2);
     expect_eq(rill_rdma_buffer_pool_reserve(&pool, SLABS * SLAB + 1), -EINVAL);
     buffers[0] = try_take(1);
@@ -319,6 +335,22 @@ START_TEST(memory_can_be_registered_ahead_and_released_again)
     expect_eq(pool.bytes, 0);
     expect_eq(rill_rdma_buffer_pool_reserve(&pool, SLABS * SLAB), 0);
     expect_eq(fake.memories, SLABS);
+    close_pool();
+}
+END_TEST
+
+START_TEST(what_no_whole_slabs_are_left_for_can_not_be_reserved)
+{
+    struct rill_rdma_buffer_pool_options odd = options;
+
+    odd.bytes_max = SLAB + SLAB / 2;
+    open_pool();
+    expect_eq(rill_rdma_buffer_pool_init(&pool, &rdma, &odd), 0);
+    expect_eq(rill_rdma_buffer_pool_reserve(&pool, SLAB + 1), -EINVAL);
+    fake.failing = "mem_map";
+    fake.status = UCS_ERR_NO_MEMORY;
+    rill_rdma_buffer_pool_trim(&pool);
+    expect_eq(rill_rdma_buffer_pool_reserve(&pool, SLAB), -ENOMEM);
     close_pool();
 }
 END_TEST
@@ -453,6 +485,7 @@ int main(void)
         {one_that_is_cancelled_before_it_begins_takes_nothing, ONCE},
         {memory_that_can_not_be_had_is_an_error_and_leaves_nothing, ONCE},
         {memory_can_be_registered_ahead_and_released_again, ONCE},
+        {what_no_whole_slabs_are_left_for_can_not_be_reserved, ONCE},
         {random_takers_lose_nothing, ONCE},
         {bad_use_panics, ONCE},
         {a_buffer_is_written_and_read_from_the_other_side, IN_TCP_AND_SHM},
