@@ -22,6 +22,7 @@ struct work {
 static struct rill_workers pool;
 static struct gate gate;
 static int begun, at_once, most_at_once; /* atomic */
+static pid_t noted_thread;               /* the one that has run the latest job */
 
 static void run_work(struct rill_job *job)
 {
@@ -213,6 +214,34 @@ START_TEST(a_thread_without_work_ends_and_the_next_job_starts_one)
 }
 END_TEST
 
+static void note_thread(struct rill_job *job)
+{
+    noted_thread = gettid();
+    run_work(job);
+}
+
+/* One that left too early would be another now and then. */
+START_TEST(a_thread_stays_for_as_long_as_it_may_be_idle)
+{
+    const struct rill_workers_options options = {.threads_max = 1, .idle_ns = 3600 * RILL_SECOND};
+    pid_t usual = 0;
+
+    (void)_i;
+    open_pool(&options);
+    for (int i = 0; i < 300; i++) {
+        struct work work = make_work(NULL);
+
+        work.job.run = note_thread;
+        ck_assert_int_eq(submit(&work), 0);
+        until_idle();
+        if (i == 0)
+            usual = noted_thread;
+        ck_assert_int_eq(noted_thread, usual);
+    }
+    rill_workers_finish(&pool);
+}
+END_TEST
+
 START_TEST(a_pool_that_was_never_used_ends_at_once)
 {
     open_pool(NULL);
@@ -332,6 +361,35 @@ START_TEST(in_a_child_process_the_pool_of_the_process_begins_anew)
     run_on_shared_pool();
 }
 END_TEST
+
+START_TEST(what_a_full_pool_was_given_is_not_run_in_a_child_process_too)
+{
+    static struct work works[RILL_WORKERS_THREADS + 2];
+    int status;
+    pid_t child;
+
+    (void)_i;
+    gate_init(&gate);
+    for (size_t i = 0; i < RILL_WORKERS_THREADS + 2; i++) { /* two are in line */
+        works[i] = make_work(&gate);
+        ck_assert_int_eq(rill_workers_submit(rill_workers_shared(), &works[i].job), 0);
+    }
+    until_begun(RILL_WORKERS_THREADS);
+    child = fork();
+    if (child == 0) {
+        alarm(20);
+        gate_open(&gate);
+        run_on_shared_pool();
+        run_on_shared_pool();
+        expect_eq(rill_workers_shared()->waiting_count, 0);
+        _exit(begun == RILL_WORKERS_THREADS + 2 ? 0 : 1);
+    }
+    gate_open(&gate);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    until_begun(RILL_WORKERS_THREADS + 2);
+}
+END_TEST
 #endif
 
 int main(void)
@@ -344,11 +402,13 @@ int main(void)
         {a_line_without_a_limit_refuses_none_whether_threads_are_idle_or_not, IN_REAL},
         {a_job_can_be_withdrawn_until_it_runs, IN_REAL},
         {a_thread_without_work_ends_and_the_next_job_starts_one, IN_REAL},
+        {a_thread_stays_for_as_long_as_it_may_be_idle, IN_REAL},
         {a_pool_that_was_never_used_ends_at_once, IN_REAL},
         {the_threads_have_all_signals_blocked_and_the_callers_mask_stays, IN_REAL},
         {no_job_of_many_threads_is_lost_or_run_twice, IN_REAL},
 #ifndef __SANITIZE_THREAD__
         {in_a_child_process_the_pool_of_the_process_begins_anew, IN_REAL},
+        {what_a_full_pool_was_given_is_not_run_in_a_child_process_too, IN_REAL},
 #endif
     };
 
