@@ -8,7 +8,9 @@
 #include "tests/threads.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 RILL_BRIDGE_OF(letters, char);
 
@@ -239,6 +241,27 @@ START_TEST(one_that_is_cancelled_before_it_starts_moves_nothing)
     background_start(&first, letters_receive(&bridge, &op, &got));
     rill_task_cancel(&first.task);
     ck_assert_int_eq(background_end(&first), -ECANCELED);
+    ck_assert_int_eq(recv_letter(), 'a');
+    close_bridge();
+}
+END_TEST
+
+START_TEST(one_that_would_wait_without_a_descriptor_for_the_bell_is_EMFILE_and_not_in_line)
+{
+    struct rlimit limit, none;
+    int64_t result;
+
+    if (getenv("TEST_UNDER_VALGRIND"))
+        return; /* valgrind keeps RLIMIT_NOFILE for itself */
+    if (!open_bridge())
+        return;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    result = recv_letter();
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_int_eq(result, -EMFILE);
+    ck_assert_int_eq(send_letter('a'), 0);
     ck_assert_int_eq(recv_letter(), 'a');
     close_bridge();
 }
@@ -658,6 +681,7 @@ int main(void)
         {a_cancelled_receive_leaves_the_value_or_has_it, IN_REAL},
         {a_cancelled_send_keeps_its_value_or_has_sent_it, IN_REAL},
         {one_that_is_cancelled_before_it_starts_moves_nothing, IN_REAL},
+        {one_that_would_wait_without_a_descriptor_for_the_bell_is_EMFILE_and_not_in_line, IN_REAL},
         {a_timeout_and_a_select_take_a_waiter_out_of_line, IN_REAL},
         {a_closed_bridge_gives_what_is_in_it_and_then_the_end, IN_REAL},
         {closing_ends_all_who_wait, IN_REAL},

@@ -318,6 +318,26 @@ START_TEST(a_side_that_disconnects_begins_no_send_and_no_receive_any_more)
 }
 END_TEST
 
+START_TEST(sends_that_wait_for_credit_when_their_side_disconnects_are_still_sent)
+{
+    enum { COUNT = 4 };
+
+    open_with(&narrow);
+    begin_sends(COUNT, 100);
+    background_start(&receiving, rill_rdma_disconnect(left));
+    sides_pause(RILL_SECOND);
+    expect_eq(left->state, RILL_RDMA_CLOSING);
+    expect(!rill_task_is_over(&sendings[1].task));
+    for (unsigned i = 0; i < COUNT; i++) {
+        expect_eq(receive(100), 100);
+        expect_eq(background_end(&sendings[i]), 100);
+    }
+    expect_eq(await(rill_rdma_disconnect(right)), 0);
+    expect_eq(background_end(&receiving), 0);
+    sides_close();
+}
+END_TEST
+
 /* From a size on they are with the sender, who is gone; and UCX would not tell. */
 START_TEST(after_a_loss_only_those_messages_are_received_whose_bytes_are_here)
 {
@@ -734,6 +754,7 @@ int main(void)
         {an_error_counts_unless_it_was_the_wish_of_a_side, IN_SIMULATED},
         {a_message_is_a_sign_of_life, IN_SIMULATED},
         {a_side_that_disconnects_begins_no_send_and_no_receive_any_more, IN_SIMULATED},
+        {sends_that_wait_for_credit_when_their_side_disconnects_are_still_sent, IN_SIMULATED},
         {after_a_loss_only_those_messages_are_received_whose_bytes_are_here, IN_SIMULATED},
         {where_long_messages_go_at_once_too_they_are_not_received_after_a_loss, IN_SIMULATED},
         {a_message_that_went_in_pieces_is_received_after_the_end_and_not_after_a_loss,

@@ -427,6 +427,33 @@ START_TEST(news_for_which_there_is_no_room_are_counted_and_end_with_their_endpoi
 }
 END_TEST
 
+static int tell(void)
+{
+    return rill_rdma_note_send(&fake_rpc.ep, 1, "x", 1, 0);
+}
+
+START_TEST(news_have_the_worker_looked_after_and_say_why_they_are_not_sent)
+{
+    open_client();
+    fake.on_am = NULL; /* they are no calls */
+    settle();
+    fake_rpc.rdma.source.touched = false;
+    expect_eq(tell(), 0);
+    expect(fake_rpc.rdma.source.touched);
+    for (int i = 1; i < RILL_RDMA_NOTES_MAX; i++)
+        expect_eq(tell(), 0);
+    expect_eq(tell(), -EBUSY);
+    fake_complete(fake_request(7), UCS_OK, 0);
+    settle();
+    fake.failing = "am_send_nbx";
+    fake.status = UCS_ERR_NO_MEMORY;
+    expect_eq(tell(), -ENOMEM);
+    expect_eq(fake_rpc.ep.note_count, RILL_RDMA_NOTES_MAX - 1);
+    fake.failing = NULL;
+    close_client();
+}
+END_TEST
+
 START_TEST(news_for_which_there_is_no_memory_are_counted)
 {
     static void *blocks[1 << 16];
@@ -743,6 +770,7 @@ int main(void)
         {a_long_reply_that_is_not_fetched_yet_is_given_up, IN_SIMULATED},
         {a_long_reply_that_is_being_fetched_is_waited_for, IN_SIMULATED},
         {a_deadline_ends_a_call_and_is_told, IN_SIMULATED},
+        {news_have_the_worker_looked_after_and_say_why_they_are_not_sent, IN_SIMULATED},
         {news_for_which_there_is_no_memory_are_counted, IN_SIMULATED},
         {news_for_which_there_is_no_room_are_counted_and_end_with_their_endpoint, IN_SIMULATED},
         {a_further_call_waits_until_one_is_over, IN_SIMULATED},
