@@ -651,15 +651,16 @@ START_TEST(there_is_one_watch_for_any_number_of_sleeps)
 }
 END_TEST
 
+enum { ENTRIES = 4 };
+
+static struct rill_op waits_ops[ENTRIES];
+static struct background waits[ENTRIES];
+
 /* The kernel takes nothing at the moment at which the queue is full and the watch is to be put
- * into it. Whoever slept then would never hear of the event. */
-START_TEST(a_source_whose_watch_finds_no_place_in_the_queue_does_not_sleep_without_it)
+ * into it, in the next turn. */
+static void fill_the_queue(void)
 {
-    enum { ENTRIES = 4 };
-    static struct rill_op ops[ENTRIES];
-    static struct background waits[ENTRIES];
     struct rill_executor *executor;
-    int64_t began_ns;
 
     open_with(SIMULATED, &(struct rill_runtime_options){.sq_entries = ENTRIES,
                                                         .wait_policy = RILL_WAIT_SLEEP});
@@ -671,20 +672,48 @@ START_TEST(a_source_whose_watch_finds_no_place_in_the_queue_does_not_sleep_witho
     while (engine.source.watch.state != RILL_OP_IDLE)
         ck_assert_int_eq(rill_executor_wait(executor, sim_now(fixture.sim) + RILL_SECOND), 0);
     for (int i = 0; i < ENTRIES; i++)
-        background_start(&waits[i], rill_fd_wait(one.fd, &ops[i], POLLIN));
+        background_start(&waits[i], rill_fd_wait(one.fd, &waits_ops[i], POLLIN));
     rill_executor_run(executor);
     fixture_fail_enters(-EAGAIN, 1);
-    event_after(RILL_MILLISECOND);
-    began_ns = sim_now(fixture.sim);
-    while (engine.seen == 0)
-        ck_assert_int_eq(rill_executor_wait(executor, sim_now(fixture.sim) + RILL_SECOND), 0);
-    ck_assert_int_le(sim_now(fixture.sim) - began_ns, 2 * RILL_MILLISECOND);
+}
+
+static void empty_the_queue(void)
+{
     ck_assert_uint_eq(fixture.runtime->reactor.stats.queue_full, 1);
     ck_assert_int_eq(await(rill_tcp_send_all(&other, &op, "x", 1)), 1);
     for (int i = 0; i < ENTRIES; i++)
         background_end(&waits[i]);
     fixture_hang_up(&one);
     fixture_hang_up(&other);
+}
+
+/* Whoever slept then would never hear of the event. */
+START_TEST(a_source_whose_watch_finds_no_place_in_the_queue_does_not_sleep_without_it)
+{
+    int64_t began_ns;
+
+    fill_the_queue();
+    event_after(RILL_MILLISECOND);
+    began_ns = sim_now(fixture.sim);
+    while (engine.seen == 0)
+        ck_assert_int_eq(
+            rill_executor_wait(&fixture.runtime->executor, sim_now(fixture.sim) + RILL_SECOND), 0);
+    ck_assert_int_le(sim_now(fixture.sim) - began_ns, 2 * RILL_MILLISECOND);
+    empty_the_queue();
+    finish();
+}
+END_TEST
+
+START_TEST(a_source_whose_watch_finds_no_place_in_the_queue_can_be_removed)
+{
+    fill_the_queue();
+    while (engine.source.watch.state == RILL_OP_IDLE)
+        ck_assert_int_eq(
+            rill_executor_wait(&fixture.runtime->executor, sim_now(fixture.sim) + RILL_SECOND), 0);
+    ck_assert_int_eq(engine.source.watch.state, RILL_OP_QUEUED);
+    rill_event_source_remove(&engine.source);
+    ck_assert_int_eq(engine.source.watch.state, RILL_OP_IDLE);
+    empty_the_queue();
     finish();
 }
 END_TEST
@@ -898,6 +927,7 @@ int main(void)
         {an_event_that_comes_while_looking_out_needs_no_arming, IN_SIMULATED},
         {there_is_one_watch_for_any_number_of_sleeps, IN_BOTH},
         {a_source_whose_watch_finds_no_place_in_the_queue_does_not_sleep_without_it, IN_SIMULATED},
+        {a_source_whose_watch_finds_no_place_in_the_queue_can_be_removed, IN_SIMULATED},
         {a_readable_descriptor_without_an_event_is_counted_as_futile, IN_BOTH},
         {a_source_can_be_removed_awake_and_asleep_and_added_again, IN_BOTH},
         {an_engine_that_knows_how_is_closed_with_its_runtime, IN_BOTH},

@@ -338,6 +338,28 @@ START_TEST(sends_that_wait_for_credit_when_their_side_disconnects_are_still_sent
 }
 END_TEST
 
+START_TEST(waiting_for_a_message_of_any_size_costs_nothing)
+{
+    static struct rill_rdma_parcel parcel;
+    uint64_t polls;
+    size_t enters;
+
+    open_with(&mute);
+    background_start(&receiving, rill_rdma_parcel_recv(right, &parcel, RILL_RDMA_ANY_TAG, LONG));
+    sides_pause(RILL_SECOND);
+    polls = receiving.polls;
+    enters = sim_enters(fixture.sim);
+    sides_pause(10 * RILL_SECOND);
+    expect_eq(receiving.polls, polls);
+    expect(sim_enters(fixture.sim) - enters <
+           10 * RILL_SECOND / RILL_EVENT_SOURCE_SLEEP_MAX_NS + 20);
+    expect_eq(await(rill_rdma_send(left, &sides.left.send, message, 100, 1)), 100);
+    expect_eq(background_end(&receiving), 100);
+    rill_rdma_parcel_give_back(&parcel);
+    close_all();
+}
+END_TEST
+
 /* From a size on they are with the sender, who is gone; and UCX would not tell. */
 START_TEST(after_a_loss_only_those_messages_are_received_whose_bytes_are_here)
 {
@@ -755,6 +777,7 @@ int main(void)
         {a_message_is_a_sign_of_life, IN_SIMULATED},
         {a_side_that_disconnects_begins_no_send_and_no_receive_any_more, IN_SIMULATED},
         {sends_that_wait_for_credit_when_their_side_disconnects_are_still_sent, IN_SIMULATED},
+        {waiting_for_a_message_of_any_size_costs_nothing, IN_SIMULATED},
         {after_a_loss_only_those_messages_are_received_whose_bytes_are_here, IN_SIMULATED},
         {where_long_messages_go_at_once_too_they_are_not_received_after_a_loss, IN_SIMULATED},
         {a_message_that_went_in_pieces_is_received_after_the_end_and_not_after_a_loss,

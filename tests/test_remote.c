@@ -167,6 +167,28 @@ START_TEST(a_post_that_is_withdrawn_is_not_run)
 }
 END_TEST
 
+/* They are the runtime's already, and no bell tells of them. */
+START_TEST(posts_behind_one_that_is_withdrawn_are_run_at_once_and_in_their_order)
+{
+    struct note notes[] = {make_note(0), make_note(1), make_note(2)};
+
+    if (!open_remote(NULL))
+        return;
+    post_note(&notes[0]);
+    post_note(&notes[1]);
+    ck_assert(rill_post_withdraw(remote, &notes[0].post));
+    ck_assert_int_eq(await(rill_notify_wait(&noted, &wait_for_note)), 0);
+    expect_numbers(1, 1);
+    post_note(&notes[0]);
+    post_note(&notes[1]);
+    ck_assert(rill_post_withdraw(remote, &notes[0].post));
+    post_note(&notes[2]);
+    fixture_turn();
+    expect_numbers(2, 1, 2);
+    close_remote();
+}
+END_TEST
+
 static void *post_when_asleep(void *note)
 {
     until_asleep(remote);
@@ -676,6 +698,7 @@ int main(void)
         {a_post_that_is_posted_twice_is_run_once_and_can_be_posted_again, IN_REAL},
         {a_post_that_posts_itself_is_run_in_the_next_turn, IN_REAL},
         {a_post_that_is_withdrawn_is_not_run, IN_REAL},
+        {posts_behind_one_that_is_withdrawn_are_run_at_once_and_in_their_order, IN_REAL},
         {a_post_wakes_a_runtime_that_sleeps, IN_REAL},
         {a_runtime_without_a_place_for_its_bell_does_not_sleep_without_it, IN_REAL},
         {a_runtime_that_never_sleeps_finds_a_post_without_the_bell, IN_REAL},
