@@ -338,6 +338,21 @@ START_TEST(sends_that_wait_for_credit_when_their_side_disconnects_are_still_sent
 }
 END_TEST
 
+START_TEST(waiting_for_a_message_of_any_size_ends_with_the_connection)
+{
+    static struct rill_rdma_parcel parcel;
+
+    open_with(&mute);
+    background_start(&receiving, rill_rdma_parcel_recv(right, &parcel, RILL_RDMA_ANY_TAG, LONG));
+    sides_pause(RILL_SECOND);
+    background_start(&sending, rill_rdma_disconnect(left));
+    expect_eq(background_end(&receiving), -ESHUTDOWN);
+    expect_eq(await(rill_rdma_disconnect(right)), 0);
+    expect_eq(background_end(&sending), 0);
+    sides_close();
+}
+END_TEST
+
 START_TEST(waiting_for_a_message_of_any_size_costs_nothing)
 {
     static struct rill_rdma_parcel parcel;
@@ -778,6 +793,7 @@ int main(void)
         {a_side_that_disconnects_begins_no_send_and_no_receive_any_more, IN_SIMULATED},
         {sends_that_wait_for_credit_when_their_side_disconnects_are_still_sent, IN_SIMULATED},
         {waiting_for_a_message_of_any_size_costs_nothing, IN_SIMULATED},
+        {waiting_for_a_message_of_any_size_ends_with_the_connection, IN_SIMULATED},
         {after_a_loss_only_those_messages_are_received_whose_bytes_are_here, IN_SIMULATED},
         {where_long_messages_go_at_once_too_they_are_not_received_after_a_loss, IN_SIMULATED},
         {a_message_that_went_in_pieces_is_received_after_the_end_and_not_after_a_loss,
