@@ -58,6 +58,38 @@ START_TEST(it_is_found_where_nobody_waits_too)
 }
 END_TEST
 
+static const struct rill_kernel_ops *usual;
+static unsigned refusals;
+
+static int poll_without_memory(struct rill_kernel *kernel, struct pollfd *fds, unsigned count)
+{
+    if (refusals == 0)
+        return usual->poll(kernel, fds, count);
+    refusals--;
+    return -ENOMEM;
+}
+
+START_TEST(one_that_there_was_no_memory_to_look_at_is_looked_at_in_the_next_round)
+{
+    struct rill_kernel_ops ops;
+
+    if (!open_pair(_i, &forgetful, NULL))
+        return;
+    usual = reactor()->kernel->ops;
+    ops = *usual;
+    ops.poll = poll_without_memory;
+    reactor()->kernel->ops = &ops;
+    refusals = 2;
+    ck_assert_int_eq(send_now(&one, bytes, 6), 6);
+    receive(6);
+    reset(&one);
+    ck_assert_int_eq(await(rill_tcp_recv_borrowed(&other, &borrow)), -ECONNRESET);
+    ck_assert_uint_eq(refusals, 0);
+    reactor()->kernel->ops = usual;
+    close_pair();
+}
+END_TEST
+
 START_TEST(a_silent_stream_is_looked_at_once_and_costs_nothing_then)
 {
     uint64_t submissions, cancels;
@@ -204,6 +236,7 @@ int main(void)
     const struct fixture_case cases[] = {
         {a_reset_that_the_kernel_does_not_tell_is_found, IN_BOTH},
         {it_is_found_where_nobody_waits_too, IN_BOTH},
+        {one_that_there_was_no_memory_to_look_at_is_looked_at_in_the_next_round, IN_SIMULATED},
         {a_silent_stream_is_looked_at_once_and_costs_nothing_then, IN_SIMULATED},
         {another_loop_that_waits_instead_is_told_to_take_the_turn_that_times_it, IN_SIMULATED},
         {a_stream_that_talks_is_left_alone, IN_SIMULATED},
