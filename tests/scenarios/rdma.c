@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rdma.c - connections of two workers over a UCX that the seed makes: messages of several
- * tags both ways, with cancels, disconnects, cuts, deaths and new connections. Each message
- * that is received was sent once, in order and whole, and what a disconnect promises is
- * true. */
+ * tags both ways, received into buffers or as parcels, with cancels, disconnects, cuts, deaths
+ * and new connections. Each message that is received was sent once, in order and whole, and
+ * what a disconnect promises is true. */
 #include "rdma/connection.h"
 #include "rdma/exchange.h"
 #include "rdma/keeper.h"
+#include "rdma/parcel.h"
 #include "runtime/select.h"
 #include "tests/rdma/sim_ucx.h"
 #include "tests/scenarios/rdma_fate.h"
@@ -114,6 +115,8 @@ struct receiver {
     struct rill_task task;
     struct rill_join join;
     struct rill_rdma_transfer transfer;
+    struct rill_rdma_parcel parcel;
+    bool is_parcel; /* is received as one */
     struct rill_rdma_state_wait wait;
     struct rill_sleep pause;
     struct party *party;
@@ -343,9 +346,27 @@ static struct rill_future *begin_receive(struct receiver *receiver)
 
     if (connection->id > 0)
         receiver->session = session_of(connection->hub, connection->id);
+    receiver->is_parcel = dice(4) == 0;
+    if (receiver->is_parcel)
+        return rill_rdma_parcel_recv(connection, &receiver->parcel, receiver->tag, LONGEST);
     receiver->size = dice(8) ? LONGEST : SHORTEST + dice(300);
     return rill_rdma_recv(connection, &receiver->transfer, receiver->bytes, receiver->size,
                           receiver->tag);
+}
+
+/* As if it had been received into the buffer. */
+static void unpack(struct receiver *receiver)
+{
+    struct rill_rdma_parcel *parcel = &receiver->parcel;
+
+    receiver->transfer.result = parcel->result;
+    expect((parcel->result > 0) == (parcel->data != NULL));
+    if (parcel->result < 0)
+        return;
+    receiver->transfer.length = (size_t)parcel->result;
+    receiver->transfer.tag = parcel->tag;
+    memcpy(receiver->bytes, parcel->data, receiver->transfer.length);
+    rill_rdma_parcel_give_back(parcel);
 }
 
 static enum rill_poll receiver_poll(struct rill_future *self, struct rill_task *task)
@@ -356,6 +377,8 @@ static enum rill_poll receiver_poll(struct rill_future *self, struct rill_task *
     RILL_BEGIN();
     while (!rill_task_is_cancelled(task)) {
         RILL_AWAIT(begin_receive(receiver));
+        if (receiver->is_parcel)
+            unpack(receiver);
         if (receiver->transfer.result >= 0)
             check_message(receiver);
         else if (receiver->transfer.result == -EMSGSIZE)
