@@ -105,10 +105,15 @@ static struct rill_rdma_am_held *pop(struct rill_rdma_inbox *inbox)
 static struct rill_rdma_ep *endpoint_of(const struct rill_rdma_am_held *held,
                                         const struct rill_rdma_am *message)
 {
-    struct rill_rdma_ep *ep =
-        held->reply ? rill_rdma_ep_find(message->inbox->rdma, held->reply) : NULL;
+    struct rill_rdma *rdma = message->inbox->rdma;
+    struct rill_rdma_ep *ep;
 
-    return ep && (held->ep_serial == 0 || held->ep_serial == ep->serial) ? ep : NULL;
+    if (!held->reply)
+        return NULL;
+    if (held->ep_serial == 0)
+        return rill_rdma_ep_find_late(rdma, held->reply);
+    ep = rill_rdma_ep_find(rdma, held->reply);
+    return ep && held->ep_serial == ep->serial ? ep : NULL;
 }
 
 static void fill(struct rill_rdma_am *message, struct rill_rdma_am_held *held)

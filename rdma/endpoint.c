@@ -29,6 +29,13 @@ struct rill_rdma_ep *rill_rdma_ep_find(struct rill_rdma *rdma, ucp_ep_h ucp)
     return NULL;
 }
 
+struct rill_rdma_ep *rill_rdma_ep_find_late(struct rill_rdma *rdma, ucp_ep_h ucp)
+{
+    struct rill_rdma_ep *ep = rill_rdma_ep_find(rdma, ucp);
+
+    return ep && ep->is_by_worker ? ep : NULL;
+}
+
 /* ---- opening ---- */
 
 /* Called within progress. */
@@ -62,6 +69,7 @@ int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_
     *ep = (struct rill_rdma_ep){
         .rdma = rdma,
         .serial = ++rdma->last_serial,
+        .is_by_worker = params->field_mask & UCP_EP_PARAM_FIELD_REMOTE_ADDRESS,
         .state = RILL_RDMA_EP_OPEN,
         .watcher.look = rill_rdma_ep_look,
         .deadline_ns = RILL_NEVER,

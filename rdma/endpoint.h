@@ -86,6 +86,7 @@ struct rill_rdma_ep {
 
     /* private */
     uint64_t serial;      /* no other that this rdma ever opened has it: UCX uses handles anew */
+    bool is_by_worker;    /* opened by worker address */
     uint64_t bytes_told;  /* of those, the ones that the observer knows of */
     ucp_ep_h ucp;         /* NULL from CLOSING or CUT on */
     uint8_t state;        /* enum rill_rdma_ep_state */
@@ -168,6 +169,10 @@ struct rill_future *rill_rdma_ep_abort(struct rill_rdma_ep *ep);
 /* private: the endpoint that has this handle of UCX and is not about to be closed, or
  * NULL. */
 struct rill_rdma_ep *rill_rdma_ep_find(struct rill_rdma *rdma, ucp_ep_h ucp);
+
+/* private: the same of one through which something came before it was opened. That can only be one
+ * by worker address: the handle of another is that of somebody who is gone. */
+struct rill_rdma_ep *rill_rdma_ep_find_late(struct rill_rdma *rdma, ucp_ep_h ucp);
 
 /* private: whether the endpoint has failed or is being closed, and will end the operations that it
  * still has. */

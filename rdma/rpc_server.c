@@ -58,14 +58,18 @@ static bool is_over(const struct rill_rdma_rpc_held *held)
     return held->is_cancelled || held->end.error;
 }
 
+static void set_ep(struct rill_rdma_rpc_held *held, struct rill_rdma_ep *ep)
+{
+    held->ep = ep;
+    if (ep)
+        rill_rdma_ep_wait(ep, &held->end, NULL);
+}
+
 /* Its endpoint may have been opened only after it arrived. */
 static void look_for_ep(struct rill_rdma_rpc *rpc, struct rill_rdma_rpc_held *held)
 {
-    if (held->ep)
-        return;
-    held->ep = rill_rdma_ep_find(rpc->rdma, held->reply);
-    if (held->ep)
-        rill_rdma_ep_wait(held->ep, &held->end, NULL);
+    if (!held->ep)
+        set_ep(held, rill_rdma_ep_find_late(rpc->rdma, held->reply));
 }
 
 static void tell_refusal(struct rill_rdma_rpc *rpc, const struct rill_rdma_rpc_held *held,
@@ -133,7 +137,7 @@ ucs_status_t rill_rdma_rpc_on_request(struct rill_rdma_rpc *rpc,
         .data = persists ? data : NULL,
         .size = size,
     };
-    look_for_ep(rpc, held);
+    set_ep(held, rill_rdma_ep_find(rpc->rdma, reply));
     rill_list_append(rill_rdma_rpc_bucket(rpc->requests, held->id), &held->entry);
     rill_list_append(&rpc->held, &held->queue);
     rpc->held_count++;

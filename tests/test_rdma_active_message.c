@@ -4,7 +4,9 @@
 
 #include "runtime/timeout.h"
 #include "tests/rdma/duo.h"
+#include "tests/rdma/lone.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,6 +212,29 @@ START_TEST(a_request_of_one_that_went_is_not_answered_to_the_next)
 }
 END_TEST
 
+/* Nor is that of one that went before this side had an endpoint to it. */
+START_TEST(a_message_that_came_before_all_endpoints_is_not_of_one_by_socket_address)
+{
+    const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
+
+    lone_open();
+    expect_eq(rill_rdma_inbox_open(&requests, &lone.rdma, REQUEST), 0);
+    for (unsigned i = 1; i <= 2; i++) {
+        fake_bring(REQUEST, "?", 2, NULL, 0, (int)i, false, NULL); /* the next to be opened */
+        settle();
+        expect_eq(i == 1 ? rill_rdma_ep_connect(&server, &lone.rdma, &any)
+                         : rill_rdma_ep_open(&server, &lone.rdma, "address"),
+                  0);
+        expect_eq(await(rill_rdma_am_recv(&requests, &message)), 0);
+        expect(message.ep == (i == 1 ? NULL : &server));
+        rill_rdma_am_release(&message);
+        await(rill_rdma_ep_abort(&server));
+    }
+    rill_rdma_inbox_close(&requests);
+    lone_close();
+}
+END_TEST
+
 START_TEST(data_whose_sender_went_before_they_were_fetched_are_a_loss)
 {
     if (!open_duo(_i))
@@ -268,6 +293,8 @@ int main(void)
         {several_tasks_are_served_in_order, IN_TCP_AND_SHM},
         {a_request_is_answered_through_the_endpoint_that_it_came_by, IN_TCP},
         {a_request_of_one_that_went_is_not_answered_to_the_next, IN_TCP | TCP_ITSELF},
+        {a_message_that_came_before_all_endpoints_is_not_of_one_by_socket_address,
+         IN_TCP | TCP_ITSELF},
         {data_whose_sender_went_before_they_were_fetched_are_a_loss, IN_TCP},
         {a_number_out_of_range_is_EINVAL, IN_TCP},
         {a_number_that_somebody_has_is_EADDRINUSE, IN_TCP},

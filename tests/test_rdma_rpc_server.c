@@ -3,6 +3,7 @@
 #include "runtime/sleep.h"
 #include "tests/rdma/fake_rpc.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
@@ -499,6 +500,29 @@ START_TEST(a_request_may_come_before_its_endpoint_is_opened)
 }
 END_TEST
 
+/* UCX gives the handle of who has died before there was an endpoint to them to the next one. */
+START_TEST(a_request_of_one_that_went_is_not_served_for_who_connects_next)
+{
+    const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
+
+    open_server();
+    ask_through(1, 1, RILL_RDMA_RPC_REQUEST);
+    settle();
+    expect_eq(rill_rdma_ep_connect(&other, &fake_rpc.rdma, &any), 0);
+    background_start(&receiving, next_into(&request));
+    settle();
+    expect_eq(fake_rpc.rpc.stats.unanswerable, 1);
+    rill_task_cancel(&receiving.task);
+    expect_eq(background_end(&receiving), -ECANCELED);
+    ask_through(1, 2, RILL_RDMA_RPC_REQUEST);
+    expect_eq(await(next_into(&request)), 0);
+    expect(request.ep == &other);
+    rill_rdma_rpc_refuse(&request, -EPERM);
+    await(rill_rdma_ep_close(&other));
+    close_server();
+}
+END_TEST
+
 START_TEST(the_end_of_an_endpoint_is_that_of_its_requests)
 {
     open_server();
@@ -680,6 +704,7 @@ int main(void)
         {work_for_a_request_is_cancelled_with_it, IN_SIMULATED},
         {a_caller_can_not_cancel_or_repeat_what_another_asked, IN_SIMULATED},
         {a_request_may_come_before_its_endpoint_is_opened, IN_SIMULATED},
+        {a_request_of_one_that_went_is_not_served_for_who_connects_next, IN_SIMULATED},
         {the_end_of_an_endpoint_is_that_of_its_requests, IN_SIMULATED},
         {data_that_came_with_a_request_are_there_after_the_end_of_its_endpoint, IN_SIMULATED},
         {an_endpoint_that_is_closed_while_a_request_is_held_is_not_used, IN_SIMULATED},
