@@ -407,7 +407,8 @@ static void lose_amid_a_message(int which, int signal_number)
                        rill_rdma_recv(&connection, &received, buffer, sizeof buffer, 1)));
     ck_assert_int_le(fixture_own_now() - began_ns, 3 * SILENCE_NS + RILL_RDMA_DRAIN_NS);
     if (received.result != UNTAKEN) {
-        expect_eq(limit.result, -ETIMEDOUT);
+        /* The loss may be noticed sooner, as by UCX over a device. */
+        expect(limit.result == -ETIMEDOUT || limit.result == connection.error);
         expect(received.result == -ECANCELED || received.result == connection.error);
         expect_eq(connection.state, RILL_RDMA_FAILED);
     }
