@@ -2,6 +2,7 @@
 /* files.c - rill-files: random reads of 4 KiB from a file, so many at a time. */
 #include "bench/cli.h"
 #include "bench/json.h"
+#include "bench/wait_policy.h"
 #include "io/file.h"
 #include "io/runtime.h"
 #include "runtime/executor.h"
@@ -124,11 +125,14 @@ int main(int argc, char **argv)
     struct rill_runtime *runtime;
     struct stat status;
     int64_t error;
+    int wait_policy = RILL_WAIT_SLEEP;
+    struct rill_runtime_options runtime_options = {0};
     const struct cli_option options[] = {
         CLI_INTEGER('d', "depth", &files.depth, 1, 1024, "reads at a time"),
         CLI_DURATION('t', "seconds", &files.seconds_ns, RILL_MILLISECOND, 3600 * RILL_SECOND,
                      "how long to read"),
         CLI_FLAG(0, "direct", &files.direct, "read past the page cache (O_DIRECT)"),
+        CLI_CHOICE('w', "wait", &wait_policy, wait_words, "what to do when there is nothing to do"),
         CLI_END,
     };
     const struct cli_positional positionals[] = {
@@ -151,7 +155,8 @@ int main(int argc, char **argv)
     if (status.st_size < PAGE_SIZE)
         cli_fail(&cli, "%s: want a file of 4 KiB at least", files.path);
     files.pages = (uint64_t)status.st_size / PAGE_SIZE;
-    error = rill_runtime_create(&runtime, NULL);
+    runtime_options.wait_policy = (enum rill_wait_policy)wait_policy;
+    error = rill_runtime_create(&runtime, &runtime_options);
     if (error) {
         fprintf(stderr, "rill-files: %s\n", rill_runtime_explain((int)error));
         return 1;

@@ -71,7 +71,8 @@ START_TEST(pages_of_a_file_are_read_so_many_at_a_time)
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(ftruncate(fd, 64 * 4096), 0);
     close(fd);
-    PROCESS_START(&process, "bin/rill-files", path, "-t", "100ms", "-d", _i ? "32" : "1");
+    PROCESS_START(&process, "bin/rill-files", path, "-t", "100ms", "-d", _i ? "32" : "1", "-w",
+                  _i ? "spin" : "sleep");
     ck_assert_int_eq(process_wait(&process), 0);
     ck_assert_double_gt(json_number(process.out.text, "reads"), 0);
     ck_assert_double_ge(json_number(process.out.text, "seconds"), 0.1);
