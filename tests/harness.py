@@ -357,7 +357,11 @@ class Report(unittest.TestCase):
             "reads, depth 1, O_DIRECT: rill has 0.50 of fio",
             "shm, 8 B, latency in us, spin: rill has 1.50 of ucx_perftest",
             "shm, 8 B, messages/s: rill has 0.50 of ucx_perftest"])
-        messages.rows.return_value, comparison.samples = [], {}
+        messages.rows.return_value = []
+        few = comparison_of({"rill": [10], "more": [16]})
+        self.assertEqual(report.behind(few, None, messages).splitlines()[1:],
+                         ["3 of 3 ratios are of too few undisturbed rounds to tell"])
+        comparison.samples = {}
         self.assertEqual(report.behind(comparison, None, messages).splitlines()[1:], ["nowhere"])
 
 

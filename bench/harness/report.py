@@ -114,8 +114,9 @@ def messages_table(messages):
     return table(rows)
 
 
-def behind_in_echoes(comparison):
-    """Of the server that the others are set beside; rill's own two are no peers of each other."""
+def ratios_of_echoes(comparison):
+    """Yields each ratio to a peer, whether rill is behind by it, and how to say so. rill's own two
+    servers are no peers of each other."""
     for workload in comparison.workloads:
         for name in comparison.of(workload.key):
             if name.startswith("rill"):
@@ -124,27 +125,33 @@ def behind_in_echoes(comparison):
                     ("requests_per_second", "requests/s", lambda ratio: ratio.median < 1),
                     ("cpu_ns_per_request", "CPU time a request", lambda ratio: ratio.median > 1)):
                 ratio = comparison.ratio(workload, name, figure)
-                if ratio and not ratio.tie and is_behind(ratio):
-                    yield (f"{workload.title}: {workload.reference} has {ratio.text()} of the {what} "
-                           f"of {name}")
+                if ratio:
+                    yield (ratio, is_behind(ratio), f"{workload.title}: {workload.reference} has "
+                           f"{ratio.text()} of the {what} of {name}")
 
 
-def behind_in_reads(reads):
+def ratios_of_reads(reads):
     for case, name, _, _, ratio in reads.rows() if reads else ():
-        if ratio and not ratio.tie and ratio.median < 1:
-            yield f"reads, {files.title(*case)}: rill has {ratio.text()} of {name}"
+        if ratio:
+            yield (ratio, ratio.median < 1,
+                   f"reads, {files.title(*case)}: rill has {ratio.text()} of {name}")
 
 
-def behind_in_messages(messages):
+def ratios_of_messages(messages):
     for case, program, _, ratio, _ in messages.rows():
-        if ratio and not ratio.tie and (ratio.median > 1) == (case.test == "tag_lat"):
-            yield f"{case.title}: {rdma.LABELS[program]} has {ratio.text()} of {rdma.UCX}"
+        if ratio:
+            yield (ratio, (ratio.median > 1) == (case.test == "tag_lat"),
+                   f"{case.title}: {rdma.LABELS[program]} has {ratio.text()} of {rdma.UCX}")
 
 
 def behind(comparison, reads, messages):
     """What a reader should not have to search the tables for."""
-    found = [*behind_in_echoes(comparison), *behind_in_reads(reads), *behind_in_messages(messages)]
-    return "\n".join(["Where rill is behind, and it is no tie", *(found or ["nowhere"])])
+    ratios = [*ratios_of_echoes(comparison), *ratios_of_reads(reads), *ratios_of_messages(messages)]
+    lines = [text for ratio, is_behind, text in ratios if is_behind and not ratio.tie]
+    few = sum(ratio.few for ratio, *_ in ratios)
+    if few:
+        lines.append(f"{few} of {len(ratios)} ratios are of too few undisturbed rounds to tell")
+    return "\n".join(["Where rill is behind, and it is no tie", *(lines or ["nowhere"])])
 
 
 MESSAGES = """Messages over UCX between two processes, each on its own processor: a latency is
