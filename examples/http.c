@@ -212,10 +212,11 @@ static void write_head(struct client *client)
     const char *reason = http_status_str((enum http_status)client->code);
     unsigned long long length = is_ok ? client->status.stx_size : strlen(reason) + 1;
     time_t now = time(NULL);
+    struct tm utc;
     char date[32];
     int size;
 
-    strftime(date, sizeof date, "%a, %d %b %Y %T GMT", gmtime(&now));
+    strftime(date, sizeof date, "%a, %d %b %Y %T GMT", gmtime_r(&now, &utc));
     size = snprintf(client->head, sizeof client->head,
                     "HTTP/1.1 %d %s\r\n"
                     "Date: %s\r\n"

@@ -323,8 +323,11 @@ static ucs_status_t listen_with_socket(ucp_worker_h worker, const ucp_listener_p
 /* UCX takes him in. */
 static unsigned progress_with_socket(ucp_worker_h worker)
 {
+    struct sockaddr_storage from;
+    socklen_t size = sizeof from;
+
     if (visitor >= 0)
-        close(accept4(door, NULL, NULL, SOCK_CLOEXEC));
+        close(accept4(door, (struct sockaddr *)&from, &size, SOCK_CLOEXEC));
     visitor = -1;
     return fake_ucx.worker_progress(worker);
 }
