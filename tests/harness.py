@@ -339,6 +339,7 @@ class Report(unittest.TestCase):
     def test_where_rill_is_behind_is_told_of_each_part_and_ties_are_not(self):
         comparison = comparison_of({"rill": [10, 10, 10, 10], "less": [9, 9, 9, 9],
                                     "more": [16, 16, 16, 16], "rill-adaptive": [20, 20, 20, 20],
+                                    "uring-adaptive": [20, 20, 20, 20],
                                     "varies": [9, 11, 11, 11]})
         reads = mock.Mock()
         reads.rows.return_value = [

@@ -114,12 +114,17 @@ def messages_table(messages):
     return table(rows)
 
 
+def is_adaptive(name):
+    return name.endswith("-adaptive")
+
+
 def ratios_of_echoes(comparison):
     """Yields each ratio to a peer, whether rill is behind by it, and how to say so. rill's own two
-    servers are no peers of each other."""
+    servers are no peers of each other, nor is one that looks out a peer of one that sleeps at once."""
     for workload in comparison.workloads:
+        sleeps = not is_adaptive(workload.reference)
         for name in comparison.of(workload.key):
-            if name.startswith("rill"):
+            if name.startswith("rill") or (sleeps and is_adaptive(name)):
                 continue
             for figure, what, is_behind in (
                     ("requests_per_second", "requests/s", lambda ratio: ratio.median < 1),
