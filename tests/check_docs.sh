@@ -10,6 +10,7 @@
 # file that a page links to has to be there.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
+. tests/checks.sh
 shopt -s nullglob
 
 pages=(README.md docs/*.md docs/guide/*.md)
@@ -17,18 +18,6 @@ linking_pages=("${pages[@]}" CONTRIBUTING.md CHANGELOG.md docs/benchmarks/*/READ
 builds=(build build/asan)
 first_program=examples/echo.c
 first_program_lines_max=49
-checks=0 failures=0
-
-# check WHAT COMMAND...: counts, and says what is wrong if the command fails.
-check() {
-    local what=$1
-    shift
-    checks=$((checks + 1))
-    "$@" || {
-        echo "$what"
-        failures=$((failures + 1))
-    }
-}
 
 # markers PAGE PATTERN: what stands in the page's markers of one kind.
 markers() {
@@ -95,5 +84,4 @@ lines=$(wc -l <"$first_program") || lines=0
 check "$first_program has $lines lines, and should have 1 to $first_program_lines_max" \
     test "$lines" -ge 1 -a "$lines" -le "$first_program_lines_max"
 
-echo "$((100 * (checks - failures) / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
-((failures == 0))
+end_checks

@@ -4,22 +4,11 @@
 # what is there: names, modes, what a program is linked with, what uninstalling leaves.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
+. tests/checks.sh
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 root=$scratch/root prefix=/opt/rill
-checks=0 failures=0
-
-# check WHAT COMMAND...: counts, and says what is wrong if the command fails.
-check() {
-    local what=$1
-    shift
-    checks=$((checks + 1))
-    "$@" || {
-        echo "$what"
-        failures=$((failures + 1))
-    }
-}
 
 # rill GOAL...: what make does, quietly where that succeeds.
 rill() {
@@ -143,5 +132,4 @@ check 'make uninstall fails without UCX' rill_as_built uninstall ucx=
 check 'something is left by make uninstall' \
     test -z "$(find "$root" ! -type d -print | tee /dev/stderr)"
 
-echo "$((100 * (checks - failures) / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
-((failures == 0))
+end_checks

@@ -4,21 +4,10 @@
 # process behind where it is ended itself.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
+. tests/checks.sh
 
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
-checks=0 failures=0
-
-# check WHAT COMMAND...: counts, and says what is wrong if the command fails.
-check() {
-    local what=$1
-    shift
-    checks=$((checks + 1))
-    "$@" || {
-        echo "$what"
-        failures=$((failures + 1))
-    }
-}
 
 # program NAME: makes one of what stands on stdin.
 program() {
@@ -89,5 +78,4 @@ for signal in INT TERM; do
     check "ended by SIG$signal, it ends what it runs" is_gone "$(<"$directory/hangs.id")"
 done
 
-echo "$(((checks - failures) * 100 / checks))%: Checks: $checks, Failures: $failures, Errors: 0"
-((failures == 0))
+end_checks
