@@ -188,7 +188,7 @@ static bool is_foreign(const struct rill_address *address)
     return address->any.sa_family != AF_UNIX && try_address(*address, 0) == -EADDRNOTAVAIL;
 }
 
-/* Of an address that cannot be bound to it says no more than UCS_ERR_IO_ERROR, but for a port that
+/* UCX says no more than UCS_ERR_IO_ERROR of an address that cannot be bound to, but for a port that
  * is taken. */
 static int why_not(const struct rill_address *address)
 {
