@@ -83,6 +83,8 @@ struct side {
     char peer[WORKER_ADDRESS_MAX];
 
     /* a run */
+    struct rill_task runner; /* its own, as a server has one for each connection */
+    struct rill_join runner_join;
     int64_t count, done, started;
     struct lane {
         struct rill_task task;
@@ -160,7 +162,7 @@ static double percentile(unsigned percent)
 static void count_round_trip(void)
 {
     side.done++;
-    if (side.done % side.batch == 0) {
+    if ((side.done & (side.batch - 1)) == 0) {
         int64_t now = clock_ns();
 
         side.samples[side.sample_count++ % (SAMPLES / (size_t)side.batch)] =
@@ -232,13 +234,12 @@ static enum rill_poll bandwidth_poll(struct rill_future *self, struct rill_task 
 
 static struct rill_future *run(int64_t count)
 {
-    static struct rill_future running;
-
     side.count = count;
     side.done = 0;
     side.sample_count = 0;
     side.begin_ns = side.end_ns = clock_ns();
-    return rill_future_init(&running, wanted.test == TAG_LAT ? latency_poll : bandwidth_poll);
+    rill_task_spawn(&side.runner, wanted.test == TAG_LAT ? latency_poll : bandwidth_poll);
+    return rill_task_join(&side.runner, &side.runner_join);
 }
 
 static struct rill_future *begin(void)
@@ -313,9 +314,12 @@ static enum rill_poll side_poll(struct rill_future *self, struct rill_task *task
     if (!side.error) {
         side.batch = 1;
         RILL_AWAIT(run(wanted.warmup));
+        side.error = side.runner_join.result;
+    }
+    if (!side.error) {
         side.batch = batch_of(wanted.warmup, clock_ns() - side.begin_ns);
-        if (!side.error)
-            RILL_AWAIT(run(wanted.count));
+        RILL_AWAIT(run(wanted.count));
+        side.error = side.runner_join.result;
         if (wanted.test == TAG_BW)
             side.end_ns = clock_ns();
         if (!side.error && side.is_server &&
