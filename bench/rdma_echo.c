@@ -138,7 +138,7 @@ int rdma_echo_open(const struct rdma_echo_options *options, struct echo_counts *
     }
     if (shared.rdma.remark.text[0])
         fprintf(stderr, "rill-echo: %s\n", shared.rdma.remark.text);
-    error = rill_rdma_hub_open(&shared.hub, &shared.rdma, 0);
+    error = rill_rdma_hub_open(&shared.hub, &shared.rdma);
     if (error) {
         fprintf(stderr, "rill-echo: no rdma: %s\n", strerror(-error));
         return error;

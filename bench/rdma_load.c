@@ -249,7 +249,7 @@ int rdma_load_open(const struct rdma_load_options *options, struct load *load,
     }
     if (shared.rdma.remark.text[0])
         fprintf(stderr, "rill-ping: %s\n", shared.rdma.remark.text);
-    error = rill_rdma_hub_open(&shared.hub, &shared.rdma, 0);
+    error = rill_rdma_hub_open(&shared.hub, &shared.rdma);
     shared.links = calloc(connections, sizeof *shared.links);
     shared.answers = calloc(connections, load->size);
     if (!error && (!shared.links || !shared.answers))

@@ -394,7 +394,7 @@ static int open_all(void)
         fprintf(stderr, "rill-rdma-perf: no rdma: %s\n", side.rdma.why.text);
         return error;
     }
-    error = wanted.layer == RAW ? 0 : rill_rdma_hub_open(&side.hub, &side.rdma, 0);
+    error = wanted.layer == RAW ? 0 : rill_rdma_hub_open(&side.hub, &side.rdma);
     if (!error)
         error = open_buffer(&side.out_memory, &side.out_buffer);
     if (!error)

@@ -57,7 +57,7 @@ static int consumer_open(struct consumer *consumer)
         fprintf(stderr, "no rdma: %s\n", consumer->rdma.why.text);
         return error;
     }
-    error = rill_rdma_hub_open(&consumer->hub, &consumer->rdma, 0);
+    error = rill_rdma_hub_open(&consumer->hub, &consumer->rdma);
     if (!error)
         error = rill_rdma_listen(&consumer->listener, &consumer->rdma, &consumer->address);
     if (!error && rill_rdma_listener_address(&consumer->listener, &consumer->address) == 0) {

@@ -81,9 +81,9 @@ static int reader_open(struct reader *reader)
     }
     error = rill_rdma_open(&reader->there, NULL);
     if (!error)
-        error = rill_rdma_hub_open(&reader->hub, &reader->here, 0);
+        error = rill_rdma_hub_open(&reader->hub, &reader->here);
     if (!error)
-        error = rill_rdma_hub_open(&reader->hub_there, &reader->there, 0);
+        error = rill_rdma_hub_open(&reader->hub_there, &reader->there);
     if (!error)
         error = rill_rdma_buffer_pool_init(&reader->buffers, &reader->here, &options);
     return error;

@@ -64,7 +64,7 @@ static int64_t producer_open(struct producer *producer)
         fprintf(stderr, "no rdma: %s\n", producer->rdma.why.text);
         return error;
     }
-    return rill_rdma_hub_open(&producer->hub, &producer->rdma, 0);
+    return rill_rdma_hub_open(&producer->hub, &producer->rdma);
 }
 
 static struct rill_future *put(struct producer *producer, enum rill_priority priority, uint32_t tag,

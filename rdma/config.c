@@ -71,6 +71,9 @@ int rill_rdma_say(struct rill_rdma_why *why, int error, const char *format, ...)
     return error;
 }
 
+/* Enough of a value that is a size; of others the beginning is read. */
+enum { VALUE_MAX = 32 };
+
 static const char *bare(const char *key)
 {
     return strncmp(key, prefix, sizeof prefix - 1) == 0 ? key + sizeof prefix - 1 : key;
@@ -152,13 +155,15 @@ static void take_back(struct rill_rdma_lent **place)
 
 /* ---- setting ---- */
 
-/* Looks whether a key is one of UCP itself. Returns 0 or 1, or -ENOMEM. */
-static int is_of_ucp(const struct rill_ucx *ucx, const ucp_config_t *config, const char *key)
+/* Looks whether a key is one of UCP itself. Returns 0 or 1, or -ENOMEM; and the beginning of its
+ * value, where it is one. */
+static int find_in_ucp(const struct rill_ucx *ucx, const ucp_config_t *config, const char *key,
+                       char value[static VALUE_MAX])
 {
     char *text = NULL, name[128];
+    const char *found;
     size_t size;
     FILE *file = open_memstream(&text, &size);
-    int found;
 
     if (!file)
         return -ENOMEM;
@@ -167,22 +172,25 @@ static int is_of_ucp(const struct rill_ucx *ucx, const ucp_config_t *config, con
     fclose(file);
     if (!text)
         return -ENOMEM;
-    snprintf(name, sizeof name, "\n%s%s=", prefix, key);
-    found = strstr(text, name) != NULL;
+    size = (size_t)snprintf(name, sizeof name, "\n%s%s=", prefix, key);
+    found = strstr(text, name);
+    if (found)
+        snprintf(value, VALUE_MAX, "%.*s", (int)strcspn(found + size, "\n"), found + size);
     free(text);
-    return found;
+    return found != NULL;
 }
 
 static int set(struct rill_rdma_config *config, const struct rill_ucx *ucx,
                const struct rill_rdma_setting *setting, struct rill_rdma_why *why)
 {
     const char *key = bare(setting->key);
+    char value[VALUE_MAX];
     int error, found;
     ucs_status_t status;
 
     if (strchr(key, '='))
         return rill_rdma_say(why, -EINVAL, "UCX has no setting %s: no name of one has a =", key);
-    found = is_of_ucp(ucx, config->ucp, key);
+    found = find_in_ucp(ucx, config->ucp, key, value);
     if (found < 0)
         return rill_rdma_say(why, found, "no memory for the setting %s", key);
     status = found ? ucx->config_modify(config->ucp, key, setting->value)
@@ -200,6 +208,53 @@ static int set(struct rill_rdma_config *config, const struct rill_ucx *ucx,
     return error ? rill_rdma_say(why, error, "UCX does not take %s=%s", key, setting->value) : 0;
 }
 
+/* ---- what is in effect ---- */
+
+/* A number of bytes as UCX prints it: "64K", "1M" or "98304". Returns UINT64_MAX for what is none:
+ * "auto" and "inf". */
+static uint64_t size_of(const char *value)
+{
+    char *unit;
+    uint64_t size = strtoull(value, &unit, 10);
+
+    if (unit == value)
+        return UINT64_MAX;
+    switch (*unit) {
+    case 'G':
+        return size << 30;
+    case 'M':
+        return size << 20;
+    case 'K':
+        return size << 10;
+    default:
+        return size;
+    }
+}
+
+static int look_up_eager_size(struct rill_rdma_config *config, const struct rill_ucx *ucx,
+                              struct rill_rdma_why *why)
+{
+    char value[VALUE_MAX] = "auto";
+    int found = find_in_ucp(ucx, config->ucp, "RNDV_THRESH", value);
+    uint64_t size = size_of(value);
+
+    if (found < 0)
+        return rill_rdma_say(why, found, "no memory to look at UCX's settings");
+    config->eager_size = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
+    return 0;
+}
+
+/* How much TCP takes as one piece. */
+static uint16_t segment_kib(const struct rill_rdma_names *names)
+{
+    const char *value = rill_rdma_names_value(names, "TCP_RX_SEG_SIZE");
+    uint64_t size = value ? size_of(value) >> 10 : 0;
+
+    return size < UINT16_MAX ? (uint16_t)size : UINT16_MAX;
+}
+
+/* ---- all of it ---- */
+
 int rill_rdma_config_begin(struct rill_rdma_config *config, const struct rill_ucx *ucx,
                            unsigned wishes, const struct rill_rdma_setting *settings, size_t count,
                            struct rill_rdma_why *why)
@@ -214,6 +269,8 @@ int rill_rdma_config_begin(struct rill_rdma_config *config, const struct rill_uc
             error = set(config, ucx, &presets[i].setting, why);
     for (size_t i = 0; i < count && !error; i++)
         error = set(config, ucx, &settings[i], why);
+    if (!error)
+        error = look_up_eager_size(config, ucx, why);
     if (error)
         rill_rdma_config_end(config, ucx);
     return error;
@@ -227,24 +284,6 @@ void rill_rdma_config_end(struct rill_rdma_config *config, const struct rill_ucx
 }
 
 /* ---- what UCX does not have ---- */
-
-/* How much TCP takes as one piece: "64K", "1M" or "98304", as UCX prints it. */
-static uint16_t segment_kib(const struct rill_rdma_names *names)
-{
-    const char *value = rill_rdma_names_value(names, "TCP_RX_SEG_SIZE");
-    unsigned long long size = 0;
-    char *unit;
-
-    if (value) {
-        size = strtoull(value, &unit, 10);
-        if (*unit == 'K')
-            size <<= 10;
-        else if (*unit == 'M')
-            size <<= 20;
-    }
-    size >>= 10;
-    return size < UINT16_MAX ? (uint16_t)size : UINT16_MAX;
-}
 
 static bool is_known(const struct rill_rdma_names *names, const char *key)
 {

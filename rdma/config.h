@@ -21,7 +21,12 @@ struct rill_rdma_setting {
     const char *key, *value;
 };
 
-enum { RILL_RDMA_WHY_MAX = 256 };
+enum {
+    RILL_RDMA_WHY_MAX = 256,
+    /* From this size on, messages stay with their sender until they are received, unless the user
+     * says otherwise: what rill sets UCX_RNDV_THRESH to. */
+    RILL_RDMA_EAGER_SIZE = 8000,
+};
 
 /* A sentence that says what is wrong, with its end cut off if it is too long. */
 struct rill_rdma_why {
@@ -44,6 +49,7 @@ enum rill_rdma_wish {
  * is opened: UCX has no other ear for them. */
 struct rill_rdma_config {
     ucp_config_t *ucp;
+    uint32_t eager_size;  /* UCX_RNDV_THRESH; UINT32_MAX where UCX decides or there is no bound */
     uint16_t segment_kib; /* after the check: of TCP, rounded down; 0: without TCP */
 
     /* private */

@@ -126,7 +126,7 @@ static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_
         .from = connection->id,
         .received = connection->credit.received,
         .window = connection->credit.window,
-        .eager_size = connection->hub->eager_size,
+        .eager_size = connection->hub->rdma->eager_size,
         .beat_ms = (uint32_t)(rill_rdma_control_beat_ns(connection) / RILL_MILLISECOND),
         .reason = connection->peer.refused,
         .load_kib = load_kib < UINT32_MAX ? (uint32_t)load_kib : UINT32_MAX,

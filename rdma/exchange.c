@@ -69,7 +69,7 @@ static bool may_be_sent(const struct rill_rdma_transfer *transfer)
 
 static uint64_t cost_of(const struct rill_rdma_transfer *transfer)
 {
-    return rill_rdma_cost(transfer->op.size, transfer->connection->hub->eager_size);
+    return rill_rdma_cost(transfer->op.size, transfer->connection->hub->rdma->eager_size);
 }
 
 /* Spends the credit for it. Its op is to be posted next. */

@@ -130,14 +130,13 @@ static void close_with_rdma(struct rill_rdma_am_number *number)
     rill_rdma_hub_close(rill_container_of(number, struct rill_rdma_hub, control));
 }
 
-int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32_t eager_size)
+int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma)
 {
     int error;
 
     rill_check(!hub->is_open, "a hub was opened that is open already");
     *hub = (struct rill_rdma_hub){
         .rdma = rdma,
-        .eager_size = eager_size ? eager_size : RILL_RDMA_EAGER_SIZE,
         /* So that neither a process nor a hub begins where the one before it did. */
         .last_id = (uint32_t)rdma->client_id + rdma->ids_given,
         .control.close = close_with_rdma,

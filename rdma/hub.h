@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hub.h - the connections of one worker: who is who, and what is left of those that ended.
  *
- *     error = rill_rdma_hub_open(&server->hub, &server->rdma, 0);
+ *     error = rill_rdma_hub_open(&server->hub, &server->rdma);
  *
  * It takes the control messages of connections (wire.h) out of UCX and gives each to the
  * connection whose id it names. What names none is counted and dropped. */
@@ -31,9 +31,6 @@ enum {
     /* Of these so many are looked for whenever a connection ends, in turns: UCX goes through all
      * that was not received, of whichever connection, to find that nothing is there. */
     RILL_RDMA_SWEPT_AT_AN_END = 2,
-    /* From this size on, messages stay with their sender until they are received: what rill
-     * sets UCX_RNDV_THRESH to. */
-    RILL_RDMA_EAGER_SIZE = 8000,
     RILL_RDMA_STRANGER_ID = RILL_RDMA_CONTROL_ID + 1, /* the inbox of connections by worker
                                                          address; taken where there is a hub */
 };
@@ -45,7 +42,6 @@ struct rill_rdma_hub {
     size_t connections; /* that have begun: one that is over counts until it is disconnected */
     uint64_t dropped;   /* control messages that made no sense */
     uint64_t swept;     /* messages that came for a connection and that nobody received */
-    uint32_t eager_size;
 
     /* private */
     uint32_t last_id;
@@ -57,13 +53,11 @@ struct rill_rdma_hub {
     struct rill_rdma_metrics ended; /* of the connections that ended */
 };
 
-/* Opens the hub of a worker, one for each. eager_size is to be given where UCX_RNDV_THRESH
- * was raised above RILL_RDMA_EAGER_SIZE, so that credit (credit.h) is right; 0 means that. Messages
- * from RILL_RDMA_EAGER_SIZE on are then not received after a loss, even where they had come.
- * Borrows rdma while it is open. Returns 0; or, and it is closed, -EADDRINUSE where there is one
- * already, or somebody has one of its numbers, RILL_RDMA_CONTROL_ID and the next one; -ENOMEM; or
- * what else UCX says (error.h). Panics where rdma is not open. */
-int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma, uint32_t eager_size);
+/* Opens the hub of a worker, one for each. Borrows rdma while it is open. Returns 0; or, and it is
+ * closed, -EADDRINUSE where there is one already, or somebody has one of its numbers,
+ * RILL_RDMA_CONTROL_ID and the next one; -ENOMEM; or what else UCX says (error.h). Panics where
+ * rdma is not open. */
+int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma);
 
 /* Closes it, as its rdma does where that is closed before. Panics while there are connections. Does
  * nothing to one that is closed, or zeroed. */

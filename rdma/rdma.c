@@ -144,8 +144,8 @@ static int open_context(struct rill_rdma *rdma, const struct rill_rdma_options *
                                    &rdma->why, &rdma->remark);
     if (error)
         rdma->ucx->cleanup(rdma->context);
-    else
-        rdma->segment_kib = config->segment_kib;
+    rdma->segment_kib = config->segment_kib;
+    rdma->eager_size = config->eager_size;
     return error;
 }
 

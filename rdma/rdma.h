@@ -103,6 +103,8 @@ struct rill_rdma {
     size_t memories;      /* registered, those of pools of buffers too */
     size_t messages;      /* active ones that were received and not given back */
     uint64_t client_id;   /* random; what the other side may see of a connection request */
+    uint32_t eager_size;  /* from this size on messages stay with this side until they are received:
+                             UCX_RNDV_THRESH; where that leaves it to UCX (auto): UINT32_MAX */
 
     /* private */
     const struct rill_ucx *ucx;

@@ -138,6 +138,44 @@ START_TEST(a_single_copy_is_for_those_who_ask_and_share_memory)
 END_TEST
 
 /* As a line of the environment would have it, a mistake that is easily made. */
+static void expect_eager(struct rill_rdma_options options, uint32_t size)
+{
+    struct rill_rdma rdma;
+
+    fixture_open(SIMULATED, NULL, NULL);
+    options.ucx = &fake_ucx;
+    expect_eq(rill_rdma_open(&rdma, &options), 0);
+    ck_assert_uint_eq(rdma.eager_size, size);
+    rill_rdma_close(&rdma);
+    fixture_close();
+}
+
+/* Credit counts by it, and a threshold that it does not know of would make it count too little. */
+START_TEST(from_which_size_on_messages_stay_with_their_sender_is_what_ucx_is_told)
+{
+    static const struct {
+        const char *value;
+        uint32_t size;
+    } cases[] = {{"64K", 64 << 10},    {"1M", 1 << 20},    {"2G", UINT32_C(2) << 30},
+                 {"12345", 12345},     {"0", 0},           {"4G", UINT32_MAX},
+                 {"auto", UINT32_MAX}, {"inf", UINT32_MAX}};
+    struct rill_rdma_setting own = {.key = "UCX_RNDV_THRESH"};
+    struct rill_rdma_options options = {.settings = &own, .setting_count = 1};
+
+    fake_reset();
+    expect_eager((struct rill_rdma_options){0}, RILL_RDMA_EAGER_SIZE);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        own.value = cases[i].value;
+        expect_eager(options, cases[i].size);
+        setenv("UCX_RNDV_THRESH", cases[i].value, 1);
+        expect_eager((struct rill_rdma_options){0}, cases[i].size);
+        own.value = "100"; /* what is said in code is stronger */
+        expect_eager(options, 100);
+        unsetenv("UCX_RNDV_THRESH");
+    }
+}
+END_TEST
+
 START_TEST(a_key_with_an_equals_sign_is_no_key)
 {
     const struct rill_rdma_setting setting = {"SOMETHING_1=2", "3"};
@@ -214,6 +252,7 @@ int main(void)
         {long_segments_are_for_those_who_ask, IN_SIMULATED},
         {no_memory_of_a_peer_is_put_to_over_tcp_unless_the_user_says_so, IN_SIMULATED},
         {a_single_copy_is_for_those_who_ask_and_share_memory, IN_SIMULATED},
+        {from_which_size_on_messages_stay_with_their_sender_is_what_ucx_is_told, IN_SIMULATED},
         {a_key_with_an_equals_sign_is_no_key, IN_SIMULATED},
     };
 

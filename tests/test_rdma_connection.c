@@ -25,8 +25,8 @@ static char buffer[64 << 20], message[64 << 20];
 
 static void open_both_hubs(void)
 {
-    expect_eq(rill_rdma_hub_open(&left, &duo.left, 0), 0);
-    expect_eq(rill_rdma_hub_open(&right, &duo.right, 0), 0);
+    expect_eq(rill_rdma_hub_open(&left, &duo.left), 0);
+    expect_eq(rill_rdma_hub_open(&right, &duo.right), 0);
 }
 
 static bool open_hubs(int which)

@@ -408,7 +408,7 @@ START_TEST(where_long_messages_go_at_once_too_they_are_not_received_after_a_loss
 
     for (int is_lost = 0; is_lost < 2; is_lost++) {
         sides_open(is_lost ? &silent : NULL);
-        sides.left.hub.eager_size = LONGER;
+        sides.left.rdma.eager_size = LONGER;
         sides_connect(&mute, &mute);
         background_start(&sending, rill_rdma_send(left, &sides.left.send, message, LONGER - 1, 1));
         sides_pause(RILL_SECOND);
@@ -447,7 +447,7 @@ START_TEST(a_message_that_went_in_pieces_is_received_after_the_end_and_not_after
 {
     for (int is_lost = 0; is_lost < 2; is_lost++) {
         sides_open(NULL);
-        sides.left.hub.eager_size = 2 * RILL_RDMA_EAGER_SIZE;
+        sides.left.rdma.eager_size = 2 * RILL_RDMA_EAGER_SIZE;
         sides_connect(&mute, &mute);
         sides.table.tag_probe_nb = find_longer;
         background_start(&sending, rill_rdma_send(left, &sides.left.send, message, 100, 1));

@@ -59,7 +59,7 @@ static void open_node(struct node *node, const struct rill_ucx *ucx)
     memset(node, 0, sizeof *node);
     expect_eq(rill_rdma_open(&node->rdma, &options), 0);
     node->rdma.client_id = dice(UINT64_MAX); /* from the seed */
-    expect_eq(rill_rdma_hub_open(&node->hub, &node->rdma, 0), 0);
+    expect_eq(rill_rdma_hub_open(&node->hub, &node->rdma), 0);
     expect_eq(rill_rdma_rpc_open(&node->rpc, &node->rdma, SERVICE, 4), 0);
     expect_eq(rill_rdma_listen(&node->listener, &node->rdma, &any), 0);
     expect_eq(rill_rdma_listener_address(&node->listener, &node->address), 0);

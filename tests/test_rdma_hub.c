@@ -155,7 +155,7 @@ START_TEST(a_hello_through_an_endpoint_that_nobody_has_opened_is_dropped)
     sides_open(NULL);
     rill_rdma_hub_close(hub);
     sides.table.worker_set_am_recv_handler = keep_handler;
-    expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma, 0), 0);
+    expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma), 0);
     sides_connect(&mute, &mute);
     right->peer.has_greeted = false; /* as if it waited for one */
     for (int is_told = 0; is_told < 2; is_told++) {
@@ -376,11 +376,11 @@ START_TEST(a_hub_that_can_not_be_opened_leaves_nothing)
     for (int i = 0; i < 2; i++) {
         until_failure = (unsigned)i;
         memset(hub, 0, sizeof *hub);
-        expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma, 0), -ENOMEM);
+        expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma), -ENOMEM);
         expect(!hub->is_open);
         expect(!hub->strangers.is_open);
     }
-    expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma, 0), 0);
+    expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma), 0);
     sides_connect(&mute, &mute);
     sides_disconnect();
     sides_close();
@@ -395,7 +395,7 @@ START_TEST(a_hub_that_is_closed_hears_nothing_and_is_opened_again)
     rill_rdma_hub_close(hub); /* which does nothing */
     say_to(1, RILL_RDMA_CONTROL_ID, NULL, 0);
     expect_eq(hub->dropped, 0);
-    expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma, 0), 0);
+    expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma), 0);
     say_to(1, RILL_RDMA_CONTROL_ID, NULL, 0);
     expect_eq(hub->dropped, 1);
     sides_connect(&mute, &mute);
@@ -420,7 +420,7 @@ START_TEST(the_hub_that_is_opened_next_gives_none_of_the_ids_of_the_former_one)
         rill_rdma_hub_close(hub);
         if (i == 1)
             memset(hub, 0, sizeof *hub);
-        expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma, 0), 0);
+        expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma), 0);
         sides_connect(&mute, &mute);
         expect_eq(await(rill_rdma_tag_send(&stranger, &op, message, 10,
                                            rill_rdma_tag_make(former, RILL_RDMA_KIND_DATA, 1))),
@@ -441,14 +441,14 @@ START_TEST(the_numbers_of_a_hub_are_its_own)
 
     sides_open(NULL);
     expect_eq(rill_rdma_inbox_open(&inbox, &sides.right.rdma, RILL_RDMA_CONTROL_ID), -EADDRINUSE);
-    expect_eq(rill_rdma_hub_open(&second, &sides.right.rdma, 0), -EADDRINUSE);
+    expect_eq(rill_rdma_hub_open(&second, &sides.right.rdma), -EADDRINUSE);
     expect(!second.is_open);
     rill_rdma_hub_close(hub);
     expect_eq(rill_rdma_inbox_open(&inbox, &sides.right.rdma, RILL_RDMA_CONTROL_ID), 0);
-    expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma, 0), -EADDRINUSE);
+    expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma), -EADDRINUSE);
     expect(!hub->is_open);
     rill_rdma_inbox_close(&inbox);
-    expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma, 0), 0);
+    expect_eq(rill_rdma_hub_open(hub, &sides.right.rdma), 0);
     sides_connect(&mute, &mute);
     sides_disconnect();
     sides_close();
@@ -458,7 +458,7 @@ END_TEST
 static void open_twice(void)
 {
     sides_open(NULL);
-    rill_rdma_hub_open(hub, &sides.right.rdma, 0);
+    rill_rdma_hub_open(hub, &sides.right.rdma);
 }
 
 static void close_too_early(void)

@@ -25,8 +25,8 @@ static bool open_hubs(int which)
 {
     if (!duo_open_workers(which, NULL))
         return false;
-    expect_eq(rill_rdma_hub_open(&left, &duo.left, 0), 0);
-    expect_eq(rill_rdma_hub_open(&right, &duo.right, 0), 0);
+    expect_eq(rill_rdma_hub_open(&left, &duo.left), 0);
+    expect_eq(rill_rdma_hub_open(&right, &duo.right), 0);
     return true;
 }
 

@@ -151,8 +151,8 @@ static void open_connection(void)
     struct background connecting;
     size_t size;
 
-    expect_eq(rill_rdma_hub_open(&left, &duo.left, 0), 0);
-    expect_eq(rill_rdma_hub_open(&right, &duo.right, 0), 0);
+    expect_eq(rill_rdma_hub_open(&left, &duo.left), 0);
+    expect_eq(rill_rdma_hub_open(&right, &duo.right), 0);
     background_start(&connecting, rill_rdma_connect_worker(
                                       &client, &left, rill_rdma_address(&duo.right, &size), NULL));
     expect(await(rill_rdma_accept_worker(&right, &stranger)) > 0);

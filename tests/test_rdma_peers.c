@@ -166,7 +166,7 @@ static void serve(int which, enum role role, uint16_t port, int pipe_fd)
     duo_open_worker(&duo.right, which);
     if (role == JAM || role == JAM_BYE)
         duo.right.segment_kib = 0; /* what another program would say, which is let in */
-    expect_eq(rill_rdma_hub_open(&hub, &duo.right, 0), 0);
+    expect_eq(rill_rdma_hub_open(&hub, &duo.right), 0);
     tell_address(pipe_fd, &listener, which, port);
     if (role == NEVER)
         await(rill_sleep(&pause, 3600 * RILL_SECOND));
@@ -284,7 +284,7 @@ static bool start_at(uint16_t port, int which, enum role role, pid_t *child)
     if (!is_there || !fixture_open(REAL, NULL, NULL))
         return false;
     duo_open_worker(&duo.left, which);
-    expect_eq(rill_rdma_hub_open(&hub, &duo.left, 0), 0);
+    expect_eq(rill_rdma_hub_open(&hub, &duo.left), 0);
     return true;
 }
 

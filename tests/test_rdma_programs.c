@@ -302,7 +302,7 @@ START_TEST(a_message_that_is_too_long_ends_its_connection_with_a_word)
     if (!fixture_open(REAL, NULL, NULL))
         return;
     duo_open_worker(&duo.left, OVER_TCP);
-    expect_eq(rill_rdma_hub_open(&hub, &duo.left, 0), 0);
+    expect_eq(rill_rdma_hub_open(&hub, &duo.left), 0);
     expect_eq(await(rill_rdma_connect(&connection, &hub, &address, NULL)), 0);
     background_start(&sending, rill_rdma_send(&connection, &sent, message, sizeof message, 7));
     expect_eq(await(rill_rdma_recv(&connection, &received, message, 1, RILL_RDMA_ANY_TAG)),

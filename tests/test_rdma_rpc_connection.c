@@ -24,8 +24,8 @@ static bool open_all(int which)
 {
     if (!duo_open_workers(which, NULL))
         return false;
-    expect_eq(rill_rdma_hub_open(&left, &duo.left, 0), 0);
-    expect_eq(rill_rdma_hub_open(&right, &duo.right, 0), 0);
+    expect_eq(rill_rdma_hub_open(&left, &duo.left), 0);
+    expect_eq(rill_rdma_hub_open(&right, &duo.right), 0);
     expect_eq(rill_rdma_rpc_open(&callers, &duo.left, SERVICE, 4), 0);
     expect_eq(rill_rdma_rpc_open(&servers, &duo.right, SERVICE, 4), 0);
     rill_rdma_rpc_client_init(&to_server, &callers, &client.ep, 4);

@@ -153,7 +153,7 @@ static void live(int fd)
     if (!fixture_open(REAL, NULL, NULL))
         _exit(77);
     duo_open_worker(&duo.right, order.which);
-    expect_eq(rill_rdma_hub_open(&hub, &duo.right, 0), 0);
+    expect_eq(rill_rdma_hub_open(&hub, &duo.right), 0);
     come_to(fd, &order);
     tell(fd, &is_there, 1);
     expect(await(rill_fd_wait(fd, &op, POLLIN)) > 0);
@@ -343,7 +343,7 @@ static int suffer(int which, enum moment moment, enum blow blow, int64_t limit_n
         return 0;
     set_options(moment, blow, limit_ns);
     duo_open_worker(&duo.left, which);
-    expect_eq(rill_rdma_hub_open(&hub, &duo.left, 0), 0);
+    expect_eq(rill_rdma_hub_open(&hub, &duo.left), 0);
     if (moment == UNGREETED) {
         struct rill_address where = duo_listen(&listener, &duo.left);
 

@@ -89,7 +89,7 @@ static int client_open(struct client *client)
     int error = rill_rdma_open(&client->rdma, NULL);
 
     if (!error)
-        error = rill_rdma_hub_open(&client->hub, &client->rdma, 0);
+        error = rill_rdma_hub_open(&client->hub, &client->rdma);
     if (!error) {
         client->server.hub = &client->hub;
         rill_scope_init(&client->scope, RILL_SCOPE_TOGETHER);

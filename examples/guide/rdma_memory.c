@@ -183,7 +183,7 @@ static int host_open(struct host *host)
     int error = rill_rdma_open(&host->rdma, NULL);
 
     if (!error)
-        error = rill_rdma_hub_open(&host->hub, &host->rdma, 0);
+        error = rill_rdma_hub_open(&host->hub, &host->rdma);
     if (!error)
         error = rill_rdma_memory_register(&host->memory, &host->rdma, NULL, sizeof(struct book));
     if (error)
@@ -207,7 +207,7 @@ static int program_open(struct program *program)
     if (!error)
         error = rill_rdma_open(&program->rdma, NULL);
     if (!error)
-        error = rill_rdma_hub_open(&program->hub, &program->rdma, 0);
+        error = rill_rdma_hub_open(&program->hub, &program->rdma);
     return error;
 }
 

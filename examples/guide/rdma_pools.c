@@ -118,7 +118,7 @@ static int client_open(struct client *client)
     size_t size;
 
     if (!error)
-        error = rill_rdma_hub_open(&client->hub, &client->rdma, 0);
+        error = rill_rdma_hub_open(&client->hub, &client->rdma);
     if (!error)
         error = rill_rdma_buffer_pool_init(&client->buffers, &client->rdma, &of_buffers);
     if (error)

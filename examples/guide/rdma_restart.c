@@ -79,7 +79,7 @@ static int chat_open(struct chat *chat)
     int error = rill_rdma_open(&chat->rdma, NULL);
 
     if (!error)
-        error = rill_rdma_hub_open(&chat->hub, &chat->rdma, 0);
+        error = rill_rdma_hub_open(&chat->hub, &chat->rdma);
     if (!error) {
         chat->server.hub = &chat->hub;
         rill_scope_init(&chat->scope, RILL_SCOPE_TOGETHER);

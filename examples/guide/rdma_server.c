@@ -82,7 +82,7 @@ static int program_open(struct program *program)
 {
     int error = rill_rdma_open(&program->rdma, NULL);
 
-    return error ? error : rill_rdma_hub_open(&program->hub, &program->rdma, 0);
+    return error ? error : rill_rdma_hub_open(&program->hub, &program->rdma);
 }
 
 /* Serves until the client is done. */

@@ -441,7 +441,7 @@ static void begin(void)
     expect(fixture_open(SIMULATED, &sim_options, NULL));
     rdma_options.ucx = sim_ucx_begin(&options, NULL);
     expect_eq(rill_rdma_open(&honest.rdma, &rdma_options), 0);
-    expect_eq(rill_rdma_hub_open(&honest.hub, &honest.rdma, 0), 0);
+    expect_eq(rill_rdma_hub_open(&honest.hub, &honest.rdma), 0);
     expect_eq(rill_rdma_rpc_open(&honest.rpc, &honest.rdma, SERVICE, REQUESTS_MAX), 0);
     expect_eq(rill_rdma_inbox_open(&honest.inbox, &honest.rdma, INBOX), 0);
     expect_eq(rill_rdma_listen(&honest.listener, &honest.rdma, &any), 0);

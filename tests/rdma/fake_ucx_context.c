@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/rdma/fake_ucx_parts.h"
 
-static char context, config;
+static char context, config, rndv_thresh[16];
 
 static ucs_status_t config_read(const char *prefix, const char *name, ucp_config_t **out)
 {
+    const char *of_environment = getenv("UCX_RNDV_THRESH");
+
     (void)prefix;
     (void)name;
     if (fake_call("config_read") != UCS_OK)
         return fake.status;
     fake.configs++;
+    snprintf(rndv_thresh, sizeof rndv_thresh, "%s", of_environment ? of_environment : "auto");
     *out = (ucp_config_t *)(void *)&config;
     return UCS_OK;
 }
@@ -17,9 +20,11 @@ static ucs_status_t config_read(const char *prefix, const char *name, ucp_config
 static ucs_status_t config_modify(ucp_config_t *c, const char *name, const char *value)
 {
     (void)c;
-    (void)name;
-    (void)value;
-    return fake_call("config_modify");
+    if (fake_call("config_modify") != UCS_OK)
+        return fake.status;
+    if (strcmp(name, "RNDV_THRESH") == 0)
+        snprintf(rndv_thresh, sizeof rndv_thresh, "%s", value);
+    return UCS_OK;
 }
 
 static void config_release(ucp_config_t *c)
@@ -34,7 +39,7 @@ static void config_print(const ucp_config_t *c, FILE *file, const char *title,
     (void)c;
     (void)title;
     (void)flags;
-    fputs("UCX_TLS=all\nUCX_RNDV_THRESH=auto\n", file);
+    fprintf(file, "UCX_TLS=all\nUCX_RNDV_THRESH=%s\n", rndv_thresh);
 }
 
 static void print_keys(FILE *file)

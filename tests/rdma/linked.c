@@ -7,8 +7,8 @@ bool linked_open_hubs(int which)
 {
     if (!duo_open_workers(which, NULL))
         return false;
-    expect_eq(rill_rdma_hub_open(&linked.left, &duo.left, 0), 0);
-    expect_eq(rill_rdma_hub_open(&linked.right, &duo.right, 0), 0);
+    expect_eq(rill_rdma_hub_open(&linked.left, &duo.left), 0);
+    expect_eq(rill_rdma_hub_open(&linked.right, &duo.right), 0);
     return true;
 }
 

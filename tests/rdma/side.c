@@ -9,7 +9,7 @@ void side_open(struct side *side, const struct rill_ucx *ucx)
 
     *side = (struct side){.rdma = {.is_open = false}};
     expect_eq(rill_rdma_open(&side->rdma, &options), 0);
-    expect_eq(rill_rdma_hub_open(&side->hub, &side->rdma, 0), 0);
+    expect_eq(rill_rdma_hub_open(&side->hub, &side->rdma), 0);
 }
 
 void side_close(struct side *side)

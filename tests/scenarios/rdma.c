@@ -622,7 +622,7 @@ static void open_node(struct node *node, const struct rill_ucx *ucx)
     while (rill_rdma_open(&node->rdma, &options) != 0)
         expect(++attempts < 1000);
     node->rdma.client_id = dice(4) ? dice(UINT64_MAX) : UINT32_MAX - dice(4);
-    while (rill_rdma_hub_open(&node->hub, &node->rdma, SIM_UCX_EAGER_SIZE) != 0)
+    while (rill_rdma_hub_open(&node->hub, &node->rdma) != 0)
         expect(++attempts < 1000);
     while (rill_rdma_listen(&node->listener, &node->rdma, &any) != 0)
         expect(++attempts < 1000);
