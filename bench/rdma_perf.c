@@ -49,7 +49,7 @@ static struct {
     int test, layer, wait_policy;
     int64_t size, count, warmup, window, spin_ns;
     int64_t client_processor, server_processor; /* -1: any */
-    bool shared_memory, long_segments, single_copy, json;
+    bool shared_memory, long_segments, single_copy, tcp_only, json;
 } wanted = {
     .size = 8,
     .count = 100000,
@@ -387,6 +387,7 @@ static int open_all(void)
         .shared_memory = wanted.shared_memory,
         .long_segments = wanted.long_segments,
         .single_copy = wanted.single_copy,
+        .tcp_only = wanted.tcp_only,
     };
     int error = rill_rdma_open(&side.rdma, &options);
 
@@ -458,6 +459,7 @@ int main(int argc, char **argv)
         CLI_FLAG(0, "long-segments", &wanted.long_segments, "over TCP in longer pieces"),
         CLI_FLAG(0, "single-copy", &wanted.single_copy,
                  "over shared memory without the copy between the processes"),
+        CLI_FLAG(0, "tcp-only", &wanted.tcp_only, "over TCP alone"),
         CLI_FLAG('j', "json", &wanted.json, "print the result as one JSON object"),
         CLI_END,
     };
@@ -470,6 +472,8 @@ int main(int argc, char **argv)
     pid_t client = getpid(), server;
 
     cli_parse(&cli, argc, argv);
+    if (wanted.tcp_only && wanted.shared_memory)
+        cli_fail(&cli, "--tcp-only: not with --shared-memory");
     if (wanted.single_copy && !wanted.shared_memory)
         cli_fail(&cli, "--single-copy: want --shared-memory with it");
     if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds) < 0) {

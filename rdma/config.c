@@ -23,15 +23,20 @@ struct preset {
 
 static const struct preset presets[] = {
     /* A message of several eager fragments whose sender dies on the way never ends; this
-     * many bytes are one fragment. The price: from here to 64 KiB a message takes up to twice as
-     * long over TCP (docs/performance.md). */
-    {{"RNDV_THRESH", "8000"}, 0, 0, 0, NULL},
+     * many bytes are one fragment of any transport that moves more than a datagram. The price: from
+     * here to 64 KiB a message takes up to twice as long over TCP (docs/performance.md), which
+     * takes as many as these as one if the receiver's buffer for them (TCP_RX_SEG_SIZE), and the
+     * sender's for messages of several parts, have the size that the former has by default. */
+    {{"RNDV_THRESH", "8000"}, 0, RILL_RDMA_WISH_TCP_ONLY, 0, NULL},
+    {{"RNDV_THRESH", "60000"}, RILL_RDMA_WISH_TCP_ONLY, 0, 0, NULL},
+    {{"TCP_TX_SEG_SIZE", "64K"}, RILL_RDMA_WISH_TCP_ONLY, 0, 0, "TCP_RX_SEG_SIZE"},
+    {{"TLS", "tcp"}, RILL_RDMA_WISH_TCP_ONLY, 0, 0, NULL},
     /* What nobody has received yet is copied into a buffer of the next of these sizes, which are
      * powers of 2, or of a whole segment. UCX's own are 64 and 1K, so that a message of 100 bytes
      * takes up ten times as much, and one of a kilobyte eight times. */
     {{"RX_MPOOL_SIZES", "64,128,256,512,1K,2K,4K,8K,16K,32K"}, 0, 0, 0, NULL},
     /* A peer that dies is not reported over shared memory, so that has to be asked for. */
-    {{"TLS", "^sm"}, 0, RILL_RDMA_WISH_SHARED_MEMORY, 0, NULL},
+    {{"TLS", "^sm"}, 0, RILL_RDMA_WISH_SHARED_MEMORY | RILL_RDMA_WISH_TCP_ONLY, 0, NULL},
     /* Endpoints that report errors use shared memory only with this. */
     {{"POSIX_ERROR_HANDLING", "y"}, RILL_RDMA_WISH_SHARED_MEMORY, 0, 0, NULL},
     /* CMA says that it can recall the address of a buffer, which it cannot: see rdma.h. Without

@@ -24,8 +24,9 @@ struct rill_rdma_setting {
 enum {
     RILL_RDMA_WHY_MAX = 256,
     /* From this size on, messages stay with their sender until they are received, unless the user
-     * says otherwise: what rill sets UCX_RNDV_THRESH to. */
+     * says otherwise: what rill sets UCX_RNDV_THRESH to, with and without tcp_only (rdma.h). */
     RILL_RDMA_EAGER_SIZE = 8000,
+    RILL_RDMA_EAGER_SIZE_OF_TCP = 60000,
 };
 
 /* A sentence that says what is wrong, with its end cut off if it is too long. */
@@ -42,6 +43,7 @@ enum rill_rdma_wish {
     RILL_RDMA_WISH_SHARED_MEMORY = 1,
     RILL_RDMA_WISH_LONG_SEGMENTS = 2,
     RILL_RDMA_WISH_SINGLE_COPY = 4,
+    RILL_RDMA_WISH_TCP_ONLY = 8,
 };
 
 /* What UCX is opened with. Those settings that belong to one of its transports, which

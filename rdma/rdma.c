@@ -190,7 +190,8 @@ static int open_all(struct rill_rdma *rdma, const struct rill_rdma_options *opti
     struct rill_rdma_config config;
     unsigned wishes = (options->shared_memory ? RILL_RDMA_WISH_SHARED_MEMORY : 0) |
                       (options->long_segments ? RILL_RDMA_WISH_LONG_SEGMENTS : 0) |
-                      (options->single_copy ? RILL_RDMA_WISH_SINGLE_COPY : 0);
+                      (options->single_copy ? RILL_RDMA_WISH_SINGLE_COPY : 0) |
+                      (options->tcp_only ? RILL_RDMA_WISH_TCP_ONLY : 0);
     int error = rill_rdma_config_begin(&config, rdma->ucx, wishes, options->settings,
                                        options->setting_count, &rdma->why);
 
@@ -225,6 +226,9 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
     rill_list_init(&rdma->young);
     for (int i = 0; i < RILL_RDMA_EP_BUCKETS; i++)
         rill_list_init(&rdma->eps[i]);
+    if (options->tcp_only && options->shared_memory)
+        return rill_rdma_say(&rdma->why, -EINVAL,
+                             "tcp_only and shared_memory were asked for, want one of them");
     if (!rdma->ucx->has_fds(RILL_RDMA_FDS_OF_WORKER))
         return rill_rdma_say(&rdma->why, -EMFILE,
                              "UCX needs some %d descriptors, which there are not: raise the limit "

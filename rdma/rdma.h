@@ -47,6 +47,13 @@ struct rill_rdma_options {
      * part holds up to 1 MiB meanwhile, and not 128 KiB. A TCP_RX_SEG_SIZE of the user's is
      * stronger. [no] */
     bool long_segments;
+    /* Over TCP alone, whatever devices there are. Messages of less than 60,000 bytes then go to the
+     * other side at once, and not only those of less than 8,000 (RILL_RDMA_EAGER_SIZE), which other
+     * transports would have to cut: from 8,000 on they take half as long. So much more of what
+     * nobody has received yet lies on the receiving side, where it counts as credit (credit.h). A
+     * TLS of the user's is stronger, and has to be TCP alone then. -EINVAL with shared_memory. [no]
+     */
+    bool tcp_only;
     /* With shared memory: the kernel copies long messages once, from the sender's buffer to the
      * receiver's (CMA: process_vm_readv(2)), and not twice through memory between them, which
      * is a third faster. The price: an endpoint that is closed by force, and so a connection that
@@ -135,7 +142,7 @@ struct rill_rdma {
  * several open, each in its runtime, they take turns. Threads that UCX starts, here and later, get
  * none of the program's signals.
  * Returns 0, or -errno with a sentence in rdma->why:
- *   -EINVAL  a setting that UCX does not have, or does not take
+ *   -EINVAL  a setting that UCX does not have, or does not take; options that exclude each other
  *   -EMFILE  there are no 32 descriptors left for it
  *   -ENODEV  none of the transports of the setting TLS is there
  *   -ENOMEM, -EIO, ... what UCX says; as a rule it has printed more on stdout */

@@ -105,6 +105,36 @@ START_TEST(long_segments_are_for_those_who_ask)
 }
 END_TEST
 
+START_TEST(longer_messages_go_at_once_where_there_is_tcp_alone)
+{
+    static const char key[] = "UCX_TCP_TX_SEG_SIZE";
+    static const char transport_keys[] = "UCX_TCP_RX_SEG_SIZE=64K\nUCX_TCP_TX_SEG_SIZE=8K\n";
+    const struct rill_rdma_setting shorter = {"TCP_RX_SEG_SIZE", "32K"};
+    struct rill_rdma_options options = {.tcp_only = true, .long_segments = true};
+
+    expect_told(key, 13, transport_keys, (struct rill_rdma_options){.long_segments = true}, "-");
+    expect_told(key, 13, transport_keys, options, "64K");
+    options.settings = &shorter;
+    options.setting_count = 1;
+    expect_told(key, 13, transport_keys, options, "-"); /* it would be longer than that */
+}
+END_TEST
+
+START_TEST(tcp_alone_and_shared_memory_exclude_each_other)
+{
+    struct rill_rdma rdma;
+
+    fake_reset();
+    fixture_open(SIMULATED, NULL, NULL);
+    expect_eq(rill_rdma_open(&rdma, &(struct rill_rdma_options){.ucx = &fake_ucx,
+                                                                .tcp_only = true,
+                                                                .shared_memory = true}),
+              -EINVAL);
+    expect(strstr(rdma.why.text, "tcp_only and shared_memory") != NULL);
+    fixture_close();
+}
+END_TEST
+
 START_TEST(no_memory_of_a_peer_is_put_to_over_tcp_unless_the_user_says_so)
 {
     static const char key[] = "UCX_TCP_PUT_ENABLE";
@@ -164,6 +194,7 @@ START_TEST(from_which_size_on_messages_stay_with_their_sender_is_what_ucx_is_tol
 
     fake_reset();
     expect_eager((struct rill_rdma_options){0}, RILL_RDMA_EAGER_SIZE);
+    expect_eager((struct rill_rdma_options){.tcp_only = true}, RILL_RDMA_EAGER_SIZE_OF_TCP);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         own.value = cases[i].value;
         expect_eager(options, cases[i].size);
@@ -250,6 +281,8 @@ int main(void)
         {a_ucx_that_does_not_know_the_setting_is_left_alone, IN_SIMULATED},
         {what_the_user_wants_checked_is_checked, IN_SIMULATED},
         {long_segments_are_for_those_who_ask, IN_SIMULATED},
+        {longer_messages_go_at_once_where_there_is_tcp_alone, IN_SIMULATED},
+        {tcp_alone_and_shared_memory_exclude_each_other, IN_SIMULATED},
         {no_memory_of_a_peer_is_put_to_over_tcp_unless_the_user_says_so, IN_SIMULATED},
         {a_single_copy_is_for_those_who_ask_and_share_memory, IN_SIMULATED},
         {from_which_size_on_messages_stay_with_their_sender_is_what_ucx_is_told, IN_SIMULATED},

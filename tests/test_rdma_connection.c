@@ -387,7 +387,8 @@ static void expect_all_sizes_arrive(int which)
 {
     /* The largest one takes its time over an emulated device. */
     const struct rill_rdma_connection_options patient = {.bytes_per_second = 1000000};
-    static const size_t sizes[] = {0, 1, 8, 100, 7999, 8000, 8001, 65536, 1 << 20, sizeof buffer};
+    static const size_t sizes[] = {0,    1,     8,     100,   7999,    8000,
+                                   8001, 59999, 60000, 65536, 1 << 20, sizeof buffer};
 
     if (!open_hubs(which))
         return;
@@ -404,8 +405,8 @@ static void expect_all_sizes_arrive(int which)
         expect(pattern_is(buffer, i, sizes[i]));
         expect_eq(background_end(&sending), (int64_t)sizes[i]);
     }
-    expect_eq(client.metrics.messages_sent, 10);
-    expect_eq(server.metrics.messages_received, 10);
+    expect_eq(client.metrics.messages_sent, sizeof sizes / sizeof *sizes);
+    expect_eq(server.metrics.messages_received, sizeof sizes / sizeof *sizes);
     expect_eq(client.metrics.bytes_sent, server.metrics.bytes_received);
     disconnect_both();
     close_hubs();
@@ -420,6 +421,13 @@ END_TEST
 START_TEST(messages_of_all_sizes_arrive_in_long_segments_and_single_copies)
 {
     duo.is_bulk = true;
+    expect_all_sizes_arrive(_i);
+}
+END_TEST
+
+START_TEST(messages_of_all_sizes_arrive_over_tcp_alone)
+{
+    duo.is_tcp_only = true;
     expect_all_sizes_arrive(_i);
 }
 END_TEST
@@ -898,6 +906,7 @@ int main(void)
         {messages_of_all_sizes_arrive_whole, IN_TCP_AND_SHM},
         {messages_of_all_sizes_arrive_in_long_segments_and_single_copies,
          IN_TCP_AND_SHM | TCP_ITSELF},
+        {messages_of_all_sizes_arrive_over_tcp_alone, IN_TCP | TCP_ITSELF},
         {a_receive_takes_the_tag_that_it_asked_for, IN_TCP_AND_SHM},
         {a_message_in_parts_is_filled_into_parts, IN_TCP_AND_SHM},
         {a_message_that_does_not_fit_tells_its_size, IN_TCP_AND_SHM},

@@ -48,7 +48,7 @@ enum role {
     ECHO,       /* sends back what it gets */
     NEVER,      /* accepts nobody */
     LAST_WORDS, /* asked to, sends three messages, and kills itself when asked again */
-    FLOOD,      /* sends FLOOD_COUNT messages of the size that it is told */
+    FLOOD,      /* sends flood_count messages of the size that it is told */
     DEAF,       /* receives nothing */
     LEAVE,      /* sends back one message, and ends in order */
     JAM,        /* sends messages in small pieces until no more goes, and kills itself */
@@ -58,7 +58,11 @@ enum role {
 
 enum { PIECED = 7900 }; /* bytes of a message that comes in pieces, and is not long */
 
-enum { FLOOD_COUNT = 40000 };
+/* As many short messages as show that nothing grows, and long ones for some windows. */
+static uint32_t flood_count(uint32_t size)
+{
+    return size < RILL_RDMA_EAGER_SIZE ? 40000 : 2000;
+}
 
 struct address {
     struct rill_address socket;
@@ -189,7 +193,7 @@ static void serve(int which, enum role role, uint16_t port, int pipe_fd)
     case FLOOD:
         expect_eq(await(rill_rdma_recv(&connection, &received, &size, sizeof size, 1)),
                   sizeof size);
-        for (uint32_t i = 0; i < FLOOD_COUNT; i++) {
+        for (uint32_t i = 0; i < flood_count(size); i++) {
             memcpy(message, &i, sizeof i);
             expect_eq(await(rill_rdma_send(&connection, &sent, message, size, 1)), size);
         }
@@ -792,6 +796,13 @@ START_TEST(a_peer_may_be_killed_at_any_moment_under_load)
 }
 END_TEST
 
+START_TEST(a_peer_may_be_killed_at_any_moment_over_tcp_alone)
+{
+    duo.is_tcp_only = true;
+    kill_at_many_moments(_i);
+}
+END_TEST
+
 START_TEST(a_peer_may_be_killed_at_any_moment_with_single_copies)
 {
     duo.is_bulk = true;
@@ -833,7 +844,7 @@ static void flood(int which, uint32_t size)
     printf("of %u bytes: %zu KiB before, %zu after\n", size, before >> 10,
            process_dirty_bytes(getpid()) >> 10);
     ck_assert_uint_le(process_dirty_bytes(getpid()), bound);
-    for (uint32_t i = 0; i < FLOOD_COUNT; i++) {
+    for (uint32_t i = 0; i < flood_count(size); i++) {
         uint32_t number;
 
         expect_eq(await(rill_rdma_recv(&connection, &received, buffer, size, 1)), size);
@@ -851,6 +862,16 @@ START_TEST(messages_that_nobody_receives_take_no_more_than_the_window)
 {
     static const uint32_t sizes[] = {4, 100, 1024, 2040, 4090};
 
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        flood(_i, sizes[i]);
+}
+END_TEST
+
+START_TEST(nor_do_longer_ones_over_tcp_alone)
+{
+    static const uint32_t sizes[] = {8010, 16400, 33000, 59999, 60000};
+
+    duo.is_tcp_only = true;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         flood(_i, sizes[i]);
 }
@@ -903,8 +924,10 @@ int main(void)
         /* UCX 1.13 leaks memory each time that it cannot map that of a process that is gone. */
         {a_peer_that_does_not_come_back_is_given_up, IN_TCP | TCP_ITSELF},
         {a_peer_may_be_killed_at_any_moment_under_load, IN_TCP_AND_SHM},
+        {a_peer_may_be_killed_at_any_moment_over_tcp_alone, IN_TCP | TCP_ITSELF},
         {a_peer_may_be_killed_at_any_moment_with_single_copies, IN_SHM},
         {messages_that_nobody_receives_take_no_more_than_the_window, IN_TCP_AND_SHM | TCP_ITSELF},
+        {nor_do_longer_ones_over_tcp_alone, IN_TCP | TCP_ITSELF},
         {an_idle_connection_sends_heartbeats_and_nothing_else, IN_TCP_AND_SHM},
     };
 

@@ -6,10 +6,10 @@ fro (a latency is half a round trip, and the median of the latest 2,048 is taken
 ucx_perftest keeps no more; over shared memory rill's are means of eight), tag_bw has 32 on their
 way in one direction. rill does so over connections, over connections without heartbeats
 and credit, over bare endpoints, and over connections of workers that were told to expect long
-messages (long_segments and single_copy in rdma/rdma.h). ucx_perftest is of the package ucx-utils, and left out
-where it is not installed. Its endpoints report no errors unless it is given -e, and UCX may
-then use faster ways: over shared memory, to copy long messages once and not twice (CMA). rill's
-always do, so it stands beside both.
+messages (long_segments, tcp_only and single_copy in rdma/rdma.h). ucx_perftest is of the package
+ucx-utils, and left out where it is not installed. Its endpoints report no errors unless it is
+given -e, and UCX may then use faster ways: over shared memory, to copy long messages once and not
+twice (CMA). rill's always do, so it stands beside both.
 """
 import dataclasses
 import functools
@@ -97,7 +97,9 @@ def cases(quick):
             Case(name, "tag_bw", 8),
         ]
     if not quick:
-        found += [Case(name, test, size, programs=("rill", UCX))
+        found += [Case(name, test, size,
+                       programs=("rill", "bulk", UCX) if (name, size) == ("tcp", 16384) else
+                       ("rill", UCX))
                   for name in transports() for test in ("tag_lat", "tag_bw") for size in SWEEP
                   if not any((case.transport, case.test, case.size, case.wait) ==
                              (name, test, size, "spin") for case in found)]
@@ -143,7 +145,7 @@ def rill_command(build, case, program, placement):
     if case.transport == "shm":
         command.append("--shared-memory")
     if program.startswith("bulk"):
-        command.append("--single-copy" if case.transport == "shm" else "--long-segments")
+        command += ["--single-copy"] if case.transport == "shm" else ["--long-segments", "--tcp-only"]
     return command
 
 
