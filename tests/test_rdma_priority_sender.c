@@ -212,6 +212,22 @@ START_TEST(when_the_other_side_is_lost_those_that_send_are_told)
 }
 END_TEST
 
+/* It does not take up the outbox first, into which nobody may ever send again. */
+START_TEST(one_that_waits_for_credit_ends_with_the_connection)
+{
+    if (!open_sender(_i))
+        return;
+    put(RILL_PRIORITY_LOW, 0);
+    put(RILL_PRIORITY_LOW, 1);
+    settle();
+    expect_eq(await(rill_rdma_cut(&linked.server)), 0);
+    expect(background_end(&sending) < 0);
+    rill_priority_channel_finish(&outbox);
+    expect_told_once(2);
+    linked_close();
+}
+END_TEST
+
 START_TEST(a_message_that_comes_after_the_connection_has_ended_is_told_of)
 {
     if (!open_sender(_i))
@@ -302,6 +318,7 @@ int main(void)
         {cancelled_it_tells_of_what_was_not_sent, IN_TCP_AND_SHM},
         {cancelled_before_it_began_it_refuses_all, IN_TCP_AND_SHM},
         {when_the_other_side_is_lost_those_that_send_are_told, IN_TCP},
+        {one_that_waits_for_credit_ends_with_the_connection, IN_TCP},
         {a_message_that_comes_after_the_connection_has_ended_is_told_of, IN_TCP},
         {a_place_that_was_reserved_is_waited_for_and_its_message_told_of, IN_TCP_AND_SHM},
         {buffers_that_messages_own_go_back_sent_or_not, IN_TCP_AND_SHM},
