@@ -12,7 +12,9 @@
  * Whoever is slow must not keep shared buffers from the others. Bytes that have to
  * wait are therefore moved into memory of their own (rill_buffers_detach); such a
  * private buffer has a number too, above those of the shared ones, and is freed
- * when it is given back.
+ * when it is given back. There are numbers for more slow peers than a process as a rule has
+ * descriptors, as each has no more than one in line once many are in use (rill_buffers_are_many).
+ * Where they ran out, buffers would stay shared, and slow peers would stop all others.
  *
  * Invariant: each shared buffer is with the kernel (in the ring), in the chain of
  * one receiver or sender, or borrowed by a reader; in_use counts all but the first. */
@@ -34,8 +36,9 @@ enum {
     RILL_BUFFERS_MAX = 32768, /* the kernel's limit */
     RILL_BUFFERS_GROUP = 0,
     RILL_BUFFERS_FIRST = 256, /* made when the first receive needs them */
-    RILL_BUFFERS_PRIVATE_MAX = 32768,
-    RILL_BUFFERS_SHARE = 16, /* that one direction of one stream may hold */
+    RILL_BUFFERS_PRIVATE_MAX = 1 << 20,
+    RILL_BUFFERS_PRIVATE_MANY = 16384, /* from so many on a stream has one in line to be sent */
+    RILL_BUFFERS_SHARE = 16,           /* that one direction of one stream may hold else */
 };
 
 /* What is in a buffer that is not with the kernel. */
@@ -84,6 +87,12 @@ void rill_buffers_grow(struct rill_buffers *buffers);
 static inline bool rill_buffers_are_scarce(const struct rill_buffers *buffers)
 {
     return buffers->in_use >= buffers->limit / 2;
+}
+
+/* Whether so much waits for slow peers that each should have no more than one in line. */
+static inline bool rill_buffers_are_many(const struct rill_buffers *buffers)
+{
+    return buffers->private_in_use >= RILL_BUFFERS_PRIVATE_MANY;
 }
 
 /* Moves what is left in buffer id into memory of its own and gives the shared one

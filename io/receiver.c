@@ -31,10 +31,10 @@ static inline void chain(struct rill_receiver *receiver, struct rill_buffers *bu
     if (is_more_than_its_share || (rill_buffers_are_scarce(buffers) && !receiver->op.waiter))
         id = rill_buffers_detach(buffers, id);
     if (receiver->held == 0)
-        receiver->first = (uint16_t)id;
+        receiver->first = id;
     else
         buffers->buffers[receiver->last].next = id;
-    receiver->last = (uint16_t)id;
+    receiver->last = id;
     receiver->held++;
 }
 
@@ -182,7 +182,7 @@ enum rill_poll rill_receiver_take(struct rill_receiver *receiver, int fd, struct
         receiver->held--;
         *buffer = receiver->first;
         *length = buffers->buffers[receiver->first].length;
-        receiver->first = (uint16_t)buffers->buffers[receiver->first].next;
+        receiver->first = buffers->buffers[receiver->first].next;
         return RILL_READY;
     }
     if (receiver->ended) {
@@ -214,9 +214,9 @@ void rill_receiver_put_back(struct rill_receiver *receiver, unsigned buffer)
     struct rill_buffers *buffers = &rill_reactor_here()->buffers;
 
     buffers->buffers[buffer].next = receiver->first;
-    receiver->first = (uint16_t)buffer;
+    receiver->first = buffer;
     if (receiver->held++ == 0)
-        receiver->last = (uint16_t)buffer;
+        receiver->last = buffer;
 }
 
 /* Whether the kernel has let go of the receive; if not, task is woken when it has. */
@@ -250,7 +250,7 @@ static enum rill_poll stop_poll(struct rill_future *self, struct rill_task *task
     while (receiver->held > 0) {
         unsigned id = receiver->first;
 
-        receiver->first = (uint16_t)buffers->buffers[id].next;
+        receiver->first = buffers->buffers[id].next;
         receiver->held--;
         rill_buffers_give_back(buffers, id);
     }

@@ -40,7 +40,7 @@ enum {
 struct rill_receiver {
     /* private */
     struct rill_op op;    /* the multishot receive; its waiter is the reader */
-    uint16_t first, last; /* buffers that have arrived, oldest first */
+    uint32_t first, last; /* buffers that have arrived, oldest first */
     uint16_t held;        /* how many */
     int16_t end;          /* once ended: 0 at the end of the stream, or -errno */
     bool ended;

@@ -25,19 +25,24 @@ static bool is_waiting(const struct rill_sender *sender)
     return !(sender->op.op_flags & MSG_DONTWAIT);
 }
 
+static bool has_room(const struct rill_sender *sender, const struct rill_buffers *buffers)
+{
+    return sender->held < (rill_buffers_are_many(buffers) ? 1 : RILL_BUFFERS_SHARE);
+}
+
 /* Moves all that is in line into private memory. */
 static void detach_line(struct rill_sender *sender, struct rill_buffers *buffers)
 {
     unsigned id = rill_buffers_detach(buffers, sender->first);
 
-    sender->first = (uint16_t)id;
+    sender->first = id;
     for (unsigned left = sender->held - 1u; left > 0; left--) {
         unsigned next = rill_buffers_detach(buffers, buffers->buffers[id].next);
 
         buffers->buffers[id].next = next;
         id = next;
     }
-    sender->last = (uint16_t)id;
+    sender->last = id;
 }
 
 /* Sends what is left of the first buffer. */
@@ -75,7 +80,7 @@ static void give_back_first(struct rill_sender *sender)
     struct rill_buffers *buffers = &rill_reactor_here()->buffers;
     unsigned id = sender->first;
 
-    sender->first = (uint16_t)buffers->buffers[id].next;
+    sender->first = buffers->buffers[id].next;
     sender->held--;
     rill_buffers_give_back(buffers, id);
 }
@@ -130,7 +135,7 @@ enum rill_poll rill_sender_put(struct rill_sender *sender, int fd, struct rill_t
         *result = sender->error ? sender->error : -ECANCELED;
         return RILL_READY;
     }
-    if (sender->held >= RILL_BUFFERS_SHARE) {
+    if (!has_room(sender, buffers)) {
         rill_check(!sender->op.waiter || sender->op.waiter == task,
                    "two tasks send on the same stream");
         sender->op.waiter = task;
@@ -142,10 +147,10 @@ enum rill_poll rill_sender_put(struct rill_sender *sender, int fd, struct rill_t
         *buffer = rill_buffers_detach(buffers, *buffer);
     *result = buffers->buffers[*buffer].length;
     if (sender->held++ == 0)
-        sender->first = (uint16_t)*buffer;
+        sender->first = *buffer;
     else
         buffers->buffers[sender->last].next = *buffer;
-    sender->last = (uint16_t)*buffer;
+    sender->last = *buffer;
     if (sender->held == 1) {
         prepare_send(sender, fd);
         send_first(sender, false);

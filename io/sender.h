@@ -28,7 +28,7 @@ extern "C" {
 struct rill_sender {
     /* private */
     struct rill_op op;    /* its waiter waits for room or for the end of the line */
-    uint16_t first, last; /* buffers in line, oldest first */
+    uint32_t first, last; /* buffers in line, oldest first */
     uint16_t held;        /* how many */
     int16_t error;        /* that ended the stream, or 0 */
 };
@@ -36,8 +36,8 @@ struct rill_sender {
 /* Puts a shared buffer that the caller has borrowed in line, to be sent on fd:
  * answers RILL_READY with its length in *result, and the buffer is the sender's;
  * or with an earlier send's -errno or -ECANCELED, and it is still the caller's.
- * Answers RILL_PENDING while RILL_BUFFERS_SHARE are in line; the buffer may then have
- * become a private one, with another number. */
+ * Answers RILL_PENDING while RILL_BUFFERS_SHARE are in line, or one where many peers are slow; the
+ * buffer may then have become a private one, with another number. */
 enum rill_poll rill_sender_put(struct rill_sender *sender, int fd, struct rill_task *task,
                                unsigned *buffer, int64_t *result);
 

@@ -107,10 +107,11 @@ void rill_borrow_give_back(struct rill_borrow *borrow);
 /* Sends what was borrowed on and gives the buffer back by itself when it has gone:
  * the way to answer from what came without copying and without waiting. It is
  * ready as soon as the buffer is in line behind the ones before, so as a rule at
- * once; while RILL_BUFFERS_SHARE are in line it waits for room. borrow->result is
- * then the number of bytes and nothing is borrowed any more, or it is the -errno
- * of an earlier one that could not be sent, or -ECANCELED, and the buffer is still
- * borrowed. tcp may be another connection than the one that it came from. */
+ * once; while RILL_BUFFERS_SHARE are in line, or one where very many peers do not
+ * read, it waits for room. borrow->result is then the number of bytes and nothing
+ * is borrowed any more, or it is the -errno of an earlier one that could not be
+ * sent, or -ECANCELED, and the buffer is still borrowed. tcp may be another
+ * connection than the one that it came from. */
 struct rill_future *rill_tcp_send_borrowed(struct rill_tcp *tcp, struct rill_borrow *borrow);
 
 /* Puts bytes in line without copying them: constants, or memory that the caller

@@ -266,18 +266,24 @@ static struct rill_future *echo_run(void)
     return echo_on(&echo, &other);
 }
 
+/* Until the kernel has taken what it takes, and no more. */
+static void settle_calm(void)
+{
+    for (int calm = 0; calm < 5;) {
+        uint64_t before = fixture.runtime->reactor.stats.completions;
+
+        settle();
+        calm = fixture.runtime->reactor.stats.completions == before ? calm + 1 : 0;
+    }
+}
+
 /* Fills the line and both sockets' buffers of a peer that does not read. */
 static void fill_line(void)
 {
     background_start(&sending, rill_tcp_send_all(&one, &send_op, bytes, sizeof bytes));
     background_start(&echoing, echo_run());
     settle_until(other.sender.held == RILL_BUFFERS_SHARE);
-    for (int calm = 0; calm < 5;) { /* until the kernel has taken what it takes, and no more */
-        uint64_t before = fixture.runtime->reactor.stats.completions;
-
-        settle();
-        calm = fixture.runtime->reactor.stats.completions == before ? calm + 1 : 0;
-    }
+    settle_calm();
     expect(!rill_task_is_over(&echoing.task));
     expect(other.sender.held > 0);
 }
@@ -331,6 +337,76 @@ START_TEST(a_peer_that_does_not_read_keeps_no_shared_buffer)
 END_TEST
 
 /* While it waits the bytes move into memory of their own, and others use the shared buffer. */
+/* So many bytes wait in private memory already, for other peers that do not read. */
+static void hold_private(unsigned count)
+{
+    struct rill_buffers *buffers = &fixture.runtime->reactor.buffers;
+
+    expect_eq(rill_buffers_ready(buffers), 0);
+    for (unsigned i = 0; i < count; i++)
+        expect_eq(rill_buffers_lend(buffers, bytes, 1), buffers->limit + i);
+}
+
+static void let_private_go(void)
+{
+    struct rill_buffers *buffers = &fixture.runtime->reactor.buffers;
+
+    while (buffers->private_in_use > 0) /* these alone are left */
+        rill_buffers_give_back(buffers, buffers->limit + buffers->private_in_use - 1);
+}
+
+/* Or they would use up the private memory of all, and then keep shared buffers. */
+START_TEST(where_many_peers_do_not_read_each_has_one_piece_in_line)
+{
+    const struct rill_buffers *buffers;
+
+    if (!open_narrow_pair(_i, 4096))
+        return;
+    buffers = &fixture.runtime->reactor.buffers;
+    hold_private(RILL_BUFFERS_PRIVATE_MANY);
+    background_start(&sending, rill_tcp_send_all(&one, &send_op, bytes, sizeof bytes));
+    background_start(&echoing, echo_run());
+    settle_calm();
+    ck_assert(!rill_task_is_over(&echoing.task));
+    ck_assert_uint_eq(other.sender.held, 1);
+    /* One is in line, one waits for room, and what has come meanwhile waits for its reader. */
+    ck_assert_uint_eq(buffers->in_use + buffers->private_in_use - RILL_BUFFERS_PRIVATE_MANY,
+                      2u + other.receiver.held);
+    rill_task_cancel(&echoing.task);
+    background_end(&echoing);
+    rill_task_cancel(&sending.task);
+    background_end(&sending);
+    ck_assert_int_eq(rill_socket_set_reset_on_close(one.fd, true), 0);
+    fixture_hang_up(&one);
+    fixture_hang_up(&other);
+    let_private_go();
+    fixture_close();
+}
+END_TEST
+
+/* More than there could be numbers for in 16 bits. */
+START_TEST(a_line_is_whole_however_many_bytes_wait_for_other_peers)
+{
+    if (!open_narrow_pair(_i, 65536))
+        return;
+    hold_private(70000);
+    background_start(&sending, rill_tcp_send_all(&one, &send_op, bytes, sizeof bytes));
+    background_start(&echoing, echo_run());
+    settle_calm();
+    ck_assert_uint_gt(fixture.runtime->reactor.buffers.private_in_use, 70000);
+    ck_assert_int_eq(await(rill_tcp_recv_exactly(&one, &recv_op, buffer, sizeof buffer)),
+                     sizeof buffer);
+    ck_assert(pattern_is(buffer, 0, sizeof buffer));
+    ck_assert_int_eq(background_end(&sending), sizeof bytes);
+    ck_assert_int_eq(await(rill_tcp_finish_sending(&one, &send_op)), 0);
+    ck_assert_int_eq(background_end(&echoing), 0);
+    fixture_hang_up(&one);
+    fixture_hang_up(&other);
+    let_private_go();
+    fixture_close();
+}
+END_TEST
+
 START_TEST(a_cancelled_wait_for_room_keeps_the_buffer_with_the_caller)
 {
     static struct rill_borrow next;
@@ -737,6 +813,8 @@ int main(void)
         {a_line_that_nobody_waits_for_goes_out, IN_BOTH},
         {a_line_is_bounded_and_goes_on_when_the_peer_reads, IN_BOTH},
         {a_peer_that_does_not_read_keeps_no_shared_buffer, IN_BOTH},
+        {where_many_peers_do_not_read_each_has_one_piece_in_line, IN_BOTH},
+        {a_line_is_whole_however_many_bytes_wait_for_other_peers, IN_BOTH},
         {a_cancelled_wait_for_room_keeps_the_buffer_with_the_caller, IN_BOTH},
         {a_cancelled_flush_gives_up_what_was_not_sent, IN_BOTH},
         {a_flush_that_is_cancelled_before_the_peer_is_known_not_to_read_ends, IN_BOTH},
