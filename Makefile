@@ -213,7 +213,7 @@ tests    := $(test_sources:tests/%.c=$(output)/tests/%)
 fuzzers  := $(patsubst %.c,$(output)/%,$(filter-out tests/fuzz/input.c,$(test_fuzz)))
 
 # Those in which more than one thread runs.
-thread_tests := $(filter $(patsubst %,tests/test_%.c,remote waker workers blocking bridge \
+thread_tests := $(filter $(patsubst %,tests/test_%.c,remote remote_call waker workers blocking bridge \
                            directory truncate embedding libuv resolve connect),$(test_sources))
 
 # What is loaded with UCX is a library of its own: UCX takes over signals before main begins,
