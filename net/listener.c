@@ -297,6 +297,22 @@ void rill_listener_leave_file(struct rill_listener *listener)
     listener->file = (struct rill_socket_file){0};
 }
 
+int rill_listener_take_file(struct rill_listener *listener)
+{
+    struct rill_address address;
+    int error = rill_listener_address(listener, &address);
+
+    if (error)
+        return error;
+    if (address.any.sa_family != AF_UNIX || rill_address_is_abstract(&address))
+        return 0;
+    if (!memchr(address.local.sun_path, '\0', sizeof address.local.sun_path))
+        return -ENAMETOOLONG;
+    rill_socket_file_find(&listener->file, &address);
+    listener->address = address;
+    return listener->file.number ? 0 : -ENOENT;
+}
+
 static enum rill_poll withdraw_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_op *op = rill_container_of(self, struct rill_op, future);

@@ -96,6 +96,14 @@ int rill_listener_adopt(struct rill_listener *listener, int fd,
  * other sockets. */
 void rill_listener_leave_file(struct rill_listener *listener);
 
+/* The other side of that: has closing remove the file of a unix socket that was adopted, as of one
+ * that was opened here, unless the path leads to another file by then. For a successor, when the
+ * one before has left it the file: or the last of them leaves it, and where it is no server can
+ * begin again. The path is the one that the socket was opened at; a relative one is looked for in
+ * the working directory. Returns 0, also for other sockets, which have no file; -ENOENT where the
+ * path leads to no socket; -ENAMETOOLONG for more than 107 characters; or -EBADF. */
+int rill_listener_take_file(struct rill_listener *listener);
+
 /* Reads the address it listens at. Returns 0 or -errno: -EBADF where it is not open. */
 int rill_listener_address(const struct rill_listener *listener, struct rill_address *address);
 

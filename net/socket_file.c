@@ -15,7 +15,8 @@ void rill_socket_file_find(struct rill_socket_file *file, const struct rill_addr
     if (address->any.sa_family != AF_UNIX || rill_address_is_abstract(address))
         return;
     if (kernel->ops->fstatat(kernel, AT_FDCWD, address->local.sun_path, &status,
-                             AT_SYMLINK_NOFOLLOW) == 0)
+                             AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISSOCK(status.st_mode))
         *file = (struct rill_socket_file){status.st_dev, status.st_ino};
 }
 

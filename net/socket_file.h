@@ -17,7 +17,7 @@ struct rill_socket_file {
     uint64_t device, number; /* of the file on it; 0: there is no file */
 };
 
-/* Finds the file that binding to the address has just made. An address that is no path has none. */
+/* Finds the file of a socket that is bound to the address. An address that is no path has none. */
 void rill_socket_file_find(struct rill_socket_file *file, const struct rill_address *address);
 
 /* Whether the path still leads to it, and not to nothing or to what somebody else has put there: a

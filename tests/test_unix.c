@@ -164,6 +164,85 @@ START_TEST(a_successor_that_got_the_socket_is_found_when_the_first_has_left_it_t
 }
 END_TEST
 
+/* Hands the socket on as a server that is started anew does. */
+static void hand_on(struct rill_listener *from, struct rill_listener *to)
+{
+    expect_eq(rill_listener_adopt(to, fcntl(from->fd, F_DUPFD_CLOEXEC, 0), NULL), 0);
+    rill_listener_leave_file(from);
+    expect_eq(rill_listener_take_file(to), 0);
+    expect_eq(await(rill_listener_close(from)), 0);
+}
+
+START_TEST(the_last_of_some_successors_removes_the_file_that_each_has_taken)
+{
+    static struct rill_listener second, third;
+
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(listen_at(path), 0);
+    hand_on(&listener, &second);
+    hand_on(&second, &third);
+    ck_assert_int_eq(look(), -ENXIO); /* it is there */
+    ck_assert_int_eq(await(rill_listener_close(&third)), 0);
+    ck_assert_int_eq(look(), -ENOENT);
+    close_world(_i);
+}
+END_TEST
+
+/* Which the kernel allows, and rill_address_set_path does not. */
+START_TEST(the_file_of_a_path_without_a_zero_at_its_end_is_not_taken)
+{
+    static struct rill_listener successor;
+    struct sockaddr_un long_name = {.sun_family = AF_UNIX};
+    char longest[sizeof long_name.sun_path + 1];
+    int fd;
+
+    if (!open_world(_i, NULL))
+        return;
+    memset(longest, 'x', sizeof longest - 1);
+    memcpy(longest, "/tmp/rill-test-", 15);
+    longest[sizeof longest - 1] = '\0';
+    memcpy(long_name.sun_path, longest, sizeof long_name.sun_path);
+    (void)unlink(longest);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(fd, (const struct sockaddr *)&long_name, sizeof long_name), 0);
+    ck_assert_int_eq(listen(fd, 1), 0);
+    ck_assert_int_eq(rill_listener_adopt(&successor, fd, NULL), 0);
+    ck_assert_int_eq(rill_listener_take_file(&successor), -ENAMETOOLONG);
+    ck_assert_int_eq(await(rill_listener_close(&successor)), 0);
+    ck_assert_int_eq(unlink(longest), 0); /* it is there */
+    close_world(_i);
+}
+END_TEST
+
+START_TEST(only_the_file_of_a_socket_can_be_taken)
+{
+    static struct rill_listener successor;
+    struct rill_address address;
+    int fd;
+
+    if (!open_world(_i, NULL))
+        return;
+    ck_assert_int_eq(rill_listener_take_file(&successor), -EBADF);
+    ck_assert_int_eq(listen_at(path), 0);
+    ck_assert_int_eq(rill_listener_adopt(&successor, fcntl(listener.fd, F_DUPFD_CLOEXEC, 0), NULL),
+                     0);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    ck_assert_int_eq(rill_listener_take_file(&successor), -ENOENT);
+    fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(rill_listener_take_file(&successor), -ENOENT);
+    ck_assert_int_eq(await(rill_listener_close(&successor)), 0);
+    ck_assert_int_eq(unlink(path), 0); /* it is there */
+    close(fd);
+    ck_assert_int_eq(rill_address_parse(&address, "127.0.0.1", 0), 0);
+    ck_assert_int_eq(rill_listener_open(&listener, &address, NULL), 0);
+    ck_assert_int_eq(rill_listener_take_file(&listener), 0);
+    ck_assert_int_eq(await(rill_listener_close(&listener)), 0);
+    close_world(_i);
+}
+END_TEST
+
 START_TEST(closing_the_listener_removes_its_file_even_in_a_cancelled_task)
 {
     struct background closing;
@@ -554,6 +633,9 @@ int main(void)
         {bytes_go_both_ways_through_a_unix_socket, IN_BOTH},
         {a_byte_that_is_sent_as_urgent_comes_in_its_place, IN_REAL},
         {a_successor_that_got_the_socket_is_found_when_the_first_has_left_it_the_file, IN_REAL},
+        {the_last_of_some_successors_removes_the_file_that_each_has_taken, IN_REAL},
+        {only_the_file_of_a_socket_can_be_taken, IN_REAL},
+        {the_file_of_a_path_without_a_zero_at_its_end_is_not_taken, IN_REAL},
         {closing_the_listener_removes_its_file_even_in_a_cancelled_task, IN_BOTH},
         {a_file_that_is_there_is_EADDRINUSE_and_stays, IN_BOTH},
         {a_file_that_somebody_removed_does_not_keep_the_listener_from_closing, IN_REAL},
