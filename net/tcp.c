@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 
 static const struct rill_place name_recv = {"receive", NULL, 0};
@@ -390,6 +391,16 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
 struct rill_future *rill_tcp_close(struct rill_tcp *tcp)
 {
     return rill_future_init(&tcp->future, close_poll);
+}
+
+bool rill_tcp_is_idle(const struct rill_tcp *tcp)
+{
+    struct rill_kernel *kernel = rill_reactor_here()->kernel;
+    struct pollfd descriptor = {.fd = tcp->fd, .events = POLLIN | POLLRDHUP};
+
+    if (!tcp->is_open || tcp->receiver.held > 0 || tcp->receiver.ended)
+        return false;
+    return kernel->ops->poll(kernel, &descriptor, 1) == 0;
 }
 
 /* ---- addresses ---- */

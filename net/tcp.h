@@ -183,6 +183,12 @@ struct rill_future *rill_tcp_release(struct rill_tcp *tcp);
  * open, is closed with 0. */
 struct rill_future *rill_tcp_close(struct rill_tcp *tcp);
 
+/* Whether nothing has come on the connection that nobody has received, neither bytes nor its end
+ * nor an error, and it is open: so that it may serve for another request, out of an object pool,
+ * say (rill_object_pool_options.is_healthy). A peer can end it in the next moment all the same.
+ * What a reader has read is for rill_reader_held to tell. It never waits. */
+bool rill_tcp_is_idle(const struct rill_tcp *tcp);
+
 /* Reads the address of this side or of the peer. Returns 0 or -errno: -EBADF where it is not open,
  * -ENOTCONN for the peer of a connection that was reset or has ended. */
 int rill_tcp_local_address(const struct rill_tcp *tcp, struct rill_address *address);

@@ -122,6 +122,48 @@ START_TEST(a_send_that_waits_ends_when_the_peer_resets)
 }
 END_TEST
 
+START_TEST(a_connection_is_idle_until_something_comes_and_again_when_it_was_received)
+{
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    ck_assert(rill_tcp_is_idle(&other));
+    ck_assert_int_eq(send_now(&one, bytes, 5), 5);
+    settle();
+    ck_assert(!rill_tcp_is_idle(&other));
+    ck_assert_int_eq(recv_now(&other, buffer, 100), 5);
+    ck_assert(rill_tcp_is_idle(&other));
+    ck_assert_int_eq(await(rill_tcp_finish_sending(&one, &op)), 0);
+    settle();
+    ck_assert(!rill_tcp_is_idle(&other));
+    ck_assert(rill_tcp_is_idle(&one));
+    fixture_hang_up(&other);
+    ck_assert(!rill_tcp_is_idle(&other)); /* it is not open */
+    close_pair();
+}
+END_TEST
+
+START_TEST(a_connection_is_not_idle_with_bytes_or_an_end_in_shared_buffers)
+{
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    background_start(&receiving, rill_tcp_recv_borrowed(&other, &borrow));
+    settle();
+    ck_assert(rill_tcp_is_idle(&other));
+    rill_task_cancel(&receiving.task);
+    ck_assert_int_eq(background_end(&receiving), -ECANCELED);
+    ck_assert_int_eq(send_now(&one, bytes, 5), 5);
+    settle();
+    ck_assert(!rill_tcp_is_idle(&other));
+    ck_assert_int_eq(await(rill_tcp_recv_borrowed(&other, &borrow)), 5);
+    rill_borrow_give_back(&borrow);
+    ck_assert(rill_tcp_is_idle(&other));
+    fixture_hang_up(&one);
+    ck_assert_int_eq(await(rill_tcp_recv_borrowed(&other, &borrow)), 0);
+    ck_assert(!rill_tcp_is_idle(&other));
+    close_pair();
+}
+END_TEST
+
 START_TEST(closing_twice_and_closing_nothing_do_nothing)
 {
     struct rill_tcp nothing = {.fd = 0};
@@ -372,6 +414,8 @@ int main(void)
         {a_reset_ends_a_borrowed_receive_with_its_error, IN_BOTH},
         {bytes_before_a_reset_are_read_before_its_error, IN_BOTH},
         {a_send_that_waits_ends_when_the_peer_resets, IN_BOTH},
+        {a_connection_is_idle_until_something_comes_and_again_when_it_was_received, IN_BOTH},
+        {a_connection_is_not_idle_with_bytes_or_an_end_in_shared_buffers, IN_BOTH},
         {closing_twice_and_closing_nothing_do_nothing, IN_BOTH},
         {a_connection_that_is_not_open_reaches_no_other_that_has_its_number, IN_BOTH},
         {from_the_beginning_of_its_close_on_a_connection_is_not_open, IN_BOTH},
