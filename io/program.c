@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum { MAIN, SIGNAL, FUTURES, SIGNALS = 2 };
 
@@ -27,14 +28,35 @@ struct program {
     struct sigaction actions[SIGNALS];
 };
 
+static int64_t clock_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now); /* which a signal handler may call (signal-safety(7)) */
+    return now.tv_sec * RILL_SECOND + now.tv_nsec;
+}
+
+static int64_t first_signal_ns;
+
+/* Of the second signal, which comes when the task that was told by the first may be stuck. What
+ * this raises is delivered when it returns. */
+static void end_process(int number)
+{
+    if (clock_ns() - first_signal_ns < RILL_PROGRAM_SAME_NS)
+        return;
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
 /* From here on a signal ends the process, also while the program's future is on its way out,
  * or stuck there; and also where it was ignored or blocked when the program began. */
 static void let_signals_end_the_process(struct program *program)
 {
-    struct sigaction action = {.sa_handler = SIG_DFL};
+    struct sigaction action = {.sa_handler = end_process, .sa_flags = SA_RESTART};
     sigset_t set;
 
     program->is_ending = true;
+    first_signal_ns = clock_ns();
     sigemptyset(&set);
     for (int i = 0; i < SIGNALS; i++) {
         sigaction(numbers[i], &action, &program->actions[i]);

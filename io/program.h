@@ -17,17 +17,21 @@ extern "C" {
 /* How long tasks may take to end by themselves after a signal. */
 #define RILL_PROGRAM_GRACE_NS (5 * RILL_SECOND)
 
+/* What comes so soon after a signal is no second one: timeout(1) signals the process, and then its
+ * group, which it belongs to. */
+#define RILL_PROGRAM_SAME_NS (100 * RILL_MILLISECOND)
+
 /* Creates a runtime and runs future until it is ready, or until SIGINT or SIGTERM, which cancels
  * it (RILL_SHUTTING_DOWN); then lets the other tasks end by themselves for RILL_PROGRAM_GRACE_NS,
- * cancels those that have not, and ends the runtime. A second signal ends the process at once.
+ * cancels those that have not, and ends the runtime. A second signal, RILL_PROGRAM_SAME_NS later or
+ * more, ends the process at once.
  * Both are meant also where the process began with SIGINT ignored, as shells do for what a script
  * runs in the background, or with either of them blocked: so Ctrl-C ends a server together with
- * the script that has started it. From the first signal on both have their default action, and
- * what was there is given back in the end. Before this call there is no runtime: sockets and
- * listeners are opened, and tasks spawned, within the future. Borrows the future. Returns the exit
- * status of the process: 0, also where the result is -ECANCELED; or 1, after printing why on
- * stderr, when there is no runtime, the future's result is another error, or signals can no longer
- * be waited for, which ends it like one. */
+ * the script that has started it. What was there is given back in the end. Before this call there
+ * is no runtime: sockets and listeners are opened, and tasks spawned, within the future. Borrows
+ * the future. Returns the exit status of the process: 0, also where the result is -ECANCELED; or 1,
+ * after printing why on stderr, when there is no runtime, the future's result is another error, or
+ * signals can no longer be waited for, which ends it like one. */
 int rill_main(struct rill_future *future);
 
 /* The same with a runtime of these options, which it borrows; NULL is the defaults. */
