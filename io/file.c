@@ -229,6 +229,7 @@ struct rill_future *rill_file_read_to_end(struct rill_file *file, struct rill_re
 
 void rill_file_adopt(struct rill_file *file, int fd)
 {
+    rill_check(!file->is_open, "a file was made of one that is open: close it first");
     memset(file, 0, sizeof *file);
     take_over(file, fd);
 }

@@ -154,7 +154,7 @@ struct rill_future *rill_file_read_to_end(struct rill_file *file, struct rill_re
 
 /* Makes a file of a descriptor that the caller opened: standard input, a pipe. It
  * takes the descriptor over: closing the file closes it. It must not be in
- * non-blocking mode. */
+ * non-blocking mode. Panics where the file is open already. */
 void rill_file_adopt(struct rill_file *file, int fd);
 
 /* Returns the descriptor to the caller, who then has to close it, or -EBADF where the file is

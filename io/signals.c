@@ -41,6 +41,7 @@ int rill_signals_open(struct rill_signals *signals, const int *numbers, int coun
 {
     sigset_t before;
 
+    rill_check(!signals->is_open, "signals were opened that are open already: close them first");
     memset(signals, 0, sizeof *signals);
     sigemptyset(&signals->set);
     for (int i = 0; i < count; i++)

@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-/* Zeroed, then opened. */
+/* Zeroed, then opened, which panics where they are open. */
 struct rill_signals {
     union {
         int64_t result; /* the number of the signal that came, or -errno */

@@ -128,6 +128,9 @@ static enum rill_poll connect_poll(struct rill_future *self, struct rill_task *t
     struct rill_connect *connect = rill_container_of(self, struct rill_connect, future);
 
     RILL_BEGIN();
+    /* Here, and not where it is prepared: it may be a child that is not begun (runtime/once.h). */
+    rill_check(!connect->tcp->is_open,
+               "a connection is connected that is open already: close it first");
     RILL_SPEND_BUDGET(); /* without descriptors it ends at once */
     if (connect->count == 0) {
         RILL_AWAIT(&connect->resolve.future);

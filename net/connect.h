@@ -42,7 +42,8 @@ struct rill_connect {
     int fd;
 };
 
-/* Connects tcp, which is zeroed or closed, to host, a name or a numeric address:
+/* Connects tcp, which is zeroed or closed (it panics where tcp is open), to host, a name or a
+ * numeric address:
  * all its addresses are tried in turn. When it ends with 0, tcp owns a descriptor.
  * Otherwise it is the -errno of rill_resolve or of the last address that there is a way to:
  * -ECONNREFUSED (nobody listens there; also where the kernel has connected the socket to itself,

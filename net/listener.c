@@ -42,6 +42,12 @@ static int configure(int fd, const struct rill_address *address,
     return error ? error : configure_connections(fd, options);
 }
 
+/* What the kernel still puts into it would be lost, and the descriptor. */
+static void check_closed(const struct rill_listener *listener)
+{
+    rill_check(!listener->is_open, "a listener was opened that is open already: close it first");
+}
+
 static void take_over(struct rill_listener *listener, int fd, int family, bool one_by_one)
 {
     rill_reactor_here()->fds_open++;
@@ -62,6 +68,7 @@ int rill_listener_open(struct rill_listener *listener, const struct rill_address
     struct rill_socket_file file;
     int fd, error;
 
+    check_closed(listener);
     if (!options)
         options = &defaults;
     fd = kernel->ops->socket(kernel, address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -95,6 +102,7 @@ int rill_listener_adopt(struct rill_listener *listener, int fd,
     static const struct rill_listen_options defaults;
     int type, listens, family, error = rill_socket_get_int(fd, SOL_SOCKET, SO_TYPE, &type);
 
+    check_closed(listener);
     if (!error)
         error = rill_socket_get_int(fd, SOL_SOCKET, SO_DOMAIN, &family);
     if (!error)

@@ -46,7 +46,9 @@ struct rill_listen_options {
     bool descriptors;
 };
 
-/* Invariant: op is in the kernel while armed; held counts accepted connections
+/* Zeroed, then opened or adopted, which panic where it is open.
+ *
+ * Invariant: op is in the kernel while armed; held counts accepted connections
  * that nobody has taken. */
 struct rill_listener {
     union {

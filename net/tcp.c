@@ -20,6 +20,7 @@ static const struct rill_place name_send = {"send", NULL, 0};
 
 void rill_tcp_adopt(struct rill_tcp *tcp, int fd)
 {
+    rill_check(!tcp->is_open, "a connection was made of one that is open: close it first");
     memset(tcp, 0, sizeof *tcp);
     tcp->fd = fd;
     tcp->is_open = true;

@@ -57,12 +57,12 @@ static inline bool rill_tcp_receives_shared(const struct rill_tcp *tcp)
     return rill_receiver_is_active(&tcp->receiver) && tcp->is_open;
 }
 
-/* Makes a connection of the result of an accept, which it takes over. */
+/* Makes a connection of the result of an accept, which it takes over. Panics where tcp is open. */
 void rill_tcp_adopt(struct rill_tcp *tcp, int fd);
 
 /* Makes a connection of any connected stream socket that rill did not open, such
  * as one of socketpair(2), which it takes over. It must not be in non-blocking
- * mode. */
+ * mode. Panics where tcp is open. */
 void rill_tcp_adopt_foreign(struct rill_tcp *tcp, int fd);
 
 /* Receives what is there, up to size bytes, into buffer. The result is their

@@ -53,6 +53,12 @@ static int configure(int fd, int family, const struct rill_udp_options *options)
     return error;
 }
 
+/* What the kernel still puts into it would be lost, and the descriptor. */
+static void check_closed(const struct rill_udp *udp)
+{
+    rill_check(!udp->is_open, "a socket was opened that is open already: close it first");
+}
+
 static void take_over(struct rill_udp *udp, int fd, const struct rill_address *address)
 {
     rill_reactor_here()->fds_open++;
@@ -70,9 +76,10 @@ int rill_udp_open(struct rill_udp *udp, const struct rill_address *address,
     static const struct rill_udp_options defaults;
     struct rill_kernel *kernel = rill_reactor_here()->kernel;
     int family = address->any.sa_family;
-    int fd = kernel->ops->socket(kernel, family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int error;
+    int fd, error;
 
+    check_closed(udp);
+    fd = kernel->ops->socket(kernel, family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return fd;
     error = configure(fd, family, options ? options : &defaults);
@@ -93,6 +100,7 @@ int rill_udp_adopt(struct rill_udp *udp, int fd)
     int type, error = rill_socket_get_int(fd, SOL_SOCKET, SO_TYPE, &type);
     sa_family_t family;
 
+    check_closed(udp);
     if (!error)
         error = rill_socket_local_address(fd, &address);
     if (error)

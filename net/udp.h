@@ -38,8 +38,9 @@ enum {
     RILL_UDP_SIZE_MAX = 65507,
 };
 
-/* Zeroed, then opened or adopted. While it is not open, and from the beginning of its close on it
- * is not, whatever is done with it ends with -EBADF, but for closing, which ends with 0. */
+/* Zeroed, then opened or adopted, which panic where it is open. While it is not open, and from the
+ * beginning of its close on it is not, whatever is done with it ends with -EBADF, but for closing,
+ * which ends with 0. */
 struct rill_udp {
     union {
         int64_t result; /* of closing: 0, or what close(2) says */

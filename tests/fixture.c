@@ -411,7 +411,7 @@ uint16_t fixture_listen(struct rill_listener *listener, const struct rill_listen
 
 void fixture_pair(struct rill_tcp *one, struct rill_tcp *other)
 {
-    struct rill_listener listener;
+    struct rill_listener listener = {0};
     static struct rill_connect connect; /* large */
     struct background connecting;
     struct rill_accept accept;

@@ -66,7 +66,7 @@ static struct rill_future *accept_one(void)
 
 static void serve_accepted(void)
 {
-    struct rill_tcp tcp;
+    struct rill_tcp tcp = {0};
 
     expect(my.accept.result >= 0);
     rill_tcp_adopt(&tcp, (int)my.accept.result);
@@ -168,7 +168,7 @@ static struct rill_future *serve(void)
 
 static void start_server_clients(void)
 {
-    struct rill_listener listener;
+    struct rill_listener listener = {0};
 
     my.port = fixture_listen(&listener, NULL); /* a free one */
     expect_eq(await(rill_listener_close(&listener)), 0);

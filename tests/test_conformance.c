@@ -162,14 +162,14 @@ static void broken_off_in_the_middle(void)
 
 static void refused(void)
 {
-    struct rill_listener listener;
+    struct rill_listener listener = {0}, second = {0};
     static struct rill_connect connect;
     struct rill_address address;
     uint16_t port;
 
     port = fixture_listen(&listener, NULL);
     address = loopback(port);
-    note("listen at the same port", rill_listener_open(&listener, &address, NULL));
+    note("listen at the same port", rill_listener_open(&second, &address, NULL));
     NOTE(rill_listener_close(&listener));
     NOTE(rill_tcp_connect(&one, &connect, "127.0.0.1", port));
     NOTE(rill_tcp_connect(&one, &connect, "::1", port));
@@ -352,7 +352,7 @@ static void readiness(void)
 static void unix_sockets(void)
 {
     static struct rill_connect connect;
-    struct rill_listener listener;
+    struct rill_listener listener = {0};
     struct rill_accept accept;
     struct rill_address address;
     struct rill_file file = {0};

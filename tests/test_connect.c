@@ -48,7 +48,7 @@ static uint16_t free_port(void)
 {
     struct rill_address address = loopback(0);
     uint16_t unused;
-    struct rill_listener other;
+    struct rill_listener other = {0};
 
     if (fixture.sim) {
         unused = fixture_listen(&other, NULL);
@@ -290,6 +290,39 @@ static void set_up_wrongly(void)
 START_TEST(a_setup_that_returns_neither_0_nor_an_error_is_a_panic)
 {
     fixture_expect_panic(set_up_wrongly, "the setup of a socket returned 1: want 0 or -errno");
+}
+END_TEST
+
+static void connect_what_is_open(void)
+{
+    open_listener(SIMULATED, NULL);
+    ck_assert_int_eq(await(connect_to("127.0.0.1", port)), 0);
+    await(connect_to("127.0.0.1", port));
+}
+
+static void adopt_into_what_is_open(void)
+{
+    open_listener(SIMULATED, NULL);
+    ck_assert_int_eq(await(connect_to("127.0.0.1", port)), 0);
+    rill_tcp_adopt(&tcp, (int)await(rill_tcp_accept(&listener, &accepting)));
+}
+
+START_TEST(a_connection_that_is_open_is_not_made_again)
+{
+    fixture_expect_panic(connect_what_is_open, "a connection is connected that is open already");
+    fixture_expect_panic(adopt_into_what_is_open, "a connection was made of one that is open");
+}
+END_TEST
+
+/* As of a once, whose child is not begun where it is done. */
+START_TEST(a_connect_that_is_not_begun_may_be_prepared_of_what_is_open)
+{
+    if (!open_listener(_i, NULL))
+        return;
+    ck_assert_int_eq(await(connect_to("127.0.0.1", port)), 0);
+    connect_to("127.0.0.1", port);
+    ck_assert(tcp.is_open);
+    close_all();
 }
 END_TEST
 
@@ -572,6 +605,8 @@ int main(void)
         {where_an_option_cannot_be_set_that_address_has_failed, IN_BOTH},
         {an_error_that_means_no_way_to_an_address_tells_less_than_that_of_another, IN_BOTH},
         {a_setup_that_returns_neither_0_nor_an_error_is_a_panic, IN_SIMULATED},
+        {a_connection_that_is_open_is_not_made_again, IN_SIMULATED},
+        {a_connect_that_is_not_begun_may_be_prepared_of_what_is_open, IN_SIMULATED},
         {a_port_to_connect_from_that_is_taken_is_EADDRINUSE_and_closes_the_socket, IN_BOTH},
         {an_address_to_connect_from_that_is_none_of_ours_is_EADDRNOTAVAIL, IN_REAL},
         {a_socket_that_the_kernel_connects_to_itself_found_nobody, IN_REAL},

@@ -27,7 +27,7 @@ static void pair_over(struct rill_tcp *one, struct rill_tcp *other, bool descrip
 {
     const struct rill_listen_options options = {.descriptors = descriptors};
     static struct rill_connect connect;
-    struct rill_listener listener;
+    struct rill_listener listener = {0};
     struct rill_address address;
     struct rill_accept accept;
     struct background connecting;
@@ -121,7 +121,7 @@ END_TEST
 
 START_TEST(what_is_not_taken_is_closed_even_in_a_cancelled_task)
 {
-    struct rill_tcp near[3], far[3];
+    struct rill_tcp near[3] = {0}, far[3] = {0};
     int fds[3];
 
     if (!open_world(_i, NULL))
@@ -154,7 +154,7 @@ START_TEST(descriptors_come_once_with_the_first_byte_of_a_send_in_many_parts)
     enum { SIZE = sizeof bytes };
     const struct sim_options options = {
         .short_per_mille = 500, .socket_buffer_size = 3000, .linux_6_1 = _i == SIMULATED};
-    struct rill_tcp near, far;
+    struct rill_tcp near = {0}, far = {0};
     size_t at = 0;
 
     if (!open_world(_i, &options))
@@ -249,7 +249,7 @@ END_TEST
 /* Who receives the bytes alone loses the descriptors, and so does who closes. */
 START_TEST(descriptors_that_nobody_receives_are_closed)
 {
-    struct rill_tcp near[2], far[2];
+    struct rill_tcp near[2] = {0}, far[2] = {0};
 
     if (!open_world(_i, NULL))
         return;
@@ -271,7 +271,7 @@ END_TEST
 /* More than there is room for: of others, who do not keep to RILL_DESCRIPTORS_MAX. */
 START_TEST(a_listener_whose_clients_send_none_has_them_refused)
 {
-    struct rill_tcp client, server;
+    struct rill_tcp client = {0}, server = {0};
     int value;
 
     if (!open_world(_i, NULL))
@@ -356,7 +356,7 @@ END_TEST
 
 START_TEST(a_descriptor_that_is_not_open_and_TCP_are_errors_and_nothing_is_sent)
 {
-    struct rill_tcp one, other;
+    struct rill_tcp one = {0}, other = {0};
     const int nothing = 1000;
 
     if (!open_world(_i, NULL))
@@ -467,7 +467,7 @@ START_TEST(receives_that_are_cancelled_at_any_moment_lose_neither_bytes_nor_desc
             at += (size_t)incoming.result;
             came += incoming.count;
             if (sim_random(fixture.sim, 2) && incoming.count) {
-                struct rill_tcp taken;
+                struct rill_tcp taken = {0};
 
                 rill_tcp_adopt_foreign(&taken, rill_descriptors_take(&incoming));
                 fixture_hang_up(&taken);

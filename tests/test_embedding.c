@@ -133,7 +133,7 @@ END_TEST
 
 START_TEST(a_completion_makes_it_readable)
 {
-    struct rill_tcp one, other;
+    struct rill_tcp one = {0}, other = {0};
     struct rill_op send = {0}, recv = {0};
     char bytes[100] = "", got[100] = "";
 
@@ -410,7 +410,7 @@ END_TEST
 
 START_TEST(entries_that_the_kernel_did_not_take_are_due_at_once)
 {
-    struct rill_tcp one, other;
+    struct rill_tcp one = {0}, other = {0};
     struct rill_op recv = {0};
     char got[10] = "";
 

@@ -503,9 +503,18 @@ static void open_twice(void)
     open_file(O_RDONLY);
 }
 
+static void adopt_into_what_is_open(void)
+{
+    open_world(SIMULATED, NULL);
+    make_file(3);
+    open_file(O_RDONLY);
+    rill_file_adopt(&file, STDIN_FILENO);
+}
+
 START_TEST(a_file_that_is_open_is_not_opened_again)
 {
     fixture_expect_panic(open_twice, "a file was opened that is open already");
+    fixture_expect_panic(adopt_into_what_is_open, "a file was made of one that is open");
 }
 END_TEST
 
@@ -538,7 +547,7 @@ END_TEST
 
 START_TEST(the_ends_of_a_pipe_are_adopted_and_released)
 {
-    struct rill_file in, out;
+    struct rill_file in = {0}, out = {0};
     struct background writing;
     struct rill_op write_op = {0};
     int ends[2];
@@ -582,7 +591,7 @@ END_TEST
 
 START_TEST(reading_a_pipe_to_its_end)
 {
-    struct rill_file in;
+    struct rill_file in = {0};
     int ends[2];
 
     if (!open_world(_i, NULL))
@@ -602,7 +611,7 @@ END_TEST
 START_TEST(a_read_of_an_empty_pipe_can_be_cancelled)
 {
     struct background reading;
-    struct rill_file in;
+    struct rill_file in = {0};
     int ends[2];
 
     if (!open_world(_i, NULL))
@@ -625,7 +634,7 @@ END_TEST
 START_TEST(an_inotify_descriptor_is_read_as_a_file)
 {
     struct background reading;
-    struct rill_file watch;
+    struct rill_file watch = {0};
     union {
         struct inotify_event event;
         char bytes[512];
@@ -705,7 +714,7 @@ static void use_offsets(struct rill_file *out, struct rill_file *in)
 
 START_TEST(a_pipe_is_read_and_written_as_it_comes_whatever_the_offset)
 {
-    struct rill_file in, out;
+    struct rill_file in = {0}, out = {0};
     int ends[2];
 
     if (!open_world(_i, NULL))
@@ -727,7 +736,7 @@ END_TEST
 
 START_TEST(a_socket_has_no_offset_but_0)
 {
-    struct rill_file socket;
+    struct rill_file socket = {0};
     int ends[2];
 
     if (!open_world(_i, NULL))
@@ -747,7 +756,7 @@ END_TEST
 
 START_TEST(a_pipe_that_nobody_reads_is_EPIPE_where_SIGPIPE_is_ignored)
 {
-    struct rill_file out;
+    struct rill_file out = {0};
     int ends[2];
 
     if (!open_world(_i, NULL))

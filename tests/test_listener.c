@@ -74,7 +74,7 @@ END_TEST
 
 START_TEST(a_port_that_is_taken_is_EADDRINUSE_and_leaves_no_descriptor)
 {
-    struct rill_listener second;
+    struct rill_listener second = {0};
     struct rill_address address;
 
     if (!open_listener(_i, NULL))
@@ -92,7 +92,7 @@ END_TEST
 START_TEST(two_listeners_share_a_port_with_reuseport)
 {
     const struct rill_listen_options shared = {.reuseport = true, .nodelay = true};
-    struct rill_listener second;
+    struct rill_listener second = {0};
     struct rill_address address;
 
     if (!fixture_open(_i, NULL, NULL))
@@ -130,7 +130,7 @@ START_TEST(tasks_that_accept_are_served_in_order)
     enum { TASKS = 5 };
     static struct rill_accept accepts[TASKS];
     static struct background tasks[TASKS];
-    struct rill_tcp tcp;
+    struct rill_tcp tcp = {0};
 
     if (!open_listener(_i, NULL))
         return;
@@ -241,7 +241,7 @@ START_TEST(an_accept_that_waits_for_a_place_in_the_queue_is_withdrawn)
 
     for (int one_by_one = 0; one_by_one < 2; one_by_one++) {
         const struct rill_listen_options options = {.one_by_one = one_by_one};
-        struct rill_tcp ends[2];
+        struct rill_tcp ends[2] = {0};
 
         if (!fixture_open(_i, NULL, &runtime_options))
             return;
@@ -589,6 +589,27 @@ START_TEST(closing_while_a_task_accepts_is_a_panic)
 }
 END_TEST
 
+static void open_what_is_open(void)
+{
+    struct rill_address address = loopback(0);
+
+    open_listener(SIMULATED, NULL);
+    rill_listener_open(&listener, &address, NULL);
+}
+
+static void adopt_into_what_is_open(void)
+{
+    open_listener(SIMULATED, NULL);
+    rill_listener_adopt(&listener, listener.fd, NULL);
+}
+
+START_TEST(a_listener_that_is_open_is_not_opened_again)
+{
+    fixture_expect_panic(open_what_is_open, "a listener was opened that is open already");
+    fixture_expect_panic(adopt_into_what_is_open, "a listener was opened that is open already");
+}
+END_TEST
+
 /* What another task does while the listener is being closed. */
 static enum rill_poll late_poll(struct rill_future *self, struct rill_task *task)
 {
@@ -770,6 +791,7 @@ int main(void)
         {descriptors_of_connections_are_closed_when_a_program_is_executed, IN_REAL},
         {a_listener_that_was_shut_down_tells_all_that_accept, IN_REAL},
         {closing_while_a_task_accepts_is_a_panic, IN_SIMULATED},
+        {a_listener_that_is_open_is_not_opened_again, IN_SIMULATED},
         {from_the_beginning_of_its_close_on_a_listener_is_not_open, IN_BOTH},
         {a_socket_that_listens_is_adopted_and_closed, IN_BOTH},
         {what_does_not_listen_is_not_adopted_and_stays_the_callers, IN_BOTH},

@@ -230,7 +230,7 @@ static struct sim_peer *peer;
 
 static void open_with_slow_peer(enum rill_wait_policy policy, int64_t wake_up_ns)
 {
-    struct rill_listener listener;
+    struct rill_listener listener = {0};
     struct rill_accept accept;
     uint16_t port;
 

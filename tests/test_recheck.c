@@ -204,7 +204,7 @@ static void *send_and_reset(void *argument)
 
 START_TEST(connections_that_are_reset_right_after_they_have_sent_all_end)
 {
-    struct rill_listener listener;
+    struct rill_listener listener = {0};
     struct rill_accept accepted;
     struct rill_address address;
     struct rill_timeout timeout;

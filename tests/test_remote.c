@@ -225,7 +225,7 @@ START_TEST(a_runtime_without_a_place_for_its_bell_does_not_sleep_without_it)
     struct note note = make_note(1);
     struct background receiving[2];
     struct rill_op ops[2] = {0};
-    struct rill_tcp ends[2];
+    struct rill_tcp ends[2] = {0};
     pthread_t thread;
     char byte;
 

@@ -237,7 +237,7 @@ END_TEST
 
 START_TEST(of_a_pipe_what_comes_next_is_sent_whatever_the_offset_and_of_a_socket_nothing)
 {
-    struct rill_file in;
+    struct rill_file in = {0};
     int ends[2];
 
     if (!open_world(_i, NULL, 5000))

@@ -75,7 +75,7 @@ END_TEST
 
 START_TEST(bytes_may_leave_on_another_connection)
 {
-    struct rill_tcp third, fourth;
+    struct rill_tcp third = {0}, fourth = {0};
 
     if (!open_pair(_i, NULL, NULL))
         return;
@@ -563,7 +563,7 @@ START_TEST(a_line_that_had_to_wait_for_a_place_in_the_queue_ends_at_once)
 {
     const struct rill_runtime_options runtime_options = {.sq_entries = 2};
     static struct background readers[2];
-    struct rill_tcp third, fourth;
+    struct rill_tcp third = {0}, fourth = {0};
     struct rill_borrow send = {0};
     struct rill_op ops[2] = {0};
     struct rill_timeout timeout;
@@ -598,7 +598,7 @@ START_TEST(a_flush_that_is_cancelled_before_the_kernel_has_the_send_gives_it_up)
 {
     const struct rill_runtime_options runtime_options = {.sq_entries = 2};
     static struct background readers[2];
-    struct rill_tcp third, fourth;
+    struct rill_tcp third = {0}, fourth = {0};
     struct rill_borrow send = {0};
     struct rill_op ops[2] = {0};
     struct rill_timeout timeout;

@@ -209,6 +209,22 @@ START_TEST(waiting_for_those_that_are_closed_is_a_panic)
 }
 END_TEST
 
+static void open_twice(void)
+{
+    open_signals();
+    rill_signals_open(&signals, (const int[]){SIGHUP}, 1);
+}
+
+/* The first would stay blocked, and nobody could read them any more. */
+START_TEST(those_that_are_open_are_not_opened_again)
+{
+    if (!open_signals())
+        return;
+    close_signals();
+    fixture_expect_panic(open_twice, "signals were opened that are open already");
+}
+END_TEST
+
 START_TEST(closing_gives_the_signals_back_as_they_were)
 {
     sigset_t before, after;
@@ -243,7 +259,7 @@ static bool is_blocked(int number)
 /* A program's own signals are opened after those of rill_main, and closed after them. */
 START_TEST(each_gives_back_what_it_took_and_nothing_else)
 {
-    struct rill_signals outer, inner;
+    struct rill_signals outer = {0}, inner = {0};
 
     if (!fixture_open(REAL, NULL, NULL))
         return;
@@ -260,7 +276,7 @@ END_TEST
 
 START_TEST(a_signal_that_another_still_has_open_stays_blocked)
 {
-    struct rill_signals first, second, third;
+    struct rill_signals first = {0}, second = {0}, third = {0};
 
     if (!fixture_open(REAL, NULL, NULL))
         return;
@@ -346,6 +362,7 @@ int main(void)
         {closing_what_was_never_opened_does_nothing, IN_REAL},
         {closing_while_a_task_waits_is_a_panic, IN_REAL},
         {waiting_for_those_that_are_closed_is_a_panic, IN_REAL},
+        {those_that_are_open_are_not_opened_again, IN_REAL},
         {closing_gives_the_signals_back_as_they_were, IN_REAL},
         {a_program_that_gets_a_signal_ends_because_of_a_shutdown, IN_REAL},
     };

@@ -238,7 +238,7 @@ END_TEST
 
 START_TEST(a_connected_socket_hears_its_peer_only_and_needs_no_address)
 {
-    struct rill_udp stranger;
+    struct rill_udp stranger = {0};
     struct rill_address at_stranger = loopback(0);
 
     if (!open_two(_i, NULL))
@@ -300,7 +300,7 @@ START_TEST(a_port_that_was_chosen_is_kept_when_the_peer_goes)
     if (!open_two(_i, NULL))
         return;
     for (int i = 0; i < 3; i++) {
-        struct rill_udp third;
+        struct rill_udp third = {0};
         struct rill_address peer = at_other;
 
         ck_assert_int_eq(rill_address_parse(&before, hosts[i], 0), 0);
@@ -332,7 +332,7 @@ END_TEST
  * loopback to elsewhere. */
 START_TEST(a_peer_on_another_network_can_follow_one_on_the_loopback)
 {
-    struct rill_udp fresh;
+    struct rill_udp fresh = {0};
     struct rill_address any, far, before, after;
     int expected;
 
@@ -448,7 +448,7 @@ END_TEST
 START_TEST(a_port_is_opened_once_unless_both_share_it)
 {
     const struct rill_udp_options shared = {.reuseport = true};
-    struct rill_udp third;
+    struct rill_udp third = {0};
 
     if (!open_two(_i, NULL))
         return;
@@ -620,6 +620,25 @@ START_TEST(a_datagram_that_is_in_flight_can_not_be_used_again)
 }
 END_TEST
 
+static void open_what_is_open(void)
+{
+    open_two(SIMULATED, NULL);
+    rill_udp_open(&one, &at_one, NULL);
+}
+
+static void adopt_into_what_is_open(void)
+{
+    open_two(SIMULATED, NULL);
+    rill_udp_adopt(&one, other.fd);
+}
+
+START_TEST(a_socket_that_is_open_is_not_opened_again)
+{
+    fixture_expect_panic(open_what_is_open, "a socket was opened that is open already");
+    fixture_expect_panic(adopt_into_what_is_open, "a socket was opened that is open already");
+}
+END_TEST
+
 /* ---- unix sockets ---- */
 
 static void expect_no_unlink(struct io_uring_sqe *sqe)
@@ -660,7 +679,7 @@ static void close_two_paths(int which)
 
 START_TEST(unix_sockets_send_datagrams_alike_and_leave_no_file)
 {
-    struct rill_udp third;
+    struct rill_udp third = {0};
     struct rill_address nowhere;
 
     if (!open_two_paths(_i, NULL))
@@ -695,7 +714,7 @@ END_TEST
 
 START_TEST(the_path_of_a_successor_stays_when_the_first_one_is_closed)
 {
-    struct rill_udp successor;
+    struct rill_udp successor = {0};
     static struct rill_op unlinking;
 
     if (!open_two_paths(_i, NULL))
@@ -714,7 +733,7 @@ END_TEST
 
 START_TEST(a_unix_socket_changes_its_peer_and_keeps_its_path)
 {
-    struct rill_udp third;
+    struct rill_udp third = {0};
     struct rill_address at_third, now;
 
     if (!open_two_paths(_i, NULL))
@@ -924,6 +943,7 @@ int main(void)
         {a_close_is_not_cancelled, IN_BOTH},
         {from_the_beginning_of_its_close_on_a_socket_is_not_open, IN_BOTH},
         {a_datagram_that_is_in_flight_can_not_be_used_again, IN_SIMULATED},
+        {a_socket_that_is_open_is_not_opened_again, IN_SIMULATED},
         {unix_sockets_send_datagrams_alike_and_leave_no_file, IN_BOTH},
         {a_unix_socket_that_is_closed_by_a_cancelled_task_leaves_no_file_either, IN_BOTH},
         {the_path_of_a_successor_stays_when_the_first_one_is_closed, IN_BOTH},

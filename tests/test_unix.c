@@ -263,7 +263,7 @@ END_TEST
 
 START_TEST(a_file_that_is_there_is_EADDRINUSE_and_stays)
 {
-    struct rill_listener second;
+    struct rill_listener second = {0};
     struct rill_address address;
 
     if (!open_world(_i, NULL))

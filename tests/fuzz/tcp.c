@@ -321,7 +321,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct input input = {bytes, bytes + size};
     struct sim_options options;
-    struct rill_listener listener;
+    struct rill_listener listener = {0};
     struct rill_accept accept;
     uint16_t port;
 

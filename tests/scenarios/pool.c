@@ -92,6 +92,7 @@ static enum rill_poll making_poll(struct rill_future *self, struct rill_task *ta
             continue;
         is_taken[i] = true;
         blocks[i] = (struct connection){.tcp = user->made};
+        user->made.is_open = false; /* it lives there now */
         user->take.object = &blocks[i].pooled;
         connections++;
         RILL_RETURN(0);
