@@ -50,7 +50,7 @@ struct rill_connect {
  * having chosen for it the same port of this machine), -EHOSTUNREACH, -ETIMEDOUT (after some two
  * minutes: use rill_timeout), -EMFILE; or, where there is a way to none, -ENETUNREACH,
  * -EADDRNOTAVAIL or -EAFNOSUPPORT. Cancelling closes what was opened. host and
- * tcp are borrowed. */
+ * tcp are borrowed; it panics where host is NULL. */
 struct rill_future *rill_tcp_connect(struct rill_tcp *tcp, struct rill_connect *connect,
                                      const char *host, uint16_t port);
 

@@ -4,6 +4,7 @@
 #include "io/remote.h"
 #include "io/workers.h"
 #include "runtime/executor.h"
+#include "runtime/panic.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -197,6 +198,7 @@ static enum rill_poll resolve_poll(struct rill_future *self, struct rill_task *t
 
 struct rill_future *rill_resolve(struct rill_resolve *resolve, const char *host, uint16_t port)
 {
+    rill_check(host, "NULL is to be looked up; want a name or an address");
     resolve->host = host;
     resolve->port = port;
     resolve->lookup = NULL;

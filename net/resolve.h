@@ -37,7 +37,7 @@ struct rill_resolve {
 
 /* Looks up the addresses of host, in the order in which RFC 6724 tries them, each
  * with the port. Those that this machine has no way to come last: connecting to one fails at once.
- * host is borrowed. The result is their number, or -errno:
+ * host is borrowed; it panics where that is NULL. The result is their number, or -errno:
  *   -ENOENT  no such name
  *   -EAGAIN  the name server does not answer, or too many look-ups wait for a thread
  *   -ENOMEM, -EMFILE, -EIO, or -ESHUTDOWN after rill_runtime_shutdown

@@ -3,6 +3,7 @@
 
 #include "net/inherited.h"
 #include "runtime/executor.h"
+#include "runtime/panic.h"
 
 #include <errno.h>
 #include <string.h>
@@ -117,6 +118,8 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
 struct rill_future *rill_serve(struct rill_server *server, const char *url,
                                struct rill_service service)
 {
+    rill_check(url, "a server was given NULL to listen at; want a URL, such as "
+                    "tcp://127.0.0.1:7000");
     rill_service_check(&service, sizeof(struct rill_tcp), server->scope, server->connections_max);
     server->text = url;
     server->service = service;

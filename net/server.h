@@ -47,10 +47,11 @@ struct rill_server {
  * connection it spawns a task of the service, whose connection is a struct rill_tcp: a zeroed block
  * with the connection adopted. The task closes the connection and then ends. Serves until it is
  * cancelled, then stops accepting, gives those who were accepted by then their tasks too, and
- * closes the listener; the connections go on. Borrows the url. Errors: -EINVAL
- * where the URL is wrong, or those of rill_listener_open or rill_listener_adopt; see server->why.
- * A connection that was accepted waits, and is not lost, while memory is short, or where others
- * have filled the scope since; a server that is cancelled then does not wait for room any more. */
+ * closes the listener; the connections go on. Borrows the url, and panics where it is NULL. Errors:
+ * -EINVAL where the URL is wrong, or those of rill_listener_open or rill_listener_adopt; see
+ * server->why. A connection that was accepted waits, and is not lost, while memory is short, or
+ * where others have filled the scope since; a server that is cancelled then does not wait for room
+ * any more. */
 struct rill_future *rill_serve(struct rill_server *server, const char *url,
                                struct rill_service service);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/url.h"
 
+#include "runtime/panic.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -94,9 +96,10 @@ static int parse_fd(struct rill_url *url, const char *name, const char **why)
 
 int rill_url_parse(struct rill_url *url, const char *text, const char **why)
 {
-    const char *colon = strstr(text, "://");
-    const char *host, *end, *port;
+    const char *colon, *host, *end, *port;
 
+    rill_check(text, "NULL is no URL; want scheme://host:port, such as tcp://127.0.0.1:7000");
+    colon = strstr(text, "://");
     memset(url, 0, sizeof *url);
     if (!colon || parse_scheme(url, text, colon) < 0)
         return fail(why, "it does not begin with a scheme; want scheme://host:port, such as "

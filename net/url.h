@@ -31,7 +31,7 @@ struct rill_url {
  * with a slash ("unix:///run/echo.sock"), and an abstract name if it begins with @
  * ("unix://@echo", rill_address_set_path), or "fd://name", a descriptor that the program was
  * started with (net/inherited.h). Returns 0, or -EINVAL with a sentence in
- * *why that says what is wrong and what would be right. */
+ * *why that says what is wrong and what would be right. Panics where text is NULL. */
 int rill_url_parse(struct rill_url *url, const char *text, const char **why);
 
 /* Makes the address of a tcp URL with a numeric host, or of a unix URL. Returns 0,

@@ -407,6 +407,21 @@ START_TEST(random_text_is_taken_or_refused_with_a_sentence)
 }
 END_TEST
 
+static void read_no_url(void)
+{
+    struct rill_url url;
+    const char *why;
+
+    rill_url_parse(&url, NULL, &why);
+}
+
+START_TEST(a_URL_that_is_NULL_is_a_panic)
+{
+    (void)_i;
+    fixture_expect_panic(read_no_url, "NULL is no URL; want scheme://host:port");
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
@@ -423,6 +438,7 @@ int main(void)
         {the_name_of_a_descriptor_is_not_that_of_a_unix_socket, IN_SIMULATED},
         {each_mistake_in_a_URL_has_its_sentence, IN_SIMULATED},
         {a_host_may_have_253_characters_and_no_more, IN_SIMULATED},
+        {a_URL_that_is_NULL_is_a_panic, IN_SIMULATED},
         {random_text_is_taken_or_refused_with_a_sentence, IN_SIMULATED},
     };
 

@@ -510,6 +510,18 @@ START_TEST(a_name_that_does_not_exist_is_ENOENT)
 }
 END_TEST
 
+static void connect_to_null(void)
+{
+    fixture_open(SIMULATED, NULL, NULL);
+    await(connect_to(NULL, 7000)); /* of getenv(3), say */
+}
+
+START_TEST(a_name_that_is_NULL_is_a_panic)
+{
+    fixture_expect_panic(connect_to_null, "NULL is to be looked up");
+}
+END_TEST
+
 START_TEST(localhost_is_looked_up_beside_the_loop)
 {
     struct background task;
@@ -616,6 +628,7 @@ int main(void)
         {a_connect_that_was_cancelled_before_it_began_does_not_open_a_socket_for_long, IN_BOTH},
         {a_timeout_ends_a_connect_to_a_listener_that_is_overrun, IN_SIMULATED},
         {a_name_that_does_not_exist_is_ENOENT, IN_REAL},
+        {a_name_that_is_NULL_is_a_panic, IN_SIMULATED},
         {localhost_is_looked_up_beside_the_loop, IN_REAL},
         {more_look_ups_than_there_may_be_at_once_wait_for_their_turn, IN_REAL},
         {a_cancelled_look_up_ends_at_once, IN_REAL},

@@ -609,6 +609,20 @@ START_TEST(a_service_with_another_kind_of_connection_is_a_panic)
 }
 END_TEST
 
+static void serve_nowhere(void)
+{
+    static struct rill_server nowhere;
+
+    fixture_open(SIMULATED, NULL, NULL);
+    rill_serve(&nowhere, NULL, RILL_SERVICE(struct echo, peer, echo_poll)); /* of argv, say */
+}
+
+START_TEST(a_server_without_a_URL_is_a_panic)
+{
+    fixture_expect_panic(serve_nowhere, "a server was given NULL to listen at");
+}
+END_TEST
+
 static void serve_giants(void)
 {
     static struct rill_server big;
@@ -633,6 +647,7 @@ int main(void)
         {a_client_that_comes_as_its_server_is_cancelled_is_served_or_not_accepted, IN_SIMULATED},
         {a_shutdown_cancels_the_connections_that_do_not_end, IN_BOTH},
         {a_URL_that_is_wrong_is_EINVAL_and_says_why, IN_BOTH},
+        {a_server_without_a_URL_is_a_panic, IN_SIMULATED},
         {a_port_that_is_taken_is_the_result, IN_BOTH},
         {a_server_that_announces_says_why_it_can_not_listen, IN_BOTH},
         {a_server_announces_the_address_at_which_it_really_listens, IN_BOTH},
