@@ -41,6 +41,12 @@ void rill_bridge_finish(struct rill_bridge *bridge)
     pthread_mutex_destroy(&bridge->lock);
 }
 
+/* What was only zeroed has no lines to wait in. */
+static void check_begun(const struct rill_bridge *bridge)
+{
+    rill_check(bridge->capacity > 0, "a bridge is used without its ..._init");
+}
+
 /* ---- the queue, under the lock ---- */
 
 static void *place(struct rill_bridge *bridge, size_t at)
@@ -146,6 +152,7 @@ static int try_or_wait(struct rill_bridge *bridge, bool is_send, void *message,
     struct rill_remote *remote = NULL;
     int result;
 
+    check_begun(bridge);
     pthread_mutex_lock(&bridge->lock);
     result = is_send ? try_send(bridge, message, &post, &remote)
                      : try_receive(bridge, message, &post, &remote);
@@ -160,6 +167,7 @@ void rill_bridge_close(struct rill_bridge *bridge)
 {
     bool is_more;
 
+    check_begun(bridge);
     do { /* who is told last may be the one that frees the bridge: it is not touched again */
         struct rill_post *post = NULL;
         struct rill_remote *remote = NULL;

@@ -58,6 +58,7 @@ struct rill_future *rill_waker_wait(struct rill_waker *waker)
 
 int rill_waker_wake(struct rill_waker *waker)
 {
+    rill_check(waker->remote, "a waker was woken that is not open");
     return rill_post(waker->remote, &waker->post);
 }
 

@@ -496,6 +496,18 @@ START_TEST(finishing_one_that_was_only_zeroed_does_nothing)
 }
 END_TEST
 
+static struct letters never_begun;
+
+static void send_into_one_that_is_not_begun(void)
+{
+    letters_send_blocking(&never_begun, "a", RILL_NO_WAIT);
+}
+
+static void close_one_that_is_not_begun(void)
+{
+    letters_close(&never_begun);
+}
+
 static void await_sent_again(void)
 {
     (void)await(&op.future);
@@ -510,6 +522,8 @@ START_TEST(misuse_panics)
         return;
     fixture_expect_panic(block_within_a_task, "a task blocks its own thread at a bridge");
     fixture_expect_panic(bridge_without_places, "a bridge without a place for a message");
+    fixture_expect_panic(send_into_one_that_is_not_begun, "a bridge is used without its ..._init");
+    fixture_expect_panic(close_one_that_is_not_begun, "a bridge is used without its ..._init");
     ck_assert_int_eq(await(letters_send(&bridge, &op, &value)), 0);
     fixture_expect_panic(await_sent_again, "was awaited again after it had ended");
     ck_assert_int_eq(await(letters_receive(&bridge, &op, &got)), 1);

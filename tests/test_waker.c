@@ -231,11 +231,18 @@ static void close_awaited(void)
     rill_waker_close(&waker);
 }
 
+static void wake_closed(void)
+{
+    rill_waker_close(&waker);
+    rill_waker_wake(&waker);
+}
+
 START_TEST(misuse_panics)
 {
     if (!open_waker())
         return;
     fixture_expect_panic(wait_unopened, "a waker was awaited that is not open");
+    fixture_expect_panic(wake_closed, "a waker was woken that is not open");
     background_start(&waiting, rill_waker_wait(&waker));
     fixture_turn();
     fixture_expect_panic(wait_twice, "two tasks wait for the same waker");
