@@ -19,10 +19,13 @@
 static int set_multicast_interface(int fd, int family, unsigned interface)
 {
     struct ip_mreqn request = {.imr_ifindex = (int)interface};
+    int error;
 
     if (family == AF_INET6)
         return rill_socket_set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, (int)interface);
-    return rill_socket_set_option(fd, IPPROTO_IP, IP_MULTICAST_IF, &request, sizeof request);
+    error = rill_socket_set_option(fd, IPPROTO_IP, IP_MULTICAST_IF, &request, sizeof request);
+    /* What else it says where it says this is that an address is none of ours. */
+    return error == -EADDRNOTAVAIL ? -ENODEV : error;
 }
 
 static int set_multicast_hops(int fd, int family, int hops)
@@ -189,6 +192,9 @@ static int change_membership(const struct rill_udp *udp, int ip4_name, int ip6_n
         return rill_socket_set_option(rill_udp_fd(udp), IPPROTO_IPV6, ip6_name, &request,
                                       sizeof request);
     }
+
+    if (udp->is_open && group->any.sa_family != AF_INET)
+        return -EINVAL;
 
     struct ip_mreqn request = {
         .imr_multiaddr = group->ip4.sin_addr,

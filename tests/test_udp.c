@@ -883,6 +883,9 @@ START_TEST(a_group_is_joined_once_and_what_is_sent_to_it_comes_to_all_its_member
     if (_i == REAL) /* the simulated kernel has no SO_REUSEADDR */
         open_at(&other, &at_other, &options);
     ck_assert_int_eq(rill_udp_join(&one, &at_one, lo), -EINVAL);
+    /* Its characters are where the group is in an address of IPv4. */
+    ck_assert_int_eq(rill_address_set_path(&group, "xx\xef\x01\x02\x03"), 0);
+    ck_assert_int_eq(rill_udp_join(&one, &group, lo), -EINVAL);
     ck_assert_int_eq(rill_address_parse(&group, "239.255.18.13", rill_address_port(&at_one)), 0);
     ck_assert_int_eq(rill_udp_leave(&one, &group, lo), -EADDRNOTAVAIL);
     ck_assert_int_eq(rill_udp_join(&one, &group, lo), 0);
@@ -916,9 +919,28 @@ START_TEST(a_group_is_joined_once_and_what_is_sent_to_it_comes_to_all_its_member
 }
 END_TEST
 
+START_TEST(an_interface_that_is_not_there_is_ENODEV)
+{
+    const struct rill_udp_options options = {.multicast_interface = INT_MAX};
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    at_one = loopback(0);
+    ck_assert_int_eq(rill_udp_open(&one, &at_one, &options), -ENODEV);
+    ck_assert_int_eq(rill_address_parse(&at_one, "::1", 0), 0);
+    /* where there is IPv6 */
+    if (rill_udp_open(&one, &at_one, NULL) == 0) {
+        close_udp(&one);
+        ck_assert_int_eq(rill_udp_open(&one, &at_one, &options), -ENODEV);
+    }
+    fixture_close();
+}
+END_TEST
+
 int main(void)
 {
     const struct fixture_case cases[] = {
+        {an_interface_that_is_not_there_is_ENODEV, IN_REAL},
         {a_socket_that_is_not_open_reaches_no_other_that_has_its_number, IN_BOTH},
         {a_datagram_arrives_whole_and_who_sent_it_can_be_answered, IN_BOTH},
         {a_receive_waits_for_a_datagram, IN_BOTH},
