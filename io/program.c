@@ -3,6 +3,7 @@
 
 #include "io/signals.h"
 #include "runtime/any.h"
+#include "runtime/panic.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -129,9 +130,10 @@ static int run(struct rill_runtime *runtime, struct rill_future *future)
 int rill_main_with(const struct rill_runtime_options *options, struct rill_future *future)
 {
     struct rill_runtime *runtime;
-    int error = rill_runtime_create(&runtime, options);
-    int status;
+    int error, status;
 
+    rill_check(future, "a program was given NULL to run");
+    error = rill_runtime_create(&runtime, options);
     if (error) {
         fprintf(stderr, "%s: %s\n", program_invocation_short_name, rill_runtime_explain(error));
         return 1;

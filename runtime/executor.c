@@ -244,6 +244,7 @@ int64_t rill_executor_block_on(struct rill_executor *executor, struct rill_futur
 
     rill_check(executor == rill_executor_of_thread, "a runtime was entered by another thread");
     rill_check(!executor->running, "a task blocks its own thread: await instead");
+    rill_check(future, "a runtime was given NULL to run");
     executor->now_is_known = false; /* time has passed since the last turn */
     rill_task_spawn(&root.task, root_poll);
     for (;;) {

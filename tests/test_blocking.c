@@ -374,6 +374,11 @@ static void await_again(void)
     (void)await(&one.future);
 }
 
+static void call_nothing(void)
+{
+    rill_blocking(&one, &pool, NULL, NULL);
+}
+
 START_TEST(one_that_is_over_and_is_awaited_again_panics)
 {
     int64_t value = 42;
@@ -382,6 +387,7 @@ START_TEST(one_that_is_over_and_is_awaited_again_panics)
         return;
     ck_assert_int_eq(await(rill_blocking(&one, &pool, answer, &value)), 42);
     fixture_expect_panic(await_again, "was awaited again after it had ended");
+    fixture_expect_panic(call_nothing, "a thread was given NULL to call");
     close_pool();
 }
 END_TEST

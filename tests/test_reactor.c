@@ -3,6 +3,7 @@
 #include "io/reactor.h"
 
 #include "io/file.h"
+#include "io/program.h"
 #include "runtime/task.h"
 #include "tests/fixture.h"
 
@@ -721,6 +722,24 @@ static void block_in_a_task(void)
     await(rill_future_init(&future, block_poll));
 }
 
+static void run_nothing(void)
+{
+    fixture_open(SIMULATED, NULL, NULL);
+    rill_block_on(fixture.runtime, NULL);
+}
+
+static void be_a_program_of_nothing(void)
+{
+    rill_main(NULL);
+}
+
+START_TEST(a_runtime_that_is_given_NULL_to_run_is_a_panic)
+{
+    fixture_expect_panic(run_nothing, "a runtime was given NULL to run");
+    fixture_expect_panic(be_a_program_of_nothing, "a program was given NULL to run");
+}
+END_TEST
+
 START_TEST(a_task_that_blocks_its_own_thread_is_a_panic)
 {
     fixture_expect_panic(block_in_a_task, "await instead");
@@ -757,6 +776,7 @@ int main(void)
         {a_shutdown_cancels_what_does_not_end_and_what_that_spawns, IN_SIMULATED},
         {a_shutdown_cancels_all_tasks_once_if_they_spawn_no_others, IN_SIMULATED},
         {a_shutdown_without_grace_cancels_at_once_and_one_without_limit_never_does, IN_SIMULATED},
+        {a_runtime_that_is_given_NULL_to_run_is_a_panic, IN_SIMULATED},
         {a_task_that_blocks_its_own_thread_is_a_panic, IN_SIMULATED},
     };
 
