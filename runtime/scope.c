@@ -52,6 +52,7 @@ void rill_scope_cancel(struct rill_scope *scope, enum rill_cancel_reason reason)
 {
     struct rill_task *running = rill_executor_here()->running;
 
+    check_begun(scope);
     rill_check(reason != RILL_NOT_CANCELLED, "a scope was cancelled for no reason");
     if (scope->reason != RILL_NOT_CANCELLED)
         return;

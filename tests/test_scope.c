@@ -1048,8 +1048,15 @@ static void wait_unbegun(void)
     rill_scope_wait_for_room(&scope, &spawners[0].room, 1);
 }
 
+static void cancel_unbegun(void)
+{
+    memset(&scope, 0, sizeof scope);
+    rill_scope_cancel(&scope, RILL_CANCELLED);
+}
+
 START_TEST(using_a_scope_that_was_not_begun_panics)
 {
+    rig_expect_text(rig_abort_message(cancel_unbegun), "a scope is used without rill_scope_init");
     rig_expect_text(rig_abort_message(spawn_unbegun), "a scope is used without rill_scope_init");
     rig_expect_text(rig_abort_message(wait_unbegun), "a scope is used without rill_scope_init");
 }
