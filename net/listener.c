@@ -6,6 +6,7 @@
 #include "net/socket_address.h"
 #include "net/socket_options.h"
 #include "runtime/executor.h"
+#include "runtime/line.h"
 #include "runtime/panic.h"
 
 #include <errno.h>
@@ -255,8 +256,10 @@ static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *ta
             return RILL_PENDING;
         return leave(accept, -ECANCELED);
     }
-    if (!rill_link_is_linked(&accept->queue))
+    if (!rill_link_is_linked(&accept->queue)) {
+        rill_line_check_link(&listener->waiters, &accept->queue);
         rill_list_append(&listener->waiters, &accept->queue);
+    }
     accept->task = task;
     if (listener->waiters.next != &accept->queue)
         return RILL_PENDING; /* it is woken when it is the first */

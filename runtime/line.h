@@ -71,12 +71,20 @@ static inline void rill_line_check(const struct rill_line *line)
                "a lock, a channel or the like is used without its ..._init");
 }
 
+/* Panics if a link that is about to be appended is what the list ends with: the struct that it is
+ * in was prepared for a second wait during the first. Whoever came between the two hides that. */
+static inline void rill_line_check_link(const struct rill_link *list, const struct rill_link *link)
+{
+    rill_check(list->prev != link, "two that wait use the same struct: each needs one of its own");
+}
+
 /* Joins the end of the line if it is not in it, and stays. */
 static inline void rill_line_join(struct rill_line *line, struct rill_place_in_line *place,
                                   struct rill_task *task)
 {
     if (!rill_link_is_linked(&place->link)) {
         rill_line_check(line);
+        rill_line_check_link(&line->places, &place->link);
         rill_list_append(&line->places, &place->link);
     }
     rill_line_stay(place, task);

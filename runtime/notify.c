@@ -2,6 +2,7 @@
 #include "runtime/notify.h"
 
 #include "runtime/executor.h"
+#include "runtime/line.h"
 #include "runtime/panic.h"
 
 #include <errno.h>
@@ -42,6 +43,7 @@ static enum rill_poll start_poll(struct rill_future *self, struct rill_task *tas
     if (rill_task_is_cancelled(task))
         return end_unbegun(self, task);
     wait->task = task;
+    rill_line_check_link(&wait->notify->waiters, &wait->queue);
     rill_list_append(&wait->notify->waiters, &wait->queue);
     self->poll = wait_poll;
     return RILL_PENDING;

@@ -201,6 +201,56 @@ START_TEST(a_wait_that_changes_its_task_wakes_the_new_one)
 }
 END_TEST
 
+static struct numbers RILL_CHANNEL(int, 1) numbers;
+static struct rill_channel_op shared_op;
+static int number;
+
+static enum rill_poll receiver_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(rill_channel_receive(&numbers, &shared_op, &number));
+    RILL_END();
+}
+
+static void receive_twice_with_one_struct(void)
+{
+    static struct rill_task tasks[2];
+
+    rill_channel_init(&numbers);
+    rill_task_spawn(&tasks[0], receiver_poll);
+    rill_task_spawn(&tasks[1], receiver_poll);
+    rig_turn();
+}
+
+static struct rill_notify shared_notify;
+static struct rill_wait shared_wait;
+
+static enum rill_poll waiter_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(rill_notify_wait(&shared_notify, &shared_wait));
+    RILL_END();
+}
+
+static void wait_twice_with_one_struct(void)
+{
+    static struct rill_task tasks[2];
+
+    rill_notify_init(&shared_notify);
+    rill_task_spawn(&tasks[0], waiter_poll);
+    rill_task_spawn(&tasks[1], waiter_poll);
+    rig_turn();
+}
+
+START_TEST(two_that_wait_with_one_struct_panic)
+{
+    rig_expect_text(rig_abort_message(receive_twice_with_one_struct),
+                    "two that wait use the same struct: each needs one of its own");
+    rig_expect_text(rig_abort_message(wait_twice_with_one_struct),
+                    "two that wait use the same struct: each needs one of its own");
+}
+END_TEST
+
 static void lock_a_zeroed_mutex(void)
 {
     static struct rill_mutex zeroed;
@@ -466,6 +516,7 @@ int main(void)
         one_that_waits_for_a_once_and_changes_its_task_wakes_the_new_one,
         a_take_of_tokens_that_changes_its_task_wakes_the_new_one,
         a_wait_that_changes_its_task_wakes_the_new_one,
+        two_that_wait_with_one_struct_panic,
         waiting_for_what_was_only_zeroed_panics,
         every_use_of_what_was_only_zeroed_panics,
         finishing_what_was_only_zeroed_does_nothing,

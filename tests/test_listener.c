@@ -610,6 +610,29 @@ START_TEST(a_listener_that_is_open_is_not_opened_again)
 }
 END_TEST
 
+static enum rill_poll acceptor_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(rill_tcp_accept(&listener, &accepting));
+    RILL_END();
+}
+
+static void accept_twice_with_one_struct(void)
+{
+    static struct rill_task tasks[2];
+
+    open_listener(SIMULATED, NULL);
+    rill_task_spawn(&tasks[0], acceptor_poll);
+    rill_task_spawn(&tasks[1], acceptor_poll);
+    fixture_turn();
+}
+
+START_TEST(two_that_accept_with_one_struct_are_a_panic)
+{
+    fixture_expect_panic(accept_twice_with_one_struct, "two that wait use the same struct");
+}
+END_TEST
+
 /* What another task does while the listener is being closed. */
 static enum rill_poll late_poll(struct rill_future *self, struct rill_task *task)
 {
@@ -792,6 +815,7 @@ int main(void)
         {a_listener_that_was_shut_down_tells_all_that_accept, IN_REAL},
         {closing_while_a_task_accepts_is_a_panic, IN_SIMULATED},
         {a_listener_that_is_open_is_not_opened_again, IN_SIMULATED},
+        {two_that_accept_with_one_struct_are_a_panic, IN_SIMULATED},
         {from_the_beginning_of_its_close_on_a_listener_is_not_open, IN_BOTH},
         {a_socket_that_listens_is_adopted_and_closed, IN_BOTH},
         {what_does_not_listen_is_not_adopted_and_stays_the_callers, IN_BOTH},
