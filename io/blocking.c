@@ -86,6 +86,8 @@ struct rill_future *rill_blocking(struct rill_blocking *blocking, struct rill_wo
     static const struct rill_place name = {"blocking function", NULL, 0};
 
     rill_check(function, "a thread was given NULL to call");
+    rill_check(blocking->future.poll != wait_poll,
+               "a struct for a function that blocks is used while that waits or runs");
     rill_future_init(&blocking->future, start_poll);
     blocking->future.place = &name;
     blocking->workers = workers ? workers : rill_workers_shared();

@@ -21,6 +21,7 @@ extern "C" {
 /* Runs on a thread of the pool. Returns the result, >= 0 or -errno. */
 typedef int64_t rill_blocking_fn(void *argument);
 
+/* Zeroed at first; may be used again when it is over. */
 struct rill_blocking {
     union {
         int64_t result; /* of the function, or -errno */
@@ -47,7 +48,7 @@ struct rill_blocking {
  *   -EAGAIN     too many are waiting already, or the system permits no thread
  *   -ENOMEM, -EMFILE, -ENFILE, or -ESHUTDOWN after rill_runtime_shutdown
  * A function that runs cannot be stopped: cancelling then waits for its end, and gives
- * its result. */
+ * its result. Panics where the struct is in use. */
 struct rill_future *rill_blocking(struct rill_blocking *blocking, struct rill_workers *workers,
                                   rill_blocking_fn *function, void *argument);
 

@@ -17,6 +17,7 @@
 extern "C" {
 #endif
 
+/* Zeroed at first; may be used again when it is over. */
 struct rill_truncate {
     union {
         int64_t result; /* 0 or -errno */

@@ -267,7 +267,7 @@ START_TEST(a_pool_that_is_stuck_keeps_no_other_waiting)
     background_start(&first, rill_blocking(&one, &pool, held, &value));
     background_start(&second, rill_blocking(&other, &pool, held, &value));
     for (int i = 0; i < 10; i++) {
-        struct rill_blocking elsewhere;
+        struct rill_blocking elsewhere = {0};
 
         ck_assert_int_eq(await(rill_blocking(&elsewhere, NULL, answer, &value)), 5);
     }
@@ -379,6 +379,26 @@ static void call_nothing(void)
     rill_blocking(&one, &pool, NULL, NULL);
 }
 
+static void use_twice(void)
+{
+    static int64_t value;
+
+    if (!open_pool(1, 0))
+        return;
+    background_start(&first, rill_blocking(&one, &pool, answer, &value));
+    fixture_turn();
+    rill_blocking(&one, &pool, answer, &value);
+}
+
+START_TEST(one_that_waits_or_runs_and_is_used_again_panics)
+{
+    if (!open_pool(1, 0)) /* only to see whether it can be */
+        return;
+    close_pool();
+    fixture_expect_panic(use_twice, "is used while that waits or runs");
+}
+END_TEST
+
 START_TEST(one_that_is_over_and_is_awaited_again_panics)
 {
     int64_t value = 42;
@@ -408,6 +428,7 @@ int main(void)
         {a_pool_that_is_stuck_keeps_no_other_waiting, IN_REAL},
         {a_timeout_ends_one_that_waits_and_waits_for_one_that_runs, IN_REAL},
         {one_that_is_over_and_is_awaited_again_panics, IN_REAL},
+        {one_that_waits_or_runs_and_is_used_again_panics, IN_REAL},
         {no_call_of_many_runtimes_is_lost_doubled_or_cancelled_in_vain, IN_REAL},
     };
 

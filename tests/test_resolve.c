@@ -224,7 +224,7 @@ static int64_t five(void *unused)
 
 START_TEST(names_that_are_stuck_keep_no_file_waiting)
 {
-    struct rill_blocking work;
+    struct rill_blocking work = {0};
 
     if (!open_runtime())
         return;
