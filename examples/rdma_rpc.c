@@ -9,6 +9,7 @@
 #include "rdma/server.h"
 #include "rdma/stream.h"
 #include "runtime/scope.h"
+#include "runtime/shield.h"
 #include "runtime/timeout.h"
 
 #include <errno.h>
@@ -116,6 +117,8 @@ struct server {
     const char *url;
     struct rill_rdma_server rdma;
     struct rill_scope workers, peers;
+    struct rill_shield shield;
+    struct rill_timeout grace;
     struct worker worker[WORKERS];
 };
 
@@ -137,7 +140,12 @@ static enum rill_poll server_poll(struct rill_future *self, struct rill_task *ta
     server->rdma.scope = &server->peers;
     RILL_AWAIT(rill_rdma_serve_ep(&server->rdma, &server->program.rdma, server->url,
                                   RILL_SERVICE(struct peer, ep, peer_poll)));
-    rill_rdma_rpc_stop(&server->program.rpc); /* what has come is still answered */
+    /* What has come is still answered: this task is cancelled by now, but shielded it does not
+     * cancel the workers. Those that wait for a client which does nothing any more are cancelled
+     * then. */
+    rill_rdma_rpc_stop(&server->program.rpc);
+    RILL_AWAIT(rill_shield(&server->shield, rill_timeout(&server->grace, RILL_PROGRAM_GRACE_NS,
+                                                         rill_scope_wait(&server->workers))));
     RILL_AWAIT(rill_scope_join(&server->workers));
     rill_rdma_rpc_close(&server->program.rpc);
     rill_scope_cancel(&server->peers, RILL_SHUTTING_DOWN);

@@ -86,8 +86,10 @@ int rill_rdma_rpc_open(struct rill_rdma_rpc *rpc, struct rill_rdma *rdma, unsign
 /* Has it take no more requests: those that come from now on are refused with -ESHUTDOWN. Those
  * that have come are received and answered as before, and whoever receives when none is left gets
  * -ESHUTDOWN. So tasks that serve end by themselves, and when the last has, all that was taken is
- * answered, and it can be closed. Calls of this side go on. Panics where it is not open; done twice
- * it is done once. */
+ * answered, and it can be closed. They are to be waited for under a shield where the one that waits
+ * is cancelled, as by the end of the program: a join cancels them then, and what they have not
+ * taken is refused. Calls of this side go on. Panics where it is not open; done twice it is done
+ * once. */
 void rill_rdma_rpc_stop(struct rill_rdma_rpc *rpc);
 
 /* Closes it, as its rdma does where that is closed before, and refuses the requests that nobody

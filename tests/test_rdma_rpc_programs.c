@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SERVICE = 1, SUM = 0, CLIENTS = 5, NUMBERS = 4096 }; /* as of the example */
+enum { SERVICE = 1, SUM = 0, CLIENTS = 5, NUMBERS = 4096 /* as of the example */, MANY = 32 };
 
 static struct rill_rdma_rpc rpc;
 static struct rill_rdma_rpc_client client;
@@ -71,7 +71,7 @@ static bool open_client(struct process *server)
     duo_open_worker(&duo.left, OVER_TCP);
     expect_eq(rill_rdma_rpc_open(&rpc, &duo.left, SERVICE, 0), 0);
     expect_eq(rill_rdma_ep_connect(&peer, &duo.left, &address), 0);
-    rill_rdma_rpc_client_init(&client, &rpc, &peer, 4);
+    rill_rdma_rpc_client_init(&client, &rpc, &peer, MANY);
     return true;
 }
 
@@ -134,6 +134,31 @@ START_TEST(a_server_that_shuts_down_ends_the_calls_of_those_who_stay)
 }
 END_TEST
 
+/* More than it has workers: the others wait there when it is asked to end. */
+START_TEST(a_server_that_shuts_down_answers_what_has_come)
+{
+    static struct rill_rdma_rpc_call calls[MANY];
+    static struct background callers[MANY];
+    static int64_t answers[MANY];
+    static struct process server;
+
+    if (!open_client(&server))
+        return;
+    expect_eq(await(sum(2)), sizeof answer);
+    for (int i = 0; i < MANY; i++)
+        background_start(&callers[i],
+                         rill_rdma_rpc_call(&client, &calls[i], SUM, numbers, sizeof numbers,
+                                            &answers[i], sizeof answers[i]));
+    /* What is fetched of the first goes over the wire behind the news of all of them. */
+    expect_eq(background_end(&callers[0]), sizeof answers[0]);
+    process_signal(&server, SIGTERM);
+    for (int i = 1; i < MANY; i++)
+        expect_eq(background_end(&callers[i]), sizeof answers[i]);
+    close_client();
+    expect_eq(process_wait(&server), 0);
+}
+END_TEST
+
 START_TEST(a_caller_that_is_killed_is_no_longer_worked_for)
 {
     static struct process caller;
@@ -172,6 +197,7 @@ int main(void)
         {the_example_calculates_for_others, IN_TCP},
         {a_server_that_is_killed_ends_the_calls_that_it_has, IN_TCP},
         {a_server_that_shuts_down_ends_the_calls_of_those_who_stay, IN_TCP},
+        {a_server_that_shuts_down_answers_what_has_come, IN_TCP},
         {a_caller_that_is_killed_is_no_longer_worked_for, IN_TCP},
     };
 
