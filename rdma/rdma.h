@@ -36,9 +36,12 @@ extern "C" {
 /* A zeroed field means its default, in brackets. */
 struct rill_rdma_options {
     /* Shared memory too, for peers on this machine. One that is killed or stopped is then
-     * not reported by UCX: for those who watch their peers themselves. Naming it in UCX_TLS is not
-     * enough: without this, endpoints do not use it, and where that names nothing else (sm,self)
-     * opening one ends with -EHOSTUNREACH. [no] */
+     * not reported by UCX: for those who watch their peers themselves. And one that is killed amid
+     * sending may leave a hole in the queue that all its peers share, behind which UCX reads
+     * nothing that comes by shared memory any more, from whomever; one that is stopped there, as
+     * long as it is: see docs/guide/rdma_endpoints.md. For peers that end together. Naming it in
+     * UCX_TLS is not enough: without this, endpoints do not use it, and where that names nothing
+     * else (sm,self) opening one ends with -EHOSTUNREACH. [no] */
     bool shared_memory;
     /* Over TCP, in pieces of 512 KiB and not of 64 KiB: messages of 1 MiB go half as fast
      * again. Both sides have to ask for it, as UCX is ended by a piece that is longer than
