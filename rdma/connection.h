@@ -149,6 +149,8 @@ struct rill_rdma_connection {
     /* private: where to, or where from */
     struct rill_address target; /* its size is 0 where it is not known */
     const void *target_worker;  /* or NULL */
+    struct rill_link dialing;   /* rill_rdma_hub.dialing, of one by worker that is not answered */
+    int64_t dialing_until_ns;
 
     /* private: of the keeper */
     struct rill_task keeper;
@@ -197,9 +199,10 @@ struct rill_future *rill_rdma_connect(struct rill_rdma_connection *connection,
                                       const struct rill_rdma_connection_options *options);
 
 /* The same to the worker of that address (rill_rdma_address), which is borrowed until the
- * connection is over. -EINVAL for NULL, and at best for bytes that are no address, over which UCX
- * may end the process; over shared memory -ENOSPC for that of a process which has ended
- * (rill_rdma_ep_open). */
+ * connection is over. Those of a hub that go to the same worker are made one after the other: UCX
+ * pairs their endpoints by their order. The wait counts in options.handshake_ns. -EINVAL for NULL,
+ * and at best for bytes that are no address, over which UCX may end the process; over shared memory
+ * -ENOSPC for that of a process which has ended (rill_rdma_ep_open). */
 struct rill_future *rill_rdma_connect_worker(struct rill_rdma_connection *connection,
                                              struct rill_rdma_hub *hub, const void *address,
                                              const struct rill_rdma_connection_options *options);

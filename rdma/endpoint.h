@@ -115,7 +115,9 @@ struct rill_rdma_ep {
 };
 
 /* Opens an endpoint to the worker of that address (rill_rdma_address of its side), which
- * is borrowed until this returns. The worker may be one's own. Returns 0 or -errno:
+ * is borrowed until this returns. The worker may be one's own. UCX pairs the endpoints of two
+ * workers by the order in which each side opens its own: where there are several, both open them in
+ * the same order, or closing one takes UCX's answers from another. Returns 0 or -errno:
  * -EHOSTUNREACH when no transport leads there, -EINVAL for NULL and for bytes that UCX finds to be
  * no address (it does not look for that: others of them end the process, by an assertion), -EMFILE
  * when there may be too few descriptors for it: UCX opens up to four of them for an endpoint, and

@@ -32,6 +32,47 @@ void rill_rdma_keeper_bury(struct rill_rdma_connection *connection)
     rill_rdma_hub_remove(connection->hub, connection);
 }
 
+/* Where the number of a worker ends in its address: 8 random bytes behind the one of a version
+ * (ucp_address_do_pack in address.c, UCX 1.13). */
+enum { WORKER_NUMBER_END = 9 };
+
+static struct rill_rdma_connection *in_line(struct rill_link *link)
+{
+    return rill_container_of(link, struct rill_rdma_connection, dialing);
+}
+
+/* The first in line of those that connect to the same worker: itself, at the latest. */
+static struct rill_rdma_connection *first_to_worker(struct rill_rdma_hub *hub,
+                                                    const void *target_worker)
+{
+    for (struct rill_link *link = hub->dialing.next; link != &hub->dialing; link = link->next) {
+        struct rill_rdma_connection *connection = in_line(link);
+
+        if (connection->target_worker == target_worker ||
+            memcmp(connection->target_worker, target_worker, WORKER_NUMBER_END) == 0)
+            return connection;
+    }
+    return NULL;
+}
+
+static bool is_first_in_line(const struct rill_rdma_connection *connection)
+{
+    return first_to_worker(connection->hub, connection->target_worker) == connection;
+}
+
+/* Lets the next one have its attempt. Does nothing if the connection is not in line. */
+static void leave_line(struct rill_rdma_connection *connection)
+{
+    struct rill_rdma_connection *next;
+
+    if (!rill_link_is_linked(&connection->dialing))
+        return;
+    rill_link_remove(&connection->dialing);
+    next = first_to_worker(connection->hub, connection->target_worker);
+    if (next)
+        rill_task_wake(&next->keeper);
+}
+
 /* Opens the endpoint of the side that connects. Returns 0 or -errno. */
 static int begin_attempt(struct rill_rdma_connection *connection)
 {
@@ -54,6 +95,8 @@ static int begin_attempt(struct rill_rdma_connection *connection)
     connection->heartbeat = (struct rill_rdma_heartbeat){0};
     connection->bye = (struct rill_rdma_bye){0}; /* UCX has let go of its ops with the endpoint */
     rill_rdma_keeper_take_ep(connection);
+    if (connection->target_worker)
+        connection->deadline_ns = connection->dialing_until_ns;
     connection->to_say = 1u << RILL_RDMA_HELLO;
     return 0;
 }
@@ -107,6 +150,7 @@ static void set_timer(struct rill_rdma_connection *connection, int64_t when_ns)
 
 static void become_connected(struct rill_rdma_connection *connection, struct rill_task *task)
 {
+    leave_line(connection);
     connection->metrics.connects++;
     connection->attempts = 0;
     connection->lost = 0;
@@ -297,6 +341,50 @@ static struct rill_future *linger(struct rill_rdma_connection *connection)
     return &connection->attending;
 }
 
+/* Waits until it is the first in line, or not wanted any more, or its time is over. */
+static enum rill_poll line_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_rdma_connection *connection =
+        rill_container_of(self, struct rill_rdma_connection, attending);
+
+    if (!is_first_in_line(connection) && !is_given_up(connection, task) &&
+        rill_now() < connection->dialing_until_ns) {
+        set_timer(connection, connection->dialing_until_ns);
+        return RILL_PENDING;
+    }
+    set_timer(connection, RILL_NEVER);
+    return rill_future_end(self, 0);
+}
+
+/* UCX pairs the endpoints of two workers by their order alone: the third one that this side opens
+ * by the address of the other is paired with the third one there (ucp_ep_match.c, 1.13). The other
+ * side opens one for each HELLO, and of several on their way a later one may overtake. Then two
+ * connections have each other's endpoints: what UCX itself answers, to a long or a synchronous
+ * message, comes through the wrong one, and is lost as soon as that is closed. So one connects at a
+ * time to each worker. */
+static struct rill_future *stand_in_line(struct rill_rdma_connection *connection)
+{
+    static const struct rill_place name = {"wait for those that connect to the same worker", NULL,
+                                           0};
+
+    rill_list_append(&connection->hub->dialing, &connection->dialing);
+    connection->dialing_until_ns =
+        rill_time_after(rill_now_of_beginning(), connection->options.handshake_ns);
+    rill_future_init(&connection->attending, line_poll);
+    connection->attending.place = &name;
+    return &connection->attending;
+}
+
+/* Why one has left the line that was never first. */
+static int why_no_attempt(struct rill_rdma_connection *connection, const struct rill_task *task)
+{
+    if (rill_task_is_cancelled(task))
+        connection->is_cut = true;
+    if (!is_given_up(connection, task))
+        return -ETIMEDOUT;
+    return connection->lost && !connection->is_cut ? connection->lost : -ESHUTDOWN;
+}
+
 /* Whether there was a connection, and for long enough that the next one is not expected to end as
  * soon as it is made. */
 static bool has_lasted(const struct rill_rdma_connection *connection)
@@ -321,12 +409,18 @@ enum rill_poll rill_rdma_keeper_poll(struct rill_future *self, struct rill_task 
 
     RILL_BEGIN();
     for (;;) {
-        connection->error = begin_attempt(connection);
+        if (connection->target_worker)
+            RILL_AWAIT(stand_in_line(connection));
+        connection->error = connection->target_worker && !is_first_in_line(connection)
+                                ? why_no_attempt(connection, task)
+                                : begin_attempt(connection);
         if (connection->error == 0) {
             RILL_AWAIT(attend(connection));
+            leave_line(connection);
             RILL_AWAIT(close_ep(connection));
         } else {
-            connection->metrics.failures++;
+            leave_line(connection);
+            connection->metrics.failures += connection->error != -ESHUTDOWN;
         }
         if (!tries_again(connection) || rill_task_is_cancelled(task))
             break;

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_rdma_together.c - connections by worker address that are made at the same time. */
+#include "rdma/exchange.h"
+#include "runtime/timeout.h"
+#include "tests/rdma/linked.h"
+
+#include <errno.h>
+
+enum { MANY = 50, SIZE = 20000 };
+
+struct side {
+    struct rill_rdma_connection connection;
+    struct rill_rdma_transfer transfer;
+    struct background work;
+    char bytes[SIZE];
+};
+
+static struct side clients[MANY], servers[MANY];
+static struct rill_rdma_am stranger;
+static struct rill_timeout limits[MANY];
+
+static const void *right_address(void)
+{
+    size_t size;
+
+    return rill_rdma_address(&duo.right, &size);
+}
+
+/* Takes what comes from whom, so that it is one of them that waits for the others. */
+static void accept_all(int count)
+{
+    for (int i = 0; i < count; i++) {
+        expect(await(rill_rdma_accept_worker(&linked.right, &stranger)) > 0);
+        expect_eq(rill_rdma_adopt_worker(&servers[i].connection, &linked.right, &stranger, NULL),
+                  0);
+    }
+}
+
+static void end_all(struct side *sides, int64_t result)
+{
+    for (int i = 0; i < MANY; i++)
+        expect_eq(background_end(&sides[i].work), result);
+}
+
+/* Long messages are answered by UCX itself, through the endpoint that it takes for the other
+ * side's. */
+START_TEST(each_has_the_endpoint_of_its_own_other_side)
+{
+    if (!linked_open_hubs(_i))
+        return;
+    for (int i = 0; i < MANY; i++)
+        background_start(
+            &clients[i].work,
+            rill_rdma_connect_worker(&clients[i].connection, &linked.left, right_address(), NULL));
+    accept_all(MANY);
+    end_all(clients, 0);
+    for (int i = 0; i < MANY; i++) {
+        background_start(&servers[i].work,
+                         rill_rdma_recv(&servers[i].connection, &servers[i].transfer,
+                                        servers[i].bytes, SIZE, 1));
+        background_start(&clients[i].work,
+                         rill_rdma_send(&clients[i].connection, &clients[i].transfer,
+                                        clients[i].bytes, SIZE, 1));
+    }
+    end_all(clients, SIZE);
+    end_all(servers, SIZE);
+    /* One after the other: what is left of the others must not miss it. */
+    for (int i = 0; i < MANY; i++) {
+        struct rill_rdma_connection *other = NULL;
+
+        for (int k = 0; k < MANY; k++)
+            if (servers[k].connection.peer.id == clients[i].connection.id)
+                other = &servers[k].connection;
+        ck_assert_ptr_nonnull(other);
+        background_start(&clients[i].work, rill_rdma_disconnect(&clients[i].connection));
+        expect_eq(await(rill_rdma_disconnect(other)), 0);
+        expect_eq(background_end(&clients[i].work), 0);
+    }
+    linked_close_hubs();
+}
+END_TEST
+
+START_TEST(those_that_wait_for_others_end_in_time_and_when_they_are_cancelled)
+{
+    const struct rill_rdma_connection_options brief = {.handshake_ns = 50 * RILL_MILLISECOND};
+
+    if (!linked_open_hubs(_i))
+        return;
+    for (int i = 0; i < 3; i++)
+        background_start(&clients[i].work,
+                         rill_timeout(&limits[i], i == 1 ? 10 * RILL_MILLISECOND : RILL_NEVER,
+                                      rill_rdma_connect_worker(&clients[i].connection, &linked.left,
+                                                               right_address(), &brief)));
+    expect_eq(background_end(&clients[1].work), -ETIMEDOUT);
+    expect(limits[1].has_expired);
+    expect_eq(background_end(&clients[0].work), -ETIMEDOUT);
+    expect_eq(background_end(&clients[2].work), -ETIMEDOUT);
+    expect(!limits[2].has_expired);
+    expect_eq(linked.left.connections, 0);
+    linked_close_hubs();
+}
+END_TEST
+
+int main(void)
+{
+    const struct duo_case cases[] = {
+        {each_has_the_endpoint_of_its_own_other_side, IN_TCP_AND_SHM},
+        {those_that_wait_for_others_end_in_time_and_when_they_are_cancelled, IN_TCP_AND_SHM},
+    };
+
+    return duo_main("rdma together", cases, sizeof cases / sizeof *cases);
+}
