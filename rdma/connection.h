@@ -200,9 +200,11 @@ struct rill_future *rill_rdma_connect(struct rill_rdma_connection *connection,
 
 /* The same to the worker of that address (rill_rdma_address), which is borrowed until the
  * connection is over. Those of a hub that go to the same worker are made one after the other: UCX
- * pairs their endpoints by their order. The wait counts in options.handshake_ns. -EINVAL for NULL,
- * and at best for bytes that are no address, over which UCX may end the process; over shared memory
- * -ENOSPC for that of a process which has ended (rill_rdma_ep_open). */
+ * pairs their endpoints by their order. The wait counts in options.handshake_ns. One that is
+ * cancelled before the other side has heard of it puts them out of step for good: those that are
+ * made after it between the same two workers disconnect with -ETIMEDOUT, after close_ns. -EINVAL
+ * for NULL, and at best for bytes that are no address, over which UCX may end the process; over
+ * shared memory -ENOSPC for that of a process which has ended (rill_rdma_ep_open). */
 struct rill_future *rill_rdma_connect_worker(struct rill_rdma_connection *connection,
                                              struct rill_rdma_hub *hub, const void *address,
                                              const struct rill_rdma_connection_options *options);
