@@ -228,10 +228,27 @@ static int why_failed(const struct rill_rdma_connection *connection)
     return connection->peer.refused ? connection->peer.refused : connection->ep.error;
 }
 
+/* Whether the other side's UCX may not have heard of this attempt, which is not wanted any more. It
+ * would then count one endpoint less than this side's, and pair all later ones with the wrong one
+ * (stand_in_line). So HELLO has its time even so; RILL_RDMA_HELLO_NS from now, at the most. */
+static bool has_to_be_heard(struct rill_rdma_connection *connection)
+{
+    int64_t now_ns = rill_now(), last_ns = rill_time_after(now_ns, RILL_RDMA_HELLO_NS);
+
+    if (!connection->target_worker || connection->state != RILL_RDMA_CONNECTING ||
+        connection->peer.has_greeted || connection->peer.refused || connection->ep.error)
+        return false;
+    if (connection->deadline_ns > last_ns)
+        connection->deadline_ns = last_ns;
+    return now_ns < connection->deadline_ns;
+}
+
 static enum rill_poll step(struct rill_rdma_connection *connection, struct rill_task *task)
 {
     if (rill_task_is_cancelled(task))
         connection->is_cut = true;
+    if ((connection->is_cut || connection->is_wanted_over) && has_to_be_heard(connection))
+        return RILL_PENDING;
     if (connection->is_cut)
         return end(connection, -ESHUTDOWN);
     rill_rdma_bye_look(connection, task);
@@ -375,7 +392,14 @@ static struct rill_future *stand_in_line(struct rill_rdma_connection *connection
     return &connection->attending;
 }
 
-/* Why one has left the line that was never first. */
+/* What is given up by then has no endpoint that the other side would have to hear of. */
+static bool may_attempt(const struct rill_rdma_connection *connection, const struct rill_task *task)
+{
+    return !connection->target_worker ||
+           (is_first_in_line(connection) && !is_given_up(connection, task));
+}
+
+/* Why one has left the line without an attempt. */
 static int why_no_attempt(struct rill_rdma_connection *connection, const struct rill_task *task)
 {
     if (rill_task_is_cancelled(task))
@@ -411,9 +435,8 @@ enum rill_poll rill_rdma_keeper_poll(struct rill_future *self, struct rill_task 
     for (;;) {
         if (connection->target_worker)
             RILL_AWAIT(stand_in_line(connection));
-        connection->error = connection->target_worker && !is_first_in_line(connection)
-                                ? why_no_attempt(connection, task)
-                                : begin_attempt(connection);
+        connection->error = may_attempt(connection, task) ? begin_attempt(connection)
+                                                          : why_no_attempt(connection, task);
         if (connection->error == 0) {
             RILL_AWAIT(attend(connection));
             leave_line(connection);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_rdma_together.c - connections by worker address that are made at the same time. */
+/* test_rdma_together.c - connections by worker address that are made at the same time, or soon
+ * after one that was given up. */
 #include "rdma/exchange.h"
 #include "runtime/timeout.h"
 #include "tests/rdma/linked.h"
@@ -101,9 +102,60 @@ START_TEST(those_that_wait_for_others_end_in_time_and_when_they_are_cancelled)
 }
 END_TEST
 
+/* Cuts whoever is heard of until the task is over. */
+static void cut_strangers(const struct rill_task *until)
+{
+    struct rill_timeout patience;
+
+    while (await(rill_timeout(&patience, 2 * RILL_MILLISECOND,
+                              rill_rdma_accept_worker(&linked.right, &stranger))) > 0 ||
+           !rill_task_is_over(until)) {
+        if (patience.has_expired)
+            continue;
+        expect_eq(rill_rdma_adopt_worker(&linked.server, &linked.right, &stranger, NULL), 0);
+        await(rill_rdma_cut(&linked.server));
+    }
+}
+
+static void expect_good_connection(void)
+{
+    linked_connect(NULL, NULL);
+    background_start(&servers[0].work, rill_rdma_recv(&linked.server, &servers[0].transfer,
+                                                      servers[0].bytes, SIZE, 1));
+    expect_eq(
+        await(rill_rdma_send(&linked.client, &clients[0].transfer, clients[0].bytes, SIZE, 1)),
+        SIZE);
+    expect_eq(background_end(&servers[0].work), SIZE);
+    background_start(&clients[0].work, rill_rdma_disconnect(&linked.client));
+    expect_eq(await(rill_rdma_disconnect(&linked.server)), 0);
+    expect_eq(background_end(&clients[0].work), 0);
+}
+
+START_TEST(one_that_is_cancelled_at_any_time_leaves_the_next_in_step)
+{
+    enum { TIMES = 30, STEP_NS = 20 * RILL_MICROSECOND };
+
+    if (!linked_open_hubs(_i))
+        return;
+    expect_good_connection();
+    for (int i = 0; i < TIMES; i++) {
+        background_start(&clients[0].work,
+                         rill_timeout(&limits[0], i * STEP_NS,
+                                      rill_rdma_connect_worker(&linked.client, &linked.left,
+                                                               right_address(), NULL)));
+        cut_strangers(&clients[0].work.task);
+        background_end(&clients[0].work);
+        await(rill_rdma_cut(&linked.client));
+        expect_good_connection();
+    }
+    linked_close_hubs();
+}
+END_TEST
+
 int main(void)
 {
     const struct duo_case cases[] = {
+        {one_that_is_cancelled_at_any_time_leaves_the_next_in_step, IN_TCP_AND_SHM},
         {each_has_the_endpoint_of_its_own_other_side, IN_TCP_AND_SHM},
         {those_that_wait_for_others_end_in_time_and_when_they_are_cancelled, IN_TCP_AND_SHM},
     };
