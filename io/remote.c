@@ -134,13 +134,11 @@ static struct rill_post *inbox_remove(struct rill_remote *remote, struct rill_po
     return post;
 }
 
-static void run_inbox(struct rill_remote *remote)
+static void run_first(struct rill_remote *remote)
 {
-    while (remote->inbox) {
-        struct rill_post *post = inbox_remove(remote, &remote->inbox);
+    struct rill_post *post = inbox_remove(remote, &remote->inbox);
 
-        post->run(post);
-    }
+    post->run(post);
 }
 
 bool rill_post_withdraw(struct rill_remote *remote, struct rill_post *post)
@@ -169,7 +167,8 @@ void rill_remote_close(struct rill_remote *remote)
     newest = __atomic_exchange_n(&remote->posts, &closed, __ATOMIC_ACQ_REL);
     if (newest != &asleep)
         collect(remote, newest);
-    run_inbox(remote);
+    while (remote->inbox)
+        run_first(remote);
 }
 
 bool rill_remote_has_posts(const struct rill_remote *remote)
@@ -182,7 +181,8 @@ bool rill_remote_has_posts(const struct rill_remote *remote)
 void rill_remote_run(struct rill_remote *remote)
 {
     take_posts(remote);
-    run_inbox(remote);
+    for (int i = 0; i < RILL_TURN_POSTS_MAX && remote->inbox; i++)
+        run_first(remote);
 }
 
 bool rill_remote_fall_asleep(struct rill_remote *remote)

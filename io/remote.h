@@ -78,8 +78,13 @@ int rill_remote_open(struct rill_remote **remote);
 void rill_remote_hold(struct rill_remote *remote);
 void rill_remote_release(struct rill_remote *remote);
 
+/* How many posts a turn runs at the most, so that a storm of them leaves room for everything else.
+ */
+enum { RILL_TURN_POSTS_MAX = 1024 };
+
 /* Has post run on the runtime's thread in its next turn, which comes at once even if it
- * sleeps; in the order in which they were posted. Borrows the post until it is run. One
+ * sleeps, or in a later one behind RILL_TURN_POSTS_MAX others; in the order in which they were
+ * posted. Borrows the post until it is run. One
  * that is posted already and has not begun to run is run once, as with wakes: what the
  * caller stored before either call is seen. Returns 0, or -ESHUTDOWN: the runtime has
  * ended, and the post remains its caller's. Where another thread is about to post the same one, 0
@@ -95,8 +100,8 @@ bool rill_post_withdraw(struct rill_remote *remote, struct rill_post *post);
  * when no task is alive, which might wait for one. */
 void rill_remote_close(struct rill_remote *remote);
 
-/* private: what the reactor needs. Whether there is something to run; runs it; and
- * whether there is nothing, in which case the next post rings the bell. */
+/* private: what the reactor needs. Whether there is something to run; runs a turn's share of it;
+ * and whether there is nothing, in which case the next post rings the bell. */
 bool rill_remote_has_posts(const struct rill_remote *remote);
 void rill_remote_run(struct rill_remote *remote);
 bool rill_remote_fall_asleep(struct rill_remote *remote);

@@ -99,6 +99,58 @@ START_TEST(posts_are_run_in_the_next_turn_in_their_order)
 }
 END_TEST
 
+static void count_one(struct rill_post *post)
+{
+    (void)post;
+    run_count++;
+}
+
+START_TEST(a_storm_of_posts_takes_its_turns_and_keeps_nothing_else_waiting)
+{
+    enum { COUNT = 3 * RILL_TURN_POSTS_MAX + 5 };
+    static struct rill_post posts[COUNT];
+    struct background sleeping;
+    struct rill_sleep brief;
+
+    if (!open_remote(NULL))
+        return;
+    for (int i = 0; i < COUNT; i++) {
+        posts[i].run = count_one;
+        expect_eq(rill_post(remote, &posts[i]), 0);
+    }
+    background_start(&sleeping, rill_sleep(&brief, 0));
+    for (int turn = 1; turn <= 3; turn++) {
+        fixture_turn();
+        expect_eq(run_count, turn * RILL_TURN_POSTS_MAX);
+        expect(rill_task_is_over(&sleeping.task));
+    }
+    fixture_turn();
+    expect_eq(run_count, COUNT);
+    background_end(&sleeping);
+    close_remote();
+}
+END_TEST
+
+START_TEST(a_runtime_does_not_sleep_over_the_rest_of_a_storm)
+{
+    enum { COUNT = 2 * RILL_TURN_POSTS_MAX };
+    static struct rill_post posts[COUNT];
+    struct note last = make_note(1);
+
+    if (!open_remote(NULL))
+        return;
+    for (int i = 0; i < COUNT; i++) {
+        posts[i].run = count_one;
+        expect_eq(rill_post(remote, &posts[i]), 0);
+    }
+    post_note(&last);
+    run_count = -COUNT; /* the last one's number is the first */
+    await(rill_notify_wait(&noted, &wait_for_note));
+    expect_numbers(1, 1);
+    close_remote();
+}
+END_TEST
+
 START_TEST(a_post_that_is_posted_twice_is_run_once_and_can_be_posted_again)
 {
     struct note one = make_note(1), two = make_note(2);
@@ -694,6 +746,8 @@ int main(void)
 {
     const struct fixture_case cases[] = {
         {posts_are_run_in_the_next_turn_in_their_order, IN_REAL},
+        {a_storm_of_posts_takes_its_turns_and_keeps_nothing_else_waiting, IN_REAL},
+        {a_runtime_does_not_sleep_over_the_rest_of_a_storm, IN_REAL},
         {a_runtime_that_was_shut_down_makes_no_first_remote_either, IN_BOTH},
         {a_post_that_is_posted_twice_is_run_once_and_can_be_posted_again, IN_REAL},
         {a_post_that_posts_itself_is_run_in_the_next_turn, IN_REAL},
