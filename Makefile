@@ -167,7 +167,7 @@ bench_mains     := bench/echo.c bench/ping.c bench/micro.c bench/files.c $(if $(
 # Only those programs that speak rdma:// have something of it, and so load UCX; without
 # UCX they have a stand-in that says so.
 bench_rdma      := $(addprefix bench/,$(if $(ucx),rdma_echo.c rdma_load.c rdma_report.c,rdma_absent.c))
-bench_common    := $(filter-out $(bench_mains) bench/rdma_%,$(wildcard bench/*.c))
+bench_common    := $(filter-out $(bench_mains) bench/rdma_% bench/ping_%,$(wildcard bench/*.c))
 uring_sources   := $(wildcard bench/peers/uring_*.c bench/peers/peer.c)
 
 # Programs to set rill's beside; those whose library or language is not installed are
@@ -310,7 +310,7 @@ $(quiet)$(CC) $(link) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(1) $(libraries)
 endef
 
 $(output)/bin/rill-echo:  $(call object,bench/echo.c $(bench_rdma))
-$(output)/bin/rill-ping:  $(call object,bench/ping.c $(bench_rdma))
+$(output)/bin/rill-ping:  $(call object,$(wildcard bench/ping*.c) $(bench_rdma))
 $(output)/bin/rill-micro: $(call object,bench/micro.c)
 $(output)/bin/rill-files: $(call object,bench/files.c)
 $(output)/bin/rill-rdma-perf: $(call object,bench/rdma_perf.c)

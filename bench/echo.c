@@ -224,15 +224,12 @@ static void check_together(const struct cli *cli, const struct program *program)
         cli_fail(cli, "--broadcast and --timeout: want one of them");
     if (program->broadcast && program->rdma_count > 0)
         cli_fail(cli, "--broadcast: it goes with tcp:// and unix:// only");
-    if (rdma->single_copy && !rdma->shared_memory)
-        cli_fail(cli, "--single-copy: want --shared-memory with it");
+    transport_check(cli, &rdma->transport);
     if (program->buffer_count & (program->buffer_count - 1))
         cli_fail(cli, "--buffers %" PRId64 ": want a power of two from 1 to %d",
                  program->buffer_count, RILL_BUFFERS_MAX);
-    if (program->rdma_count == 0 &&
-        (rdma->shared_memory || rdma->long_segments || rdma->single_copy || rdma->is_unprotected))
-        cli_fail(cli, "--shared-memory, --long-segments, --single-copy and --unprotected: over "
-                      "rdma:// only");
+    if (program->rdma_count == 0)
+        transport_check_unused(cli, &rdma->transport, rdma->is_unprotected);
 }
 
 /* Exits where something is wrong with it. */
@@ -257,12 +254,7 @@ static void read_command_line(struct program *program, int argc, char **argv)
                      "close a connection that is silent for so long, 0 never"),
         CLI_FLAG(0, "broadcast", &program->broadcast,
                  "send what one connection sends to all connections of all URLs"),
-        CLI_FLAG(0, "shared-memory", &rdma->shared_memory,
-                 "rdma:// over shared memory too, with clients on this machine"),
-        CLI_FLAG(0, "long-segments", &rdma->long_segments,
-                 "rdma:// over TCP in longer pieces, with clients that say so as well"),
-        CLI_FLAG(0, "single-copy", &rdma->single_copy,
-                 "rdma:// over shared memory without the copy between the processes"),
+        CLI_TRANSPORT(&rdma->transport),
         CLI_FLAG(0, "unprotected", &rdma->is_unprotected,
                  "rdma:// with neither heartbeats nor limits for what nobody has received"),
         CLI_FLAG('j', "json", &program->json, "print statistics at the end as one JSON object"),

@@ -5,6 +5,7 @@
 
 #include "bench/churn.h"
 #include "bench/exchange.h"
+#include "bench/transport.h"
 #include "io/runtime.h"
 #include "io/signals.h"
 #include "net/connect.h"
@@ -36,7 +37,8 @@ struct ping {
     const char *congestion;
     int wait_policy;
     bool idle, churn, marks, json, progress, interrupted;
-    bool is_rdma, shared_memory, long_segments, single_copy, is_unprotected;
+    bool is_rdma, is_unprotected;
+    struct transport transport; /* of rdma:// */
 
     /* the run */
     struct load load;
@@ -56,6 +58,9 @@ struct ping {
     struct rill_future *choices[2];
     struct rill_select select;
 };
+
+/* Reads the command line, and exits where something is wrong with it. */
+void ping_read_command_line(struct ping *ping, int argc, char **argv);
 
 /* Prints the result on stdout: as one JSON object, or for people. */
 void ping_print_json(const struct rill_runtime *runtime, const struct ping *ping);

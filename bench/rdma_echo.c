@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/rdma_echo.h"
 
+#include "bench/rdma_options.h"
 #include "bench/rdma_report.h"
 #include "rdma/endpoint_info.h"
 #include "rdma/exchange.h"
@@ -125,11 +126,7 @@ struct rill_future *rdma_echo_serve(unsigned number, const char *url)
 
 int rdma_echo_open(const struct rdma_echo_options *options, struct echo_counts *counts)
 {
-    const struct rill_rdma_options rdma_options = {
-        .shared_memory = options->shared_memory,
-        .long_segments = options->long_segments,
-        .single_copy = options->single_copy,
-    };
+    const struct rill_rdma_options rdma_options = rdma_options_of(&options->transport);
     int error = rill_rdma_open(&shared.rdma, &rdma_options);
 
     if (error) {

@@ -8,6 +8,7 @@
 
 #include "bench/echo_counts.h"
 #include "bench/json.h"
+#include "bench/transport.h"
 #include "runtime/scope.h"
 
 #include <stdbool.h>
@@ -19,11 +20,11 @@ enum { RDMA_MESSAGE_MAX = 1 << 20 }; /* a longer one ends its connection */
 extern const char *const rdma_absent;
 
 struct rdma_echo_options {
-    bool shared_memory, long_segments, single_copy; /* of rill_rdma_options */
-    bool is_unprotected;                            /* neither credit nor heartbeats */
-    int64_t silence_max_ns;                         /* before each message, 0: any */
-    struct rill_scope *scope;                       /* of connections, borrowed, or NULL */
-    size_t connections_max;                         /* in the scope, 0: any number */
+    struct transport transport;
+    bool is_unprotected;      /* neither credit nor heartbeats */
+    int64_t silence_max_ns;   /* before each message, 0: any */
+    struct rill_scope *scope; /* of connections, borrowed, or NULL */
+    size_t connections_max;   /* in the scope, 0: any number */
 };
 
 /* Opens UCX in the runtime of this thread, once its signals are open. The counts are

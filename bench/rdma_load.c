@@ -2,6 +2,7 @@
 #include "bench/rdma_load.h"
 
 #include "bench/rdma_echo.h"
+#include "bench/rdma_options.h"
 #include "net/resolve.h"
 #include "rdma/connection.h"
 #include "rdma/exchange.h"
@@ -235,11 +236,7 @@ struct rill_future *rdma_load_close(uint64_t index)
 int rdma_load_open(const struct rdma_load_options *options, struct load *load,
                    const struct rill_url *url)
 {
-    const struct rill_rdma_options rdma_options = {
-        .shared_memory = options->shared_memory,
-        .long_segments = options->long_segments,
-        .single_copy = options->single_copy,
-    };
+    const struct rill_rdma_options rdma_options = rdma_options_of(&options->transport);
     size_t connections = (size_t)options->connections;
     int error = rill_rdma_open(&shared.rdma, &rdma_options);
 

@@ -7,6 +7,7 @@
 #define RILL_BENCH_RDMA_LOAD_H
 
 #include "bench/exchange.h"
+#include "bench/transport.h"
 #include "net/url.h"
 
 #include <stdbool.h>
@@ -14,8 +15,8 @@
 
 struct rdma_load_options {
     int64_t connections;
-    bool shared_memory, long_segments, single_copy; /* of rill_rdma_options */
-    bool is_unprotected;                            /* neither credit nor heartbeats */
+    struct transport transport;
+    bool is_unprotected; /* neither credit nor heartbeats */
 };
 
 /* Opens UCX in the runtime of this thread, which ends it, and makes room for all

@@ -6,6 +6,7 @@
  * then do everything else over UCX. A latency is half a round trip. */
 #include "bench/cli.h"
 #include "bench/json.h"
+#include "bench/rdma_options.h"
 #include "bench/wait_policy.h"
 #include "io/runtime.h"
 #include "rdma/connection.h"
@@ -49,7 +50,8 @@ static struct {
     int test, layer, wait_policy;
     int64_t size, count, warmup, window, spin_ns;
     int64_t client_processor, server_processor; /* -1: any */
-    bool shared_memory, long_segments, single_copy, tcp_only, json;
+    struct transport transport;
+    bool json;
 } wanted = {
     .size = 8,
     .count = 100000,
@@ -383,12 +385,7 @@ static int open_buffer(struct rill_rdma_memory *memory, char **buffer)
 
 static int open_all(void)
 {
-    const struct rill_rdma_options options = {
-        .shared_memory = wanted.shared_memory,
-        .long_segments = wanted.long_segments,
-        .single_copy = wanted.single_copy,
-        .tcp_only = wanted.tcp_only,
-    };
+    const struct rill_rdma_options options = rdma_options_of(&wanted.transport);
     int error = rill_rdma_open(&side.rdma, &options);
 
     if (error) {
@@ -455,11 +452,7 @@ int main(int argc, char **argv)
                     "where the sender runs, -1 anywhere"),
         CLI_INTEGER(0, "server-processor", &wanted.server_processor, -1, 1023,
                     "where the other side runs"),
-        CLI_FLAG(0, "shared-memory", &wanted.shared_memory, "over shared memory too"),
-        CLI_FLAG(0, "long-segments", &wanted.long_segments, "over TCP in longer pieces"),
-        CLI_FLAG(0, "single-copy", &wanted.single_copy,
-                 "over shared memory without the copy between the processes"),
-        CLI_FLAG(0, "tcp-only", &wanted.tcp_only, "over TCP alone"),
+        CLI_TRANSPORT(&wanted.transport),
         CLI_FLAG('j', "json", &wanted.json, "print the result as one JSON object"),
         CLI_END,
     };
@@ -472,10 +465,7 @@ int main(int argc, char **argv)
     pid_t client = getpid(), server;
 
     cli_parse(&cli, argc, argv);
-    if (wanted.tcp_only && wanted.shared_memory)
-        cli_fail(&cli, "--tcp-only: not with --shared-memory");
-    if (wanted.single_copy && !wanted.shared_memory)
-        cli_fail(&cli, "--single-copy: want --shared-memory with it");
+    transport_check(&cli, &wanted.transport);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds) < 0) {
         fprintf(stderr, "rill-rdma-perf: no socket pair: %s\n", strerror(errno));
         return 1;

@@ -185,6 +185,17 @@ START_TEST(long_messages_go_faster_when_both_ask_for_it)
 }
 END_TEST
 
+START_TEST(messages_of_some_kilobytes_go_at_once_over_tcp_alone)
+{
+    SERVE("--tcp-only");
+    PROCESS_START(&ping, "bin/rill-ping", "-j", "--tcp-only", "-s", "50k", "-d", "4", "-t", "200ms",
+                  url);
+    expect_result();
+    ck_assert_double_gt(json_number(ping.out.text, "requests"), 0);
+    stop();
+}
+END_TEST
+
 START_TEST(unprotected_connections_send_no_heartbeats)
 {
     const char *statistics;
@@ -383,6 +394,10 @@ static const struct {
     {{"bin/rill-ping", "--unprotected", "tcp://127.0.0.1:1"}, "over rdma:// only"},
     {{"bin/rill-ping", "--shared-memory", "tcp://127.0.0.1:1"}, "over rdma:// only"},
     {{"bin/rill-ping", "--long-segments", "tcp://127.0.0.1:1"}, "over rdma:// only"},
+    {{"bin/rill-ping", "--tcp-only", "tcp://127.0.0.1:1"}, "over rdma:// only"},
+    {{"bin/rill-echo", "--tcp-only", "tcp://127.0.0.1:0"}, "over rdma:// only"},
+    {{"bin/rill-ping", "--tcp-only", "--shared-memory", "rdma://127.0.0.1:1"}, "not with"},
+    {{"bin/rill-echo", "--tcp-only", "--shared-memory", "rdma://127.0.0.1:0"}, "not with"},
     {{"bin/rill-ping", "--single-copy", "rdma://127.0.0.1:1"}, "want --shared-memory"},
     {{"bin/rill-echo", "--single-copy", "rdma://127.0.0.1:1"}, "want --shared-memory"},
     {{"bin/rill-rdma-perf", "--single-copy"}, "want --shared-memory"},
@@ -404,6 +419,7 @@ int main(void)
         {every_wait_policy_works_on_both_sides, 3},
         {shared_memory_is_used_when_both_ask_for_it, 1},
         {long_messages_go_faster_when_both_ask_for_it, 1},
+        {messages_of_some_kilobytes_go_at_once_over_tcp_alone, 1},
         {unprotected_connections_send_no_heartbeats, 1},
         {an_open_loop_and_idle_connections_work_too, 2},
         {rill_rdma_perf_measures_each_layer, 3},
