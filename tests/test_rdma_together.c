@@ -152,12 +152,15 @@ START_TEST(one_that_is_cancelled_at_any_time_leaves_the_next_in_step)
 }
 END_TEST
 
+/* Over verbs UCX 1.13 may end the process where an endpoint by worker address is aborted while it
+ * connects (docs/guide/rdma_verbs.md). */
 int main(void)
 {
     const struct duo_case cases[] = {
-        {one_that_is_cancelled_at_any_time_leaves_the_next_in_step, IN_TCP_AND_SHM},
         {each_has_the_endpoint_of_its_own_other_side, IN_TCP_AND_SHM},
-        {those_that_wait_for_others_end_in_time_and_when_they_are_cancelled, IN_TCP_AND_SHM},
+        {one_that_is_cancelled_at_any_time_leaves_the_next_in_step, IN_TCP_AND_SHM | TCP_ITSELF},
+        {those_that_wait_for_others_end_in_time_and_when_they_are_cancelled,
+         IN_TCP_AND_SHM | TCP_ITSELF},
     };
 
     return duo_main("rdma together", cases, sizeof cases / sizeof *cases);
