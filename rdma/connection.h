@@ -153,8 +153,8 @@ struct rill_rdma_connection {
     /* private: where to, or where from */
     struct rill_address target; /* its size is 0 where it is not known */
     const void *target_worker;  /* or NULL */
-    struct rill_link dialing;   /* rill_rdma_hub.dialing, of one by worker that is not answered */
-    int64_t dialing_until_ns;
+    struct rill_link pairing;   /* rill_rdma_hub.pairing, of one by worker that is not answered */
+    int64_t pairing_until_ns;
 
     /* private: of the keeper */
     struct rill_task keeper;

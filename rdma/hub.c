@@ -143,7 +143,7 @@ int rill_rdma_hub_open(struct rill_rdma_hub *hub, struct rill_rdma *rdma)
     };
     for (int i = 0; i < RILL_RDMA_HUB_BUCKETS; i++)
         rill_list_init(&hub->by_id[i]);
-    rill_list_init(&hub->dialing);
+    rill_list_init(&hub->pairing);
     error = rill_rdma_inbox_open(&hub->strangers, rdma, RILL_RDMA_STRANGER_ID);
     if (error)
         return error;

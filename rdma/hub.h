@@ -46,7 +46,7 @@ struct rill_rdma_hub {
     /* private */
     uint32_t last_id;
     struct rill_link by_id[RILL_RDMA_HUB_BUCKETS]; /* of rill_rdma_connection.by_id */
-    struct rill_link dialing; /* of rill_rdma_connection.dialing: who connects, first come first */
+    struct rill_link pairing; /* of rill_rdma_connection.pairing: who connects, first come first */
     struct rill_rdma_am_number control;
     struct rill_rdma_inbox strangers;
     uint32_t dead[RILL_RDMA_DEAD_MAX]; /* the latest, 0: none */

@@ -4,11 +4,11 @@
 #include "rdma/control.h"
 #include "rdma/exchange.h"
 #include "rdma/heartbeat.h"
+#include "rdma/pairing.h"
 #include "rdma/shortage.h"
 #include "runtime/executor.h"
 
 #include <errno.h>
-#include <string.h>
 
 /* ---- an attempt ---- */
 
@@ -30,47 +30,6 @@ void rill_rdma_keeper_bury(struct rill_rdma_connection *connection)
         return;
     rill_rdma_hub_sweep(connection->hub, connection->id, 0);
     rill_rdma_hub_remove(connection->hub, connection);
-}
-
-/* Where the number of a worker ends in its address: 8 random bytes behind the one of a version
- * (ucp_address_do_pack in address.c, UCX 1.13). */
-enum { WORKER_NUMBER_END = 9 };
-
-static struct rill_rdma_connection *in_line(struct rill_link *link)
-{
-    return rill_container_of(link, struct rill_rdma_connection, dialing);
-}
-
-/* The first in line of those that connect to the same worker: itself, at the latest. */
-static struct rill_rdma_connection *first_to_worker(struct rill_rdma_hub *hub,
-                                                    const void *target_worker)
-{
-    for (struct rill_link *link = hub->dialing.next; link != &hub->dialing; link = link->next) {
-        struct rill_rdma_connection *connection = in_line(link);
-
-        if (connection->target_worker == target_worker ||
-            memcmp(connection->target_worker, target_worker, WORKER_NUMBER_END) == 0)
-            return connection;
-    }
-    return NULL;
-}
-
-static bool is_first_in_line(const struct rill_rdma_connection *connection)
-{
-    return first_to_worker(connection->hub, connection->target_worker) == connection;
-}
-
-/* Lets the next one have its attempt. Does nothing if the connection is not in line. */
-static void leave_line(struct rill_rdma_connection *connection)
-{
-    struct rill_rdma_connection *next;
-
-    if (!rill_link_is_linked(&connection->dialing))
-        return;
-    rill_link_remove(&connection->dialing);
-    next = first_to_worker(connection->hub, connection->target_worker);
-    if (next)
-        rill_task_wake(&next->keeper);
 }
 
 /* Opens the endpoint of the side that connects. Returns 0 or -errno. */
@@ -96,7 +55,7 @@ static int begin_attempt(struct rill_rdma_connection *connection)
     connection->bye = (struct rill_rdma_bye){0}; /* UCX has let go of its ops with the endpoint */
     rill_rdma_keeper_take_ep(connection);
     if (connection->target_worker)
-        connection->deadline_ns = connection->dialing_until_ns;
+        connection->deadline_ns = connection->pairing_until_ns;
     connection->to_say = 1u << RILL_RDMA_HELLO;
     return 0;
 }
@@ -150,7 +109,7 @@ static void set_timer(struct rill_rdma_connection *connection, int64_t when_ns)
 
 static void become_connected(struct rill_rdma_connection *connection, struct rill_task *task)
 {
-    leave_line(connection);
+    rill_rdma_pairing_leave(connection);
     connection->metrics.connects++;
     connection->attempts = 0;
     connection->lost = 0;
@@ -228,26 +187,12 @@ static int why_failed(const struct rill_rdma_connection *connection)
     return connection->peer.refused ? connection->peer.refused : connection->ep.error;
 }
 
-/* Whether the other side's UCX may not have heard of this attempt, which is not wanted any more. It
- * would then count one endpoint less than this side's, and pair all later ones with the wrong one
- * (stand_in_line). So HELLO has its time even so; RILL_RDMA_HELLO_NS from now, at the most. */
-static bool has_to_be_heard(struct rill_rdma_connection *connection)
-{
-    int64_t now_ns = rill_now(), last_ns = rill_time_after(now_ns, RILL_RDMA_HELLO_NS);
-
-    if (!connection->target_worker || connection->state != RILL_RDMA_CONNECTING ||
-        connection->peer.has_greeted || connection->peer.refused || connection->ep.error)
-        return false;
-    if (connection->deadline_ns > last_ns)
-        connection->deadline_ns = last_ns;
-    return now_ns < connection->deadline_ns;
-}
-
 static enum rill_poll step(struct rill_rdma_connection *connection, struct rill_task *task)
 {
     if (rill_task_is_cancelled(task))
         connection->is_cut = true;
-    if ((connection->is_cut || connection->is_wanted_over) && has_to_be_heard(connection))
+    if ((connection->is_cut || connection->is_wanted_over) &&
+        rill_rdma_pairing_has_to_be_heard(connection))
         return RILL_PENDING;
     if (connection->is_cut)
         return end(connection, -ESHUTDOWN);
@@ -364,28 +309,22 @@ static enum rill_poll line_poll(struct rill_future *self, struct rill_task *task
     struct rill_rdma_connection *connection =
         rill_container_of(self, struct rill_rdma_connection, attending);
 
-    if (!is_first_in_line(connection) && !is_given_up(connection, task) &&
-        rill_now() < connection->dialing_until_ns) {
-        set_timer(connection, connection->dialing_until_ns);
+    if (!rill_rdma_pairing_is_first(connection) && !is_given_up(connection, task) &&
+        rill_now() < connection->pairing_until_ns) {
+        set_timer(connection, connection->pairing_until_ns);
         return RILL_PENDING;
     }
     set_timer(connection, RILL_NEVER);
     return rill_future_end(self, 0);
 }
 
-/* UCX pairs the endpoints of two workers by their order alone: the third one that this side opens
- * by the address of the other is paired with the third one there (ucp_ep_match.c, 1.13). The other
- * side opens one for each HELLO, and of several on their way a later one may overtake. Then two
- * connections have each other's endpoints: what UCX itself answers, to a long or a synchronous
- * message, comes through the wrong one, and is lost as soon as that is closed. So one connects at a
- * time to each worker. */
 static struct rill_future *stand_in_line(struct rill_rdma_connection *connection)
 {
     static const struct rill_place name = {"wait for those that connect to the same worker", NULL,
                                            0};
 
-    rill_list_append(&connection->hub->dialing, &connection->dialing);
-    connection->dialing_until_ns =
+    rill_rdma_pairing_join(connection);
+    connection->pairing_until_ns =
         rill_time_after(rill_now_of_beginning(), connection->options.handshake_ns);
     rill_future_init(&connection->attending, line_poll);
     connection->attending.place = &name;
@@ -396,7 +335,7 @@ static struct rill_future *stand_in_line(struct rill_rdma_connection *connection
 static bool may_attempt(const struct rill_rdma_connection *connection, const struct rill_task *task)
 {
     return !connection->target_worker ||
-           (is_first_in_line(connection) && !is_given_up(connection, task));
+           (rill_rdma_pairing_is_first(connection) && !is_given_up(connection, task));
 }
 
 /* Why one has left the line without an attempt. */
@@ -439,10 +378,10 @@ enum rill_poll rill_rdma_keeper_poll(struct rill_future *self, struct rill_task 
                                                           : why_no_attempt(connection, task);
         if (connection->error == 0) {
             RILL_AWAIT(attend(connection));
-            leave_line(connection);
+            rill_rdma_pairing_leave(connection);
             RILL_AWAIT(close_ep(connection));
         } else {
-            leave_line(connection);
+            rill_rdma_pairing_leave(connection);
             connection->metrics.failures += connection->error != -ESHUTDOWN;
         }
         if (!tries_again(connection) || rill_task_is_cancelled(task))
