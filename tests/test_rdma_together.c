@@ -98,6 +98,7 @@ START_TEST(those_that_wait_for_others_end_in_time_and_when_they_are_cancelled)
     expect_eq(background_end(&clients[2].work), -ETIMEDOUT);
     expect(!limits[2].has_expired);
     expect_eq(linked.left.connections, 0);
+    expect(rill_list_is_empty(&linked.left.pairing)); /* or the next would wait for them */
     linked_close_hubs();
 }
 END_TEST
