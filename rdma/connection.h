@@ -104,7 +104,7 @@ struct rill_rdma_connection_options {
 
 /* How long a connection by worker address that is given up while it connects waits for the other
  * side to hear of it (rill_rdma_connect_worker). */
-#define RILL_RDMA_HELLO_NS (100 * RILL_MILLISECOND)
+#define RILL_RDMA_HELLO_NS RILL_SECOND
 
 /* Parts of the time of silence: how often the other side is to send, and is looked for. */
 enum { RILL_RDMA_BEATS = 4 };
@@ -206,11 +206,11 @@ struct rill_future *rill_rdma_connect(struct rill_rdma_connection *connection,
  * connection is over. Those of a hub that go to the same worker are made one after the other: UCX
  * pairs their endpoints by their order. The wait counts in options.handshake_ns. For the same
  * reason one that is cancelled ends when the other side has answered or, if that takes longer,
- * after RILL_RDMA_HELLO_NS. If the other side has not heard of it by then, as it was stopped or is
- * far away, the two are out of step for good: those that are made after it between the same two
- * workers disconnect with -ETIMEDOUT, after close_ns. -EINVAL for NULL, and at best for bytes that
- * are no address, over which UCX may end the process; over shared memory -ENOSPC for that of a
- * process which has ended (rill_rdma_ep_open). */
+ * after RILL_RDMA_HELLO_NS; at once where the runtime is shut down. If the other side has not heard
+ * of it by then, as it was stopped or is far away, the two are out of step for good: those that are
+ * made after it between the same two workers disconnect with -ETIMEDOUT, after close_ns. -EINVAL
+ * for NULL, and at best for bytes that are no address, over which UCX may end the process; over
+ * shared memory -ENOSPC for that of a process which has ended (rill_rdma_ep_open). */
 struct rill_future *rill_rdma_connect_worker(struct rill_rdma_connection *connection,
                                              struct rill_rdma_hub *hub, const void *address,
                                              const struct rill_rdma_connection_options *options);

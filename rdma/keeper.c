@@ -189,10 +189,10 @@ static int why_failed(const struct rill_rdma_connection *connection)
 
 static enum rill_poll step(struct rill_rdma_connection *connection, struct rill_task *task)
 {
-    if (rill_task_is_cancelled(task))
+    if (rill_task_is_cancelled(task)) /* with its runtime: no other will be made */
         connection->is_cut = true;
-    if ((connection->is_cut || connection->is_wanted_over) &&
-        rill_rdma_pairing_has_to_be_heard(connection))
+    else if ((connection->is_cut || connection->is_wanted_over) &&
+             rill_rdma_pairing_has_to_be_heard(connection))
         return RILL_PENDING;
     if (connection->is_cut)
         return end(connection, -ESHUTDOWN);
