@@ -20,11 +20,16 @@ static struct side clients[MANY], servers[MANY];
 static struct rill_rdma_am stranger;
 static struct rill_timeout limits[MANY];
 
-static const void *right_address(void)
+static const void *address_of(const struct rill_rdma *rdma)
 {
     size_t size;
 
-    return rill_rdma_address(&duo.right, &size);
+    return rill_rdma_address(rdma, &size);
+}
+
+static const void *right_address(void)
+{
+    return address_of(&duo.right);
 }
 
 /* Takes what comes from whom, so that it is one of them that waits for the others. */
@@ -103,6 +108,32 @@ START_TEST(those_that_wait_for_others_end_in_time_and_when_they_are_cancelled)
 }
 END_TEST
 
+START_TEST(who_connects_to_another_worker_does_not_wait)
+{
+    if (!linked_open_hubs(_i))
+        return;
+    background_start(
+        &clients[0].work,
+        rill_rdma_connect_worker(&clients[0].connection, &linked.left, right_address(), NULL));
+    background_start(&clients[1].work,
+                     rill_rdma_connect_worker(&clients[1].connection, &linked.left,
+                                              address_of(&duo.left), NULL));
+    expect(await(rill_rdma_accept_worker(&linked.left, &stranger)) > 0);
+    expect_eq(rill_rdma_adopt_worker(&servers[1].connection, &linked.left, &stranger, NULL), 0);
+    expect_eq(background_end(&clients[1].work), 0);
+    expect(!rill_task_is_over(&clients[0].work.task));
+
+    accept_all(1);
+    expect_eq(background_end(&clients[0].work), 0);
+    for (int i = 0; i < 2; i++) {
+        background_start(&clients[i].work, rill_rdma_disconnect(&clients[i].connection));
+        expect_eq(await(rill_rdma_disconnect(&servers[i].connection)), 0);
+        expect_eq(background_end(&clients[i].work), 0);
+    }
+    linked_close_hubs();
+}
+END_TEST
+
 /* Cuts whoever is heard of until the task is over. */
 static void cut_strangers(const struct rill_task *until)
 {
@@ -159,6 +190,7 @@ int main(void)
 {
     const struct duo_case cases[] = {
         {each_has_the_endpoint_of_its_own_other_side, IN_TCP_AND_SHM},
+        {who_connects_to_another_worker_does_not_wait, IN_TCP_AND_SHM | LOOPBACK},
         {one_that_is_cancelled_at_any_time_leaves_the_next_in_step, IN_TCP_AND_SHM | TCP_ITSELF},
         {those_that_wait_for_others_end_in_time_and_when_they_are_cancelled,
          IN_TCP_AND_SHM | TCP_ITSELF},
