@@ -6,11 +6,13 @@
  * out where more than half of its waits were short enough for that, and a server that is asked
  * now and then sleeps at once.
  *
- * How long a wait is, a sleeper does not know: it is told of the end only once its processor is
- * awake, which takes tens of microseconds on a virtual machine, often longer than the wait. So a
- * wait that seems too long by no more than that is looked at now and then, as a trial. Without
- * them who has begun to sleep would go on for ever, however soon its answers came, just where
- * a sleep costs most.
+ * How long a wait would have been, a sleeper does not know. It is told of the end only once its
+ * processor is awake, which takes tens of microseconds on a virtual machine, often longer than the
+ * wait. And who is awaited may need the very processor: then he is soon done when the reactor
+ * sleeps, and never while it looks out. So where a sleep was short, or too long by no more than a
+ * slow waking up, the reactor looks out now and then, as a trial, and only those that find
+ * something have it do so again. Without trials who has begun to sleep would go on for ever,
+ * however soon its answers came, just where a sleep costs most.
  *
  * It looks out for the whole time or not at all: half of it would find nothing where a little more
  * is needed, and then be taken for a reason to sleep. The guest of a virtual machine, which knows
@@ -24,7 +26,7 @@
 enum {
     /* So many more waits that were too long than such as were short: then it sleeps at once. */
     RILL_SPIN_MISSES_MAX = 5,
-    /* Sleeps of uncertain length before a trial: one, and twice as many after each that found
+    /* Sleeps that may have been short before a trial: one, and twice as many after each that found
      * nothing, as often as this. */
     RILL_SPIN_DOUBLINGS_MAX = 5,
     /* The waking up that is allowed for. */
@@ -70,9 +72,7 @@ static inline void rill_spin_missed(struct rill_spin *spin)
 /* Learns from a sleep without looking out, after which so much time had passed. */
 static inline void rill_spin_slept(struct rill_spin *spin, int64_t waited_ns)
 {
-    if (waited_ns <= spin->max_ns)
-        rill_spin_hit(spin);
-    else if (waited_ns - spin->max_ns <= RILL_SPIN_WAKE_UP_NS && spin->rest > 0)
+    if (waited_ns - spin->max_ns <= RILL_SPIN_WAKE_UP_NS && spin->rest > 0)
         spin->rest--;
 }
 

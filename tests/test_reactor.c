@@ -334,6 +334,23 @@ START_TEST(trials_that_find_nothing_become_rare)
 }
 END_TEST
 
+/* What comes as soon as the reactor sleeps, and never before. */
+START_TEST(who_shares_the_processor_is_not_kept_from_it)
+{
+    enum { WAITS = 1000, REST_MAX = 1 << RILL_SPIN_DOUBLINGS_MAX };
+
+    if (!can_spin())
+        return;
+    open_with_peer(RILL_WAIT_ADAPTIVE);
+    for (int i = 0; i < WAITS; i++)
+        await_byte_after(rill_spin_ns(&reactor()->spin) + 20 * RILL_MICROSECOND);
+    ck_assert_uint_le(reactor()->stats.spins_missed,
+                      RILL_SPIN_MISSES_MAX + RILL_SPIN_DOUBLINGS_MAX + 1 + WAITS / REST_MAX);
+    ck_assert_uint_eq(reactor()->stats.spins_hit, 0);
+    close_with_peer();
+}
+END_TEST
+
 START_TEST(adaptive_waiting_puts_up_with_a_long_wait_now_and_then)
 {
     if (!can_spin())
@@ -761,6 +778,7 @@ int main(void)
         {adaptive_waiting_does_not_look_out_where_that_never_pays, IN_SIMULATED},
         {a_slow_waking_up_is_not_taken_for_a_long_wait, IN_SIMULATED},
         {trials_that_find_nothing_become_rare, IN_SIMULATED},
+        {who_shares_the_processor_is_not_kept_from_it, IN_SIMULATED},
         {adaptive_waiting_puts_up_with_a_long_wait_now_and_then, IN_SIMULATED},
         {every_way_of_waiting_works_on_the_real_ring, IN_REAL},
         {a_runtime_that_spins_submits_again_what_the_kernel_did_not_take, IN_SIMULATED},
