@@ -31,7 +31,7 @@ enum rill_wait_policy {
     RILL_WAIT_SLEEP,    /* sleep at once: the least CPU */
     RILL_WAIT_ADAPTIVE, /* look out without a system call as long as that pays, for spin_ns at the
                            most, then sleep (io/spin.h) */
-    RILL_WAIT_SPIN,     /* never sleep: the least latency, a whole core */
+    RILL_WAIT_SPIN,     /* never sleep: the least latency, a whole core; others on it get turns */
 };
 
 /* What the reactor has counted since it was made. */

@@ -5,6 +5,7 @@
 #include "tests/json_reader.h"
 #include "tests/programs.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +89,30 @@ START_TEST(every_wait_policy_works_on_both_sides)
     expect_result();
     ck_assert_double_gt(json_number(ping.out.text, "requests"), 0);
     echo_server_stop(&server);
+}
+END_TEST
+
+/* How many round trips one connection makes in a while whose both sides wait so. */
+static double requests_with(const char *policy)
+{
+    ECHO_SERVER_START(&server, "--wait", policy);
+    url_of(server.port, url);
+    PROCESS_START(&ping, "bin/rill-ping", "--json", "--wait", policy, "-t", "300ms", url);
+    expect_result();
+    echo_server_stop(&server);
+    return json_number(ping.out.text, "requests");
+}
+
+/* Who looks out keeps the other from answering. */
+START_TEST(both_sides_may_share_a_processor)
+{
+    const char *const policies[] = {"adaptive", "spin"};
+    cpu_set_t one;
+
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    ck_assert_double_gt(requests_with(policies[_i]), requests_with("sleep") / 20);
 }
 END_TEST
 
@@ -488,6 +513,7 @@ int main(void)
     const struct program_test tests[] = {
         {every_size_and_depth_is_measured_without_errors, 2},
         {every_wait_policy_works_on_both_sides, 3},
+        {both_sides_may_share_a_processor, 2},
         {the_report_for_people_says_how_many_and_how_fast, 1},
         {idle_connections_are_opened_and_send_nothing, 1},
         {an_open_loop_sends_as_many_requests_as_are_due, 2},
