@@ -7,7 +7,7 @@
 # file, byte for byte. Below <!-- output of examples/guide/mutex --> stands a ```text
 # block that is all that the built example prints when it is run without arguments,
 # and it exits with 0. Every program in examples/guide/ has to be shown, and every
-# file that a page links to has to be there.
+# file that a page links to has to be there. Sizes of structs are what the compiler says.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . tests/checks.sh
@@ -79,6 +79,62 @@ done
 for source in examples/guide/*.c; do
     check "no page in docs/guide/ shows $source" grep -qxF "<!-- $source -->" docs/guide/*.md
 done
+
+# Pages that tell in bytes how large structs are, the header, and the structs.
+struct_sizes='
+addresses     net/address.h          rill_address
+barrier       runtime/barrier.h      rill_barrier rill_meet
+descriptors   net/descriptors.h      rill_send_descriptors rill_recv_descriptors
+files         io/file.h              rill_file rill_op
+futures       runtime/future.h       rill_future
+mutex         runtime/mutex.h        rill_mutex rill_mutex_lock
+notify        runtime/notify.h       rill_notify rill_wait
+object_pool   runtime/object_pool.h  rill_pooled rill_object_pool rill_object_pool_take
+once          runtime/once.h         rill_once rill_once_run
+paths         io/op.h                rill_op
+process       io/process_run.h       rill_process rill_process_run
+rate_limit    runtime/rate_limit.h   rill_rate_limit rill_rate_limit_take
+rdma_connection rdma/exchange.h      rill_rdma_transfer
+rdma_memory   rdma/memory.h          rill_rdma_memory rill_rdma_remote rill_rdma_op
+rdma_pools    rdma/buffer_pool.h     rill_rdma_buffer
+rdma_pools    rdma/pipeline.h        rill_rdma_pipeline_slot rill_rdma_pipeline
+reader        io/reader.h            rill_reader
+readiness     io/readiness.h         rill_op
+retry         runtime/retry.h        rill_retry
+rwlock        runtime/rwlock.h       rill_rwlock rill_rwlock_use
+semaphore     runtime/semaphore.h    rill_semaphore rill_acquire
+sleep         runtime/sleep.h        rill_sleep rill_interval
+tasks         runtime/task.h         rill_task
+tcp           net/connect.h          rill_tcp rill_connect
+udp           net/udp.h              rill_udp rill_datagram
+'
+read -r -a flags < <(pkg-config --cflags liburing)
+flags+=(-I. -D_GNU_SOURCE -fsyntax-only -x c)
+
+# has_size HEADER STRUCT TEXT: whether its size stands in the text. It is read from the compiler's
+# complaint about a type, so nothing has to be built and run for another machine.
+has_size() {
+    local header=$1 struct=$2 text=$3 size
+
+    size=$("${CC:-gcc}" "${flags[@]}" - 2>&1 \
+        <<<"#include \"$header\""$'\n'"char (*size)[sizeof(struct $struct)] = 1.0;" |
+        grep -om1 'char (\*)\[[0-9]*\]' | tr -dc '0-9')
+    size=$(sed ':again; s/^\([0-9]\+\)\([0-9]\{3\}\)/\1,\2/; t again' <<<"$size")
+    grep -qwF -- "${size:-unknown}" <<<"$text" || {
+        echo "struct $struct: ${size:-unknown} bytes"
+        return 1
+    }
+}
+
+while read -r page header structs; do
+    [[ -n $page ]] || continue
+    [[ $header == rdma/* ]] && ! pkg-config --exists ucx && continue
+    costs=$(sed -n '/^## Costs/,/^## [^C]/p' "docs/guide/$page.md")
+    for struct in $structs; do
+        check "docs/guide/$page.md tells another size of struct $struct" \
+            has_size "$header" "$struct" "$costs"
+    done
+done <<<"$struct_sizes"
 
 lines=$(wc -l <"$first_program") || lines=0
 check "$first_program has $lines lines, and should have 1 to $first_program_lines_max" \
