@@ -5,9 +5,9 @@
  * none and falls asleep, while a thread posts and finds the runtime awake. With a flag
  * beside the stack each side would have to store to the one and then load the other, and
  * both orders would have to be sequentially consistent. Here there is one word, so there
- * is nothing to order. Every change of it is an atomic exchange, and those have one order:
- * either the post is before the falling asleep, which then finds it and fails, or it is
- * behind it, and replaces the marker: who replaces the marker rings. The others of a burst
+ * is nothing to order. Every change of it is an atomic read-modify-write, and those have one
+ * order: either the post is before the falling asleep, which then finds it and fails, or it
+ * is behind it, and replaces the marker: who replaces the marker rings. The others of a burst
  * see a post there and know that somebody has rung. */
 #include "io/remote.h"
 
