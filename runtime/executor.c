@@ -132,7 +132,8 @@ static void run_task(struct rill_executor *executor, struct rill_task *task)
 {
     enum rill_poll poll;
 
-    if (__builtin_expect(task->in_scope, 0) && task->reason == RILL_NOT_CANCELLED)
+    if (__builtin_expect(task->in_scope, 0) &&
+        (task->reason == RILL_NOT_CANCELLED || task->scope->reason == RILL_SHUTTING_DOWN))
         task->reason = task->scope->reason; /* it may have been cancelled meanwhile */
     task->state = RILL_TASK_RUNNING;
     executor->running = task;

@@ -54,7 +54,9 @@ void rill_scope_cancel(struct rill_scope *scope, enum rill_cancel_reason reason)
 
     check_begun(scope);
     rill_check(reason != RILL_NOT_CANCELLED, "a scope was cancelled for no reason");
-    if (scope->reason != RILL_NOT_CANCELLED)
+    if (scope->reason == RILL_SHUTTING_DOWN)
+        return;
+    if (scope->reason != RILL_NOT_CANCELLED && reason != RILL_SHUTTING_DOWN)
         return;
     scope->reason = reason & 3u;
     /* Those that are queued see it when their turn comes. */
@@ -165,9 +167,13 @@ static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task
         return end(scope, scope->error == 0 && abandoned ? -ECANCELED : scope->error);
     }
     scope->waiter = task;
-    if (rill_task_is_cancelled(task) && scope->reason == RILL_NOT_CANCELLED) {
-        scope->was_abandoned = true;
+    if (rill_task_is_cancelled(task)) {
+        if (scope->reason == RILL_NOT_CANCELLED)
+            scope->was_abandoned = true;
         rill_scope_cancel(scope, rill_task_cancel_reason(task));
+        /* Also below a combinator that gives another reason: nobody else tells them. */
+        if (task->reason == RILL_SHUTTING_DOWN)
+            rill_scope_cancel(scope, RILL_SHUTTING_DOWN);
     }
     return RILL_PENDING;
 }

@@ -61,12 +61,14 @@ void rill_scope_init(struct rill_scope *scope, enum rill_scope_policy policy);
 void rill_scope_spawn(struct rill_scope *scope, struct rill_task *task, rill_poll_fn *poll);
 
 /* Cancels all tasks of the scope, and those that are spawned into it from now on.
- * The first reason stays. It does not wait for them: rill_scope_join does. */
+ * The first reason stays, but RILL_SHUTTING_DOWN replaces another one, as it does with a
+ * task. It does not wait for them: rill_scope_join does. */
 void rill_scope_cancel(struct rill_scope *scope, enum rill_cancel_reason reason);
 
 /* Waits until no task of the scope is alive. The result is the error of the first
  * that failed, or 0. Cancelling it cancels the tasks, for the same reason, and waits
- * for them; the result is then -ECANCELED if none has failed and one was cut short.
+ * for them (and when the program ends, RILL_SHUTTING_DOWN, tells also those that were cancelled
+ * before); the result is then -ECANCELED if none has failed and one was cut short.
  * Borrows the scope; one task waits for it at a time, and none of its own. What has
  * failed or was cancelled stays so until rill_scope_init. */
 struct rill_future *rill_scope_join(struct rill_scope *scope);

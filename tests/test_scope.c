@@ -2,6 +2,7 @@
 /* test_scope.c - tasks end before the scope that they were spawned into is left. */
 #include "runtime/scope.h"
 #include "runtime/select.h"
+#include "runtime/shield.h"
 #include "runtime/timeout.h"
 #include "tests/latch.h"
 #include "tests/rig.h"
@@ -190,6 +191,82 @@ START_TEST(cancelling_the_scope_itself_is_no_error)
     rig_settle();
     ck_assert_int_eq(latches[0].reason, RILL_SHUTTING_DOWN);
     expect_result(0);
+}
+END_TEST
+
+/* What may take its time otherwise has to hurry then: nobody else would tell it. */
+START_TEST(tasks_that_are_on_their_way_out_are_told_that_the_program_ends)
+{
+    struct rill_timeout timeout;
+
+    for (int way = 0; way < 3; way++) {
+        rill_scope_init(&scope, RILL_SCOPE_TOGETHER);
+        for (int i = 0; i < COUNT; i++) {
+            latches[i].drain_polls = i == 0 ? 0 : LATCH_BY_HAND;
+            spawn(i);
+        }
+        runner_start(&owner, rill_timeout(&timeout, RILL_SECOND, rill_scope_join(&scope)),
+                     latch_wait(&then));
+        rig_settle();
+        if (way == 0)
+            latch_open(&latches[0], -EIO);
+        else if (way == 1)
+            rill_scope_cancel(&scope, RILL_CANCELLED);
+        else
+            rig_advance(RILL_SECOND + TICK_NS);
+        rig_settle();
+        ck_assert_int_eq(latches[1].reason, way < 2 ? RILL_CANCELLED : RILL_TIMED_OUT);
+        rill_task_cancel_because(&owner.task, RILL_SHUTTING_DOWN);
+        rig_settle();
+        for (int i = 1; i < COUNT; i++) {
+            ck_assert_int_eq(latches[i].reason, RILL_SHUTTING_DOWN);
+            latch_let_go(&latches[i]);
+        }
+        rig_settle();
+        expect_result(way == 0 ? -EIO : way == 1 ? 0 : -ECANCELED);
+    }
+}
+END_TEST
+
+START_TEST(a_scope_that_was_cancelled_is_cancelled_anew_when_the_program_ends)
+{
+    start(RILL_SCOPE_TOGETHER, LATCH_BY_HAND);
+    rill_scope_cancel(&scope, RILL_TIMED_OUT);
+    rig_settle();
+    rill_scope_cancel(&scope, RILL_CANCELLED); /* the first reason stays */
+    rill_task_wake(&children[0].task);         /* this one is queued, and the others are parked */
+    rill_scope_cancel(&scope, RILL_SHUTTING_DOWN);
+    rig_settle();
+    for (int i = 0; i < COUNT; i++) {
+        ck_assert_int_eq(latches[i].reason, RILL_SHUTTING_DOWN);
+        latch_let_go(&latches[i]);
+    }
+    rig_settle();
+    expect_result(0);
+}
+END_TEST
+
+START_TEST(tasks_of_a_scope_that_is_joined_in_a_shield_are_not_told_that_the_program_ends)
+{
+    struct rill_shield shield;
+
+    rill_scope_init(&scope, RILL_SCOPE_TOGETHER);
+    for (int i = 0; i < COUNT; i++) {
+        latches[i].drain_polls = LATCH_BY_HAND;
+        spawn(i);
+    }
+    runner_start(&owner, rill_shield(&shield, rill_scope_join(&scope)), NULL);
+    rig_settle();
+    rill_scope_cancel(&scope, RILL_CANCELLED);
+    rill_task_cancel_because(&owner.task, RILL_SHUTTING_DOWN);
+    rig_settle();
+    for (int i = 0; i < COUNT; i++) {
+        ck_assert_int_eq(latches[i].reason, RILL_CANCELLED);
+        latch_let_go(&latches[i]);
+    }
+    rig_settle();
+    ck_assert(rill_task_is_over(&owner.task));
+    ck_assert_int_eq(scope.result, 0);
 }
 END_TEST
 
@@ -1087,6 +1164,9 @@ int main(void)
         a_join_whose_tasks_all_win_against_its_cancel_has_not_been_cancelled,
         a_failure_wins_against_the_cancel_of_the_join,
         cancelling_the_scope_itself_is_no_error,
+        tasks_that_are_on_their_way_out_are_told_that_the_program_ends,
+        a_scope_that_was_cancelled_is_cancelled_anew_when_the_program_ends,
+        tasks_of_a_scope_that_is_joined_in_a_shield_are_not_told_that_the_program_ends,
         tasks_that_are_queued_when_the_scope_is_cancelled_start_nothing,
         a_task_that_is_spawned_while_the_others_drain_is_cancelled_and_waited_for,
         polls_for_no_reason_do_not_end_a_join,
