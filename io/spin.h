@@ -49,7 +49,8 @@ static inline int64_t rill_spin_ns(const struct rill_spin *spin)
     return spin->misses < RILL_SPIN_MISSES_MAX || spin->rest == 0 ? spin->max_ns : 0;
 }
 
-/* Learns that looking out found what was awaited. */
+/* Learns that looking out found what was awaited, and not at the first look: what was there by then
+ * would have ended a sleep at once. */
 static inline void rill_spin_hit(struct rill_spin *spin)
 {
     if (spin->misses == 0)

@@ -93,7 +93,8 @@ static enum found look_out(struct rill_reactor *reactor, int64_t patience_ns, in
 
             if (found != FOUND_NOTHING) {
                 reactor->stats.spins_hit++;
-                rill_spin_hit(&reactor->spin);
+                if (i > 0 || end_ns != RILL_NEVER) /* what was there at once did not need it */
+                    rill_spin_hit(&reactor->spin);
                 return found;
             }
         }

@@ -168,6 +168,7 @@ static struct {
     const struct rill_kernel_ops *inner;
     struct rill_kernel_ops ops;
     void (*on_entry)(struct io_uring_sqe *sqe);
+    void (*on_return)(void);
     unsigned seen; /* entries that on_entry was shown */
     int error;
     unsigned errors;
@@ -239,7 +240,12 @@ static int enter_between(struct rill_kernel *kernel, struct io_uring *ring, int6
     }
     if (between.turns_max > 0)
         disturb();
-    return between.inner->enter(kernel, ring, until_ns);
+
+    int result = between.inner->enter(kernel, ring, until_ns);
+
+    if (between.on_return)
+        between.on_return();
+    return result;
 }
 
 static void step_between(void)
@@ -259,6 +265,12 @@ void fixture_on_entry(void (*fn)(struct io_uring_sqe *sqe))
 {
     step_between();
     between.on_entry = fn;
+}
+
+void fixture_on_return(void (*fn)(void))
+{
+    step_between();
+    between.on_return = fn;
 }
 
 void fixture_fail_enters(int error, unsigned count)

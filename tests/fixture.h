@@ -90,6 +90,9 @@ int64_t background_end(struct background *background); /* waits for it; its resu
 /* Lets fn see, and change, each submission entry before the kernel does. */
 void fixture_on_entry(void (*fn)(struct io_uring_sqe *sqe));
 
+/* Has fn called each time that the kernel was entered, before anything of it is looked at. */
+void fixture_on_return(void (*fn)(void));
+
 /* Lets the next count enters end with that -errno before the kernel takes anything. */
 void fixture_fail_enters(int error, unsigned count);
 

@@ -351,6 +351,41 @@ START_TEST(who_shares_the_processor_is_not_kept_from_it)
 }
 END_TEST
 
+static bool is_preempted;
+
+/* A peer that had the processor while this side was about to return from the kernel. */
+static void answer_meanwhile(void)
+{
+    if (!is_preempted)
+        return;
+    is_preempted = false;
+    sim_at(fixture.sim, sim_now(fixture.sim), send_byte, peer);
+    *reactor()->ring.sq.kflags |= IORING_SQ_TASKRUN;
+}
+
+START_TEST(what_is_there_at_once_is_no_reason_to_look_out)
+{
+    enum { WAITS = 1000, REST_MAX = 1 << RILL_SPIN_DOUBLINGS_MAX };
+
+    if (!can_spin())
+        return;
+    open_with_peer(RILL_WAIT_ADAPTIVE);
+    fixture_on_return(answer_meanwhile);
+    for (int i = 0; i < WAITS; i++) {
+        bool looks_out = rill_spin_ns(&reactor()->spin) > 0;
+
+        is_preempted = looks_out && i % 8 > 0;
+        if (is_preempted)
+            ck_assert_int_eq(await(rill_tcp_recv(&one, &op, buffer, 1)), 1);
+        else
+            await_byte_after((looks_out ? 70 : 20) * RILL_MICROSECOND);
+    }
+    ck_assert_uint_le(reactor()->stats.spins_missed,
+                      RILL_SPIN_MISSES_MAX + RILL_SPIN_DOUBLINGS_MAX + 1 + WAITS / REST_MAX);
+    close_with_peer();
+}
+END_TEST
+
 START_TEST(adaptive_waiting_puts_up_with_a_long_wait_now_and_then)
 {
     if (!can_spin())
@@ -779,6 +814,7 @@ int main(void)
         {a_slow_waking_up_is_not_taken_for_a_long_wait, IN_SIMULATED},
         {trials_that_find_nothing_become_rare, IN_SIMULATED},
         {who_shares_the_processor_is_not_kept_from_it, IN_SIMULATED},
+        {what_is_there_at_once_is_no_reason_to_look_out, IN_SIMULATED},
         {adaptive_waiting_puts_up_with_a_long_wait_now_and_then, IN_SIMULATED},
         {every_way_of_waiting_works_on_the_real_ring, IN_REAL},
         {a_runtime_that_spins_submits_again_what_the_kernel_did_not_take, IN_SIMULATED},
