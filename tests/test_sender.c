@@ -288,6 +288,16 @@ static void fill_line(void)
     expect(other.sender.held > 0);
 }
 
+/* What fill_line or another began to send comes back as it was, and both tasks end. */
+static void expect_whole_echo(void)
+{
+    expect(await(rill_tcp_recv_exactly(&one, &recv_op, buffer, sizeof buffer)) == sizeof buffer);
+    expect(pattern_is(buffer, 0, sizeof buffer));
+    expect(background_end(&sending) == sizeof bytes);
+    expect(await(rill_tcp_finish_sending(&one, &send_op)) == 0);
+    expect(background_end(&echoing) == 0);
+}
+
 static bool open_narrow_pair(int which, int size_in_reality)
 {
     const struct sim_options options = {.seed = 3, .socket_buffer_size = 2048};
@@ -305,12 +315,7 @@ START_TEST(a_line_is_bounded_and_goes_on_when_the_peer_reads)
         return;
     fill_line();
     ck_assert_uint_le(other.sender.held, RILL_BUFFERS_SHARE);
-    ck_assert_int_eq(await(rill_tcp_recv_exactly(&one, &recv_op, buffer, sizeof buffer)),
-                     sizeof buffer);
-    ck_assert(pattern_is(buffer, 0, sizeof buffer));
-    ck_assert_int_eq(background_end(&sending), sizeof bytes);
-    ck_assert_int_eq(await(rill_tcp_finish_sending(&one, &send_op)), 0);
-    ck_assert_int_eq(background_end(&echoing), 0);
+    expect_whole_echo();
     ck_assert_ptr_null(other.sender.op.waiter); /* a task that is gone is not to be woken */
     close_pair();
 }
@@ -394,12 +399,7 @@ START_TEST(a_line_is_whole_however_many_bytes_wait_for_other_peers)
     background_start(&echoing, echo_run());
     settle_calm();
     ck_assert_uint_gt(fixture.runtime->reactor.buffers.private_in_use, 70000);
-    ck_assert_int_eq(await(rill_tcp_recv_exactly(&one, &recv_op, buffer, sizeof buffer)),
-                     sizeof buffer);
-    ck_assert(pattern_is(buffer, 0, sizeof buffer));
-    ck_assert_int_eq(background_end(&sending), sizeof bytes);
-    ck_assert_int_eq(await(rill_tcp_finish_sending(&one, &send_op)), 0);
-    ck_assert_int_eq(background_end(&echoing), 0);
+    expect_whole_echo();
     fixture_hang_up(&one);
     fixture_hang_up(&other);
     let_private_go();
