@@ -78,18 +78,16 @@ int rill_remote_open(struct rill_remote **remote);
 void rill_remote_hold(struct rill_remote *remote);
 void rill_remote_release(struct rill_remote *remote);
 
-/* How many posts a turn runs at the most, so that a storm of them leaves room for everything else.
- */
+/* How many posts a turn runs at the most, so that a storm of them leaves room for all else. */
 enum { RILL_TURN_POSTS_MAX = 1024 };
 
 /* Has post run on the runtime's thread in its next turn, which comes at once even if it
  * sleeps, or in a later one behind RILL_TURN_POSTS_MAX others; in the order in which they were
- * posted. Borrows the post until it is run. One
- * that is posted already and has not begun to run is run once, as with wakes: what the
- * caller stored before either call is seen. Returns 0, or -ESHUTDOWN: the runtime has
- * ended, and the post remains its caller's. Where another thread is about to post the same one, 0
- * says no more than what that thread is told. Any thread that holds the remote, and signal
- * handlers too. */
+ * posted. Borrows the post until it is run. One that is posted already and has not begun to run
+ * is run once, as with wakes: what the caller stored before either call is seen. Returns 0, or
+ * -ESHUTDOWN: the runtime has ended, and the post remains its caller's. Where another thread is
+ * about to post the same one, 0 says no more than what that thread is told. Any thread that holds
+ * the remote, and signal handlers too. */
 int rill_post(struct rill_remote *remote, struct rill_post *post);
 
 /* Takes back a post that has not begun to run. Returns whether there was one. No other
