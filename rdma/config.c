@@ -49,6 +49,20 @@ static const struct preset presets[] = {
     /* Eight times as long as by default, for fewer system calls and callbacks. 256 KiB gain
      * half of that, and 1 MiB less again, as it leaves the cache. */
     {{"TCP_RX_SEG_SIZE", "512K"}, RILL_RDMA_WISH_LONG_SEGMENTS, 0, 0, NULL},
+    /* Four times as long as by default, so that a message is handed over in fewer pieces, and all
+     * of them together do not fit into the nearer caches: one core writes them back, instead of
+     * the other one asking it for each line (docs/performance.md). Twice as long gains little
+     * more. There are a quarter as many at the beginning, so that they take up as much. */
+    {{"POSIX_SEG_SIZE", "32K"},
+     RILL_RDMA_WISH_SHARED_MEMORY | RILL_RDMA_WISH_LONG_SEGMENTS,
+     0,
+     0,
+     "MM_SEG_SIZE"},
+    {{"POSIX_RX_BUFS_GROW", "128"},
+     RILL_RDMA_WISH_SHARED_MEMORY | RILL_RDMA_WISH_LONG_SEGMENTS,
+     0,
+     0,
+     "MM_SEG_SIZE"},
     /* As every server does: else its port is taken for a minute after it was killed. */
     {{"TCP_CM_REUSEADDR", "y"}, 0, 0, 0, NULL},
     /* Else connect(2) stops the loop for as long as a host keeps silent, and a peer that dies
@@ -249,13 +263,31 @@ static int look_up_eager_size(struct rill_rdma_config *config, const struct rill
     return 0;
 }
 
-/* How much TCP takes as one piece. */
-static uint16_t segment_kib(const struct rill_rdma_names *names)
+/* 0 where UCX does not have it. */
+static uint32_t size_in(const struct rill_rdma_names *names, const char *key)
 {
-    const char *value = rill_rdma_names_value(names, "TCP_RX_SEG_SIZE");
-    uint64_t size = value ? size_of(value) >> 10 : 0;
+    const char *value = rill_rdma_names_value(names, key);
+    uint64_t size = value ? size_of(value) : 0;
 
-    return size < UINT16_MAX ? (uint16_t)size : UINT16_MAX;
+    return size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
+}
+
+static bool is_on(const struct rill_rdma_names *names, const char *key)
+{
+    const char *value = rill_rdma_names_value(names, key);
+
+    return value && *value == 'y';
+}
+
+/* Memory is shared with peers only where it may be used by endpoints that report errors. */
+static struct rill_rdma_segments segments_in(const struct rill_rdma_names *names)
+{
+    return (struct rill_rdma_segments){
+        .tcp = size_in(names, "TCP_RX_SEG_SIZE"),
+        .shared = is_on(names, "POSIX_ERROR_HANDLING")  ? size_in(names, "POSIX_SEG_SIZE")
+                  : is_on(names, "SYSV_ERROR_HANDLING") ? size_in(names, "SYSV_SEG_SIZE")
+                                                        : 0,
+    };
 }
 
 /* ---- all of it ---- */
@@ -346,7 +378,7 @@ int rill_rdma_config_check(struct rill_rdma_config *config, const struct rill_uc
     if (error)
         return rill_rdma_say(why, error, "no memory for the names of UCX's settings");
     take_back_unknown(config, &names);
-    config->segment_kib = segment_kib(&names);
+    config->segments = segments_in(&names);
     check_environment(&names, remark);
     error = check_settings(&names, settings, count, why);
     rill_rdma_names_free(&names);

@@ -7,6 +7,7 @@
 #ifndef RILL_RDMA_CONFIG_H
 #define RILL_RDMA_CONFIG_H
 
+#include "rdma/segments.h"
 #include "rdma/ucx.h"
 
 #include <stdbool.h>
@@ -51,8 +52,8 @@ enum rill_rdma_wish {
  * is opened: UCX has no other ear for them. */
 struct rill_rdma_config {
     ucp_config_t *ucp;
-    uint32_t eager_size;  /* UCX_RNDV_THRESH; UINT32_MAX where UCX decides or there is no bound */
-    uint16_t segment_kib; /* after the check: of TCP, rounded down; 0: without TCP */
+    uint32_t eager_size; /* UCX_RNDV_THRESH; UINT32_MAX where UCX decides or there is no bound */
+    struct rill_rdma_segments segments; /* after the check */
 
     /* private */
     struct rill_rdma_lent *lent; /* variables, the latest first */

@@ -11,11 +11,9 @@
 static int compare(const struct rill_rdma_connection *connection,
                    const struct rill_rdma_control *control)
 {
-    uint16_t segment_kib = connection->hub->rdma->segment_kib;
-
     if (control->version != RILL_RDMA_WIRE_VERSION)
         return -EPROTONOSUPPORT;
-    if (segment_kib > 0 && control->segment_kib > 0 && control->segment_kib != segment_kib)
+    if (!rill_rdma_segments_agree(&connection->hub->rdma->segments, &control->segments))
         return -EPROTOTYPE;
     return 0;
 }
@@ -121,7 +119,6 @@ static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_
         .magic = RILL_RDMA_WIRE_MAGIC,
         .version = RILL_RDMA_WIRE_VERSION,
         .kind = (uint8_t)kind,
-        .segment_kib = connection->hub->rdma->segment_kib,
         .to = connection->peer.id,
         .from = connection->id,
         .received = connection->credit.received,
@@ -130,6 +127,7 @@ static void say(struct rill_rdma_connection *connection, enum rill_rdma_control_
         .beat_ms = (uint32_t)(rill_rdma_control_beat_ns(connection) / RILL_MILLISECOND),
         .reason = connection->peer.refused,
         .load_kib = load_kib < UINT32_MAX ? (uint32_t)load_kib : UINT32_MAX,
+        .segments = connection->hub->rdma->segments,
     });
     connection->credit.told = connection->credit.received;
     if (kind == RILL_RDMA_BEAT) {

@@ -10,8 +10,9 @@
  * What they take up is, over the network, up to twice the cost: UCX has buffers of some sizes for
  * them, and rill asks for powers of 2 (RX_MPOOL_SIZES, config.c; with UCX's own two sizes, for
  * whoever sets those, it is four times). Over shared memory one of some 100 bytes or more holds a
- * segment, 8 KiB of that memory, so that short ones take up to 25 times their cost. UCX keeps the
- * memory for other messages when they have been received.
+ * segment, 8 KiB of that memory, so that short ones take up to 25 times their cost, and 100 times
+ * with long_segments (rdma.h). UCX keeps the memory for other messages when they have been
+ * received.
  *
  * It is the sender that keeps to the window, as rill does. A receiver cannot refuse anything: a
  * peer that is not rill may send without end. */

@@ -144,7 +144,7 @@ static int open_context(struct rill_rdma *rdma, const struct rill_rdma_options *
                                    &rdma->why, &rdma->remark);
     if (error)
         rdma->ucx->cleanup(rdma->context);
-    rdma->segment_kib = config->segment_kib;
+    rdma->segments = config->segments;
     rdma->eager_size = config->eager_size;
     return error;
 }

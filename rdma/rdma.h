@@ -43,12 +43,15 @@ struct rill_rdma_options {
      * UCX_TLS is not enough: without this, endpoints do not use it, and where that names nothing
      * else (sm,self) opening one ends with -EHOSTUNREACH. [no] */
     bool shared_memory;
-    /* Over TCP, in pieces of 512 KiB and not of 64 KiB: messages of 1 MiB go half as fast
-     * again. Both sides have to ask for it, as UCX is ended by a piece that is longer than
-     * its own (tcp_ep.c): two sides of a connection compare what is in effect (-EPROTOTYPE), and
-     * with bare endpoints the program has to make sure of it. Each peer whose message is read in
-     * part holds up to 1 MiB meanwhile, and not 128 KiB. A TCP_RX_SEG_SIZE of the user's is
-     * stronger. [no] */
+    /* Long messages in longer pieces. Over TCP of 512 KiB and not of 64 KiB: those of 1 MiB go
+     * half as fast again. Each peer whose message is read in part holds up to 1 MiB meanwhile, and
+     * not 128 KiB. With shared_memory, over that, of 32 KiB and not of 8 KiB: those of 1 MiB go up
+     * to twice as fast. A message of some 100 bytes or more that nobody has received yet holds such
+     * a piece (credit.h).
+     * Both sides have to ask for it, as a piece that is longer than its own ends UCX over TCP, and
+     * over shared memory overwrites what is behind (segments.h): two sides of a connection compare
+     * what is in effect (-EPROTOTYPE), and with bare endpoints the program has to make sure of it.
+     * A TCP_RX_SEG_SIZE, POSIX_SEG_SIZE or MM_SEG_SIZE of the user's is stronger. [no] */
     bool long_segments;
     /* Over TCP alone, whatever devices there are. Messages of less than 60,000 bytes then go to the
      * other side at once, and not only those of less than 8,000 (RILL_RDMA_EAGER_SIZE), which other
@@ -129,7 +132,7 @@ struct rill_rdma {
     struct rill_link eps[RILL_RDMA_EP_BUCKETS]; /* of rill_rdma_ep.all */
     uint64_t last_serial;                       /* of endpoints */
     uint32_t ids_given;                         /* to connections, by hubs that were closed */
-    uint16_t segment_kib;                       /* of TCP; 0: none */
+    struct rill_rdma_segments segments;
     bool is_open;
     bool is_short;          /* of descriptors, UCX says; set by any thread: shortage.c */
     size_t young_count;     /* endpoints that are about to open descriptors */

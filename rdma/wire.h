@@ -23,6 +23,8 @@
 #ifndef RILL_RDMA_WIRE_H
 #define RILL_RDMA_WIRE_H
 
+#include "rdma/segments.h"
+
 #include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,7 +37,7 @@ extern "C" {
 
 enum {
     RILL_RDMA_CONTROL_ID = 30, /* of active messages; taken where there is a hub */
-    RILL_RDMA_WIRE_VERSION = 1,
+    RILL_RDMA_WIRE_VERSION = 2,
     RILL_RDMA_USER_TAG_BITS = 28,
     RILL_RDMA_USER_TAG_MAX = (1 << RILL_RDMA_USER_TAG_BITS) - 1,
 };
@@ -58,16 +60,17 @@ enum rill_rdma_control_kind {
 struct rill_rdma_control {
     uint32_t magic;
     uint8_t version;
-    uint8_t kind;         /* enum rill_rdma_control_kind */
-    uint16_t segment_kib; /* of TCP, rounded down; 0: no TCP. Looked at in HELLO and ACK */
-    uint32_t to, from;    /* connection ids of receiver and sender; to is 0 in a HELLO */
-    uint64_t received;    /* cost of all messages that the sender has taken: see credit.h */
-    uint64_t window;      /* cost that may be on its way to the sender; 0: any */
-    uint32_t eager_size;  /* bytes of a message that go with it, before it is received */
-    uint32_t beat_ms;     /* how often the sender wants to hear a BEAT; 0: never */
-    int32_t reason;       /* an -errno */
-    uint32_t load_kib;    /* that is on its way from the sender, or waits to be: a BEAT that
-                           * comes later may have to wait behind it */
+    uint8_t kind; /* enum rill_rdma_control_kind */
+    uint16_t reserved;
+    uint32_t to, from;   /* connection ids of receiver and sender; to is 0 in a HELLO */
+    uint64_t received;   /* cost of all messages that the sender has taken: see credit.h */
+    uint64_t window;     /* cost that may be on its way to the sender; 0: any */
+    uint32_t eager_size; /* bytes of a message that go with it, before it is received */
+    uint32_t beat_ms;    /* how often the sender wants to hear a BEAT; 0: never */
+    int32_t reason;      /* an -errno */
+    uint32_t load_kib;   /* that is on its way from the sender, or waits to be: a BEAT that
+                          * comes later may have to wait behind it */
+    struct rill_rdma_segments segments; /* the sender's: looked at in HELLO and ACK */
 };
 
 static inline uint64_t rill_rdma_tag_make(uint32_t id, enum rill_rdma_message_kind kind,
@@ -87,7 +90,6 @@ static inline uint64_t rill_rdma_mask_make(uint32_t user_mask)
 static inline struct rill_rdma_control rill_rdma_control_swap(struct rill_rdma_control control)
 {
     control.magic = htole32(control.magic);
-    control.segment_kib = htole16(control.segment_kib);
     control.to = htole32(control.to);
     control.from = htole32(control.from);
     control.received = htole64(control.received);
@@ -96,6 +98,8 @@ static inline struct rill_rdma_control rill_rdma_control_swap(struct rill_rdma_c
     control.beat_ms = htole32(control.beat_ms);
     control.reason = (int32_t)htole32((uint32_t)control.reason);
     control.load_kib = htole32(control.load_kib);
+    control.segments.tcp = htole32(control.segments.tcp);
+    control.segments.shared = htole32(control.segments.shared);
     return control;
 }
 

@@ -105,6 +105,68 @@ START_TEST(long_segments_are_for_those_who_ask)
 }
 END_TEST
 
+START_TEST(longer_segments_of_shared_memory_are_for_those_who_ask_and_share_it)
+{
+    static const char size[] = "UCX_POSIX_SEG_SIZE", count[] = "UCX_POSIX_RX_BUFS_GROW";
+    static const char transport_keys[] = "UCX_POSIX_SEG_SIZE=8256\nUCX_POSIX_RX_BUFS_GROW=512\n"
+                                         "UCX_MM_SEG_SIZE=8256\n";
+    static const struct rill_rdma_setting own[] = {{"POSIX_SEG_SIZE", "16K"},
+                                                   {"MM_SEG_SIZE", "16K"}};
+    struct rill_rdma_options options = {.shared_memory = true};
+
+    expect_told(size, 13, transport_keys, options, "-");
+    options.long_segments = true;
+    expect_told(size, 13, transport_keys, options, "32K");
+    expect_told(count, 13, transport_keys, options, "128");
+    expect_told(size, 13, NULL, options, "-"); /* a UCX without shared memory */
+    options.setting_count = 1;
+    options.settings = &own[0];
+    expect_told(size, 13, transport_keys, options, "16K");
+    options.settings = &own[1];
+    expect_told(size, 13, transport_keys, options, "-");
+    expect_told(count, 13, transport_keys, options, "-");
+    options = (struct rill_rdma_options){.long_segments = true};
+    expect_told(size, 13, transport_keys, options, "-");
+}
+END_TEST
+
+/* What the transports' settings are, as UCX tells it, and which segments they mean. */
+START_TEST(segments_are_those_in_effect_where_a_way_is_used)
+{
+    static const struct {
+        const char *transport_keys;
+        uint32_t tcp, shared;
+    } cases[] = {
+        {"", 0, 0},
+        {"UCX_TCP_RX_SEG_SIZE=64K\n", 65536, 0},
+        {"UCX_TCP_RX_SEG_SIZE=96000\n", 96000, 0},
+        {"UCX_TCP_RX_SEG_SIZE=inf\n", UINT32_MAX, 0},
+        {"UCX_POSIX_SEG_SIZE=8256\nUCX_POSIX_ERROR_HANDLING=n\n", 0, 0},
+        {"UCX_POSIX_SEG_SIZE=8256\nUCX_POSIX_ERROR_HANDLING=y\n", 0, 8256},
+        {"UCX_SYSV_SEG_SIZE=16K\nUCX_SYSV_ERROR_HANDLING=n\n", 0, 0},
+        {"UCX_SYSV_SEG_SIZE=16K\nUCX_SYSV_ERROR_HANDLING=y\n", 0, 16384},
+        {"UCX_POSIX_SEG_SIZE=8256\nUCX_POSIX_ERROR_HANDLING=y\nUCX_SYSV_SEG_SIZE=16K\n"
+         "UCX_SYSV_ERROR_HANDLING=y\nUCX_TCP_RX_SEG_SIZE=512K\n",
+         524288, 8256},
+        {"UCX_POSIX_ERROR_HANDLING=y\n", 0, 0},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rill_rdma rdma;
+
+        fake_reset();
+        fixture_open(SIMULATED, NULL, NULL);
+        fake.minor_version = 13;
+        fake.transport_keys = cases[i].transport_keys;
+        expect_eq(rill_rdma_open(&rdma, &(struct rill_rdma_options){.ucx = &fake_ucx}), 0);
+        ck_assert_uint_eq(rdma.segments.tcp, cases[i].tcp);
+        ck_assert_uint_eq(rdma.segments.shared, cases[i].shared);
+        rill_rdma_close(&rdma);
+        fixture_close();
+    }
+}
+END_TEST
+
 START_TEST(longer_messages_go_at_once_where_there_is_tcp_alone)
 {
     static const char key[] = "UCX_TCP_TX_SEG_SIZE";
@@ -281,6 +343,8 @@ int main(void)
         {a_ucx_that_does_not_know_the_setting_is_left_alone, IN_SIMULATED},
         {what_the_user_wants_checked_is_checked, IN_SIMULATED},
         {long_segments_are_for_those_who_ask, IN_SIMULATED},
+        {longer_segments_of_shared_memory_are_for_those_who_ask_and_share_it, IN_SIMULATED},
+        {segments_are_those_in_effect_where_a_way_is_used, IN_SIMULATED},
         {longer_messages_go_at_once_where_there_is_tcp_alone, IN_SIMULATED},
         {tcp_alone_and_shared_memory_exclude_each_other, IN_SIMULATED},
         {no_memory_of_a_peer_is_put_to_over_tcp_unless_the_user_says_so, IN_SIMULATED},

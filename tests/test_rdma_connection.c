@@ -331,9 +331,9 @@ static void expect_long_segments_of_one_side_are_refused(bool are_of_client)
 
     if (!fixture_open(REAL, NULL, NULL))
         return;
-    duo.is_bulk = are_of_client;
+    duo.has_long_segments = are_of_client;
     duo_open_worker(&duo.left, OVER_TCP);
-    duo.is_bulk = !are_of_client;
+    duo.has_long_segments = !are_of_client;
     duo_open_worker(&duo.right, OVER_TCP);
     open_both_hubs();
     struct rill_address address = duo_listen(&listener, &duo.right);
@@ -359,6 +359,28 @@ END_TEST
 START_TEST(long_segments_of_the_other_side_are_refused)
 {
     expect_long_segments_of_one_side_are_refused(false);
+}
+END_TEST
+
+START_TEST(long_segments_of_one_side_are_refused_over_shared_memory)
+{
+    struct rill_rdma_am stranger = {0};
+    size_t size;
+
+    if (!fixture_open(REAL, NULL, NULL))
+        return;
+    duo_open_worker(&duo.left, _i);
+    duo.has_long_segments = true;
+    duo_open_worker(&duo.right, _i);
+    open_both_hubs();
+    background_start(&connecting, rill_rdma_connect_worker(
+                                      &client, &left, rill_rdma_address(&duo.right, &size), NULL));
+    expect(await(rill_rdma_accept_worker(&right, &stranger)) > 0);
+    expect_eq(rill_rdma_adopt_worker(&server, &right, &stranger, NULL), 0);
+    expect_eq(await(rill_rdma_wait_for_connection(&server, &wait)), -EPROTOTYPE);
+    expect_eq(background_end(&connecting), -EPROTOTYPE);
+    await(rill_rdma_disconnect(&server));
+    close_hubs();
 }
 END_TEST
 
@@ -418,9 +440,16 @@ START_TEST(messages_of_all_sizes_arrive_whole)
 }
 END_TEST
 
+START_TEST(messages_of_all_sizes_arrive_in_long_segments)
+{
+    duo.has_long_segments = true;
+    expect_all_sizes_arrive(_i);
+}
+END_TEST
+
 START_TEST(messages_of_all_sizes_arrive_in_long_segments_and_single_copies)
 {
-    duo.is_bulk = true;
+    duo.has_long_segments = duo.has_single_copy = true;
     expect_all_sizes_arrive(_i);
 }
 END_TEST
@@ -904,6 +933,8 @@ int main(void)
         {long_segments_of_the_other_side_are_refused, IN_TCP | SOCKET_ADDRESSES},
         {a_refusal_is_the_reason_though_the_endpoint_fails_with_it, IN_TCP | SOCKET_ADDRESSES},
         {messages_of_all_sizes_arrive_whole, IN_TCP_AND_SHM},
+        {long_segments_of_one_side_are_refused_over_shared_memory, IN_SHM},
+        {messages_of_all_sizes_arrive_in_long_segments, IN_TCP_AND_SHM | TCP_ITSELF},
         {messages_of_all_sizes_arrive_in_long_segments_and_single_copies,
          IN_TCP_AND_SHM | TCP_ITSELF},
         {messages_of_all_sizes_arrive_over_tcp_alone, IN_TCP | TCP_ITSELF},

@@ -115,22 +115,38 @@ START_TEST(the_reason_of_a_refusal_is_told_if_it_is_an_errno)
 }
 END_TEST
 
-/* 0 is a side without TCP, whose segments do not matter. */
+/* 0 is a side that sends nothing that way, whose segments do not matter. */
 START_TEST(segments_have_to_be_equal_where_both_sides_have_some)
 {
     static const struct {
-        uint16_t left, right;
+        struct rill_rdma_segments left, right;
         bool is_refused;
-    } cases[] = {{0, 0, false},  {0, 1, false}, {1, 0, false}, {0, 64, false},
-                 {64, 0, false}, {1, 1, false}, {8, 8, false}, {1, 2, true},
-                 {2, 1, true},   {8, 64, true}, {64, 8, true}, {64, 63, true}};
+    } cases[] = {
+        {{0, 0}, {0, 0}, false},
+        {{0, 0}, {1, 0}, false},
+        {{1, 0}, {0, 0}, false},
+        {{1, 0}, {1, 0}, false},
+        {{65536, 0}, {65536, 0}, false},
+        {{1, 0}, {2, 0}, true},
+        {{2, 0}, {1, 0}, true},
+        {{8192, 0}, {8191, 0}, true},
+        {{0, 0}, {0, 1}, false},
+        {{0, 1}, {0, 0}, false},
+        {{0, 8256}, {0, 8256}, false},
+        {{0, 8256}, {0, 8192}, true},
+        {{0, 8192}, {0, 8256}, true},
+        {{1, 0}, {0, 2}, false},
+        {{1, 2}, {1, 3}, true},
+        {{1, 2}, {3, 2}, true},
+        {{UINT32_MAX, 1}, {65535, 1}, true},
+    };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t result = cases[i].is_refused ? -EPROTOTYPE : 0;
 
         sides_open(NULL);
-        sides.left.rdma.segment_kib = cases[i].left;
-        sides.right.rdma.segment_kib = cases[i].right;
+        sides.left.rdma.segments = cases[i].left;
+        sides.right.rdma.segments = cases[i].right;
         background_start(&connecting, sides_connecting(&mute));
         sides_adopt(&mute);
         expect_eq(await(rill_rdma_wait_for_connection(right, &sides.right.wait)), result);

@@ -265,8 +265,8 @@ START_TEST(a_refusal_is_out_before_the_endpoint_is_closed)
 
     sides_open(&slow);
     sides.table.ep_close_nbx = close_after_refusal;
-    sides.left.rdma.segment_kib = 8; /* which the other side cannot take */
-    sides.right.rdma.segment_kib = 64;
+    sides.left.rdma.segments.tcp = 8192; /* which the other side cannot take */
+    sides.right.rdma.segments.tcp = 65536;
     background_start(&connecting, sides_connecting(&mute));
     sides_adopt(&mute);
     expect_eq(await(rill_rdma_wait_for_connection(right, &sides.right.wait)), -EPROTOTYPE);

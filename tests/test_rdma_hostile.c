@@ -259,7 +259,6 @@ static size_t compose_control(const struct raw *raw, unsigned char *bytes)
     struct rill_rdma_control control = rill_rdma_control_swap((struct rill_rdma_control){
         .magic = RILL_RDMA_WIRE_MAGIC,
         .version = dice(8) ? RILL_RDMA_WIRE_VERSION : (uint8_t)extreme(),
-        .segment_kib = (uint16_t)(dice(2) ? 0 : extreme()),
         .kind = (uint8_t)(dice(8) ? RILL_RDMA_HELLO + dice(5) : extreme()),
         .to = victim && dice(8) ? victim->id : (uint32_t)extreme(),
         .from = victim && victim->peer.id && dice(8) ? victim->peer.id : 1 + (uint32_t)dice(9),

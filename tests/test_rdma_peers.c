@@ -169,7 +169,7 @@ static void serve(int which, enum role role, uint16_t port, int pipe_fd)
         _exit(77);
     duo_open_worker(&duo.right, which);
     if (role == JAM || role == JAM_BYE)
-        duo.right.segment_kib = 0; /* what another program would say, which is let in */
+        duo.right.segments = (struct rill_rdma_segments){0}; /* as if it were none of ours */
     expect_eq(rill_rdma_hub_open(&hub, &duo.right), 0);
     tell_address(pipe_fd, &listener, which, port);
     if (role == NEVER)
@@ -803,9 +803,16 @@ START_TEST(a_peer_may_be_killed_at_any_moment_over_tcp_alone)
 }
 END_TEST
 
+START_TEST(a_peer_may_be_killed_at_any_moment_with_long_segments)
+{
+    duo.has_long_segments = true;
+    kill_at_many_moments(_i);
+}
+END_TEST
+
 START_TEST(a_peer_may_be_killed_at_any_moment_with_single_copies)
 {
-    duo.is_bulk = true;
+    duo.has_long_segments = duo.has_single_copy = true;
     kill_at_many_moments(_i);
 }
 END_TEST
@@ -925,6 +932,7 @@ int main(void)
         {a_peer_that_does_not_come_back_is_given_up, IN_TCP | TCP_ITSELF},
         {a_peer_may_be_killed_at_any_moment_under_load, IN_TCP_AND_SHM},
         {a_peer_may_be_killed_at_any_moment_over_tcp_alone, IN_TCP | TCP_ITSELF},
+        {a_peer_may_be_killed_at_any_moment_with_long_segments, IN_SHM},
         {a_peer_may_be_killed_at_any_moment_with_single_copies, IN_SHM},
         {messages_that_nobody_receives_take_no_more_than_the_window, IN_TCP_AND_SHM | TCP_ITSELF},
         {nor_do_longer_ones_over_tcp_alone, IN_TCP | TCP_ITSELF},

@@ -6,7 +6,8 @@ fro (a latency is half a round trip, and the median of the latest 2,048 is taken
 ucx_perftest keeps no more; over shared memory rill's are means of eight), tag_bw has 32 on their
 way in one direction. rill does so over connections, over connections without heartbeats
 and credit, over bare endpoints, and over connections of workers that were told to expect long
-messages (long_segments, tcp_only and single_copy in rdma/rdma.h). ucx_perftest is of the package
+messages (rdma/rdma.h): long_segments and tcp_only over TCP, and over shared memory either
+long_segments or single_copy, of which each has another price. ucx_perftest is of the package
 ucx-utils, and left out where it is not installed. Its endpoints report no errors unless it is
 given -e, and UCX may then use faster ways: over shared memory, to copy long messages once and not
 twice (CMA). rill's always do, so it stands beside both.
@@ -29,13 +30,13 @@ LIMIT_S = 60
 START_LIMIT_S = 5
 UCX = "ucx_perftest"
 UCX_ERRORS = "ucx_perftest -e"
-LAYERS = {"rill": "connection", "bulk": "connection", "unprotected": "unprotected",
-          "bulk, unprotected": "unprotected", "endpoint": "raw"}
-LABELS = {"rill": "rill", "bulk": "rill, for bulk", "unprotected": "rill, unprotected",
-          "bulk, unprotected": "rill, for bulk, unprotected", "endpoint": "rill, bare endpoint",
-          UCX: UCX, UCX_ERRORS: UCX_ERRORS}
+LAYERS = {"rill": "connection", "bulk": "connection", "long": "connection",
+          "unprotected": "unprotected", "bulk, unprotected": "unprotected", "endpoint": "raw"}
+LABELS = {"rill": "rill", "bulk": "rill, for bulk", "long": "rill, long segments",
+          "unprotected": "rill, unprotected", "bulk, unprotected": "rill, for bulk, unprotected",
+          "endpoint": "rill, bare endpoint", UCX: UCX, UCX_ERRORS: UCX_ERRORS}
 PROGRAMS = ("rill", "unprotected", "endpoint", UCX, UCX_ERRORS)
-BULK = ("bulk", "bulk, unprotected", *PROGRAMS)
+BULK = {"shm": ("long", "bulk", "bulk, unprotected"), "tcp": ("bulk", "bulk, unprotected"), "ib": ()}
 SWEEP = (8, 64, 512, 4096, 16384, 65536, 262144, 1048576)
 
 
@@ -92,8 +93,8 @@ def cases(quick):
             Case(name, "tag_lat", 8, "spin", limit=1.10 if name == "shm" else 1.05),
             Case(name, "tag_lat", 8, "adaptive", limit=1.25, programs=("rill", UCX)),
             Case(name, "tag_lat", 8, "sleep", limit=1.00, programs=("rill", UCX)),
-            Case(name, "tag_bw", 65536, limit=0.95, programs=PROGRAMS if name == "ib" else BULK),
-            Case(name, "tag_bw", 1 << 20, limit=0.95, programs=PROGRAMS if name == "ib" else BULK),
+            Case(name, "tag_bw", 65536, limit=0.95, programs=BULK[name] + PROGRAMS),
+            Case(name, "tag_bw", 1 << 20, limit=0.95, programs=BULK[name] + PROGRAMS),
             Case(name, "tag_bw", 8),
         ]
     if not quick:
@@ -144,6 +145,8 @@ def rill_command(build, case, program, placement):
                "--server-processor", str(placement.server)]
     if case.transport == "shm":
         command.append("--shared-memory")
+    if program == "long":
+        command.append("--long-segments")
     if program.startswith("bulk"):
         command += ["--single-copy"] if case.transport == "shm" else ["--long-segments", "--tcp-only"]
     return command

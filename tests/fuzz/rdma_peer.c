@@ -287,7 +287,6 @@ static size_t compose_control(unsigned char *bytes)
         .magic = RILL_RDMA_WIRE_MAGIC,
         .version = choose(8) < 7 ? RILL_RDMA_WIRE_VERSION : input_byte(input),
         .kind = (uint8_t)(RILL_RDMA_HELLO + choose(6)),
-        .segment_kib = (uint16_t)(choose(8) < 7 ? 0 : input_extreme(input)),
         .to = draw_id(true),
         .from = draw_id(false),
         .received = choose(2) ? 0 : input_extreme(input),

@@ -26,7 +26,8 @@ void duo_open_worker(struct rill_rdma *rdma, int which)
         options =
             (struct rill_rdma_options){.settings = shm, .setting_count = 1, .shared_memory = true};
 
-    options.long_segments = options.single_copy = duo.is_bulk;
+    options.long_segments = duo.has_long_segments;
+    options.single_copy = duo.has_single_copy;
     options.tcp_only = duo.is_tcp_only;
 
     int error = rill_rdma_open(rdma, &options);

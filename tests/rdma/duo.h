@@ -40,8 +40,8 @@ enum {
 struct duo {
     struct rill_rdma left, right;
     struct rill_rdma_ep to_right, to_left; /* of left, of right */
-    bool is_bulk;     /* set before a worker is opened: with long segments, and a single copy */
-    bool is_tcp_only; /* likewise */
+    /* Set before a worker is opened: what it is asked for. */
+    bool has_long_segments, has_single_copy, is_tcp_only;
 };
 
 extern struct duo duo;
