@@ -86,6 +86,7 @@ static void print_worker(struct json *json, const struct rill_rdma *rdma)
     json_unsigned(json, "cancels", rdma->stats.cancels);
     json_unsigned(json, "abandoned", rdma->stats.abandoned);
     json_unsigned(json, "endpoints_failed", rdma->stats.endpoints_failed);
+    json_unsigned(json, "losses", rdma->stats.losses);
     json_unsigned(json, "requests_rejected", rdma->stats.requests_rejected);
     json_unsigned(json, "ops_in_flight", rdma->ops_in_flight);
     json_unsigned(json, "endpoints", rdma->endpoints);

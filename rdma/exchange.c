@@ -317,7 +317,7 @@ static bool is_left(const struct rill_rdma_transfer *transfer)
     if (whole > RILL_RDMA_EAGER_SIZE && !connection->bye.came)
         whole = RILL_RDMA_EAGER_SIZE;
 
-    if (connection->id == 0 || connection->is_wanted_over)
+    if (connection->id == 0 || connection->is_wanted_over || connection->ep.error == -ENOBUFS)
         return false;
     return rill_rdma_tag_probe(connection->hub->rdma, transfer->op.tag, transfer->op.tagged.mask,
                                &size, NULL) &&

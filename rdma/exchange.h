@@ -62,7 +62,8 @@ struct rill_rdma_transfer {
  *   -ESHUTDOWN  either side has begun to disconnect
  *   -ECANCELED  it was cancelled before it was given to UCX: nothing was sent
  *   -ENOMEM, -EIO ...  UCX did not take it (error.h): nothing was sent
- *   what ended the connection: -ECONNRESET, -ETIMEDOUT, ...
+ *   what ended the connection: -ECONNRESET, -ETIMEDOUT, ...; -ENOBUFS: this side had no memory for
+ *   what came, and UCX has dropped messages (docs/guide/rdma_endpoints.md)
  * Cancelling one that UCX has waits until it went out. */
 struct rill_future *rill_rdma_send(struct rill_rdma_connection *connection,
                                    struct rill_rdma_transfer *transfer, const void *buffer,
@@ -83,7 +84,8 @@ struct rill_future *rill_rdma_send_vectored(struct rill_rdma_connection *connect
  * -errno: -EMSGSIZE for one that is longer than the buffer, which is lost, with its real size
  * in transfer->length; -ECANCELED, and the message, if there is one, is there for the next;
  * and as of rill_rdma_send. After the other side has disconnected or was lost, messages that
- * had arrived before are received all the same, until connecting is tried anew.
+ * had arrived before are received all the same, until connecting is tried anew; but not after
+ * -ENOBUFS, as some may be missing.
  * Cancelling one into which a long message has begun to be moved waits for the rest of it or for
  * the end of the connection, which comes soon after silence_ns (connection.h) if the other side
  * does nothing any more. */

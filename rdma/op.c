@@ -39,13 +39,21 @@ static bool was_let_go(const struct rill_rdma_op *op)
     return op->state == RILL_RDMA_OP_CANCELLING && op->verb->is_receive;
 }
 
+/* Receives of no endpoint are withdrawn where a message was lost (loss.h), and nowhere else. */
+static int reason_of_end(const struct rill_rdma_op *op, int error)
+{
+    if (!op->ep)
+        return op->was_withdrawn ? -ENOBUFS : error;
+    return op->ep->error ? op->ep->error : error;
+}
+
 void rill_rdma_op_complete(struct rill_rdma_op *op, void *request, ucs_status_t status,
                            int64_t result)
 {
     int error = status == UCS_OK ? 0 : rill_rdma_errno(status);
 
-    if (error == -ECANCELED && op->ep && op->ep->error && !was_let_go(op))
-        error = op->ep->error;
+    if (error == -ECANCELED && !was_let_go(op))
+        error = reason_of_end(op, error);
     op->result = error ? error : result;
     op->rdma->ucx->request_free(request);
     if (op->waiter)

@@ -4,6 +4,7 @@
 #include "io/signal_mask.h"
 #include "rdma/active_message.h"
 #include "rdma/error.h"
+#include "rdma/loss.h"
 #include "rdma/note.h"
 #include "rdma/shortage.h"
 #include "runtime/executor.h"
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 
 /* Without root, devices for RDMA work with this much locked memory and not with the
  * usual 8 MiB. */
@@ -48,6 +50,8 @@ static unsigned progress(struct rill_event_source *source)
     if (__atomic_load_n(&rdma->is_short, __ATOMIC_RELAXED))
         rill_rdma_heed_shortage(rdma);
     count = rdma->ucx->worker_progress(rdma->worker);
+    if (__builtin_expect(rdma->has_lost, 0))
+        rill_rdma_heed_loss(rdma);
 
     count += executor->ready_count > ready_before;
     return rill_list_is_empty(&rdma->watchers) ? count : count + have_watchers_look(rdma);
@@ -108,7 +112,15 @@ static int complain(struct rill_rdma *rdma, ucs_status_t status, const char *wha
 {
     int error = rill_rdma_errno(status);
     struct rlimit locked;
+    struct statvfs shared;
 
+    if (error == -EAGAIN && rdma->segments.shared > 0 && statvfs("/dev/shm", &shared) == 0)
+        return rill_rdma_say(
+            &rdma->why, error,
+            "UCX cannot %s: %s (%d). Shared memory takes some 5 MiB of /dev/shm, of "
+            "which %llu KiB are free (mount -o remount,size=, docker --shm-size)",
+            what, strerror(-error), (int)status,
+            (unsigned long long)shared.f_bavail * shared.f_frsize >> 10);
     if ((error == -ENOMEM || error == -EIO) && getrlimit(RLIMIT_MEMLOCK, &locked) == 0 &&
         locked.rlim_cur < locked_memory_want)
         return rill_rdma_say(&rdma->why, error,
@@ -244,6 +256,7 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
         return error;
     rdma->source.ops = &source_ops;
     rill_event_source_add(&rdma->source);
+    rill_rdma_loss_begin(rdma);
     rdma->is_open = true;
     return 0;
 }
@@ -277,12 +290,15 @@ void rill_rdma_close(struct rill_rdma *rdma)
                "rdma was closed with %zu messages not given back (rill_rdma_am_release)",
                rdma->messages);
     close_numbers(rdma);
+    rill_rdma_loss_end(rdma);
     rill_event_source_remove(&rdma->source);
     rdma->ucx->worker_release_address(rdma->worker, rdma->address);
     rdma->address = NULL;
     rdma->address_size = 0;
+    rdma->is_open = false;
+    if (rdma->is_spoiled)
+        return;
     rdma->ucx->worker_destroy(rdma->worker);
     rill_rdma_notes_free(rdma);
     rdma->ucx->cleanup(rdma->context);
-    rdma->is_open = false;
 }

@@ -39,7 +39,9 @@ struct rill_rdma_options {
      * not reported by UCX: for those who watch their peers themselves. And one that is killed amid
      * sending may leave a hole in the queue that all its peers share, behind which UCX reads
      * nothing that comes by shared memory any more, from whomever; one that is stopped there, as
-     * long as it is: see docs/guide/rdma_endpoints.md. For peers that end together. Naming it in
+     * long as it is: see docs/guide/rdma_endpoints.md. For peers that end together. It takes some 5
+     * MiB of /dev/shm, and more for messages that nobody has received yet; where that is full, UCX
+     * drops messages, and all endpoints fail with -ENOBUFS (loss.h). Naming it in
      * UCX_TLS is not enough: without this, endpoints do not use it, and where that names nothing
      * else (sm,self) opening one ends with -EHOSTUNREACH. [no] */
     bool shared_memory;
@@ -92,6 +94,7 @@ struct rill_rdma_stats {
     uint64_t abandoned;         /* operations that it did not let go of: see endpoint.h */
     uint64_t endpoints_failed;  /* that UCX reported */
     uint64_t requests_rejected; /* connections, for want of room in a listener */
+    uint64_t losses; /* times that messages may have been dropped for want of memory: loss.h */
 };
 
 /* Something that looks at the state of UCX after each call of progress, for what no
@@ -134,10 +137,13 @@ struct rill_rdma {
     uint32_t ids_given;                         /* to connections, by hubs that were closed */
     struct rill_rdma_segments segments;
     bool is_open;
-    bool is_short;          /* of descriptors, UCX says; set by any thread: shortage.c */
-    size_t young_count;     /* endpoints that are about to open descriptors */
-    struct rill_link young; /* of rill_rdma_ep.young, in the order in which they were made */
-    size_t stream_readers;  /* that wait: see stream.c */
+    bool is_short;           /* of descriptors, UCX says; set by any thread: shortage.c */
+    bool has_lost;           /* a message, UCX says; within its progress: loss.c */
+    bool is_spoiled;         /* UCX could not destroy the worker: loss.c */
+    struct rill_link opened; /* loss.c: those of this thread */
+    size_t young_count;      /* endpoints that are about to open descriptors */
+    struct rill_link young;  /* of rill_rdma_ep.young, in the order in which they were made */
+    size_t stream_readers;   /* that wait: see stream.c */
     struct rill_rdma_watcher stream; /* linked while there are some */
 };
 

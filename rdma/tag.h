@@ -51,8 +51,9 @@ struct rill_future *rill_rdma_tag_send_vectored(struct rill_rdma_ep *ep, struct 
 
 /* Receives a message of up to size bytes. The result is its size, with the sender's tag
  * in op->tag; or -EMSGSIZE for one that is longer, which is lost, with its real size in
- * op->length; or -ECANCELED. It waits for ever if the sender dies, within a timeout as well if a
- * long message of that sender's has begun to be moved: see the next. */
+ * op->length; or -ECANCELED; or -ENOBUFS where UCX had no memory for what came, and dropped
+ * messages (docs/guide/rdma_endpoints.md). It waits for ever if the sender dies, within a timeout
+ * as well if a long message of that sender's has begun to be moved: see the next. */
 struct rill_future *rill_rdma_tag_recv(struct rill_rdma *rdma, struct rill_rdma_op *op,
                                        void *buffer, size_t size, uint64_t tag, uint64_t mask);
 

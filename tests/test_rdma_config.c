@@ -130,6 +130,26 @@ START_TEST(longer_segments_of_shared_memory_are_for_those_who_ask_and_share_it)
 }
 END_TEST
 
+START_TEST(without_shared_memory_it_is_told_how_much_there_is)
+{
+    const struct rill_rdma_options options = {.ucx = &fake_ucx, .shared_memory = true};
+    struct rill_rdma rdma;
+
+    fake_reset();
+    fixture_open(SIMULATED, NULL, NULL);
+    fake.failing = "worker_create";
+    fake.status = UCS_ERR_NO_RESOURCE;
+    fake.transport_keys = "UCX_POSIX_SEG_SIZE=8256\nUCX_POSIX_ERROR_HANDLING=y\n";
+    expect_eq(rill_rdma_open(&rdma, &options), -EAGAIN);
+    expect(strstr(rdma.why.text, "cannot make a worker") != NULL);
+    expect(strstr(rdma.why.text, "/dev/shm") != NULL);
+    fake.transport_keys = "UCX_POSIX_SEG_SIZE=8256\nUCX_POSIX_ERROR_HANDLING=n\n";
+    expect_eq(rill_rdma_open(&rdma, &options), -EAGAIN);
+    expect_eq((intptr_t)strstr(rdma.why.text, "/dev/shm"), 0);
+    fixture_close();
+}
+END_TEST
+
 /* What the transports' settings are, as UCX tells it, and which segments they mean. */
 START_TEST(segments_are_those_in_effect_where_a_way_is_used)
 {
@@ -345,6 +365,7 @@ int main(void)
         {long_segments_are_for_those_who_ask, IN_SIMULATED},
         {longer_segments_of_shared_memory_are_for_those_who_ask_and_share_it, IN_SIMULATED},
         {segments_are_those_in_effect_where_a_way_is_used, IN_SIMULATED},
+        {without_shared_memory_it_is_told_how_much_there_is, IN_SIMULATED},
         {longer_messages_go_at_once_where_there_is_tcp_alone, IN_SIMULATED},
         {tcp_alone_and_shared_memory_exclude_each_other, IN_SIMULATED},
         {no_memory_of_a_peer_is_put_to_over_tcp_unless_the_user_says_so, IN_SIMULATED},

@@ -97,4 +97,7 @@ void fake_fail_endpoint(unsigned number, ucs_status_t status);
 /* Has the next progress bring a connection request. */
 void fake_connect(void);
 
+/* Says something in UCX's log, to whom has asked last to hear of it. */
+void fake_log(ucs_log_level_t level, const char *format, ...);
+
 #endif

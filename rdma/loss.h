@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loss.h - private: messages that UCX drops, of which it tells nobody but its log.
+ *
+ * Over shared memory a message of some 100 bytes or more that nobody has received yet keeps the
+ * segment in which it came, and its place in the queue gets another one. Where there is no memory
+ * for that, as /dev/shm is full, which has 64 MB in many a container, UCX takes the next such
+ * message off the queue and forgets it (uct_mm_iface_process_recv of mm_iface.c, 1.13 to 1.20).
+ * Over other transports it does the same where malloc fails (ucp_recv_desc_init). The sender is
+ * told that all went well.
+ *
+ * UCX complains in its log, within the progress that has lost something or is about to. Nobody can
+ * tell whose message it was, so that all endpoints of the worker fail with -ENOBUFS, and receives
+ * from anybody (tag.h) end with it. Nothing that came before is delivered any more: there may be
+ * gaps in it.
+ *
+ * A worker that had no memory for another segment cannot be destroyed, either: where nothing of
+ * that size has come since, UCX ends the process as it gives back the segment that it has not got
+ * (the cleanup of uct_mm_iface_t). So it stays, with its memory and its descriptors, until the
+ * process ends. Where UCX is told to log nothing but what is fatal (UCX_LOG_LEVEL), nothing is
+ * heard. */
+#ifndef RILL_RDMA_LOSS_H
+#define RILL_RDMA_LOSS_H
+
+#include "rdma/rdma.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* private: listens to what UCX says of one that is open, in its thread, until it is about to be
+ * closed. */
+void rill_rdma_loss_begin(struct rill_rdma *rdma);
+void rill_rdma_loss_end(struct rill_rdma *rdma);
+
+/* private: fails everything after a loss (rdma->has_lost). Within a progress, behind UCX's. */
+void rill_rdma_heed_loss(struct rill_rdma *rdma);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
