@@ -295,10 +295,10 @@ void rill_rdma_close(struct rill_rdma *rdma)
     rdma->ucx->worker_release_address(rdma->worker, rdma->address);
     rdma->address = NULL;
     rdma->address_size = 0;
+    if (!rdma->is_spoiled)
+        rdma->ucx->worker_destroy(rdma->worker);
+    rill_rdma_notes_free(rdma); /* a worker that stays makes no progress, and looks at none */
+    if (!rdma->is_spoiled)
+        rdma->ucx->cleanup(rdma->context);
     rdma->is_open = false;
-    if (rdma->is_spoiled)
-        return;
-    rdma->ucx->worker_destroy(rdma->worker);
-    rill_rdma_notes_free(rdma);
-    rdma->ucx->cleanup(rdma->context);
 }
