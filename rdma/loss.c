@@ -10,10 +10,20 @@
 /* Those of this thread, which calls UCX's progress. Zeroed: none yet, as in UCX's own threads. */
 static _Thread_local struct rill_link opened;
 
-/* As ucp_worker.inl has it, where there is no place to copy a message to. */
+/* As ucp_worker.inl has it where there is no place to copy a message to, and ucp_am.c of active
+ * messages. */
 static bool tells_of_message(const char *message)
 {
-    return strstr(message, "recv descriptor is not allocated") != NULL;
+    static const char *const complaints[] = {
+        "recv descriptor is not allocated",
+        "could not allocate desc",
+        "failed to allocate buffer for assembling",
+    };
+
+    for (size_t i = 0; i < sizeof complaints / sizeof *complaints; i++)
+        if (strstr(message, complaints[i]))
+            return true;
+    return false;
 }
 
 /* As mpool.c has it of the segments of shared memory (mm_iface.c), which cannot be more. */

@@ -193,16 +193,15 @@ START_TEST(other_complaints_are_none_of_a_loss)
 }
 END_TEST
 
-START_TEST(a_message_for_which_there_is_no_memory_is_a_loss)
+static void expect_loss(const char *complaint)
 {
     char byte;
 
-    (void)_i;
     open_rdma();
     background_start(&sending, rill_rdma_tag_send(&ep, &send_op, "", 1, 1));
     background_start(&receiving, rill_rdma_tag_recv(&rdma, &recv_op, &byte, 1, 1, UINT64_MAX));
     settle();
-    fake_log(UCS_LOG_LEVEL_ERROR, "ucp recv descriptor is not allocated");
+    fake_log(UCS_LOG_LEVEL_ERROR, complaint, NULL, 1);
     let_it_be_heard();
     expect_eq(ep.error, -ENOBUFS);
     expect_eq(background_end(&receiving), -ENOBUFS);
@@ -211,6 +210,16 @@ START_TEST(a_message_for_which_there_is_no_memory_is_a_loss)
     let_it_be_heard();
     expect_eq(rdma.stats.losses, 1);
     expect(!is_left_when_closed());
+}
+
+START_TEST(a_message_for_which_there_is_no_memory_is_a_loss)
+{
+    (void)_i;
+    expect_loss("ucp recv descriptor is not allocated");
+    expect_loss("worker %p could not allocate descriptor for active message on callback : %u");
+    expect_loss("worker %p could not allocate desc for assembling AM");
+    expect_loss("worker %p could not allocate descriptor for active message RTS on callback %u");
+    expect_loss("failed to allocate buffer for assembling UCP AM (id %u)");
 }
 END_TEST
 
