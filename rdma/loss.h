@@ -5,8 +5,8 @@
  * segment in which it came, and its place in the queue gets another one. Where there is no memory
  * for that, as /dev/shm is full, which has 64 MB in many a container, UCX takes the next such
  * message off the queue and forgets it (uct_mm_iface_process_recv of mm_iface.c, 1.13 to 1.20).
- * Over other transports it does the same where malloc fails (ucp_recv_desc_init). The sender is
- * told that all went well.
+ * Over other transports it does the same where malloc fails (ucp_recv_desc_init), or ends the
+ * process if it was built with assertions, as Debian's is. The sender is told that all went well.
  *
  * UCX complains in its log, within the progress that has lost something or is about to. Nobody can
  * tell whose message it was, so that all endpoints of the worker fail with -ENOBUFS, and receives
