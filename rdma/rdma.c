@@ -246,10 +246,14 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
                              "UCX needs some %d descriptors, which there are not: raise the limit "
                              "(ulimit -n, or LimitNOFILE= of systemd)",
                              RILL_RDMA_FDS_OF_WORKER);
-    rill_signal_mask_fill(&before); /* UCX starts a thread */
+    rill_signal_mask_fill(&before); /* UCX starts a thread, or ends the process if it cannot */
     pthread_mutex_lock(&one_at_a_time);
     give_signals_back(rdma->ucx);
-    error = open_all(rdma, options);
+    error = rdma->ucx->has_thread()
+                ? open_all(rdma, options)
+                : rill_rdma_say(&rdma->why, -EAGAIN,
+                                "UCX needs a thread of its own, which there is none for: raise the "
+                                "limit (ulimit -u, or TasksMax= of systemd)");
     pthread_mutex_unlock(&one_at_a_time);
     rill_signal_mask_restore(&before);
     if (error)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shortage.h - private: what is done so that UCX never finds the process without descriptors.
+/* shortage.h - private: what is done so that UCX never finds the process without descriptors. (That
+ * there is a thread for it is seen to where it is opened.)
  *
  * Over TCP that is the end of it, sooner or later (tcp_iface.c and ucp_worker.c, 1.13 to 1.22). An
  * interface that cannot open a socket as its first endpoint is made ends the process. One that

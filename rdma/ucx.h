@@ -39,6 +39,8 @@ struct rill_ucx {
     ucs_status_t (*set_listening)(int fd, bool listens);
     /* None of UCX's, but about the same process: whether it may open count descriptors more. */
     bool (*has_fds)(size_t count);
+    /* Likewise: whether it may start a thread, which one without signals starts and awaits. */
+    bool (*has_thread)(void);
 
     ucs_status_t (*init)(const ucp_params_t *params, const ucp_config_t *config,
                          ucp_context_h *context);

@@ -2,6 +2,7 @@
 #include "rdma/shortage.h"
 #include "rdma/ucx.h"
 
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <ucs/async/async_fwd.h>
@@ -50,6 +51,18 @@ static ucs_status_t set_listening(int fd, bool listens)
     return ucs_async_modify_handler(fd, listens ? UCS_EVENT_SET_EVREAD : 0);
 }
 
+static void *do_nothing(void *unused)
+{
+    return unused;
+}
+
+static bool has_thread(void)
+{
+    pthread_t thread;
+
+    return pthread_create(&thread, NULL, do_nothing, NULL) == 0 && pthread_join(thread, NULL) == 0;
+}
+
 /* The size of this directory is the number of descriptors, from Linux 6.2 on; before, it is 0. */
 static bool has_fds(size_t count)
 {
@@ -74,6 +87,7 @@ const struct rill_ucx rill_ucx_library = {
     .log_push_handler = ucs_log_push_handler,
     .set_listening = set_listening,
     .has_fds = has_fds,
+    .has_thread = has_thread,
     .init = init,
     .cleanup = ucp_cleanup,
     .worker_create = ucp_worker_create,

@@ -191,6 +191,42 @@ START_TEST(opening_without_descriptors_is_an_error)
 }
 END_TEST
 
+/* As one of a container with a limit, and not as root, who has none. */
+START_TEST(opening_without_a_thread_is_an_error)
+{
+    const struct rlimit none = {0, 0};
+    struct rill_rdma rdma;
+
+    (void)_i;
+    if (!fixture_open(REAL, NULL, NULL))
+        return;
+    if (geteuid() == 0)
+        ck_assert_int_eq(setresuid(65534, 65534, 65534), 0);
+    ck_assert_int_eq(setrlimit(RLIMIT_NPROC, &none), 0);
+    expect_eq(rill_rdma_open(&rdma, NULL), -EAGAIN);
+    expect(strstr(rdma.why.text, "ulimit -u"));
+    rill_rdma_close(&rdma);
+    fixture_close();
+}
+END_TEST
+
+START_TEST(one_that_found_no_thread_is_opened_when_there_is_one)
+{
+    struct rill_rdma rdma;
+
+    (void)_i;
+    fake_reset();
+    expect(fixture_open(SIMULATED, NULL, NULL));
+    fake.threads_are_short = true;
+    expect_eq(rill_rdma_open(&rdma, &(struct rill_rdma_options){.ucx = &fake_ucx}), -EAGAIN);
+    expect_eq(fake.configs + fake.contexts, 0);
+    fake.threads_are_short = false;
+    expect_eq(rill_rdma_open(&rdma, &(struct rill_rdma_options){.ucx = &fake_ucx}), 0);
+    rill_rdma_close(&rdma);
+    fixture_close();
+}
+END_TEST
+
 /* A client is accepted by UCX's thread, whether or not anybody asks. */
 START_TEST(clients_wait_in_the_backlog_until_there_are_descriptors)
 {
@@ -438,6 +474,8 @@ int main(void)
          IN_TCP | TCP_ITSELF},
         {by_worker_address_without_descriptors_is_an_error, IN_TCP | TCP_ITSELF},
         {opening_without_descriptors_is_an_error, IN_TCP | TCP_ITSELF},
+        {opening_without_a_thread_is_an_error, IN_TCP | TCP_ITSELF},
+        {one_that_found_no_thread_is_opened_when_there_is_one, IN_TCP | TCP_ITSELF},
         {clients_wait_in_the_backlog_until_there_are_descriptors, IN_TCP | TCP_ITSELF},
         {a_listener_that_pauses_can_be_closed, IN_TCP | TCP_ITSELF},
         {descriptors_are_counted_by_taking_them, IN_TCP | TCP_ITSELF},

@@ -87,6 +87,11 @@ static bool has_fds(size_t count)
     return !fake.fds_are_short;
 }
 
+static bool has_thread(void)
+{
+    return !fake.threads_are_short;
+}
+
 static void cleanup(ucp_context_h c)
 {
     (void)c;
@@ -104,6 +109,7 @@ void fake_context_table(struct rill_ucx *table)
     table->get_version = get_version;
     table->disable_signal = disable_signal;
     table->has_fds = has_fds;
+    table->has_thread = has_thread;
     table->init = init;
     table->cleanup = cleanup;
 }
