@@ -6,11 +6,13 @@
 #include "runtime/panic.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { MAIN, SIGNAL, FUTURES, SIGNALS = 2 };
 
@@ -127,12 +129,23 @@ static int run(struct rill_runtime *runtime, struct rill_future *future)
     return 1;
 }
 
+/* The next descriptor that is opened, the ring's or a connection's, would take the number, and get
+ * what the program or a library prints. Each is put where it was missing: open(2) takes the lowest.
+ */
+static void open_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", O_RDWR);
+}
+
 int rill_main_with(const struct rill_runtime_options *options, struct rill_future *future)
 {
     struct rill_runtime *runtime;
     int error, status;
 
     rill_check(future, "a program was given NULL to run");
+    open_standard_streams();
     error = rill_runtime_create(&runtime, options);
     if (error) {
         fprintf(stderr, "%s: %s\n", program_invocation_short_name, rill_runtime_explain(error));

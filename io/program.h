@@ -27,11 +27,13 @@ extern "C" {
  * more, ends the process at once.
  * Both are meant also where the process began with SIGINT ignored, as shells do for what a script
  * runs in the background, or with either of them blocked: so Ctrl-C ends a server together with
- * the script that has started it. What was there is given back in the end. Before this call there
- * is no runtime: sockets and listeners are opened, and tasks spawned, within the future. Borrows
- * the future. Returns the exit status of the process: 0, also where the result is -ECANCELED; or 1,
- * after printing why on stderr, when there is no runtime, the future's result is another error, or
- * signals can no longer be waited for, which ends it like one. */
+ * the script that has started it. What was there is given back in the end. A standard stream that
+ * was closed when the process began is /dev/null from here on, so that nothing else gets its number
+ * and what is printed to it.
+ * Before this call there is no runtime: sockets and listeners are opened, and tasks spawned, within
+ * the future. Borrows the future. Returns the exit status of the process: 0, also where the result
+ * is -ECANCELED; or 1, after printing why on stderr, when there is no runtime, the future's result
+ * is another error, or signals can no longer be waited for, which ends it like one. */
 int rill_main(struct rill_future *future);
 
 /* The same with a runtime of these options, which it borrows; NULL is the defaults. */

@@ -6,10 +6,13 @@
 #include "tests/programs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -268,6 +271,53 @@ static int run_leaver(void)
     return rill_main(rill_future_init(&leaver.future, leaver_poll));
 }
 
+/* Says on the pipe what its first three descriptors are: n the null device, x something else. */
+static enum rill_poll streams_poll(struct rill_future *self, struct rill_task *task)
+{
+    (void)self;
+    (void)task;
+    for (int fd = 0; fd < 3; fd++) {
+        struct stat status;
+
+        say(fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3)
+                ? "n"
+                : "x");
+    }
+    return RILL_READY;
+}
+
+/* The next to be opened, the ring or a connection, would get what is printed. */
+START_TEST(a_standard_stream_that_is_closed_is_the_null_device)
+{
+    int closed = _i, fds[2], status;
+    pid_t pid;
+
+    ck_assert_int_eq(pipe(fds), 0);
+    pid = fork();
+    if (pid == 0) {
+        struct rill_future future = {0};
+
+        sleeper.says = fcntl(fds[1], F_DUPFD, 100);
+        close_range(3, 99, 0);
+        for (int fd = 0; fd < 3; fd++)
+            if (closed & 1 << fd)
+                close(fd);
+        _exit(rill_main(rill_future_init(&future, streams_poll)));
+    }
+    close(fds[1]);
+    for (int fd = 0; fd < 3; fd++) {
+        char letter = 0;
+
+        ck_assert_int_eq(read(fds[0], &letter, 1), 1);
+        if (closed & 1 << fd)
+            ck_assert_int_eq(letter, 'n');
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    close(fds[0]);
+}
+END_TEST
+
 START_TEST(a_program_whose_future_fails_fails)
 {
     leaver.result = 7;
@@ -301,6 +351,7 @@ int main(void)
         {a_second_signal_ends_a_program_whose_future_does_not_end, 2 * INHERITANCES},
         {two_signals_at_once_are_one, INHERITANCES},
         {a_program_that_no_signal_ends_leaves_them_as_they_were, 1},
+        {a_standard_stream_that_is_closed_is_the_null_device, 8},
         {a_program_whose_future_fails_fails, 1},
         {tasks_that_are_left_end_by_themselves_when_the_future_has_ended, 1},
         {a_signal_that_comes_as_the_future_ends_does_not_end_the_process, 1},
