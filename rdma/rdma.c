@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 /* Without root, devices for RDMA work with this much locked memory and not with the
  * usual 8 MiB. */
@@ -114,13 +115,15 @@ static int complain(struct rill_rdma *rdma, ucs_status_t status, const char *wha
     struct rlimit locked;
     struct statvfs shared;
 
-    if (error == -EAGAIN && rdma->segments.shared > 0 && statvfs("/dev/shm", &shared) == 0)
+    if ((error == -EAGAIN || error == -ENOSPC) && rdma->segments.shared > 0 &&
+        statvfs("/dev/shm", &shared) == 0)
         return rill_rdma_say(
             &rdma->why, error,
-            "UCX cannot %s: %s (%d). Shared memory takes some 5 MiB of /dev/shm, of "
-            "which %llu KiB are free (mount -o remount,size=, docker --shm-size)",
+            "UCX cannot %s: %s (%d). Shared memory takes some 5 MiB of /dev/shm, of which %llu KiB "
+            "are free (mount -o remount,size=, docker --shm-size)%s",
             what, strerror(-error), (int)status,
-            (unsigned long long)shared.f_bavail * shared.f_frsize >> 10);
+            (unsigned long long)shared.f_bavail * shared.f_frsize >> 10,
+            access("/dev/shm", W_OK) ? "; and it may not be written to" : "");
     if ((error == -ENOMEM || error == -EIO) && getrlimit(RLIMIT_MEMLOCK, &locked) == 0 &&
         locked.rlim_cur < locked_memory_want)
         return rill_rdma_say(&rdma->why, error,

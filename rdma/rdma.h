@@ -156,7 +156,7 @@ struct rill_rdma {
  * Returns 0, or -errno with a sentence in rdma->why:
  *   -EINVAL  a setting that UCX does not have, or does not take; options that exclude each other
  *   -EMFILE  there are no 32 descriptors left for it
- *   -EAGAIN  there is no thread left for it, or no room in /dev/shm for shared memory
+ *   -EAGAIN, -ENOSPC  there is no thread left for it, or no room in /dev/shm for shared memory
  *   -ENODEV  none of the transports of the setting TLS is there
  *   -ENOMEM, -EIO, ... what UCX says; as a rule it has printed more on stdout */
 int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *options);

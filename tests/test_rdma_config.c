@@ -143,6 +143,13 @@ START_TEST(without_shared_memory_it_is_told_how_much_there_is)
     expect_eq(rill_rdma_open(&rdma, &options), -EAGAIN);
     expect(strstr(rdma.why.text, "cannot make a worker") != NULL);
     expect(strstr(rdma.why.text, "/dev/shm") != NULL);
+    fake.status = UCS_ERR_SHMEM_SEGMENT;
+    expect_eq(rill_rdma_open(&rdma, &options), -ENOSPC);
+    expect(strstr(rdma.why.text, "/dev/shm") != NULL);
+    fake.status = UCS_ERR_NO_MEMORY;
+    expect_eq(rill_rdma_open(&rdma, &options), -ENOMEM);
+    expect_eq((intptr_t)strstr(rdma.why.text, "/dev/shm"), 0);
+    fake.status = UCS_ERR_NO_RESOURCE;
     fake.transport_keys = "UCX_POSIX_SEG_SIZE=8256\nUCX_POSIX_ERROR_HANDLING=n\n";
     expect_eq(rill_rdma_open(&rdma, &options), -EAGAIN);
     expect_eq((intptr_t)strstr(rdma.why.text, "/dev/shm"), 0);
