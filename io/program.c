@@ -134,9 +134,11 @@ static int run(struct rill_runtime *runtime, struct rill_future *future)
  */
 static void open_standard_streams(void)
 {
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    int opened = 0;
+
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && opened >= 0; fd++)
         if (fcntl(fd, F_GETFD) < 0)
-            (void)open("/dev/null", O_RDWR);
+            opened = open("/dev/null", O_RDWR);
 }
 
 int rill_main_with(const struct rill_runtime_options *options, struct rill_future *future)

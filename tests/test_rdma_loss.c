@@ -201,7 +201,7 @@ static void expect_loss(const char *complaint)
     background_start(&sending, rill_rdma_tag_send(&ep, &send_op, "", 1, 1));
     background_start(&receiving, rill_rdma_tag_recv(&rdma, &recv_op, &byte, 1, 1, UINT64_MAX));
     settle();
-    fake_log(UCS_LOG_LEVEL_ERROR, complaint, NULL, 1);
+    fake_log(UCS_LOG_LEVEL_ERROR, complaint, (void *)&rdma, 1);
     let_it_be_heard();
     expect_eq(ep.error, -ENOBUFS);
     expect_eq(background_end(&receiving), -ENOBUFS);
