@@ -182,8 +182,9 @@ OPEN = workloads.Workload("open-50", "an open loop", 50, rate_share=0.5)
 
 def sample(rate=1, **others):
     figures = {"requests_per_second": rate, "cpu_ns_per_request": rate,
-               "switches_per_request": None, "server_busy": 1, "load_busy": 1, "latency_us": {},
-               "unsent": 0, "others_share": 0} | others
+               "switches_per_request": None, "server_busy": 1, "load_busy": 1,
+               "latency_us": dict.fromkeys(("p50", "p99", "p999"), 1), "unsent": 0,
+               "others_share": 0} | others
     return load.Sample(**figures)
 
 
@@ -342,7 +343,7 @@ class Report(unittest.TestCase):
                                     "uring-adaptive": [20, 20, 20, 20],
                                     "varies": [9, 11, 11, 11]})
         reads = mock.Mock()
-        reads.rows.return_value = [
+        reads.rows.return_value = [((1, True), "rill", None, None, None)] + [
             ((1, True), name, None, None, samples.Ratio([10] * 4, rates))
             for name, rates in (("fio", [20] * 4), ("libuv", [5] * 4), ("tie", [5, 20, 20, 20]))]
         messages = mock.Mock()
@@ -364,6 +365,43 @@ class Report(unittest.TestCase):
                          ["3 of 3 ratios are of too few undisturbed rounds to tell"])
         comparison.samples = {}
         self.assertEqual(report.behind(comparison, None, messages).splitlines()[1:], ["nowhere"])
+
+    def test_a_latency_that_is_longer_in_every_round_than_a_peers_in_any_is_a_loss(self):
+        def lines(ours, theirs, others_share=0, of=()):
+            comparison = comparison_of({"rill": [1] * len(ours), "played": [1] * len(theirs)})
+            for name, values in (("rill", ours), ("played", theirs)):
+                for key in (ECHO.key, OPEN.key):
+                    comparison.samples[key, name] = [
+                        sample(others_share=others_share if (name, i) in of else 0,
+                               latency_us={"p50": 1, "p99": value, "p999": 1})
+                        for i, value in enumerate(values)]
+            messages = mock.Mock()
+            messages.rows.return_value = []
+            return [line for line in report.behind(comparison, None, messages).splitlines()[1:]
+                    if "us" in line.split()]
+
+        longer = "p99 of rill is 7.0 (6.0-8.0) us, of played 4.0 (3.0-5.0) us"
+        self.assertEqual(lines([6, 7, 8, 7], [3, 4, 5, 4]),
+                         [f"50 connections: {longer}", f"an open loop: {longer}"])
+        self.assertEqual(lines([6, 7, 8, 5], [3, 4, 5, 4]), [])  # the ranges touch
+        self.assertEqual(lines([3, 4, 5, 4], [6, 7, 8, 7]), [])  # ahead
+        self.assertEqual(lines([6, 7, 8], [3, 4, 5]), [])  # by chance
+        # What others did to a round of the peer hides no loss, nor makes one of too few rounds.
+        disturbed = [("played", 4)]
+        self.assertEqual(len(lines([6, 7, 8, 7, 7], [3, 4, 5, 4, 9], 1, disturbed)), 2)
+        self.assertEqual(lines([6, 7, 8, 7], [3, 4, 5, 4], 1, [("rill", 0)]), [])
+
+    def test_where_rill_itself_failed_is_no_place_where_it_is_not_behind(self):
+        comparison = comparison_of({"rill": [10] * 4, "played": [5] * 4})
+        del comparison.samples[OPEN.key, "rill"]
+        reads, messages = mock.Mock(), mock.Mock()
+        reads.rows.return_value = [((1, True), "fio", None, None, None),
+                                   ((32, True), "rill", None, None, None)]
+        messages.rows.return_value = []
+        self.assertEqual(report.behind(comparison, reads, messages).splitlines()[1:], [
+            "50 connections: rill has 2.00 of the CPU time a request of played",
+            "an open loop: rill has no result, and others have: see the notes",
+            "reads, depth 1, O_DIRECT: rill has no result, and others have: see the notes"])
 
 
 class Messages(unittest.TestCase):

@@ -7,6 +7,7 @@ import shlex
 import files
 import micro
 import rdma
+import samples
 
 METHOD = """\
 The servers take turns within each round. A figure is the median of the rounds, with the
@@ -118,14 +119,18 @@ def is_adaptive(name):
     return name.endswith("-adaptive")
 
 
+def peers_of(comparison, workload):
+    """rill's own two servers are no peers of each other, nor is one that looks out a peer of one
+    that sleeps at once."""
+    sleeps = not is_adaptive(workload.reference)
+    return [name for name in comparison.of(workload.key)
+            if not name.startswith("rill") and not (sleeps and is_adaptive(name))]
+
+
 def ratios_of_echoes(comparison):
-    """Yields each ratio to a peer, whether rill is behind by it, and how to say so. rill's own two
-    servers are no peers of each other, nor is one that looks out a peer of one that sleeps at once."""
+    """Yields each ratio to a peer, whether rill is behind by it, and how to say so."""
     for workload in comparison.workloads:
-        sleeps = not is_adaptive(workload.reference)
-        for name in comparison.of(workload.key):
-            if name.startswith("rill") or (sleeps and is_adaptive(name)):
-                continue
+        for name in peers_of(comparison, workload):
             for figure, what, is_behind in (
                     ("requests_per_second", "requests/s", lambda ratio: ratio.median < 1),
                     ("cpu_ns_per_request", "CPU time a request", lambda ratio: ratio.median > 1)):
@@ -133,6 +138,41 @@ def ratios_of_echoes(comparison):
                 if ratio:
                     yield (ratio, is_behind(ratio), f"{workload.title}: {workload.reference} has "
                            f"{ratio.text()} of the {what} of {name}")
+
+
+LATENCIES = {"p50": "p50", "p99": "p99", "p999": "p99.9"}
+
+
+def longer_latencies(comparison):
+    """Where rill's shortest of all rounds is longer than a peer's longest. Tails jump from round to
+    round, so that a ratio within each would say little. Rounds that others disturbed do not count."""
+    def undisturbed(key, name, percentile):
+        values = [sample.latency_us[percentile] for sample in comparison.samples[key, name]
+                  if not sample.disturbed]
+        return samples.Column(values) if len(values) >= samples.ROUNDS_MIN else None
+
+    for workload in comparison.workloads:
+        if workload.reference not in comparison.of(workload.key):
+            continue
+        for name in peers_of(comparison, workload):
+            for percentile, label in LATENCIES.items():
+                ours, theirs = (undisturbed(workload.key, server, percentile)
+                                for server in (workload.reference, name))
+                if ours and theirs and ours.low > theirs.high:
+                    yield (f"{workload.title}: {label} of {workload.reference} is {spread(ours)} us, "
+                           f"of {name} {spread(theirs)} us")
+
+
+def missing_results(comparison, reads):
+    """Where others have a result and rill has none, it has failed, and no ratio tells of it."""
+    names = {workload.title: comparison.of(workload.key) for workload in comparison.workloads}
+    references = {workload.title: workload.reference for workload in comparison.workloads}
+    for case, name, *_ in reads.rows() if reads else ():
+        names.setdefault(f"reads, {files.title(*case)}", []).append(name)
+    for title, there in names.items():
+        reference = references.get(title, "rill")
+        if there and reference not in there:
+            yield f"{title}: {reference} has no result, and others have: see the notes"
 
 
 def ratios_of_reads(reads):
@@ -153,6 +193,7 @@ def behind(comparison, reads, messages):
     """What a reader should not have to search the tables for."""
     ratios = [*ratios_of_echoes(comparison), *ratios_of_reads(reads), *ratios_of_messages(messages)]
     lines = [text for ratio, is_behind, text in ratios if is_behind and not ratio.tie]
+    lines += [*longer_latencies(comparison), *missing_results(comparison, reads)]
     few = sum(ratio.few for ratio, *_ in ratios)
     if few:
         lines.append(f"{few} of {len(ratios)} ratios are of too few undisturbed rounds to tell")
