@@ -5,8 +5,11 @@ programs that are not as they should be. Called by check_harness.sh.
 The programs of a build are played by scripts of some lines."""
 import dataclasses
 import os
+import random
 import re
+import select
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -173,6 +176,43 @@ os.kill(os.getpid(), 9)
         with (Build(server=LISTENING, rill_ping="sys.exit('cannot connect')") as build,
               self.assertRaisesRegex(servers.Failed, "^played: cannot connect$")):
             load.run(SERVER, build, counts.ONE, 1, HERE)
+
+
+SENT = random.Random(1).randbytes(2**20) * 32
+ON_ITS_WAY_MAX = 8 * 2**20  # in buffers of the kernel and of a server that stops receiving in time
+
+
+def ask_before_listening(path):
+    """Sends all, and receives only when nothing can be sent; then ends sending, and receives the
+    rest. Returns what came, and how much was on its way at the most."""
+    sent, came, most = 0, bytearray(), 0
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(path)
+        while sent < len(SENT):
+            _, writable, _ = select.select([client], [client], [], 10)
+            if writable:
+                sent += client.send(memoryview(SENT)[sent:sent + 65536])
+            else:
+                came += client.recv(65536)
+            most = max(most, sent - len(came))
+        client.shutdown(socket.SHUT_WR)
+        while part := client.recv(2**20):
+            came += part
+    return came, most
+
+
+class Peers(unittest.TestCase):
+    """Of those that are built: all do the same work, or they could not be compared."""
+
+    def test_each_gives_back_every_byte_to_a_client_that_is_slow_and_has_finished_sending(self):
+        for server in servers.available("build")[0]:
+            with (self.subTest(server.name),
+                  servers.Running(server, "build", "unix", (), HERE.server) as running):
+                came, most = ask_before_listening(running.url.removeprefix("unix://"))
+                self.assertEqual(len(came), len(SENT))
+                self.assertTrue(came == SENT)  # of 32 MiB unittest would show the difference
+                self.assertLess(most, ON_ITS_WAY_MAX)
 
 
 PLACE = {"build": "nowhere", "placement": HERE}

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libevent_echo.c - an echo server on libevent's buffered events. */
+/* libevent_echo.c - an echo server on libevent's buffered events.
+ *
+ * It does with a client that does not read as libevent's own sample does (le-proxy.c): when too
+ * much waits to be sent nothing more is read until half of it has gone, and what waits when the
+ * client has finished sending is sent before the end. */
 #include "bench/peers/peer.h"
 
 #include <errno.h>
@@ -11,6 +15,8 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+enum { OUTPUT_MAX = 512 * 1024 };
+
 struct connection {
     struct bufferevent *buffered;
     LIST_ENTRY(connection) link; /* connections */
@@ -19,14 +25,44 @@ struct connection {
 static LIST_HEAD(, connection) connections = LIST_HEAD_INITIALIZER(connections);
 static struct peer peer;
 
+static void drop(struct connection *connection)
+{
+    LIST_REMOVE(connection, link);
+    bufferevent_free(connection->buffered);
+    free(connection);
+}
+
+static void on_read(struct bufferevent *buffered, void *context);
+static void on_event(struct bufferevent *buffered, short what, void *context);
+
+/* Half of what waited has gone. */
+static void on_room(struct bufferevent *buffered, void *context)
+{
+    bufferevent_setcb(buffered, on_read, NULL, on_event, context);
+    bufferevent_setwatermark(buffered, EV_WRITE, 0, 0);
+    bufferevent_enable(buffered, EV_READ);
+}
+
+static void on_all_sent(struct bufferevent *buffered, void *context)
+{
+    (void)buffered;
+    drop(context);
+}
+
 static void on_read(struct bufferevent *buffered, void *context)
 {
     struct evbuffer *input = bufferevent_get_input(buffered);
     struct connection *other;
 
-    (void)context;
     if (!peer.broadcast) {
-        evbuffer_add_buffer(bufferevent_get_output(buffered), input);
+        struct evbuffer *output = bufferevent_get_output(buffered);
+
+        evbuffer_add_buffer(output, input);
+        if (evbuffer_get_length(output) >= OUTPUT_MAX) {
+            bufferevent_setcb(buffered, on_read, on_room, on_event, context);
+            bufferevent_setwatermark(buffered, EV_WRITE, OUTPUT_MAX / 2, 0);
+            bufferevent_disable(buffered, EV_READ);
+        }
         return;
     }
     size_t length = evbuffer_get_length(input);
@@ -39,12 +75,14 @@ static void on_read(struct bufferevent *buffered, void *context)
 /* The end, an error, or silence for too long. */
 static void on_event(struct bufferevent *buffered, short what, void *context)
 {
-    struct connection *connection = context;
+    bool is_end = what & BEV_EVENT_EOF;
 
-    (void)what;
-    LIST_REMOVE(connection, link);
-    bufferevent_free(buffered);
-    free(connection);
+    if (is_end && evbuffer_get_length(bufferevent_get_output(buffered)) > 0) {
+        bufferevent_setcb(buffered, NULL, on_all_sent, on_event, context);
+        bufferevent_setwatermark(buffered, EV_WRITE, 0, 0);
+    } else {
+        drop(context);
+    }
 }
 
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,

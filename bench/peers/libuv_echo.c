@@ -2,7 +2,8 @@
 /* libuv_echo.c - an echo server on libuv.
  *
  * One read buffer for all, since what was read is answered in the callback:
- * uv_try_write as a rule, and uv_write with a copy of what the socket did not take. */
+ * uv_try_write as a rule, and uv_write with a copy of what the socket did not take. Until that
+ * has gone nothing more is read, nor the end, which would close it with what waits. */
 #include "bench/peers/peer.h"
 
 #include <stdlib.h>
@@ -61,12 +62,27 @@ static void on_timeout(uv_timer_t *timer)
     hang_up(timer->data);
 }
 
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
+{
+    static char memory[PEER_CHUNK_SIZE];
+
+    (void)handle;
+    (void)suggested;
+    *buffer = uv_buf_init(memory, sizeof memory);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t length, const uv_buf_t *buffer);
+
+/* In a broadcast several may wait, and reading goes on when the last of them has gone. */
 static void on_written(uv_write_t *write, int status)
 {
     struct rest *rest = (struct rest *)write;
+    uv_stream_t *stream = write->handle;
 
     if (status < 0)
-        hang_up(write->handle->data);
+        hang_up(stream->data);
+    else if (uv_stream_get_write_queue_size(stream) == 0 && !uv_is_closing((uv_handle_t *)stream))
+        uv_read_start(stream, on_alloc, on_read);
     free(rest->buffer.base);
     free(rest);
 }
@@ -88,16 +104,8 @@ static void send_to(struct connection *connection, char *data, size_t size)
     rest = malloc(sizeof *rest);
     rest->buffer = uv_buf_init(malloc(size - (size_t)sent), (unsigned)(size - (size_t)sent));
     memcpy(rest->buffer.base, data + sent, rest->buffer.len);
+    uv_read_stop(&connection->handle.stream);
     uv_write(&rest->write, &connection->handle.stream, &rest->buffer, 1, on_written);
-}
-
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
-{
-    static char memory[PEER_CHUNK_SIZE];
-
-    (void)handle;
-    (void)suggested;
-    *buffer = uv_buf_init(memory, sizeof memory);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t length, const uv_buf_t *buffer)
