@@ -478,11 +478,15 @@ endif
 demo: programs ## see it work: the echo servers and their latencies, in short
 	@bench/demo.sh $(output)/bin
 
+# check_harness.sh tests those servers of others that have been built, which must not be old ones.
+peers_tested := $(wildcard $(peer_programs) $(if $(has_tokio),$(tokio_programs)) \
+                  $(if $(has_go),$(output)/peers/go-echo))
+
 # Every test runs twice, as it is released and with the sanitizers, those with threads
 # once more under ThreadSanitizer, and together with what else has to be true: headers
 # that stand alone, a README that does not lie. The last line counts them all. With a
 # MODE of its own, only that one runs.
-check: all tests ## build and run all tests, in release and in asan mode, with threads in tsan mode
+check: all tests $(peers_tested) ## build and run all tests, in release and in asan mode, with threads in tsan mode
 ifeq ($(MODE),release)
 	@$(MAKE) --no-print-directory MODE=asan examples tests
 	@$(MAKE) --no-print-directory MODE=tsan $(thread_tests:tests/%.c=build/tsan/tests/%)
