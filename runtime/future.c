@@ -10,6 +10,17 @@ enum rill_poll rill_future_poll_ended(struct rill_future *self, struct rill_task
                self->place ? self->place->function : "without a name");
 }
 
+void rill_future_bad_await(const struct rill_future *future)
+{
+    const struct rill_place *place = future->place;
+
+    rill_panic("%s awaits at %s:%d %s", place->function, place->file, place->line,
+               future->awaits
+                   ? "a future that was never prepared: want what a function of rill, or "
+                     "rill_future_init, has returned"
+                   : "NULL: want a future");
+}
+
 void rill_future_bad_child(const struct rill_future *child, const char *combinator)
 {
     if (!child)

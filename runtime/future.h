@@ -115,6 +115,9 @@ static inline enum rill_poll rill_future_end(struct rill_future *future, int64_t
 /* Says which future was resumed where it has no code, and aborts. */
 __attribute__((noreturn, cold)) void rill_future_bad_resume(const struct rill_future *future);
 
+/* Says where a future awaits what is none, NULL or one that was never prepared, and aborts. */
+__attribute__((noreturn, cold)) void rill_future_bad_await(const struct rill_future *future);
+
 /* private: names a combinator that was given no child, or itself for one, and aborts. */
 __attribute__((noreturn, cold)) void rill_future_bad_child(const struct rill_future *child,
                                                            const char *combinator);
@@ -145,6 +148,8 @@ static inline void rill_future_check_child(const struct rill_future *self,
     do {                                                                                           \
         RILL_RESUME_HERE_();                                                                       \
         self->awaits = (expression);                                                               \
+        if (__builtin_expect(!self->awaits || !self->awaits->poll, 0))                             \
+            rill_future_bad_await(self);                                                           \
         __attribute__((fallthrough));                                                              \
     case __LINE__: /* one await in a line; a local variable is lost here, a field is not */        \
         if (self->awaits->poll(self->awaits, task) == RILL_PENDING)                                \

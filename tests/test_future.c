@@ -582,6 +582,38 @@ START_TEST(awaiting_a_finished_leaf_again_panics_and_names_it)
 }
 END_TEST
 
+/* What one must not await. */
+static struct rill_future *no_future;
+enum { FORGETFUL_LINE = __LINE__ + 6 };
+
+static enum rill_poll forgetful_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    RILL_AWAIT(open_latch(1));
+    RILL_AWAIT(no_future);
+    RILL_END();
+}
+
+static void await_no_future(void)
+{
+    struct rill_future forgetful;
+
+    runner_start(&runner, rill_future_init(&forgetful, forgetful_poll), NULL);
+    rig_settle();
+}
+
+START_TEST(awaiting_what_is_no_future_panics_and_names_the_await)
+{
+    static struct rill_future zeroed;
+    char place[100];
+
+    snprintf(place, sizeof place, "forgetful_poll awaits at %s:%d NULL", __FILE__, FORGETFUL_LINE);
+    rig_expect_text(rig_abort_message(await_no_future), place);
+    no_future = &zeroed;
+    rig_expect_text(rig_abort_message(await_no_future), "a future that was never prepared");
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -605,6 +637,7 @@ int main(void)
         a_panic_of_a_constructor_names_the_await_that_it_stands_in,
         polling_a_finished_future_panics,
         awaiting_a_finished_leaf_again_panics_and_names_it,
+        awaiting_what_is_no_future_panics_and_names_the_await,
     };
 
     return rig_main("future", tests, RIG_COUNT(tests));
