@@ -127,11 +127,16 @@ static void fill(struct rill_rdma_am *message, struct rill_rdma_am_held *held)
     message->inbox->rdma->messages++;
 }
 
+static bool has_news(const struct rill_rdma_inbox *inbox)
+{
+    return inbox->held_count > 0 || inbox->has_lost;
+}
+
 static enum rill_poll leave(struct rill_rdma_am *message, int64_t result)
 {
     struct rill_rdma_inbox *inbox = message->inbox;
 
-    rill_rdma_line_leave(inbox->rdma, &inbox->line, &message->place, inbox->held_count > 0);
+    rill_rdma_line_leave(inbox->rdma, &inbox->line, &message->place, has_news(inbox));
     return rill_future_end(&message->future, result);
 }
 
@@ -145,9 +150,13 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
             return RILL_PENDING;
         return leave(message, -ECANCELED);
     }
-    if (inbox->held_count > 0 && rill_line_is_first(&inbox->line, &message->place)) {
+    if (has_news(inbox) && rill_line_is_first(&inbox->line, &message->place)) {
         if (!rill_budget_spend(rill_executor_here(), task))
             return RILL_PENDING;
+        if (inbox->has_lost) {
+            inbox->has_lost = false;
+            return leave(message, -ENOBUFS);
+        }
         fill(message, pop(inbox));
         return leave(message, (int64_t)message->size);
     }
@@ -364,6 +373,14 @@ static void close_with_rdma(struct rill_rdma_am_number *number)
     rill_rdma_inbox_close(rill_container_of(number, struct rill_rdma_inbox, number));
 }
 
+static void lose(struct rill_rdma_am_number *number)
+{
+    struct rill_rdma_inbox *inbox = rill_container_of(number, struct rill_rdma_inbox, number);
+
+    inbox->has_lost = true;
+    rill_line_wake_first(&inbox->line);
+}
+
 int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, unsigned id)
 {
     int error;
@@ -375,6 +392,7 @@ int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, 
         .held_max = RILL_RDMA_AM_HELD_MAX,
         .size_max = SIZE_MAX,
         .number.close = close_with_rdma,
+        .number.lose = lose,
     };
     rill_list_init(&inbox->held);
     rill_line_init(&inbox->line);

@@ -40,10 +40,11 @@ enum {
     RILL_RDMA_AM_RENDEZVOUS = 4, /* the data stay until they are fetched, however short */
 };
 
-/* private: the number of somebody who takes active messages, and how that is closed with the rdma.
- */
+/* private: the number of somebody who takes active messages, how that is closed with the rdma, and
+ * how it is told that UCX has lost messages, if it is (NULL: it is not). */
 struct rill_rdma_am_number {
     void (*close)(struct rill_rdma_am_number *number);
+    void (*lose)(struct rill_rdma_am_number *number);
     unsigned id;
     struct rill_link taken; /* rill_rdma.numbers */
 };
@@ -64,6 +65,7 @@ struct rill_rdma_inbox {
     uint64_t dropped;
 
     /* private */
+    bool has_lost; /* of which nobody was told yet */
     struct rill_rdma_am_number number;
     struct rill_link held; /* of rill_rdma_am_held.link, oldest first */
     struct rill_line line; /* of rill_rdma_am.place */
@@ -101,8 +103,10 @@ void rill_rdma_inbox_close(struct rill_rdma_inbox *inbox);
 
 /* Waits for the next message. Several tasks may wait, and are served in order. When it
  * ends with a result >= 0 the message is the caller's, to be released. Cancelling loses
- * none: the result is then -ECANCELED and the message is there for the next. Panics where the
- * inbox is not open. */
+ * none: the result is then -ECANCELED and the message is there for the next. Once it is -ENOBUFS,
+ * before all that is held, where UCX has dropped messages of the worker for want of memory, maybe
+ * some to this inbox (rdma.stats.losses); it may be received from on. Panics where the inbox is not
+ * open. */
 struct rill_future *rill_rdma_am_recv(struct rill_rdma_inbox *inbox, struct rill_rdma_am *message);
 
 /* Moves the data of a message into buffer, of message->size bytes at least, whether they

@@ -10,27 +10,31 @@
  *
  * UCX complains in its log, within the progress that has lost something or is about to. Nobody can
  * tell whose message it was, so that all endpoints of the worker fail with -ENOBUFS, and receives
- * from anybody (tag.h) end with it. Nothing that came before is delivered any more: there may be
- * gaps in it.
+ * from anybody (tag.h) end with it, as does the next one of each inbox (active_message.h). What
+ * came over the endpoints before is not delivered any more: there may be gaps in it.
  *
  * A worker that had no memory for another segment cannot be destroyed, either: where nothing of
  * that size has come since, UCX ends the process as it gives back the segment that it has not got
  * (the cleanup of uct_mm_iface_t). So it stays, with its memory and its descriptors, until the
- * process ends. Where UCX is told to log nothing but what is fatal (UCX_LOG_LEVEL), nothing is
- * heard. */
+ * process ends. */
 #ifndef RILL_RDMA_LOSS_H
 #define RILL_RDMA_LOSS_H
 
 #include "rdma/rdma.h"
 
+#include <stdarg.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* private: listens to what UCX says of one that is open, in its thread, until it is about to be
+/* private: what is heard in this thread is said of one that is open, until it is about to be
  * closed. */
 void rill_rdma_loss_begin(struct rill_rdma *rdma);
 void rill_rdma_loss_end(struct rill_rdma *rdma);
+
+/* private: hears an error that UCX logs, in any thread, by its format and what belongs there. */
+void rill_rdma_loss_hear(const char *message, va_list arguments);
 
 /* private: fails everything after a loss (rdma->has_lost). Within a progress, behind UCX's. */
 void rill_rdma_heed_loss(struct rill_rdma *rdma);

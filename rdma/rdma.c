@@ -4,6 +4,7 @@
 #include "io/signal_mask.h"
 #include "rdma/active_message.h"
 #include "rdma/error.h"
+#include "rdma/log.h"
 #include "rdma/loss.h"
 #include "rdma/note.h"
 #include "rdma/shortage.h"
@@ -257,6 +258,8 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
                 : rill_rdma_say(&rdma->why, -EAGAIN,
                                 "UCX needs a thread of its own, which there is none for: raise the "
                                 "limit (ulimit -u, or TasksMax= of systemd)");
+    if (!error)
+        rill_rdma_log_listen(rdma->ucx);
     pthread_mutex_unlock(&one_at_a_time);
     rill_signal_mask_restore(&before);
     if (error)

@@ -121,17 +121,10 @@ static bool tells_of_shortage(const char *message, va_list arguments)
            strncmp(va_arg(arguments, const char *), accept_failed, sizeof accept_failed - 1) == 0;
 }
 
-/* Called by any thread, UCX's as a rule. */
-static ucs_log_func_rc_t on_log(const char *file, unsigned line, const char *function,
-                                ucs_log_level_t level, const ucs_log_component_config_t *component,
-                                const char *message, va_list arguments)
+void rill_rdma_shortage_hear(const char *message, va_list arguments)
 {
-    (void)file;
-    (void)line;
-    (void)function;
-    (void)component;
-    if (level != UCS_LOG_LEVEL_ERROR || !tells_of_shortage(message, arguments))
-        return UCS_LOG_FUNC_RC_CONTINUE;
+    if (!tells_of_shortage(message, arguments))
+        return;
     pthread_mutex_lock(&mutex);
     for (struct rill_link *link = listeners.next; link != &listeners; link = link->next) {
         struct rill_rdma_listener *listener =
@@ -143,7 +136,6 @@ static ucs_log_func_rc_t on_log(const char *file, unsigned line, const char *fun
         rdma->ucx->worker_signal(rdma->worker);
     }
     pthread_mutex_unlock(&mutex);
-    return UCS_LOG_FUNC_RC_CONTINUE;
 }
 
 void rill_rdma_heed_shortage(struct rill_rdma *rdma)
@@ -162,14 +154,9 @@ void rill_rdma_heed_shortage(struct rill_rdma *rdma)
 
 void rill_rdma_shortage_begin(struct rill_rdma_listener *listener)
 {
-    static bool is_heard;
-
     if (listener->fd < 0)
         return;
     pthread_mutex_lock(&mutex);
-    if (!is_heard)
-        listener->rdma->ucx->log_push_handler(on_log);
-    is_heard = true;
     rill_list_append(&listeners, &listener->all);
     pthread_mutex_unlock(&mutex);
 }

@@ -18,6 +18,8 @@
 
 #include "rdma/listener.h"
 
+#include <stdarg.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -53,6 +55,9 @@ void rill_rdma_shortage_end(struct rill_rdma_listener *listener);
 /* private: has UCX not listen until some time later there are descriptors; that time grows as in
  * net/listener.h. Does nothing to one that pauses, or is being closed. */
 void rill_rdma_listener_pause(struct rill_rdma_listener *listener);
+
+/* private: hears an error that UCX logs, in any thread, by its format and what belongs there. */
+void rill_rdma_shortage_hear(const char *message, va_list arguments);
 
 /* private: pauses the listeners of an rdma about which UCX complained (rdma->is_short). */
 void rill_rdma_heed_shortage(struct rill_rdma *rdma);

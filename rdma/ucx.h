@@ -32,6 +32,8 @@ struct rill_ucx {
     ucs_status_t (*set_global)(const char *key, const char *value);
     void (*get_version)(unsigned *major, unsigned *minor, unsigned *release);
     void (*disable_signal)(int number);
+    /* What of it is logged (ucs_global_opts, ucs/config/global_opts.h). */
+    ucs_log_level_t *log_level;
     /* ucs/debug/log_def.h: for good, and called by any thread. */
     void (*log_push_handler)(ucs_log_func_t handler);
     /* Whether UCX's thread looks for clients at a socket that it listens with

@@ -84,6 +84,7 @@ const struct rill_ucx rill_ucx_library = {
     .set_global = set_global,
     .get_version = ucp_get_version,
     .disable_signal = ucs_debug_disable_signal,
+    .log_level = &ucs_global_opts.log_component.log_level,
     .log_push_handler = ucs_log_push_handler,
     .set_listening = set_listening,
     .has_fds = has_fds,

@@ -2,6 +2,7 @@
 /* test_rdma_loss.c - what UCX drops for want of memory is not lost in silence. */
 #include "rdma/loss.h"
 
+#include "rdma/active_message.h"
 #include "rdma/exchange.h"
 #include "rdma/tag.h"
 #include "tests/rdma/duo.h"
@@ -114,6 +115,7 @@ START_TEST(a_receive_of_the_worker_and_the_endpoints_fail)
 {
     char bytes[SIZE] = {0};
 
+    expect_eq(rill_ucx_library.set_global("LOG_LEVEL", "fatal"), UCS_OK); /* heard all the same */
     if (!let_workers_stay() || !duo_open(_i, NULL))
         return;
     let_no_memory_be_shared();
@@ -248,6 +250,62 @@ START_TEST(one_that_is_opened_anew_is_as_if_nothing_had_been)
 }
 END_TEST
 
+static struct rill_rdma_inbox inbox;
+static struct rill_rdma_am message, second;
+
+/* Whoever is next hears of it, once; the inbox is received from on. */
+START_TEST(an_inbox_tells_of_a_loss_once)
+{
+    (void)_i;
+    open_rdma();
+    expect_eq(rill_rdma_inbox_open(&inbox, &rdma, 7), 0);
+    background_start(&receiving, rill_rdma_am_recv(&inbox, &message));
+    background_start(&sending, rill_rdma_am_recv(&inbox, &second));
+    settle();
+    complain(NULL);
+    let_it_be_heard();
+    expect_eq(background_end(&receiving), -ENOBUFS);
+    expect(!rill_task_is_over(&sending.task));
+    fake_bring(7, "h", 1, NULL, 0, -1, false, NULL);
+    let_it_be_heard();
+    expect_eq(background_end(&sending), 0);
+    rill_rdma_am_release(&second);
+
+    fake_bring(7, "h", 1, NULL, 0, -1, false, NULL);
+    let_it_be_heard();
+    complain(NULL);
+    let_it_be_heard();
+    expect_eq(await(rill_rdma_am_recv(&inbox, &message)), -ENOBUFS);
+    expect_eq(await(rill_rdma_am_recv(&inbox, &message)), 0);
+    rill_rdma_am_release(&message);
+    rill_rdma_inbox_close(&inbox);
+    expect(is_left_when_closed());
+}
+END_TEST
+
+/* UCX then does not even make its errors up. */
+START_TEST(one_that_is_to_print_no_errors_is_heard_and_prints_none)
+{
+    (void)_i;
+    fake_reset();
+    fake.log_level = UCS_LOG_LEVEL_FATAL;
+    expect(fixture_open(SIMULATED, NULL, NULL));
+    expect_eq(rill_rdma_open(&rdma, &(struct rill_rdma_options){.ucx = &fake_ucx}), 0);
+    expect_eq(rill_rdma_ep_open(&ep, &rdma, "address"), 0);
+    expect(!fake_log(UCS_LOG_LEVEL_ERROR, "%s", "something else"));
+    expect(!fake_log(UCS_LOG_LEVEL_ERROR, of_pool, "mm_recv_desc", "Out of memory"));
+    expect(fake_log(UCS_LOG_LEVEL_FATAL, "%s", "the end"));
+    let_it_be_heard();
+    expect_eq(ep.error, -ENOBUFS);
+    expect(is_left_when_closed());
+
+    open_rdma(); /* as if its settings had it print warnings from here on */
+    expect(fake_log(UCS_LOG_LEVEL_ERROR, "%s", "something else"));
+    expect_eq(fake.log_level, UCS_LOG_LEVEL_WARN);
+    expect(!is_left_when_closed());
+}
+END_TEST
+
 int main(void)
 {
     const struct duo_case cases[] = {
@@ -257,6 +315,8 @@ int main(void)
         {a_message_for_which_there_is_no_memory_is_a_loss, IN_SHM},
         {a_worker_without_a_segment_is_not_destroyed, IN_SHM},
         {one_that_is_opened_anew_is_as_if_nothing_had_been, IN_SHM},
+        {an_inbox_tells_of_a_loss_once, IN_SHM},
+        {one_that_is_to_print_no_errors_is_heard_and_prints_none, IN_SHM},
     };
 
     return duo_main("rdma_loss", cases, sizeof cases / sizeof *cases);

@@ -284,7 +284,7 @@ static void worker_release_address(ucp_worker_h w, ucp_address_t *a)
 
 void fake_reset(void)
 {
-    memset(&fake, 0, sizeof fake);
+    fake = (struct fake){.log_level = UCS_LOG_LEVEL_WARN};
     memset(&fake_state, 0, sizeof fake_state);
     fake_state.requests.next = fake_state.requests.prev = &fake_state.requests;
     fake_state.messages.next = fake_state.messages.prev = &fake_state.messages;

@@ -59,6 +59,7 @@ struct fake {
     bool (*on_am)(const struct fake_am *am);
     unsigned delay;             /* calls of progress before what is told from now on happens */
     unsigned minor_version;     /* of major version 1 */
+    ucs_log_level_t log_level;  /* up to which it logs: UCS_LOG_LEVEL_WARN */
     const char *transport_keys; /* that it knows besides its own, a line UCX_KEY=value each */
     const char *lanes;          /* what is printed of an endpoint; NULL: one of TCP */
     void (*on_worker)(void);    /* called when a worker is made, if it is not NULL */
@@ -98,7 +99,7 @@ void fake_fail_endpoint(unsigned number, ucs_status_t status);
 /* Has the next progress bring a connection request. */
 void fake_connect(void);
 
-/* Says something in UCX's log, to whom has asked last to hear of it. */
-void fake_log(ucs_log_level_t level, const char *format, ...);
+/* Says something in UCX's log, to whom has asked to hear of it. Returns whether it is printed. */
+bool fake_log(ucs_log_level_t level, const char *format, ...);
 
 #endif

@@ -107,20 +107,24 @@ static ucs_status_t listener_create(ucp_worker_h w, const ucp_listener_params_t 
     return UCS_OK;
 }
 
-static ucs_log_func_t log_handler; /* that was pushed last, once in the life of a process */
+static ucs_log_func_t log_handler; /* that was pushed, once in the life of a process */
 
 static void log_push_handler(ucs_log_func_t handler)
 {
     log_handler = handler;
 }
 
-void fake_log(ucs_log_level_t level, const char *format, ...)
+bool fake_log(ucs_log_level_t level, const char *format, ...)
 {
+    ucs_log_func_rc_t answer;
     va_list arguments;
 
+    if (level > fake.log_level)
+        return false;
     va_start(arguments, format);
-    log_handler(__FILE__, __LINE__, __func__, level, NULL, format, arguments);
+    answer = log_handler(__FILE__, __LINE__, __func__, level, NULL, format, arguments);
     va_end(arguments);
+    return answer == UCS_LOG_FUNC_RC_CONTINUE;
 }
 
 static ucs_status_t set_listening(int fd, bool listens)
@@ -174,6 +178,7 @@ void fake_ep_table(struct rill_ucx *table)
     table->listener_query = listener_query;
     table->listener_reject = listener_reject;
     table->conn_request_query = conn_request_query;
+    table->log_level = &fake.log_level;
     table->log_push_handler = log_push_handler;
     table->set_listening = set_listening;
 }
