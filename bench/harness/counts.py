@@ -410,8 +410,22 @@ def counts_command(arguments, placement):
     return 0
 
 
+def least_counts(build, placement, is_enough):
+    """Others on the machine make a count larger, not smaller. So all are counted several times,
+    but no more as soon as that is enough, and the least counts."""
+    least, notes = {}, []
+    for _ in range(ATTEMPTS):
+        counts, notes = collect(counts_of_rill(build, placement))
+        for count in counts:
+            if count.key not in least or count.value < least[count.key].value:
+                least[count.key] = count
+        if is_enough(list(least.values())):
+            break
+    return list(least.values()), notes
+
+
 def keep_command(arguments, placement):
-    counts, notes = collect(counts_of_rill(arguments.build, placement))
+    counts, notes = least_counts(arguments.build, placement, lambda counts: False)
     if notes:
         print(*notes, "nothing was kept: install what is missing first", sep="\n")
         return 1
@@ -451,18 +465,11 @@ def check_command(arguments, placement):
         growth_max = instructions_max if count.unit == "instructions" else GROWTH_MAX
         return "GROWN" if count.value > kept[count.key] * growth_max + count.slack else "ok"
 
-    # Others on the machine make a count larger, not smaller. So what has grown is counted
-    # again, and the least counts.
-    least, notes = {}, []
-    for _ in range(ATTEMPTS):
-        counts, notes = collect(counts_of_rill(arguments.build, placement))
-        for count in counts:
-            if count.key not in least or count.value < least[count.key].value:
-                least[count.key] = count
-        grown = sum(verdict(count) == "GROWN" for count in least.values())
-        if not grown:
-            break
-    counts = list(least.values())
+    def grown_of(counts):
+        return sum(verdict(count) == "GROWN" for count in counts)
+
+    counts, notes = least_counts(arguments.build, placement, lambda counts: not grown_of(counts))
+    grown = grown_of(counts)
     print_table([["", "kept", "now", "", ""]] +
                 [[count.key, f"{kept[count.key]:,.3f}" if count.key in kept else "-",
                   f"{count.value:,.3f}", count.unit, verdict(count)] for count in counts])
@@ -470,7 +477,7 @@ def check_command(arguments, placement):
         notes.append(f"instructions may have grown by {100 * (instructions_max - 1):.0f} %: they "
                      f"were kept with {kept_with}, here is {here}")
     print(*notes, sep="\n")
-    missing = sorted(kept.keys() - least.keys())
+    missing = sorted(kept.keys() - {count.key for count in counts})
     if missing:
         print("kept, and not counted now:", *missing, sep="\n  ")
     if grown:
