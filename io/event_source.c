@@ -152,7 +152,7 @@ bool rill_event_sources_glance(struct rill_reactor *reactor)
          link = link->next) {
         struct rill_event_source *source = source_of(link);
 
-        if (!source->asleep && progress(source) > 0) {
+        if ((!source->asleep || source->touched) && progress(source) > 0) {
             source->busy_count = 0;
             return true;
         }

@@ -278,6 +278,7 @@ static int reactor_turn(struct rill_driver *driver, int64_t until_ns)
     struct rill_reactor *reactor = reactor_of(driver);
     int error;
 
+    reactor->lingering_left = reactor->lingering_pays ? RILL_LINGERING_MAX : RILL_LINGERING_TRIAL;
     submit_backlog(reactor);
     if (__builtin_expect(!rill_list_is_empty(&reactor->buffers.starved), 0))
         feed_starved(reactor);
@@ -374,6 +375,8 @@ int rill_reactor_init(struct rill_reactor *reactor, const struct rill_reactor_op
         .kernel = options->kernel,
         .wait_policy = options->wait_policy,
         .spin = {.max_ns = options->spin_ns},
+        .lingering_pays = true,
+        .lingering_left = RILL_LINGERING_MAX,
     };
     rill_list_init(&reactor->backlog);
     rill_list_init(&reactor->quiet);

@@ -26,6 +26,11 @@ extern "C" {
 /* An offset that means "where the file stands", as in io_uring_prep_read(3). */
 #define RILL_OFFSET_CURRENT UINT64_MAX
 
+/* Looks in a turn before a task waits (rill_reactor_linger): some microseconds over shared memory,
+ * and over TCP, where each is a system call, a tenth of a millisecond. And where the latest have
+ * found nothing. */
+enum { RILL_LINGERING_MAX = 256, RILL_LINGERING_TRIAL = 16 };
+
 /* What to do when there is nothing to do. */
 enum rill_wait_policy {
     RILL_WAIT_SLEEP,    /* sleep at once: the least CPU */
@@ -73,7 +78,9 @@ struct rill_reactor {
     struct rill_buffers buffers;
     struct rill_fd_table fds;
     enum rill_wait_policy wait_policy;
-    struct rill_spin spin; /* of the adaptive policy */
+    struct rill_spin spin;   /* of the adaptive policy */
+    bool lingering_pays;     /* the latest has found something */
+    unsigned lingering_left; /* looks, in this turn */
 };
 
 struct rill_reactor_options {
@@ -116,6 +123,12 @@ static inline void rill_reactor_hurry(struct rill_reactor *reactor)
 {
     reactor->in_hurry = true;
 }
+
+/* Looks out, for an event of an event source, within the poll of a task that is about to wait for
+ * one: where the reactor would do so next, as nobody else has anything to do. What comes soon is
+ * then found without the way through a turn. Returns true after an event, whose ever that is, and
+ * false when the task had better wait: for there is something else, or it has taken too long. */
+bool rill_reactor_linger(struct rill_reactor *reactor);
 
 /* Waits for the end of an op that is in the kernel. Posts of other threads wait meanwhile, as
  * they are run between two polls of tasks, and a task may be running. */

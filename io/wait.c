@@ -79,6 +79,46 @@ bool rill_reactor_sleeps_at_once(const struct rill_reactor *reactor)
     return patience(reactor) == 0;
 }
 
+/* What was there at once did not need looking out. */
+static void note_hit(struct rill_reactor *reactor, bool was_there)
+{
+    reactor->stats.spins_hit++;
+    if (!was_there)
+        rill_spin_hit(&reactor->spin);
+}
+
+/* Whether the turn would come to looking out, if the running task waited now. */
+static bool may_linger(const struct rill_reactor *reactor, const struct rill_executor *executor)
+{
+    return reactor->lingering_left > 0 && executor->ready_count == 0 &&
+           executor->running->state != RILL_TASK_WOKEN && !reactor->in_hurry &&
+           rill_list_is_empty(&reactor->backlog) && io_uring_sq_ready(&reactor->ring) == 0 &&
+           patience(reactor) != 0;
+}
+
+bool rill_reactor_linger(struct rill_reactor *reactor)
+{
+    struct rill_executor *executor = rill_executor_here();
+
+    if (!may_linger(reactor, executor))
+        return false;
+    rill_executor_time_has_passed(executor);
+    for (bool is_first = true; reactor->lingering_left > 0; is_first = false) {
+        enum found found = look(reactor);
+
+        reactor->lingering_left--;
+        if (found == FOUND_IN_RING)
+            return false;
+        if (found == FOUND_IN_SOURCE) {
+            note_hit(reactor, is_first);
+            reactor->lingering_pays = true;
+            return true;
+        }
+    }
+    reactor->lingering_pays = false;
+    return false;
+}
+
 /* Looks out for an event for so long (or until until_ns). The clock is read after some looks, not
  * before: what comes quickly does not wait for that. */
 static enum found look_out(struct rill_reactor *reactor, int64_t patience_ns, int64_t until_ns)
@@ -92,9 +132,7 @@ static enum found look_out(struct rill_reactor *reactor, int64_t patience_ns, in
             enum found found = look(reactor);
 
             if (found != FOUND_NOTHING) {
-                reactor->stats.spins_hit++;
-                if (i > 0 || end_ns != RILL_NEVER) /* what was there at once did not need it */
-                    rill_spin_hit(&reactor->spin);
+                note_hit(reactor, i == 0 && end_ns == RILL_NEVER);
                 return found;
             }
         }

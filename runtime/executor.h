@@ -128,6 +128,12 @@ static inline bool rill_budget_spend(struct rill_executor *executor, struct rill
     return false;
 }
 
+/* private: somebody waited within a turn, so that what rill_now has said is over. */
+static inline void rill_executor_time_has_passed(struct rill_executor *executor)
+{
+    executor->now_is_known = false;
+}
+
 /* Ends such a future with its result, once the budget pays for it. */
 static inline enum rill_poll rill_end_at_once(struct rill_future *self, struct rill_task *task,
                                               int64_t result)

@@ -4,6 +4,7 @@
 
 #include "io/embedding.h"
 #include "io/readiness.h"
+#include "io/remote.h"
 #include "runtime/notify.h"
 #include "tests/fixture.h"
 
@@ -621,6 +622,165 @@ START_TEST(an_event_that_comes_while_looking_out_needs_no_arming)
 }
 END_TEST
 
+/* ---- lingering ---- */
+
+/* What a task looks for in its poll. */
+static unsigned looks, looks_left;
+static int64_t lingered_ns;
+
+static enum rill_poll linger_poll(struct rill_future *self, struct rill_task *task)
+{
+    const struct rill_reactor *reactor = rill_reactor_here();
+    uint64_t calls = engine.source.stats.progress_calls;
+    int64_t began_ns = rill_now();
+
+    RILL_BEGIN();
+    rill_event_source_touch(&engine.source);
+    while (engine.seen == 0 && rill_reactor_linger(rill_reactor_here()))
+        ;
+    looks = (unsigned)(engine.source.stats.progress_calls - calls);
+    looks_left = reactor->lingering_left;
+    lingered_ns = rill_now() - began_ns;
+    RILL_RETURN(engine.seen);
+    RILL_END();
+}
+
+static struct rill_future lingering;
+
+static struct rill_future *linger(void)
+{
+    return rill_future_init(&lingering, linger_poll);
+}
+
+static void open_to_linger(enum rill_wait_policy policy)
+{
+    const struct sim_options options = {.clock_step_ns = RILL_MICROSECOND};
+
+    fixture_open(
+        SIMULATED, &options,
+        &(struct rill_runtime_options){.wait_policy = policy, .spin_ns = RILL_MILLISECOND});
+    engine_open(&engine);
+    engine.source.ops = &late_ops;
+}
+
+START_TEST(a_task_that_lingers_finds_an_event_within_its_poll_and_time_has_passed)
+{
+    for (unsigned policy = RILL_WAIT_ADAPTIVE; policy <= RILL_WAIT_SPIN; policy++) {
+        open_to_linger((enum rill_wait_policy)policy);
+        calls_left = 100;
+        expect_eq(await(linger()), 1);
+        expect_eq(looks, 100);
+        expect_eq(looks + looks_left, RILL_LINGERING_MAX);
+        ck_assert_int_gt(lingered_ns, 0);
+        expect_eq(engine.source.stats.arms, 0);
+        finish();
+    }
+}
+END_TEST
+
+/* It has just posted what it looks for. */
+START_TEST(a_task_lingers_for_an_event_of_a_source_that_was_asleep)
+{
+    open_to_linger(RILL_WAIT_ADAPTIVE);
+    settle();
+    expect(engine.source.asleep);
+    calls_left = 100;
+    expect_eq(await(linger()), 1);
+    expect_eq(looks, 100);
+    finish();
+}
+END_TEST
+
+START_TEST(a_task_lingers_only_where_its_turn_would_come_to_that)
+{
+    open_to_linger(RILL_WAIT_SLEEP);
+    await(linger());
+    expect_eq(looks, 0);
+    finish();
+
+    open_to_linger(RILL_WAIT_SPIN); /* others are ready */
+    background_start(&watching, linger());
+    background_start(&receiving, rill_sleep(&nap, 0));
+    background_end(&watching);
+    expect_eq(looks, 0);
+    background_end(&receiving);
+    finish();
+
+    open_to_linger(RILL_WAIT_SPIN); /* something waits to be submitted */
+    fixture_pair(&one, &other);
+    background_start(&receiving, rill_tcp_recv(&one, &recv_op, bytes, sizeof bytes));
+    await(linger());
+    expect_eq(looks, 0);
+    rill_task_cancel(&receiving.task);
+    background_end(&receiving);
+    await(rill_tcp_close(&one));
+    await(rill_tcp_close(&other));
+    finish();
+}
+END_TEST
+
+static void do_nothing(struct rill_post *post)
+{
+    (void)post;
+}
+
+/* What another thread posts after some looks. */
+static unsigned posting_progress(struct rill_event_source *source)
+{
+    static struct rill_post post;
+
+    if (calls_left > 0 && --calls_left == 0) {
+        rill_post_init(&post, do_nothing);
+        rill_post(fixture.runtime->reactor.remote, &post);
+    }
+    return engine_progress(source);
+}
+
+static const struct rill_event_source_ops posting_ops = {posting_progress, engine_arm, NULL};
+
+START_TEST(it_lingers_no_longer_when_there_is_something_else)
+{
+    struct rill_remote *remote;
+
+    open_to_linger(RILL_WAIT_SPIN);
+    expect_eq(rill_remote_open(&remote), 0);
+    engine.source.ops = &posting_ops;
+    calls_left = 100;
+    expect_eq(await(linger()), 0);
+    expect_eq(looks, 100);
+    rill_remote_release(remote);
+    finish();
+
+    open_to_linger(RILL_WAIT_SPIN); /* or when it has taken too long; events of others are no end */
+    engine.never_runs_dry = true;
+    expect_eq(await(linger()), 0);
+    expect_eq(looks, RILL_LINGERING_MAX);
+    expect_eq(looks_left, 0);
+    finish();
+}
+END_TEST
+
+static unsigned looks_of_a_turn(void)
+{
+    engine.seen = 0;
+    fixture_turn();
+    await(linger());
+    return looks;
+}
+
+START_TEST(a_task_lingers_shortly_where_the_latest_have_found_nothing)
+{
+    open_to_linger(RILL_WAIT_SPIN);
+    expect_eq(looks_of_a_turn(), RILL_LINGERING_MAX);
+    expect_eq(looks_of_a_turn(), RILL_LINGERING_TRIAL);
+    calls_left = RILL_LINGERING_TRIAL; /* some are of the turn */
+    expect(looks_of_a_turn() < RILL_LINGERING_TRIAL);
+    expect_eq(engine.seen, 1);
+    expect_eq(looks_of_a_turn(), RILL_LINGERING_MAX);
+    finish();
+}
+END_TEST
+
 /* ---- the watch ---- */
 
 static unsigned polls_asked;
@@ -925,6 +1085,11 @@ int main(void)
         {one_that_has_nothing_to_do_before_it_is_armed_is_asked_only_after_that, IN_SIMULATED},
         {looking_out_finds_an_event_without_a_system_call, IN_SIMULATED},
         {an_event_that_comes_while_looking_out_needs_no_arming, IN_SIMULATED},
+        {a_task_that_lingers_finds_an_event_within_its_poll_and_time_has_passed, IN_SIMULATED},
+        {a_task_lingers_for_an_event_of_a_source_that_was_asleep, IN_SIMULATED},
+        {a_task_lingers_only_where_its_turn_would_come_to_that, IN_SIMULATED},
+        {it_lingers_no_longer_when_there_is_something_else, IN_SIMULATED},
+        {a_task_lingers_shortly_where_the_latest_have_found_nothing, IN_SIMULATED},
         {there_is_one_watch_for_any_number_of_sleeps, IN_BOTH},
         {a_source_whose_watch_finds_no_place_in_the_queue_does_not_sleep_without_it, IN_SIMULATED},
         {a_source_whose_watch_finds_no_place_in_the_queue_can_be_removed, IN_SIMULATED},
