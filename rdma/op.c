@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rdma/op.h"
 
+#include "io/reactor.h"
 #include "rdma/endpoint.h"
 #include "rdma/error.h"
 #include "runtime/executor.h"
@@ -28,7 +29,8 @@ static void leave(struct rill_rdma_op *op)
     op->waiter->ops--;
     op->request = NULL;
     op->state = RILL_RDMA_OP_ANSWERED;
-    rill_task_wake(op->waiter);
+    if (!op->is_looked_for)
+        rill_task_wake(op->waiter);
 }
 
 /* Whether it ended because it was cancelled. Everything else that UCX reports as cancelled has
@@ -144,6 +146,7 @@ static inline void post(struct rill_rdma_op *op, struct rill_task *task)
 
     op->waiter = NULL;
     op->was_withdrawn = false;
+    op->is_looked_for = false;
     if (op->ep && op->ep->error) { /* it may have been closed by its connection since */
         answer(op, op->ep->error);
         return;
@@ -165,6 +168,17 @@ static inline void post(struct rill_rdma_op *op, struct rill_task *task)
            UCS_PTR_IS_ERR(status) ? rill_rdma_errno(UCS_PTR_STATUS(status)) : (int64_t)op->size);
 }
 
+/* The answer to what was sent may be about to come. */
+static void look_for(struct rill_rdma_op *op)
+{
+    struct rill_reactor *reactor = rill_reactor_here();
+
+    op->is_looked_for = true;
+    while (op->state == RILL_RDMA_OP_IN_UCX && rill_reactor_linger(reactor))
+        ;
+    op->is_looked_for = false;
+}
+
 /* An op that is over at once pays from the budget of its task, and yields if that is spent. */
 static enum rill_poll start(struct rill_rdma_op *op, struct rill_task *task)
 {
@@ -173,6 +187,8 @@ static enum rill_poll start(struct rill_rdma_op *op, struct rill_task *task)
         answer(op, -ECANCELED);
     } else {
         post(op, task);
+        if (op->state == RILL_RDMA_OP_IN_UCX && op->verb->is_receive)
+            look_for(op);
     }
     return op->state == RILL_RDMA_OP_ANSWERED && rill_budget_spend(rill_executor_here(), task)
                ? over(op)

@@ -105,6 +105,7 @@ struct rill_rdma_op {
     struct rill_link in_flight; /* rill_rdma_ep.ops or rill_rdma.ops */
     uint8_t state;              /* enum rill_rdma_op_state */
     bool was_withdrawn;         /* UCX was asked to let go */
+    bool is_looked_for;         /* by its waiter, who need not be woken */
 };
 
 /* private: posts a prepared op for a task that waits for its turn, and wakes that: it goes on by

@@ -4,6 +4,7 @@
 #include "rdma/op.h"
 
 #include "rdma/tag.h"
+#include "runtime/select.h"
 #include "runtime/timeout.h"
 #include "tests/rdma/lone.h"
 
@@ -155,6 +156,97 @@ START_TEST(a_task_whose_operations_are_always_over_at_once_lets_others_run)
     ck_assert_uint_ge(lone.sending.polls, 1000 / (RILL_TASK_BUDGET + 1));
     expect_eq(fake.posted, 0);
     expect_eq(lone.rdma.stats.posts, 1000); /* none is posted twice */
+    lone_close();
+}
+END_TEST
+
+/* ---- receives that linger ---- */
+
+static const struct rill_runtime_options spinning = {.wait_policy = RILL_WAIT_SPIN};
+
+struct asker {
+    struct rill_future future;
+    unsigned polls;
+    int64_t answer;
+};
+
+/* Receives once, and then waits for something that does not come. */
+static enum rill_poll asker_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct asker *asker = rill_container_of(self, struct asker, future);
+
+    asker->polls++;
+    RILL_BEGIN();
+    RILL_AWAIT(lone_recv());
+    asker->answer = lone.recv_op.result;
+    fake.mode = FAKE_LATER;
+    RILL_AWAIT(lone_send());
+    RILL_END();
+}
+
+static struct asker asker;
+
+/* Whose answer comes after so many calls of progress. */
+static void ask(unsigned delay)
+{
+    lone_open_with(&spinning);
+    fake.mode = FAKE_SOON;
+    fake.delay = delay;
+    asker = (struct asker){.answer = -1};
+    background_start(&lone.receiving, rill_future_init(&asker.future, asker_poll));
+    while (lone.rdma.stats.posts < 2)
+        fixture_turn();
+    for (int i = 0; i < 5; i++)
+        fixture_turn();
+    expect_eq(asker.answer, LONE_SIZE);
+    expect(pattern_is(lone.received, 0, LONE_SIZE));
+    fake_complete(fake_request(1), UCS_OK, 0);
+    background_end(&lone.receiving);
+    lone_close();
+}
+
+START_TEST(a_receive_whose_message_comes_soon_takes_one_poll_and_wakes_nobody)
+{
+    ask(RILL_LINGERING_MAX / 2);
+    expect_eq(asker.polls, 2); /* with that of the end of the send */
+    ask(RILL_LINGERING_MAX * 2);
+    expect_eq(asker.polls, 3);
+}
+END_TEST
+
+static enum rill_poll unanswered_poll(struct rill_future *self, struct rill_task *task)
+{
+    RILL_BEGIN();
+    fake.mode = FAKE_LATER;
+    RILL_AWAIT(lone_recv());
+    RILL_END();
+}
+
+/* It waits for two, and the other comes. */
+START_TEST(a_receive_lingers_no_longer_than_until_its_task_is_woken)
+{
+    static struct rill_future unanswered, *both[2];
+    static struct rill_select select;
+    unsigned calls;
+
+    lone_open_with(&spinning);
+    fake.mode = FAKE_SOON;
+    fake.delay = RILL_LINGERING_MAX / 2;
+    calls = fake.progressed;
+    rill_future_init(&unanswered, unanswered_poll);
+    expect_eq(await(rill_select(&select, RILL_FUTURES(both, lone_send(), &unanswered))), 0);
+    expect_eq(lone.recv_op.result, -ECANCELED);
+    ck_assert_uint_lt(fake.progressed - calls, RILL_LINGERING_MAX / 2 + 10);
+    lone_close();
+}
+END_TEST
+
+START_TEST(a_receive_that_lingers_ends_with_its_endpoint)
+{
+    lone_open_with(&spinning);
+    fake.delay = RILL_LINGERING_MAX / 2;
+    fake_fail_endpoint(0, UCS_ERR_CONNECTION_RESET);
+    expect_eq(await(lone_recv_from()), -ECONNRESET);
     lone_close();
 }
 END_TEST
@@ -488,6 +580,9 @@ int main(void)
         {operations_end_in_whatever_order_they_are_answered, IN_SIMULATED},
         {an_operation_that_is_posted_while_UCX_sleeps_is_looked_at_without_an_event, IN_SIMULATED},
         {a_task_whose_operations_are_always_over_at_once_lets_others_run, IN_SIMULATED},
+        {a_receive_whose_message_comes_soon_takes_one_poll_and_wakes_nobody, IN_SIMULATED},
+        {a_receive_lingers_no_longer_than_until_its_task_is_woken, IN_SIMULATED},
+        {a_receive_that_lingers_ends_with_its_endpoint, IN_SIMULATED},
         {a_spurious_poll_posts_nothing_twice, IN_SIMULATED},
         {an_operation_wakes_the_task_that_polled_it_last, IN_SIMULATED},
         {a_cancelled_receive_ends_within_the_cancel, IN_SIMULATED},

@@ -18,10 +18,15 @@ int lone_open_rdma(void)
 
 void lone_open(void)
 {
+    lone_open_with(NULL);
+}
+
+void lone_open_with(const struct rill_runtime_options *options)
+{
     memset(&lone.ep, 0, sizeof lone.ep);
     memset(lone.received, 0, sizeof lone.received);
     fake_reset();
-    fixture_open(SIMULATED, NULL, NULL);
+    fixture_open(SIMULATED, NULL, options);
     expect_eq(lone_open_rdma(), 0);
     expect_eq(rill_rdma_ep_open(&lone.ep, &lone.rdma, "address"), 0);
 }

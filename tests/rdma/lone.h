@@ -29,8 +29,10 @@ extern struct lone lone;
 /* Opens the worker, with the fake UCX as it is. Returns what rill_rdma_open does. */
 int lone_open_rdma(void);
 
-/* Opens the runtime, the worker and the endpoint, with a fake UCX that is reset. */
+/* Opens the runtime, the worker and the endpoint, with a fake UCX that is reset; with options of
+ * the runtime, or without. */
 void lone_open(void);
+void lone_open_with(const struct rill_runtime_options *options);
 
 /* Aborts the endpoint, then closes what is left and checks that nothing is; and without the
  * first. */
