@@ -105,8 +105,9 @@ void rill_executor_cancel_all(struct rill_executor *executor, enum rill_cancel_r
 void rill_executor_print(const struct rill_executor *executor, FILE *out);
 
 /* The time of this turn on the monotonic clock, in nanoseconds. The clock is read
- * at most once a turn; again only where a sleep or a limit begins in a turn that has lasted so
- * long that the coarse clock has moved. */
+ * at most once a turn; again only after a task has looked out for a message before it waits
+ * (io/reactor.h), and where a sleep or a limit begins in a turn that has lasted so long that the
+ * coarse clock has moved. */
 int64_t rill_now(void);
 
 /* private: the same for what begins now and ends after a while. Where the turn has lasted so
