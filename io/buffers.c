@@ -53,9 +53,6 @@ void rill_buffers_finish(struct rill_buffers *buffers)
     rill_check(buffers->in_use + buffers->private_in_use == 0,
                "a runtime was ended with %u shared buffers in use: give back what was borrowed",
                buffers->in_use + buffers->private_in_use);
-    if (buffers->ring)
-        buffers->kernel->ops->unregister_buffers(buffers->kernel, buffers->uring,
-                                                 RILL_BUFFERS_GROUP);
     release(buffers);
 }
 
@@ -84,33 +81,41 @@ void rill_buffers_grow(struct rill_buffers *buffers)
         make(buffers, 2 * buffers->count);
 }
 
-int rill_buffers_ready(struct rill_buffers *buffers)
+/* For as many as the limit says. Returns 0, -ENOMEM, or what the kernel says. */
+static int map_and_register(struct rill_buffers *buffers)
 {
-    if (__builtin_expect(buffers->ring != NULL, 1))
-        return 0;
+    int error = -ENOMEM;
 
     buffers->ring = map(buffers->limit * sizeof(struct io_uring_buf));
     buffers->memory = map(buffers->limit * buffers->size);
     buffers->buffers = map(numbers(buffers) * sizeof *buffers->buffers);
     buffers->private_memory = map(RILL_BUFFERS_PRIVATE_MAX * sizeof *buffers->private_memory);
-    if (!buffers->ring || !buffers->memory || !buffers->buffers || !buffers->private_memory) {
-        release(buffers);
-        return -ENOMEM;
-    }
+    if (buffers->ring && buffers->memory && buffers->buffers && buffers->private_memory) {
+        struct io_uring_buf_reg reg = {
+            .ring_addr = (uint64_t)(uintptr_t)buffers->ring,
+            .ring_entries = buffers->limit,
+            .bgid = RILL_BUFFERS_GROUP,
+        };
 
-    struct io_uring_buf_reg reg = {
-        .ring_addr = (uint64_t)(uintptr_t)buffers->ring,
-        .ring_entries = buffers->limit,
-        .bgid = RILL_BUFFERS_GROUP,
-    };
+        io_uring_buf_ring_init(buffers->ring);
+        error = buffers->kernel->ops->register_buffers(buffers->kernel, buffers->uring, &reg);
+    }
+    if (error)
+        release(buffers);
+    return error;
+}
+
+/* Where memory is limited (RLIMIT_AS, RLIMIT_MEMLOCK) there are fewer of them. */
+int rill_buffers_ready(struct rill_buffers *buffers)
+{
     int error;
 
-    io_uring_buf_ring_init(buffers->ring);
-    error = buffers->kernel->ops->register_buffers(buffers->kernel, buffers->uring, &reg);
-    if (error) {
-        release(buffers);
+    if (__builtin_expect(buffers->ring != NULL, 1))
+        return 0;
+    while ((error = map_and_register(buffers)) == -ENOMEM && buffers->limit > RILL_BUFFERS_FIRST)
+        buffers->limit /= 2;
+    if (error)
         return error;
-    }
     make(buffers, buffers->limit < RILL_BUFFERS_FIRST ? buffers->limit : RILL_BUFFERS_FIRST);
     return 0;
 }

@@ -72,11 +72,14 @@ struct rill_buffers {
 void rill_buffers_init(struct rill_buffers *buffers, struct rill_kernel *kernel,
                        struct io_uring *uring, unsigned limit, size_t size);
 
-/* Ends the ring and frees the memory. */
+/* Frees the memory, when the io_uring has ended that the buffers were registered with. They are not
+ * taken back from it: a child of fork(2) that ends its copy of a runtime would take them from its
+ * parent, whose io_uring that is too. */
 void rill_buffers_finish(struct rill_buffers *buffers);
 
-/* Makes the buffers and gives them to the kernel, if that was not done. Returns 0,
- * -ENOMEM, or what the kernel says. */
+/* Makes the buffers and gives them to the kernel, if that was not done. Where there is no memory
+ * for as many as the limit says it is halved, down to RILL_BUFFERS_FIRST. Returns 0, -ENOMEM, or
+ * what the kernel says. */
 int rill_buffers_ready(struct rill_buffers *buffers);
 
 /* Doubles the number of buffers, if the limit permits. Their memory was reserved at

@@ -43,11 +43,10 @@ struct rill_kernel_ops {
      * entries than there were; the rest is still in the queue. */
     int (*enter)(struct rill_kernel *kernel, struct io_uring *ring, int64_t until_ns);
 
-    /* Registers or ends a ring of provided buffers (io_uring_register_buf_ring).
+    /* Registers a ring of provided buffers (io_uring_register_buf_ring), until the teardown.
      * The memory of the ring stays the caller's. Returns 0 or -errno. */
     int (*register_buffers)(struct rill_kernel *kernel, struct io_uring *ring,
                             struct io_uring_buf_reg *reg);
-    int (*unregister_buffers)(struct rill_kernel *kernel, struct io_uring *ring, int group);
 
     /* The monotonic clock, in nanoseconds; and rill_driver_ops.now_coarse. */
     int64_t (*now)(struct rill_kernel *kernel);

@@ -110,6 +110,8 @@ static int linux_setup(struct rill_kernel *kernel, struct io_uring *ring, unsign
     if (error)
         return error;
     error = probe(ring);
+    if (!error) /* a filter of system calls may know this one alone */
+        error = io_uring_enter2((unsigned)ring->ring_fd, 0, 0, 0, NULL, _NSIG / 8);
     if (error) {
         io_uring_queue_exit(ring);
         return error;
@@ -178,17 +180,19 @@ static int linux_enter(struct rill_kernel *kernel, struct io_uring *ring, int64_
     return result == -ETIME ? 0 : result;
 }
 
+/* It is counted as locked memory, too. Of more than a page the caller can do with less. */
 static int linux_register_buffers(struct rill_kernel *kernel, struct io_uring *ring,
                                   struct io_uring_buf_reg *reg)
 {
-    (void)kernel;
-    return io_uring_register_buf_ring(ring, reg, 0);
-}
+    bool is_least = reg->ring_entries * sizeof(struct io_uring_buf) <= 4096;
+    int error = io_uring_register_buf_ring(ring, reg, 0);
 
-static int linux_unregister_buffers(struct rill_kernel *kernel, struct io_uring *ring, int group)
-{
     (void)kernel;
-    return io_uring_unregister_buf_ring(ring, group);
+    for (int pauses = 0; error == -ENOMEM && is_least && pauses < PAUSES_MAX; pauses++) {
+        nanosleep(&pause_for_memory, NULL);
+        error = io_uring_register_buf_ring(ring, reg, 0);
+    }
+    return error;
 }
 
 /* The result of a system call as rill has results. */
@@ -308,7 +312,6 @@ struct rill_kernel *rill_kernel_linux(void)
         .teardown = linux_teardown,
         .enter = linux_enter,
         .register_buffers = linux_register_buffers,
-        .unregister_buffers = linux_unregister_buffers,
         .now = linux_now,
         .now_coarse = linux_now_coarse,
         .socket = linux_socket,

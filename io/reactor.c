@@ -405,8 +405,8 @@ void rill_reactor_finish(struct rill_reactor *reactor)
                reactor->ops_in_flight);
     rill_check(rill_list_is_empty(&reactor->sources),
                "a runtime was ended with an event source plugged in");
-    rill_buffers_finish(&reactor->buffers);
     reactor->kernel->ops->teardown(reactor->kernel, &reactor->ring);
+    rill_buffers_finish(&reactor->buffers);
     rill_remote_release(reactor->remote);
     rill_fd_table_finish(&reactor->fds);
 }

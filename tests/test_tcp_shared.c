@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 START_TEST(a_borrowed_receive_lends_the_bytes_until_they_are_given_back)
 {
@@ -213,6 +215,49 @@ START_TEST(bytes_that_come_while_nobody_waits_are_there_for_the_next_receive)
 }
 END_TEST
 
+START_TEST(where_memory_is_short_there_are_fewer_shared_buffers)
+{
+    const struct sim_options options = {.register_max = 2 * RILL_BUFFERS_FIRST};
+
+    if (!open_pair(_i, &options, NULL))
+        return;
+    ck_assert_int_eq(send_now(&one, bytes, 5), 5);
+    ck_assert_int_eq(await(rill_tcp_recv_borrowed(&other, &borrow)), 5);
+    ck_assert_uint_eq(reactor()->buffers.limit, 2 * RILL_BUFFERS_FIRST);
+    rill_borrow_give_back(&borrow);
+    close_pair();
+}
+END_TEST
+
+/* A runtime is destroyed in a child of fork(2) as well, as its memory is a copy. */
+START_TEST(a_child_that_ends_its_copy_of_the_runtime_takes_no_buffers_from_its_parent)
+{
+    int status;
+    pid_t child;
+
+    if (!fixture_open(REAL, NULL, &(struct rill_runtime_options){.embedded = _i}))
+        return;
+    for (int round = 0; round < 2; round++) {
+        fixture_pair(&one, &other);
+        ck_assert_int_eq(send_now(&one, bytes, 5), 5);
+        ck_assert_int_eq(await(rill_tcp_recv_borrowed(&other, &borrow)), 5);
+        rill_borrow_give_back(&borrow);
+        fixture_hang_up(&one);
+        fixture_hang_up(&other);
+        if (round > 0)
+            break;
+        child = fork();
+        if (child == 0) {
+            rill_runtime_destroy(fixture.runtime);
+            _exit(0);
+        }
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert_int_eq(status, 0);
+    }
+    fixture_close();
+}
+END_TEST
+
 START_TEST(shared_buffers_that_can_not_be_made_are_an_error_of_the_receive_alone)
 {
     const struct sim_options options = {.register_error = -ENOMEM};
@@ -304,6 +349,8 @@ int main(void)
         {closing_gives_back_all_buffers_that_nobody_read, IN_BOTH},
         {closing_withdraws_a_receive_that_waits_for_bytes, IN_BOTH},
         {bytes_that_come_while_nobody_waits_are_there_for_the_next_receive, IN_BOTH},
+        {where_memory_is_short_there_are_fewer_shared_buffers, IN_SIMULATED},
+        {a_child_that_ends_its_copy_of_the_runtime_takes_no_buffers_from_its_parent, IN_BOTH},
         {shared_buffers_that_can_not_be_made_are_an_error_of_the_receive_alone, IN_SIMULATED},
         {borrowing_while_something_is_borrowed_is_a_panic, IN_SIMULATED},
         {two_tasks_that_receive_from_one_connection_are_a_panic, IN_SIMULATED},

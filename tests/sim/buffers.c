@@ -84,23 +84,13 @@ int sim_buffers_register(struct sim_ring *ring, const struct io_uring_buf_reg *r
     return 0;
 }
 
-int sim_buffers_unregister(struct sim_ring *ring, int id)
-{
-    struct group *group = find(ring, id);
-
-    if (!group || !group->ring)
-        return -ENOENT;
-    scan(ring->sim, group);
-    group->ring = NULL;
-    sim_trace(ring->sim, "group %d ends, %zu buffers missing", id, group->missing);
-    return 0;
-}
-
 void sim_buffers_finish(struct sim_ring *ring)
 {
     while (!sim_list_empty(&ring->groups)) {
         struct group *group = sim_container_of(ring->groups.next, struct group, link);
 
+        scan(ring->sim, group);
+        sim_trace(ring->sim, "group %d ends, %zu buffers missing", group->id, group->missing);
         sim_list_remove(&group->link);
         free(group);
     }

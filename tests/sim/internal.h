@@ -275,7 +275,6 @@ void sim_op_forget(struct sim_op *op);
 /* ---- buffers.c: rings of provided buffers ---- */
 
 int sim_buffers_register(struct sim_ring *ring, const struct io_uring_buf_reg *reg);
-int sim_buffers_unregister(struct sim_ring *ring, int group);
 void sim_buffers_finish(struct sim_ring *ring);
 void sim_buffers_check(struct sim_ring *ring);
 /* The next buffer, which sim_buffer_take takes out; -ENOBUFS: none. */

@@ -278,14 +278,11 @@ static int register_buffers(struct rill_kernel *kernel, struct io_uring *ring,
 {
     struct sim *sim = sim_of(kernel);
 
-    return sim->options.register_error ? sim->options.register_error
-                                       : sim_buffers_register(ring_of(ring), reg);
-}
-
-static int unregister_buffers(struct rill_kernel *kernel, struct io_uring *ring, int group)
-{
-    (void)kernel;
-    return sim_buffers_unregister(ring_of(ring), group);
+    if (sim->options.register_error)
+        return sim->options.register_error;
+    if (sim->options.register_max && reg->ring_entries > sim->options.register_max)
+        return -ENOMEM;
+    return sim_buffers_register(ring_of(ring), reg);
 }
 
 /* A loop that only looks at the clock has to come to its end. Its looks cost
@@ -324,7 +321,6 @@ const struct rill_kernel_ops sim_kernel_ops = {
     .teardown = teardown,
     .enter = enter,
     .register_buffers = register_buffers,
-    .unregister_buffers = unregister_buffers,
     .now = now,
     .now_coarse = now_coarse,
     .socket = sim_call_socket,

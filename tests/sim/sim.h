@@ -9,7 +9,7 @@
  *
  * One thread. The simulator keeps no pointer of a caller but those that the
  * real kernel keeps too: memory of operations until their completion, and rings
- * of provided buffers until they are unregistered. */
+ * of provided buffers until the ring is torn down. */
 #ifndef RILL_TESTS_SIM_H
 #define RILL_TESTS_SIM_H
 
@@ -77,6 +77,7 @@ struct sim_options {
     /* Behaviour. */
     int setup_error;       /* setup fails with this -errno */
     int register_error;    /* register_buffers fails with this -errno */
+    unsigned register_max; /* no memory for rings of more buffers than that; 0: for any */
     bool linux_6_1;        /* a multishot receive with a length is -EINVAL, as it was; and
                             * descriptors are sent again with each part of a message */
     bool foreign_fds_wait; /* READ and POLL_ADD on a real fd wait for ever, not -EBADF */

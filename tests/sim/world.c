@@ -51,8 +51,6 @@ bool world_open_or_skip(struct world *world, int which, const struct sim_options
 
 void world_close(struct world *world)
 {
-    if (world->buffers)
-        world->kernel->ops->unregister_buffers(world->kernel, &world->ring, WORLD_GROUP);
     world->kernel->ops->teardown(world->kernel, &world->ring);
     if (!world->sim)
         rmdir(world->directory);
