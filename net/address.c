@@ -158,9 +158,12 @@ const char *rill_address_explain_listen(const struct rill_address *address, int 
     case -EBUSY:
         if (rill_address_is_abstract(address))
             return "a server has that name";
-        return is_unix ? "there is a file of that name: a server has it, or one that was killed "
-                         "left it behind and it may be removed"
-                       : "the port is taken by another program (port 0 picks a free one)";
+        if (is_unix)
+            return "there is a file of that name: a server has it, or one that was killed left it "
+                   "behind and it may be removed";
+        return rill_address_port(address) == 0
+                   ? "no port is free (net.ipv4.ip_local_port_range)"
+                   : "the port is taken by another program (port 0 picks a free one)";
     case -EACCES:
         return is_unix ? "no permission to make a file there"
                        : "the port needs privilege (those from 1024 on do not)";

@@ -65,6 +65,7 @@ static void look_up(struct rill_job *job)
     struct rill_lookup *lookup = rill_container_of(job, struct rill_lookup, job);
     struct rill_remote *remote = lookup->remote;
 
+    errno = 0;
     lookup->error = getaddrinfo(lookup->host, NULL, &stream, &lookup->found);
     lookup->sys_error = errno;
     rill_remote_hold(remote);
@@ -108,10 +109,16 @@ static void lookup_abandon(struct rill_lookup *lookup)
         (void)__atomic_exchange_n(&lookup->state, LOOKUP_ABANDONED, __ATOMIC_ACQ_REL);
 }
 
+static bool is_short(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
 static int errno_of(const struct rill_lookup *lookup)
 {
     switch (lookup->error) {
-    case EAI_NONAME:
+    case EAI_NONAME: /* glibc's answer, too, where it cannot open /etc/hosts or a socket */
+        return is_short(lookup->sys_error) ? -lookup->sys_error : -ENOENT;
     case EAI_NODATA:
     case EAI_ADDRFAMILY:
     case EAI_FAIL:

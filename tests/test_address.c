@@ -45,6 +45,18 @@ START_TEST(addresses_are_read_and_written)
 }
 END_TEST
 
+START_TEST(that_no_port_can_be_had_is_explained_by_the_port_that_was_asked_for)
+{
+    struct rill_address address;
+
+    ck_assert_int_eq(rill_address_parse(&address, "127.0.0.1", 80), 0);
+    ck_assert_ptr_nonnull(strstr(rill_address_explain_listen(&address, -EADDRINUSE), "taken"));
+    rill_address_set_port(&address, 0);
+    ck_assert_ptr_nonnull(
+        strstr(rill_address_explain_listen(&address, -EADDRINUSE), "no port is free"));
+}
+END_TEST
+
 START_TEST(what_is_no_numeric_address_is_EINVAL)
 {
     static const char *const hosts[] = {
@@ -426,6 +438,7 @@ int main(void)
 {
     const struct fixture_case cases[] = {
         {addresses_are_read_and_written, IN_SIMULATED},
+        {that_no_port_can_be_had_is_explained_by_the_port_that_was_asked_for, IN_SIMULATED},
         {what_is_no_numeric_address_is_EINVAL, IN_SIMULATED},
         {long_hosts_overflow_nothing, IN_SIMULATED},
         {a_zone_is_an_interface_by_name_and_is_read_as_it_is_written, IN_SIMULATED},

@@ -263,7 +263,7 @@ START_TEST(each_error_of_a_look_up_has_its_errno)
     const struct {
         int error, result;
     } cases[] = {
-        {EAI_NONAME, -ENOENT}, {EAI_NODATA, -ENOENT}, {EAI_ADDRFAMILY, -ENOENT},
+        {EAI_NONAME, -EMFILE}, {EAI_NODATA, -ENOENT}, {EAI_ADDRFAMILY, -ENOENT},
         {EAI_FAIL, -ENOENT},   {EAI_AGAIN, -EAGAIN},  {EAI_MEMORY, -ENOMEM},
         {EAI_FAMILY, -EIO},    {EAI_SYSTEM, -EMFILE},
     };
@@ -276,6 +276,9 @@ START_TEST(each_error_of_a_look_up_has_its_errno)
         broken = cases[i].error;
         ck_assert_int_eq(await(rill_resolve(&resolves[0], "broken", 80)), cases[i].result);
     }
+    broken = EAI_NONAME;
+    broken_errno = ENOENT; /* of a file that need not be there */
+    ck_assert_int_eq(await(rill_resolve(&resolves[0], "broken", 80)), -ENOENT);
     fixture.keeps_fds = true;
     fixture_close();
 }
