@@ -299,7 +299,7 @@ static void configure(struct program *program)
         server->scope = rdma->scope;
         server->connections_max = rdma->connections_max;
     }
-    program->service = program->broadcast   ? room_open()
+    program->service = program->broadcast   ? room_open(&total)
                        : silence_max_ns > 0 ? RILL_SERVICE(struct timed_echo, peer, timed_echo_poll)
                                             : RILL_SERVICE(struct echo, peer, echo_poll);
 }

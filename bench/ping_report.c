@@ -141,7 +141,11 @@ const char *ping_reason(const struct ping *ping, int64_t error)
     case -ETIMEDOUT:
         return "the time is over";
     case -EADDRNOTAVAIL:
-        return "no local port is left: use several addresses of the server";
+        return "no local port is left: use several addresses of the server; or this machine has no "
+               "address of the server's family";
+    case -EAGAIN:
+        return "the name cannot be looked up now: no name server answers, or no thread can be "
+               "started for it (ulimit -u)";
     default:
         return strerror((int)-error);
     }

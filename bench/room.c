@@ -4,6 +4,7 @@
 #include "runtime/broadcast.h"
 #include "runtime/shield.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum {
@@ -17,6 +18,7 @@ struct line {
 };
 
 static struct room RILL_BROADCAST(struct line, LINES_KEPT) room;
+static struct echo_counts *total;
 
 /* A connection has two tasks: one that receives, and one that sends. */
 struct writer {
@@ -72,6 +74,7 @@ static enum rill_poll member_poll(struct rill_future *self, struct rill_task *ta
     struct member *member = rill_container_of(self, struct member, task.future);
 
     RILL_BEGIN();
+    total->connections++;
     member->writer.member = member;
     rill_broadcast_subscribe(&room, &member->writer.subscription);
     rill_task_spawn(&member->writer.task, writer_poll);
@@ -79,17 +82,23 @@ static enum rill_poll member_poll(struct rill_future *self, struct rill_task *ta
         RILL_AWAIT(rill_tcp_recv_borrowed(&member->peer, &member->chunk));
         if (member->chunk.result <= 0)
             break;
+        total->messages++;
+        total->bytes += (uint64_t)member->chunk.result;
         say(&member->chunk);
         rill_borrow_give_back(&member->chunk);
     }
+    if (member->chunk.result < 0 &&
+        member->chunk.result != -ECANCELED) /* cancelled by its writer */
+        total->errors++;
     rill_task_cancel(&member->writer.task);
     RILL_AWAIT(rill_shield(&member->shield, rill_task_join(&member->writer.task, &member->join)));
     RILL_AWAIT(rill_tcp_close(&member->peer));
     RILL_END();
 }
 
-struct rill_service room_open(void)
+struct rill_service room_open(struct echo_counts *counts)
 {
+    total = counts;
     rill_broadcast_init(&room);
     return RILL_SERVICE(struct member, peer, member_poll);
 }

@@ -121,6 +121,8 @@ static void become(const char *path, const char *const *argv, const struct proce
         fill_stdout();
     if (limits && limits->io_uring_errno)
         refuse(__NR_io_uring_setup, limits->io_uring_errno);
+    if (limits && limits->enter_errno)
+        refuse(__NR_io_uring_enter, limits->enter_errno);
     if (limits && limits->threads_errno)
         refuse(__NR_clone3, limits->threads_errno);
     if (limits && limits->is_traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)

@@ -46,6 +46,7 @@ struct process {
 struct process_limits {
     unsigned descriptors_max; /* RLIMIT_NOFILE, soft and hard */
     int io_uring_errno;       /* what io_uring_setup(2) fails with, by a seccomp filter */
+    int enter_errno;          /* and io_uring_enter(2) */
     int threads_errno;        /* what clone3(2) fails with, in the same way */
     bool stdout_is_full;      /* every write to it fails with ENOSPC (full(4)) */
     bool is_traced;           /* by the test (ptrace(2)), for which it stops as it begins */

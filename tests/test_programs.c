@@ -254,6 +254,7 @@ START_TEST(without_io_uring_a_program_exits_with_1_and_says_what_to_do)
         {"examples/echo", LOOPBACK_URL},
     };
     const struct process_limits forbidden = {.io_uring_errno = EPERM};
+    const struct process_limits half_forbidden = {.enter_errno = EPERM};
     const struct process_limits absent = {.io_uring_errno = ENOSYS};
 
     process_start(&process, &forbidden, argvs[_i]);
@@ -262,6 +263,11 @@ START_TEST(without_io_uring_a_program_exits_with_1_and_says_what_to_do)
     ck_assert_ptr_nonnull(strstr(process.err.text, "io_uring is not permitted"));
     ck_assert_ptr_nonnull(strstr(process.err.text, "kernel.io_uring_disabled"));
     ck_assert_ptr_nonnull(strstr(process.err.text, "seccomp"));
+
+    process_start(&process, &half_forbidden, argvs[_i]);
+    ck_assert_int_eq(process_wait(&process), 1);
+    ck_assert_str_eq(process.out.text, "");
+    ck_assert_ptr_nonnull(strstr(process.err.text, "must allow io_uring_setup, io_uring_enter"));
 
     process_start(&process, &absent, argvs[_i]);
     ck_assert_int_eq(process_wait(&process), 1);
