@@ -32,7 +32,11 @@ static enum rill_poll slow_poll(struct rill_future *self, struct rill_task *task
 
     RILL_BEGIN();
     RILL_AWAIT(rill_blocking(&slow->work, slow->pool, work, &slow->milliseconds));
-    printf("%d ms of work are done\n", (int)slow->work.result);
+    if (slow->work.result < 0)
+        printf("%d ms of work are not: %s\n", slow->milliseconds,
+               strerror((int)-slow->work.result));
+    else
+        printf("%d ms of work are done\n", (int)slow->work.result);
     RILL_END();
 }
 

@@ -65,7 +65,10 @@ static enum rill_poll spool_poll(struct rill_future *self, struct rill_task *tas
         spool->size += spool->status.stx_size;
         RILL_AWAIT(rill_path_unlink(&spool->op, spool->directory.name));
     }
+    spool->op.result = spool->directory.result; /* 0 at its end */
     RILL_AWAIT(rill_directory_close(&spool->directory));
+    if (spool->op.result < 0)
+        goto remove;
     printf("%u jobs, %u bytes\n", spool->count, (unsigned)spool->size);
     RILL_AWAIT(rill_path_rmdir(&spool->op, "done"));
 remove:

@@ -81,7 +81,8 @@ static enum rill_poll client_poll(struct rill_future *self, struct rill_task *ta
         goto end_server;
     RILL_AWAIT(rill_tcp_send_all(&client->peer, &client->op, "one\ntwo\n", 8));
     RILL_AWAIT(rill_tcp_recv_exactly(&client->peer, &client->op, client->answer, 8));
-    printf("%d bytes came back:\n%.8s", (int)client->op.result, client->answer);
+    if (client->op.result == 8)
+        printf("8 bytes came back:\n%.8s", client->answer);
     RILL_AWAIT(rill_tcp_finish_sending(&client->peer, &client->op));
     RILL_AWAIT(rill_tcp_recv(&client->peer, &client->op, client->answer, 8));
     printf("and then %d: the server has hung up\n", (int)client->op.result);
