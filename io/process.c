@@ -208,9 +208,31 @@ static int send_signal(const struct rill_process *process, int signal, unsigned 
     return syscall(SYS_pidfd_send_signal, process->pidfd, signal, NULL, flags) < 0 ? -errno : 0;
 }
 
+/* To a process or, negative, to a group. The child's number is not given to another one before we
+ * have reaped it. Somebody else might have done that. */
+static int send_by_number(const struct rill_process *process, pid_t number, int signal)
+{
+    siginfo_t info;
+
+    if (waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+        return -ESRCH;
+    return kill(number, signal) < 0 ? -errno : 0;
+}
+
+/* A filter that was written before Linux 5.1 refuses all signals by pidfd, in one of two ways. */
+static bool may_be_filtered(int error)
+{
+    return error == -EPERM || error == -ENOSYS;
+}
+
 int rill_process_kill(const struct rill_process *process, int signal)
 {
-    return process->is_running ? send_signal(process, signal, 0) : -ESRCH;
+    int error;
+
+    if (!process->is_running)
+        return -ESRCH;
+    error = send_signal(process, signal, 0);
+    return may_be_filtered(error) ? send_by_number(process, process->pid, signal) : error;
 }
 
 int rill_process_kill_group(const struct rill_process *process, int signal)
@@ -222,14 +244,9 @@ int rill_process_kill_group(const struct rill_process *process, int signal)
     if (!process->is_running)
         return -ESRCH;
     error = send_signal(process, signal, TO_GROUP);
-    if (error != -EINVAL)
-        return error;
-    /* Its number is not given to another group before we have reaped it. Somebody else might
-     * have done that. */
-    error = send_signal(process, 0, 0);
-    if (error == 0 && kill(-process->pid, signal) < 0)
-        error = -errno;
-    return error;
+    return error == -EINVAL || may_be_filtered(error)
+               ? send_by_number(process, -process->pid, signal)
+               : error;
 }
 
 /* To the child, and to the group that it leads: a leader may have gone over to another one. */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/process.h"
 
+#include "tests/refusal.h"
+
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -71,19 +71,9 @@ static void limit_descriptors(unsigned max)
         give_up("setrlimit");
 }
 
-/* What a container's profile or an old kernel does. */
 static void refuse(unsigned number, int error)
 {
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    const struct sock_fprog program = {.len = sizeof filter / sizeof filter[0], .filter = filter};
-
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+    if (error && refuse_system_call(number, error) < 0)
         give_up("seccomp");
 }
 
@@ -119,12 +109,11 @@ static void become(const char *path, const char *const *argv, const struct proce
         limit_descriptors(limits->descriptors_max);
     if (limits && limits->stdout_is_full)
         fill_stdout();
-    if (limits && limits->io_uring_errno)
+    if (limits) {
         refuse(__NR_io_uring_setup, limits->io_uring_errno);
-    if (limits && limits->enter_errno)
         refuse(__NR_io_uring_enter, limits->enter_errno);
-    if (limits && limits->threads_errno)
         refuse(__NR_clone3, limits->threads_errno);
+    }
     if (limits && limits->is_traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
         give_up("ptrace");
     execv(path, (char *const *)(uintptr_t)argv);

@@ -5,6 +5,7 @@
 #include "io/pipe.h"
 #include "io/program.h"
 #include "tests/child.h"
+#include "tests/refusal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -240,6 +241,36 @@ START_TEST(a_group_is_reached_where_pidfds_know_no_groups)
 }
 END_TEST
 
+static void expect_signals_where_pidfds_send_none(int error)
+{
+    if (!child_open_world())
+        return;
+    expect_eq(refuse_system_call(__NR_pidfd_send_signal, error), 0);
+    child_start_endless();
+    ck_assert_int_eq(child_close(), SIGKILL);
+    start_group();
+    ck_assert_int_eq(rill_process_kill(&child, 9999), -EINVAL);
+    ck_assert_int_eq(rill_process_kill_group(&child, 9999), -EINVAL);
+    ck_assert_int_eq(rill_process_kill_group(&child, SIGUSR2), 0);
+    ck_assert_str_eq(child_text(&child.out), "");
+    ck_assert_int_eq(waitpid(child.pid, NULL, 0), child.pid); /* its number may be another's now */
+    ck_assert_int_eq(rill_process_kill(&child, SIGUSR2), -ESRCH);
+    ck_assert_int_eq(child_close(), -ECHILD);
+    child_close_world();
+}
+
+START_TEST(a_child_is_reached_where_a_filter_refuses_signals_by_pidfd)
+{
+    expect_signals_where_pidfds_send_none(EPERM);
+}
+END_TEST
+
+START_TEST(a_child_is_reached_where_nobody_knows_signals_by_pidfd)
+{
+    expect_signals_where_pidfds_send_none(ENOSYS);
+}
+END_TEST
+
 /* This program as a child that goes over to its parent's group, and waits there. */
 static int leave_group(void)
 {
@@ -346,6 +377,8 @@ int main(int argc, char **argv)
         {there_has_to_be_a_group_that_is_to_end, IN_REAL},
         {a_signal_to_the_group_reaches_all_of_it, IN_REAL},
         {a_group_is_reached_where_pidfds_know_no_groups, IN_REAL},
+        {a_child_is_reached_where_a_filter_refuses_signals_by_pidfd, IN_REAL},
+        {a_child_is_reached_where_nobody_knows_signals_by_pidfd, IN_REAL},
         {a_leader_that_has_left_its_group_is_ended_all_the_same, IN_REAL},
         {a_child_that_closes_its_pipes_lives_on, IN_REAL},
         {a_released_child_is_the_callers, IN_REAL},

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_random.c - each runtime draws numbers of its own, unless a seed says which. */
 #include "runtime/random.h"
+#include "tests/refusal.h"
 #include "tests/rig.h"
 
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 START_TEST(a_seed_has_the_numbers_that_are_published_for_it)
@@ -57,16 +54,7 @@ END_TEST
 
 START_TEST(where_a_filter_refuses_the_kernel_s_numbers_the_time_makes_them_different)
 {
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_getrandom, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    const struct sock_fprog program = {.len = RIG_COUNT(filter), .filter = filter};
-
-    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+    ck_assert_int_eq(refuse_system_call(__NR_getrandom, EPERM), 0);
     expect_different_numbers(1, 2);
 }
 END_TEST
