@@ -31,29 +31,39 @@ int rill_inherited_count(void)
                : 0;
 }
 
-static int find_by_name(const char *name)
+/* Makes it the caller's. What is closed on exec cannot have come through one: it was taken before.
+ */
+static int take(int fd)
+{
+    int flags = fcntl(fd, F_GETFD);
+
+    if (flags < 0)
+        return -errno;
+    if (flags & FD_CLOEXEC)
+        return -EBUSY;
+    return fcntl(fd, F_SETFD, flags | FD_CLOEXEC) < 0 ? -errno : fd;
+}
+
+/* Several may have one name: those of a unit of systemd's do, unless it says otherwise. */
+static int take_by_name(const char *name)
 {
     const char *at = getenv("LISTEN_FDNAMES");
-    int count = rill_inherited_count();
+    int count = rill_inherited_count(), fd = -ENOENT;
 
-    for (int i = 0; at && i < count; i++) {
+    for (int i = 0; at && i < count && fd < 0; i++) {
         const char *end = strchrnul(at, ':');
         size_t length = (size_t)(end - at);
 
         if (strlen(name) == length && memcmp(at, name, length) == 0)
-            return RILL_INHERITED_FIRST + i;
+            fd = take(RILL_INHERITED_FIRST + i);
         at = *end ? end + 1 : NULL;
     }
-    return -ENOENT;
+    return fd;
 }
 
 int rill_inherited_find(const char *name)
 {
-    int fd = find_by_name(name);
+    int fd = take_by_name(name), number = read_number(name);
 
-    if (fd < 0 && read_number(name) >= 0)
-        fd = read_number(name);
-    if (fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-        return -errno;
-    return fd;
+    return fd == -ENOENT && number >= 0 ? take(number) : fd;
 }

@@ -26,10 +26,11 @@ enum { RILL_INHERITED_FIRST = 3 }; /* descriptor */
  * another process. */
 int rill_inherited_count(void);
 
-/* Finds a descriptor by its name, the first of that name, or, where none has it, by its number,
- * "3", which the environment need not tell of. Returns it, closed on exec from now on and the
- * caller's to close, or -errno: -ENOENT when nothing of that name was given, -EBADF when no
- * descriptor has that number. */
+/* Finds a descriptor by its name, the first of that name that was not found yet, or, where none has
+ * it, by its number, "3", which the environment need not tell of. Returns it, closed on exec from
+ * now on and the caller's to close, or -errno: -ENOENT when nothing of that name was given, -EBADF
+ * when no descriptor has that number, -EBUSY when it was found before or is one of this program's
+ * own, which shows by its being closed on exec already. */
 int rill_inherited_find(const char *name);
 
 #ifdef __cplusplus

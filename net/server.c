@@ -17,6 +17,8 @@ static int server_adopt(struct rill_server *server, const struct rill_listen_opt
 
     if (error == -ENOENT && fd < 0)
         server->why = "the program was started with no descriptor of that name";
+    else if (error == -EBUSY && fd < 0)
+        server->why = "the descriptor is in use by this program already";
     else if (error == -EINVAL)
         server->why = "the socket does not listen";
     else if (error)

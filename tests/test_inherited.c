@@ -95,9 +95,13 @@ START_TEST(a_name_is_that_of_the_first_that_has_it)
     expect_eq(rill_inherited_find("https"), -ENOENT);
     expect_eq(rill_inherited_find(""), -ENOENT);
     expect_eq(rill_inherited_find("http:control"), -ENOENT);
+    put_back();
+    put_three();
     tell("me", "3", ":control:");
     expect_eq(rill_inherited_find("control"), 4);
     expect_eq(rill_inherited_find(""), 3);
+    put_back();
+    put_three();
     tell("me", "1", "http:control"); /* more names than descriptors, and fewer */
     expect_eq(rill_inherited_find("control"), -ENOENT);
     tell("me", "3", "http");
@@ -117,7 +121,24 @@ START_TEST(a_name_may_be_a_number)
     tell("me", "3", "5:443:3");
     expect_eq(rill_inherited_find("443"), 4);
     expect_eq(rill_inherited_find("5"), 3);
+    expect_eq(rill_inherited_find("3"), 5);
+    put_back();
+    put_three();
     expect_eq(rill_inherited_find("4"), 4);
+    put_back();
+}
+END_TEST
+
+START_TEST(each_is_found_once)
+{
+    put_three();
+    tell("me", "3", "http:control:http");
+    expect_eq(rill_inherited_find("http"), 3);
+    expect_eq(rill_inherited_find("http"), 5);
+    expect_eq(rill_inherited_find("http"), -EBUSY);
+    expect_eq(rill_inherited_find("3"), -EBUSY);
+    expect_eq(rill_inherited_find("4"), 4);
+    expect_eq(rill_inherited_find("control"), -EBUSY);
     put_back();
 }
 END_TEST
@@ -176,7 +197,8 @@ START_TEST(a_server_that_can_not_adopt_says_why)
     expect_refusal("fd://", -EINVAL, "descriptor is missing");
     expect_refusal("fd://http", -ENOENT, "no descriptor of that name");
     expect_refusal("fd://500", -EBADF, "Bad file descriptor");
-    expect_refusal_of(eventfd(0, EFD_CLOEXEC), -ENOTSOCK, "Socket operation on non-socket");
+    expect_refusal_of(eventfd(0, EFD_CLOEXEC), -EBUSY, "in use by this program already");
+    expect_refusal_of(eventfd(0, 0), -ENOTSOCK, "Socket operation on non-socket");
     expect_refusal_of(socket(AF_INET, SOCK_STREAM, 0), -EINVAL, "does not listen");
     expect_refusal_of(socket(AF_INET, SOCK_DGRAM, 0), -EPROTOTYPE, "Protocol wrong type");
     fixture_close();
@@ -189,6 +211,7 @@ int main(void)
         {the_environment_says_how_many_there_are_and_for_whom, IN_REAL},
         {a_name_is_that_of_the_first_that_has_it, IN_REAL},
         {a_name_may_be_a_number, IN_REAL},
+        {each_is_found_once, IN_REAL},
         {a_number_needs_no_environment, IN_REAL},
         {what_was_found_is_closed_on_exec, IN_REAL},
         {a_server_that_can_not_adopt_says_why, IN_REAL},

@@ -40,9 +40,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     count = rill_inherited_count();
     expect(count >= 0 && count <= INT_MAX - RILL_INHERITED_FIRST);
     fd = rill_inherited_find(name);
-    expect(fd >= 0 || fd == -ENOENT || fd == -EBADF);
+    expect(fd >= 0 || fd == -ENOENT || fd == -EBADF || fd == -EBUSY);
     if (fd >= 0) {
         expect(fcntl(fd, F_GETFD) == FD_CLOEXEC);
+        expect(rill_inherited_find(name) != fd);
+        expect(fcntl(fd, F_SETFD, 0) == 0); /* for the next input */
         expect(strspn(name, "0123456789") == strlen(name) ||
                (fd >= RILL_INHERITED_FIRST && fd < RILL_INHERITED_FIRST + count));
     }
