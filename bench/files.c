@@ -54,7 +54,7 @@ static enum rill_poll reader_poll(struct rill_future *self, struct rill_task *ta
         RILL_AWAIT(rill_file_read_at(&files->file, &reader->op, reader->page, PAGE_SIZE,
                                      next_page(reader) * PAGE_SIZE));
         if (reader->op.result != PAGE_SIZE) {
-            files->error = reader->op.result < 0 ? reader->op.result : -EIO;
+            files->error = reader->op.result < 0 ? reader->op.result : -ENODATA;
             break;
         }
         files->reads++;
@@ -166,7 +166,8 @@ int main(int argc, char **argv)
     else
         error = -ENOMEM;
     if (error)
-        fprintf(stderr, "rill-files: %s: %s\n", files.path, strerror((int)-error));
+        fprintf(stderr, "rill-files: %s: %s\n", files.path,
+                error == -ENODATA ? "it ends before its size says" : strerror((int)-error));
     else
         print_result(&files);
     deallocate(&files);

@@ -88,6 +88,15 @@ START_TEST(pages_of_a_file_are_read_so_many_at_a_time)
 }
 END_TEST
 
+/* Those of sysfs have the size of a page, and a few bytes. */
+START_TEST(a_file_that_ends_before_its_size_is_no_error_of_a_device)
+{
+    PROCESS_START(&process, "bin/rill-files", "/sys/devices/system/cpu/online");
+    ck_assert_int_eq(process_wait(&process), 1);
+    ck_assert_ptr_nonnull(strstr(process.err.text, "it ends before its size says"));
+}
+END_TEST
+
 int main(void)
 {
     const struct program_test tests[] = {
@@ -95,6 +104,7 @@ int main(void)
         {marks_surround_the_measurement, 1},
         {one_measurement_can_be_taken_alone, 1},
         {pages_of_a_file_are_read_so_many_at_a_time, 2},
+        {a_file_that_ends_before_its_size_is_no_error_of_a_device, 1},
     };
 
     return programs_main("programs_bench", tests, sizeof tests / sizeof tests[0]);

@@ -65,10 +65,11 @@ int main(void)
     static struct mailbox mailbox;
     int fds[2];
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0 ||
+        write(fds[1], text, sizeof text - 1) != sizeof text - 1) { /* what a peer would send */
+        perror("socketpair");
         return 1;
-    if (write(fds[1], text, sizeof text - 1) != sizeof text - 1) /* what a peer would send */
-        return 1;
+    }
     close(fds[1]);
     mailbox.fd = fds[0];
     return rill_main(rill_future_init(&mailbox.future, mailbox_poll));

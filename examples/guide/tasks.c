@@ -47,9 +47,11 @@ static void print(const struct rill_task *task)
     size_t size;
     FILE *out = open_memstream(&text, &size);
 
+    if (!out)
+        return;
     rill_task_print(task, out);
-    fclose(out);
-    printf("a task%s", strchr(text, ','));
+    if (fclose(out) == 0) /* else there was no memory for the text */
+        printf("a task%s", strchr(text, ','));
     free(text);
 }
 
