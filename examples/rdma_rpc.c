@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SERVICE = 1, WORKERS = 4, REQUESTS = 1024, NUMBERS = 4096 };
+enum { SERVICE = 1, WORKERS = 4, REQUESTS = 1024, NUMBERS = 8192 };
 enum { SUM, MAX, METHODS };
 
 static const char *const names[METHODS] = {"sum", "max"};

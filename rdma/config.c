@@ -13,10 +13,13 @@ extern char **environ;
 
 static const char prefix[] = "UCX_";
 
+/* Found out, beside what is wished for: no message goes any other way than over TCP. */
+enum { TCP_IS_ALONE = 1 << 16 };
+
 /* What rill sets where the user did not. */
 struct preset {
     struct rill_rdma_setting setting;
-    unsigned with, without; /* of enum rill_rdma_wish: all of these, and none of those */
+    unsigned with, without; /* of the above: all of these, and none of those */
     unsigned before_minor;  /* in versions 1.* before that one; 0: in all */
     const char *of_many;    /* the key that sets this one and others, or NULL */
 };
@@ -24,12 +27,14 @@ struct preset {
 static const struct preset presets[] = {
     /* A message of several eager fragments whose sender dies on the way never ends; this
      * many bytes are one fragment of any transport that moves more than a datagram. The price: from
-     * here to 64 KiB a message takes up to twice as long over TCP (docs/performance.md), which
-     * takes as many as these as one if the receiver's buffer for them (TCP_RX_SEG_SIZE), and the
-     * sender's for messages of several parts, have the size that the former has by default. */
-    {{"RNDV_THRESH", "8000"}, 0, RILL_RDMA_WISH_TCP_ONLY, 0, NULL},
-    {{"RNDV_THRESH", "60000"}, RILL_RDMA_WISH_TCP_ONLY, 0, 0, NULL},
-    {{"TCP_TX_SEG_SIZE", "64K"}, RILL_RDMA_WISH_TCP_ONLY, 0, 0, "TCP_RX_SEG_SIZE"},
+     * here to 64 KiB a message takes up to twice as long over TCP (docs/performance.md). That
+     * takes as many as below as one if the receiver's buffer for them (TCP_RX_SEG_SIZE), and the
+     * sender's for messages of several parts, have the size that the former has by default; so
+     * does what goes from a worker to itself. */
+    {{"RNDV_THRESH", "8000"}, 0, TCP_IS_ALONE, 0, NULL},
+    {{"RNDV_THRESH", "60000"}, TCP_IS_ALONE, 0, 0, NULL},
+    {{"TCP_TX_SEG_SIZE", "64K"}, TCP_IS_ALONE, 0, 0, "TCP_RX_SEG_SIZE"},
+    {{"SELF_SEG_SIZE", "64K"}, TCP_IS_ALONE, 0, 0, NULL},
     {{"TLS", "tcp"}, RILL_RDMA_WISH_TCP_ONLY, 0, 0, NULL},
     /* What nobody has received yet is copied into a buffer of the next of these sizes, which are
      * powers of 2, or of a whole segment. UCX's own are 64 and 1K, so that a message of 100 bytes
@@ -98,16 +103,42 @@ static const char *bare(const char *key)
     return strncmp(key, prefix, sizeof prefix - 1) == 0 ? key + sizeof prefix - 1 : key;
 }
 
-/* Whether the user set it. */
-static bool is_said(const char *key, const struct rill_rdma_setting *settings, size_t count)
+/* What the user set it to; NULL: nothing. */
+static const char *said(const char *key, const struct rill_rdma_setting *settings, size_t count)
 {
     char name[128];
 
     for (size_t i = 0; i < count; i++)
         if (strcmp(bare(settings[i].key), key) == 0)
-            return true;
+            return settings[i].value;
     snprintf(name, sizeof name, "%s%s", prefix, key);
-    return getenv(name) != NULL;
+    return getenv(name);
+}
+
+/* Whether a list of transports (UCX_TLS) has no others than TCP, and what goes to oneself. */
+static bool names_tcp_alone(const char *list)
+{
+    for (size_t length; *list; list += length + (list[length] == ',')) {
+        length = strcspn(list, ",");
+        if (!(length == 3 && memcmp(list, "tcp", length) == 0) &&
+            !(length == 4 && memcmp(list, "self", length) == 0))
+            return false;
+    }
+    return true;
+}
+
+/* Who sets the length of pieces may have made them shorter. */
+static bool is_tcp_alone(const struct rill_ucx *ucx, unsigned wishes,
+                         const struct rill_rdma_setting *settings, size_t count)
+{
+    const char *list = said("TLS", settings, count);
+
+    if (wishes & RILL_RDMA_WISH_TCP_ONLY)
+        return true;
+    if (wishes & RILL_RDMA_WISH_SHARED_MEMORY || said("TCP_RX_SEG_SIZE", settings, count) ||
+        said("TCP_TX_SEG_SIZE", settings, count))
+        return false;
+    return list ? names_tcp_alone(list) : !ucx->has_device();
 }
 
 static bool is_older(const struct rill_ucx *ucx, unsigned than_minor)
@@ -124,8 +155,8 @@ static bool applies(const struct preset *preset, const struct rill_ucx *ucx, uns
     if ((wishes & preset->with) != preset->with || (wishes & preset->without) ||
         (preset->before_minor && !is_older(ucx, preset->before_minor)))
         return false;
-    return !is_said(preset->setting.key, settings, count) &&
-           !(preset->of_many && is_said(preset->of_many, settings, count));
+    return !said(preset->setting.key, settings, count) &&
+           !(preset->of_many && said(preset->of_many, settings, count));
 }
 
 /* ---- lending ---- */
@@ -301,6 +332,8 @@ int rill_rdma_config_begin(struct rill_rdma_config *config, const struct rill_uc
     config->lent = NULL;
     if (error)
         return rill_rdma_say(why, error, "UCX cannot read its configuration: %s", strerror(-error));
+    if (is_tcp_alone(ucx, wishes, settings, count))
+        wishes |= TCP_IS_ALONE;
     for (size_t i = 0; i < sizeof presets / sizeof *presets && !error; i++)
         if (applies(&presets[i], ucx, wishes, settings, count))
             error = set(config, ucx, &presets[i].setting, why);

@@ -25,7 +25,8 @@ struct rill_rdma_setting {
 enum {
     RILL_RDMA_WHY_MAX = 256,
     /* From this size on, messages stay with their sender until they are received, unless the user
-     * says otherwise: what rill sets UCX_RNDV_THRESH to, with and without tcp_only (rdma.h). */
+     * says otherwise: what rill sets UCX_RNDV_THRESH to, and where TCP is alone (tcp_only in
+     * rdma.h). */
     RILL_RDMA_EAGER_SIZE = 8000,
     RILL_RDMA_EAGER_SIZE_OF_TCP = 60000,
 };

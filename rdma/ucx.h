@@ -43,6 +43,8 @@ struct rill_ucx {
     bool (*has_fds)(size_t count);
     /* Likewise: whether it may start a thread, which one without signals starts and awaits. */
     bool (*has_thread)(void);
+    /* Likewise: whether there may be a device for RDMA here. */
+    bool (*has_device)(void);
 
     ucs_status_t (*init)(const ucp_params_t *params, const ucp_config_t *config,
                          ucp_context_h *context);

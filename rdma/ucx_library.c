@@ -2,6 +2,8 @@
 #include "rdma/shortage.h"
 #include "rdma/ucx.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -63,6 +65,21 @@ static bool has_thread(void)
     return pthread_create(&thread, NULL, do_nothing, NULL) == 0 && pthread_join(thread, NULL) == 0;
 }
 
+/* libibverbs, of which UCX has its devices, reads what it says of them there. */
+static bool has_device(void)
+{
+    DIR *devices = opendir("/sys/class/infiniband");
+    const struct dirent *entry;
+
+    if (!devices)
+        return errno != ENOENT;
+    do
+        entry = readdir(devices);
+    while (entry && entry->d_name[0] == '.');
+    closedir(devices);
+    return entry != NULL;
+}
+
 /* The size of this directory is the number of descriptors, from Linux 6.2 on; before, it is 0. */
 static bool has_fds(size_t count)
 {
@@ -89,6 +106,7 @@ const struct rill_ucx rill_ucx_library = {
     .set_listening = set_listening,
     .has_fds = has_fds,
     .has_thread = has_thread,
+    .has_device = has_device,
     .init = init,
     .cleanup = ucp_cleanup,
     .worker_create = ucp_worker_create,

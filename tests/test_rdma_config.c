@@ -209,6 +209,58 @@ START_TEST(longer_messages_go_at_once_where_there_is_tcp_alone)
 }
 END_TEST
 
+/* Opens a UCX where there is a device or none, with one setting or none. */
+static void expect_at_once(bool has_device, struct rill_rdma_options options,
+                           const struct rill_rdma_setting *setting, bool is_longer)
+{
+    struct rill_rdma rdma;
+
+    fake_reset();
+    fake.has_no_device = !has_device;
+    fake.transport_keys = "UCX_TCP_RX_SEG_SIZE=64K\nUCX_TCP_TX_SEG_SIZE=8K\n";
+    fixture_open(SIMULATED, NULL, NULL);
+    options.ucx = &fake_ucx;
+    options.settings = setting;
+    options.setting_count = setting ? 1 : 0;
+    expect_eq(rill_rdma_open(&rdma, &options), 0);
+    ck_assert_uint_eq(rdma.eager_size,
+                      is_longer ? RILL_RDMA_EAGER_SIZE_OF_TCP : RILL_RDMA_EAGER_SIZE);
+    rill_rdma_close(&rdma);
+    fixture_close();
+}
+
+START_TEST(tcp_is_alone_where_there_is_no_device_and_nobody_wants_more)
+{
+    static const struct {
+        struct rill_rdma_setting setting;
+        bool is_longer;
+    } cases[] = {
+        {{"TLS", "tcp"}, true},
+        {{"UCX_TLS", "tcp,self"}, true},
+        {{"TLS", "self,tcp"}, true},
+        {{"TLS", "tcp,sm"}, false},
+        {{"TLS", "all"}, false},
+        {{"TLS", "^sm"}, false},
+        {{"TLS", "tc"}, false},
+        {{"TLS", "tcp,rc"}, false},
+        {{"TCP_RX_SEG_SIZE", "32K"}, false}, /* they would not fit */
+        {{"TCP_TX_SEG_SIZE", "8K"}, false},
+    };
+    const struct rill_rdma_options plain = {0}, shared = {.shared_memory = true};
+
+    expect_at_once(false, plain, NULL, true);
+    expect_at_once(true, plain, NULL, false);
+    expect_at_once(false, shared, NULL, false);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        expect_at_once(i % 2, plain, &cases[i].setting, cases[i].is_longer);
+    expect_at_once(false, shared, &cases[0].setting, false);
+    setenv("UCX_TLS", "tcp,self", 1);
+    expect_at_once(true, plain, NULL, true);
+    expect_at_once(true, plain, &cases[3].setting, false); /* what is said in code is stronger */
+    unsetenv("UCX_TLS");
+}
+END_TEST
+
 START_TEST(tcp_alone_and_shared_memory_exclude_each_other)
 {
     struct rill_rdma rdma;
@@ -374,6 +426,7 @@ int main(void)
         {segments_are_those_in_effect_where_a_way_is_used, IN_SIMULATED},
         {without_shared_memory_it_is_told_how_much_there_is, IN_SIMULATED},
         {longer_messages_go_at_once_where_there_is_tcp_alone, IN_SIMULATED},
+        {tcp_is_alone_where_there_is_no_device_and_nobody_wants_more, IN_SIMULATED},
         {tcp_alone_and_shared_memory_exclude_each_other, IN_SIMULATED},
         {no_memory_of_a_peer_is_put_to_over_tcp_unless_the_user_says_so, IN_SIMULATED},
         {a_single_copy_is_for_those_who_ask_and_share_memory, IN_SIMULATED},

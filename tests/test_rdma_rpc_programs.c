@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SERVICE = 1, SUM = 0, CLIENTS = 5, NUMBERS = 4096 /* as of the example */, MANY = 32 };
+enum { SERVICE = 1, SUM = 0, CLIENTS = 5, NUMBERS = 8192 /* as of the example */, MANY = 32 };
 
 static struct rill_rdma_rpc rpc;
 static struct rill_rdma_rpc_client client;

@@ -52,6 +52,7 @@ struct fake {
     bool arm_is_busy;
     bool fds_are_short;           /* the process has no descriptors for UCX */
     bool threads_are_short;       /* nor a thread */
+    bool has_no_device;           /* for RDMA */
     bool progress_counts_nothing; /* it returns 0, whatever it has done */
     ucs_status_t flush_status;    /* that a flush of an endpoint ends with */
     /* Called when an active message is sent, if it is not NULL. Returns whether it sees to

@@ -92,6 +92,11 @@ static bool has_thread(void)
     return !fake.threads_are_short;
 }
 
+static bool has_device(void)
+{
+    return !fake.has_no_device;
+}
+
 static void cleanup(ucp_context_h c)
 {
     (void)c;
@@ -110,6 +115,7 @@ void fake_context_table(struct rill_ucx *table)
     table->disable_signal = disable_signal;
     table->has_fds = has_fds;
     table->has_thread = has_thread;
+    table->has_device = has_device;
     table->init = init;
     table->cleanup = cleanup;
 }
