@@ -58,11 +58,11 @@ struct rill_rdma_options {
     /* Over TCP alone, whatever devices there are. Messages of less than 60,000 bytes then go to the
      * other side at once, and not only those of less than 8,000 (RILL_RDMA_EAGER_SIZE), which other
      * transports would have to cut: from 8,000 on they take half as long. So much more of what
-     * nobody has received yet lies on the receiving side, where it counts as credit (credit.h). A
-     * TLS of the user's is stronger, and has to be TCP alone then. -EINVAL with shared_memory.
-     * Without this it is the same where there is nothing but TCP: without shared_memory and any
-     * device for RDMA, or with a TLS of the user's that names TCP alone; unless the user has set
-     * how long pieces are. [no] */
+     * nobody has received yet lies on the receiving side, where it counts as credit (credit.h), and
+     * what a peer does not read keeps 64 KiB here, and not 8. A TLS of the user's is stronger, and
+     * has to be TCP alone then. -EINVAL with shared_memory. Without this it is the same where
+     * there is nothing but TCP: without shared_memory and any device for RDMA, or with a TLS of the
+     * user's that names TCP alone; unless the user has set how long pieces are. [no] */
     bool tcp_only;
     /* With shared memory: the kernel copies long messages once, from the sender's buffer to the
      * receiver's (CMA: process_vm_readv(2)), and not twice through memory between them, which
