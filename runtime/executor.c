@@ -113,6 +113,7 @@ void rill_task_wake(struct rill_task *task)
     case RILL_TASK_QUEUED:
     case RILL_TASK_WOKEN:
     case RILL_TASK_OVER:
+    case RILL_TASK_GONE:
         break;
     }
 }

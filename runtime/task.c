@@ -32,9 +32,16 @@ static void check_block(const struct rill_task *task, const struct rill_executor
                "a block of rill_task_alloc is used by a thread that it does not belong to");
 }
 
+static void check_there(const struct rill_task *task)
+{
+    rill_check(task->state != RILL_TASK_GONE,
+               "a task was used whose block was given back: it was joined, or over and detached");
+}
+
+/* Whoever uses it once more is told so, as long as the block lies idle. */
 static void give_back(struct rill_task *task)
 {
-    task->pooled = false;
+    task->state = RILL_TASK_GONE;
     rill_pool_put(&rill_executor_here()->pool, task, task->size_class);
 }
 
@@ -76,6 +83,7 @@ void rill_task_detach(struct rill_task *task)
 {
     const struct rill_executor *executor = rill_executor_of_thread;
 
+    check_there(task);
     rill_check(task->state != RILL_TASK_NEW, "a task was detached before it was spawned");
     rill_check(!task->in_scope, "a task of a scope was detached");
     rill_check(!task->joiner, "a task was detached while another one joins it");
@@ -94,6 +102,7 @@ void rill_task_cancel(struct rill_task *task)
 
 void rill_task_cancel_because(struct rill_task *task, enum rill_cancel_reason reason)
 {
+    check_there(task);
     rill_check(task->state != RILL_TASK_NEW, "a task was cancelled before it was spawned");
     rill_check(reason != RILL_NOT_CANCELLED, "a task was cancelled for no reason");
     if (task->reason == RILL_NOT_CANCELLED || reason == RILL_SHUTTING_DOWN)
@@ -136,6 +145,7 @@ static enum rill_poll join_poll(struct rill_future *self, struct rill_task *task
     struct rill_join *join = rill_container_of(self, struct rill_join, future);
     struct rill_task *target = join->target;
 
+    check_there(target);
     rill_check(target->executor_id == task->executor_id,
                "a task was joined by a thread that it does not belong to");
     rill_check(!target->joiner || target->joiner == task, "two tasks join the same task");
@@ -164,6 +174,7 @@ struct rill_future *rill_task_join(struct rill_task *task, struct rill_join *joi
 {
     static const struct rill_place name = {"join", NULL, 0};
 
+    check_there(task);
     rill_check(task->state != RILL_TASK_NEW, "a task was joined before it was spawned");
     rill_check(!task->detached, "a detached task was joined");
     rill_check(!task->in_scope, "a task of a scope was joined: await rill_scope_join");
@@ -187,6 +198,8 @@ static const char *state_name(const struct rill_task *task)
         return "parked";
     case RILL_TASK_OVER:
         return "over";
+    case RILL_TASK_GONE:
+        return "gone";
     }
     return "broken";
 }

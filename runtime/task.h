@@ -33,6 +33,7 @@ enum rill_task_state {
     RILL_TASK_WOKEN,   /* woken while in its poll function. Becomes QUEUED, or OVER. */
     RILL_TASK_PARKED,  /* in executor.parked or its scope's. A wake makes it QUEUED. */
     RILL_TASK_OVER,    /* its result is there; on no list. */
+    RILL_TASK_GONE,    /* its block was given back, and may be another task's next. */
 };
 
 /* Why something was asked to end. */

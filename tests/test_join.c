@@ -381,6 +381,56 @@ START_TEST(joining_a_detached_task_or_one_that_was_not_spawned_panics)
 }
 END_TEST
 
+#ifndef __SANITIZE_ADDRESS__ /* which tells of it by itself */
+
+static struct runner *gone; /* it was joined */
+
+static void (*use)(void);
+
+static void use_gone(void)
+{
+    gone = pooled_target();
+    runner_start(&joiner, rill_task_join(&gone->task, &join), NULL);
+    rill_task_join(&gone->task, &other_join);
+    latch_open(&latch, 17);
+    rig_settle();
+    use();
+}
+
+static void join_gone(void)
+{
+    rill_task_join(&gone->task, &join);
+}
+
+static void await_gone(void)
+{
+    runner_start(&other, &other_join.future, NULL);
+    rig_settle();
+}
+
+static void detach_gone(void)
+{
+    rill_task_detach(&gone->task);
+}
+
+static void cancel_gone(void)
+{
+    rill_task_cancel(&gone->task);
+}
+
+START_TEST(a_task_whose_block_was_given_back_is_told_of)
+{
+    void (*const uses[])(void) = {join_gone, await_gone, detach_gone, cancel_gone};
+
+    for (size_t i = 0; i < RIG_COUNT(uses); i++) {
+        use = uses[i];
+        rig_expect_text(rig_abort_message(use_gone), "a task was used whose block was given back");
+    }
+}
+END_TEST
+
+#endif
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -402,6 +452,9 @@ int main(void)
         a_task_that_joins_itself_panics,
         detaching_a_joined_task_panics,
         joining_a_detached_task_or_one_that_was_not_spawned_panics,
+#ifndef __SANITIZE_ADDRESS__
+        a_task_whose_block_was_given_back_is_told_of,
+#endif
     };
 
     return rig_main("join", tests, RIG_COUNT(tests));
