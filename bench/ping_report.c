@@ -117,8 +117,8 @@ static const char *rdma_reason(int64_t error)
     case -ESHUTDOWN:
         return "the server closed the connection";
     case -EPROTOTYPE:
-        return "--long-segments: the server says it and this side does not, or the other way "
-               "round";
+        return "the segments of the two sides differ: --long-segments, or a setting of UCX's, on "
+               "one of them alone";
     default:
         return NULL;
     }

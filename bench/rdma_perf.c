@@ -385,8 +385,11 @@ static int open_buffer(struct rill_rdma_memory *memory, char **buffer)
 
 static int open_all(void)
 {
-    const struct rill_rdma_options options = rdma_options_of(&wanted.transport);
-    int error = rill_rdma_open(&side.rdma, &options);
+    struct rill_rdma_options options = rdma_options_of(&wanted.transport);
+    int error;
+
+    options.bare_endpoints = wanted.layer == RAW;
+    error = rill_rdma_open(&side.rdma, &options);
 
     if (error) {
         fprintf(stderr, "rill-rdma-perf: no rdma: %s\n", side.rdma.why.text);

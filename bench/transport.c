@@ -7,6 +7,8 @@ void transport_check(const struct cli *cli, const struct transport *transport)
         cli_fail(cli, "--tcp-only: not with --shared-memory");
     if (transport->single_copy && !transport->shared_memory)
         cli_fail(cli, "--single-copy: want --shared-memory with it");
+    if (transport->long_segments && !transport->shared_memory)
+        cli_fail(cli, "--long-segments: want --shared-memory with it; over TCP pieces are long");
 }
 
 void transport_check_unused(const struct cli *cli, const struct transport *transport,

@@ -19,7 +19,7 @@ struct transport {
     CLI_FLAG(0, "shared-memory", &(transport)->shared_memory,                                      \
              "messages over shared memory too, where both sides are on this machine"),             \
         CLI_FLAG(0, "long-segments", &(transport)->long_segments,                                  \
-                 "messages in longer pieces; both sides have to say so"),                          \
+                 "messages over shared memory in longer pieces; both sides have to say so"),       \
         CLI_FLAG(0, "single-copy", &(transport)->single_copy,                                      \
                  "messages over shared memory without the copy between the processes"),            \
         CLI_FLAG(0, "tcp-only", &(transport)->tcp_only,                                            \

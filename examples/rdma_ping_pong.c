@@ -73,7 +73,7 @@ struct game {
 
 static int game_open(struct game *game)
 {
-    int error = rill_rdma_open(&game->rdma, NULL);
+    int error = rill_rdma_open(&game->rdma, &(struct rill_rdma_options){.bare_endpoints = true});
 
     if (error)
         fprintf(stderr, "no rdma: %s\n", game->rdma.why.text);

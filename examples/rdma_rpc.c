@@ -31,7 +31,7 @@ struct program {
 
 static int program_open(struct program *program, size_t requests_max)
 {
-    int error = rill_rdma_open(&program->rdma, NULL);
+    int error = rill_rdma_open(&program->rdma, &(struct rill_rdma_options){.bare_endpoints = true});
 
     if (error) {
         fprintf(stderr, "no rdma: %s\n", program->rdma.why.text);

@@ -135,7 +135,7 @@ struct program {
 
 static int program_open(struct program *program)
 {
-    int error = rill_rdma_open(&program->rdma, NULL);
+    int error = rill_rdma_open(&program->rdma, &(struct rill_rdma_options){.bare_endpoints = true});
 
     if (error)
         fprintf(stderr, "no rdma: %s\n", program->rdma.why.text);

@@ -52,8 +52,14 @@ static const struct preset presets[] = {
      0,
      NULL},
     /* Eight times as long as by default, for fewer system calls and callbacks. 256 KiB gain
-     * half of that, and 1 MiB less again, as it leaves the cache. */
-    {{"TCP_RX_SEG_SIZE", "512K"}, RILL_RDMA_WISH_LONG_SEGMENTS, 0, 0, NULL},
+     * half of that, and 1 MiB less again, as it leaves the cache. Both sides of a connection
+     * compare what they have; what is behind a bare endpoint has UCX's own. */
+    {{"TCP_RX_SEG_SIZE", "512K"}, 0, RILL_RDMA_WISH_BARE_ENDPOINTS, 0, NULL},
+    {{"TCP_RX_SEG_SIZE", "512K"},
+     RILL_RDMA_WISH_BARE_ENDPOINTS | RILL_RDMA_WISH_LONG_SEGMENTS,
+     0,
+     0,
+     NULL},
     /* Four times as long as by default, so that a message is handed over in fewer pieces, and all
      * of them together do not fit into the nearer caches: one core writes them back, instead of
      * the other one asking it for each line (docs/performance.md). Twice as long gains little

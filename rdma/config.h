@@ -46,6 +46,7 @@ enum rill_rdma_wish {
     RILL_RDMA_WISH_LONG_SEGMENTS = 2,
     RILL_RDMA_WISH_SINGLE_COPY = 4,
     RILL_RDMA_WISH_TCP_ONLY = 8,
+    RILL_RDMA_WISH_BARE_ENDPOINTS = 16,
 };
 
 /* What UCX is opened with. Those settings that belong to one of its transports, which

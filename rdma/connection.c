@@ -269,7 +269,7 @@ int rill_rdma_adopt(struct rill_rdma_connection *connection, struct rill_rdma_hu
     begin(connection, hub, options);
     connection->is_adopted = true;
     connection->target = accept->peer;
-    error = rill_rdma_ep_adopt(&connection->ep, accept);
+    error = rill_rdma_ep_begin_adopted(&connection->ep, accept);
     if (error)
         return error;
     rill_rdma_keeper_take_ep(connection);
@@ -288,7 +288,7 @@ int rill_rdma_adopt_worker(struct rill_rdma_connection *connection, struct rill_
     connection->is_adopted = true;
     if (rill_rdma_control_read(&hello, stranger->header, stranger->header_size) &&
         hello.kind == RILL_RDMA_HELLO && stranger->data)
-        error = rill_rdma_ep_open(&connection->ep, hub->rdma, stranger->data);
+        error = rill_rdma_ep_begin_at_worker(&connection->ep, hub->rdma, stranger->data);
     rill_rdma_am_release(stranger);
     if (error)
         return error;

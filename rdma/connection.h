@@ -194,7 +194,8 @@ struct rill_rdma_connection {
  *   -EMFILE        there may be too few descriptors for one more (rill_rdma_ep_open)
  *   -EINVAL        the address is that of a unix socket
  *   -EPROTONOSUPPORT  the other side speaks another version of this protocol
- *   -EPROTOTYPE       the segments of the two sides differ: rill_rdma_options.long_segments
+ *   -EPROTOTYPE       the segments of the two sides differ: bare_endpoints or long_segments of
+ *                     rill_rdma_options
  *   -ECANCELED     it was cancelled, and everything was taken back
  * Panics if the connection is not idle, or if sends or receives of a former one, which have
  * ended with it, were not awaited to their end. */

@@ -37,8 +37,8 @@ static const char *explain(int64_t error)
     case -EPROTONOSUPPORT:
         return "the other side speaks another version of the protocol";
     case -EPROTOTYPE:
-        return "the segments of the two sides differ (rill_rdma_options.long_segments, "
-               "UCX_TCP_RX_SEG_SIZE, UCX_POSIX_SEG_SIZE)";
+        return "the segments of the two sides differ (bare_endpoints and long_segments of "
+               "rill_rdma_options, UCX_TCP_RX_SEG_SIZE, UCX_POSIX_SEG_SIZE)";
     default:
         return strerror((int)-error);
     }

@@ -96,7 +96,8 @@ int rill_rdma_ep_create(struct rill_rdma_ep *ep, struct rill_rdma *rdma, ucp_ep_
     return 0;
 }
 
-int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const void *address)
+int rill_rdma_ep_begin_at_worker(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
+                                 const void *address)
 {
     ucp_ep_params_t params = {
         .field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS,
@@ -106,8 +107,8 @@ int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const voi
     return rill_rdma_ep_create(ep, rdma, &params);
 }
 
-int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
-                         const struct rill_address *address)
+int rill_rdma_ep_begin_at(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
+                          const struct rill_address *address)
 {
     ucp_ep_params_t params = {
         .field_mask = UCP_EP_PARAM_FIELD_FLAGS | UCP_EP_PARAM_FIELD_SOCK_ADDR,
@@ -116,6 +117,17 @@ int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
     };
 
     return rill_rdma_ep_create(ep, rdma, &params);
+}
+
+int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const void *address)
+{
+    return rdma->has_bare_endpoints ? rill_rdma_ep_begin_at_worker(ep, rdma, address) : -EOPNOTSUPP;
+}
+
+int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
+                         const struct rill_address *address)
+{
+    return rdma->has_bare_endpoints ? rill_rdma_ep_begin_at(ep, rdma, address) : -EOPNOTSUPP;
 }
 
 /* ---- flushing ---- */

@@ -118,6 +118,7 @@ struct rill_rdma_ep {
  * is borrowed until this returns. The worker may be one's own. UCX pairs the endpoints of two
  * workers by the order in which each side opens its own: where there are several, both open them in
  * the same order, or closing one takes UCX's answers from another. Returns 0 or -errno:
+ * -EOPNOTSUPP where the worker was opened for connections alone (rill_rdma_options.bare_endpoints),
  * -EHOSTUNREACH when no transport leads there, -EINVAL for NULL and for bytes that UCX finds to be
  * no address (it does not look for that: others of them end the process, by an assertion), -EMFILE
  * when there may be too few descriptors for it: UCX opens up to four of them for an endpoint, and
@@ -129,9 +130,9 @@ int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const voi
 
 /* Opens an endpoint to what listens at a socket address (rdma/listener.h, or another
  * program's ucp_listener), which is borrowed until this returns. Returns 0 or -errno:
- * -EHOSTUNREACH, -EMFILE (as above), -EINVAL for the address of a unix socket. That nobody listens
- * there is told later: the operations end with -ENOTCONN, or with another reason of error.h, as the
- * transport sees it. */
+ * -EOPNOTSUPP, -EHOSTUNREACH, -EMFILE (as above), -EINVAL for the address of a unix socket. That
+ * nobody listens there is told later: the operations end with -ENOTCONN, or with another reason of
+ * error.h, as the transport sees it. */
 int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
                          const struct rill_address *address);
 
@@ -208,6 +209,13 @@ static inline void rill_rdma_ep_unwait(struct rill_rdma_ep_waiter *waiter)
 
 /* private: goes on with the end of an endpoint, after each progress (endpoint_end.c). */
 unsigned rill_rdma_ep_look(struct rill_rdma_watcher *watcher);
+
+/* private, for connections: as rill_rdma_ep_open and rill_rdma_ep_connect, but never
+ * -EOPNOTSUPP. */
+int rill_rdma_ep_begin_at_worker(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
+                                 const void *address);
+int rill_rdma_ep_begin_at(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
+                          const struct rill_address *address);
 
 /* private, for those who make endpoints: opens ep with params, to which what all
  * endpoints have in common is added. Returns 0 or -errno. */

@@ -41,10 +41,10 @@ static int begin_attempt(struct rill_rdma_connection *connection)
         return 0;
     connection->attempts++;
     if (connection->target_worker)
-        error =
-            rill_rdma_ep_open(&connection->ep, connection->hub->rdma, connection->target_worker);
+        error = rill_rdma_ep_begin_at_worker(&connection->ep, connection->hub->rdma,
+                                             connection->target_worker);
     else
-        error = rill_rdma_ep_connect(&connection->ep, connection->hub->rdma, &connection->target);
+        error = rill_rdma_ep_begin_at(&connection->ep, connection->hub->rdma, &connection->target);
     if (error)
         return error;
     /* Up to here it is the one that was lost, whose messages may still be received. */

@@ -133,7 +133,7 @@ static void reject(struct rill_rdma_listener *listener, ucp_conn_request_h reque
     rill_event_source_touch(&listener->rdma->source);
 }
 
-int rill_rdma_ep_adopt(struct rill_rdma_ep *ep, struct rill_rdma_accept *accept)
+int rill_rdma_ep_begin_adopted(struct rill_rdma_ep *ep, struct rill_rdma_accept *accept)
 {
     struct rill_rdma_listener *listener = accept->listener;
     ucp_ep_params_t params = {
@@ -152,6 +152,14 @@ int rill_rdma_ep_adopt(struct rill_rdma_ep *ep, struct rill_rdma_accept *accept)
 void rill_rdma_reject(struct rill_rdma_accept *accept)
 {
     reject(accept->listener, take_request(accept));
+}
+
+int rill_rdma_ep_adopt(struct rill_rdma_ep *ep, struct rill_rdma_accept *accept)
+{
+    if (accept->listener->rdma->has_bare_endpoints)
+        return rill_rdma_ep_begin_adopted(ep, accept);
+    rill_rdma_reject(accept);
+    return -EOPNOTSUPP;
 }
 
 /* ---- its life ---- */

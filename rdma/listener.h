@@ -96,7 +96,8 @@ struct rill_future *rill_rdma_accept(struct rill_rdma_listener *listener,
                                      struct rill_rdma_accept *accept);
 
 /* Makes an endpoint of a request that was accepted, which it takes over in any case: if
- * it fails, the other side is told. Returns 0 or -errno: -EMFILE when descriptors are short, and
+ * it fails, the other side is told. Returns 0 or -errno: -EOPNOTSUPP where the worker was opened
+ * for connections alone (rill_rdma_options.bare_endpoints); -EMFILE when descriptors are short, and
  * the listener then pauses; or what UCX says (error.h). Panics if the listener was closed since, as
  * UCX would use what it has freed. */
 int rill_rdma_ep_adopt(struct rill_rdma_ep *ep, struct rill_rdma_accept *accept);
@@ -110,6 +111,9 @@ void rill_rdma_reject(struct rill_rdma_accept *accept);
  * that is closed, or was never open.
  * Those who have connected over TCP and not said anything yet go with it (unheard.h). */
 void rill_rdma_listener_close(struct rill_rdma_listener *listener);
+
+/* private, for connections: as rill_rdma_ep_adopt, but never -EOPNOTSUPP. */
+int rill_rdma_ep_begin_adopted(struct rill_rdma_ep *ep, struct rill_rdma_accept *accept);
 
 #ifdef __cplusplus
 }

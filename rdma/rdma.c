@@ -206,6 +206,7 @@ static int open_all(struct rill_rdma *rdma, const struct rill_rdma_options *opti
     struct rill_rdma_config config;
     unsigned wishes = (options->shared_memory ? RILL_RDMA_WISH_SHARED_MEMORY : 0) |
                       (options->long_segments ? RILL_RDMA_WISH_LONG_SEGMENTS : 0) |
+                      (options->bare_endpoints ? RILL_RDMA_WISH_BARE_ENDPOINTS : 0) |
                       (options->single_copy ? RILL_RDMA_WISH_SINGLE_COPY : 0) |
                       (options->tcp_only ? RILL_RDMA_WISH_TCP_ONLY : 0);
     int error = rill_rdma_config_begin(&config, rdma->ucx, wishes, options->settings,
@@ -235,6 +236,7 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
         options = &defaults;
     memset(rdma, 0, sizeof *rdma);
     rdma->ucx = options->ucx ? options->ucx : &rill_ucx_library;
+    rdma->has_bare_endpoints = options->bare_endpoints;
     rill_list_init(&rdma->ops);
     rill_list_init(&rdma->watchers);
     rill_list_init(&rdma->notes);

@@ -45,15 +45,22 @@ struct rill_rdma_options {
      * UCX_TLS is not enough: without this, endpoints do not use it, and where that names nothing
      * else (sm,self) opening one ends with -EHOSTUNREACH. [no] */
     bool shared_memory;
-    /* Long messages in longer pieces. Over TCP of 512 KiB and not of 64 KiB: those of 1 MiB go
-     * half as fast again. Each peer whose message is read in part holds up to 1 MiB meanwhile, and
-     * not 128 KiB. With shared_memory, over that, of 32 KiB and not of 8 KiB: those of 1 MiB go up
-     * to twice as fast. A message of some 100 bytes or more that nobody has received yet holds such
-     * a piece (credit.h).
-     * Both sides have to ask for it, as a piece that is longer than its own ends UCX over TCP, and
-     * over shared memory overwrites what is behind (segments.h): two sides of a connection compare
-     * what is in effect (-EPROTOTYPE), and with bare endpoints the program has to make sure of it.
-     * A TCP_RX_SEG_SIZE, POSIX_SEG_SIZE or MM_SEG_SIZE of the user's is stronger. [no] */
+    /* Endpoints without a connection too (endpoint.h), whose other side may be any program that
+     * uses UCX: rill_rdma_ep_open, _connect and _adopt are -EOPNOTSUPP without this. It has its
+     * price: pieces of long messages are then as long over TCP as UCX has them, 64 KiB. Where all
+     * are connections, whose two sides compare that (segments.h), they are of 512 KiB, so that
+     * messages of 1 MiB go up to twice as fast; a peer whose message is read in part holds up to 1
+     * MiB meanwhile, and not 128 KiB. So a connection between a worker with this and one without
+     * ends with -EPROTOTYPE: a program that needs both kinds opens two workers. A TCP_RX_SEG_SIZE
+     * of the user's is stronger. [no] */
+    bool bare_endpoints;
+    /* Long messages in longer pieces wherever they go. With shared_memory, over that, of 32 KiB and
+     * not of 8 KiB: those of 1 MiB go up to twice as fast. A message of some 100 bytes or more that
+     * nobody has received yet holds such a piece (credit.h). With bare_endpoints, over TCP, too, of
+     * 512 KiB. Both sides have to ask for it, as a piece that is longer than its own ends UCX over
+     * TCP, and over shared memory overwrites what is behind (segments.h): two sides of a connection
+     * compare what is in effect (-EPROTOTYPE), and with bare endpoints the program has to make sure
+     * of it. A TCP_RX_SEG_SIZE, POSIX_SEG_SIZE or MM_SEG_SIZE of the user's is stronger. [no] */
     bool long_segments;
     /* Over TCP alone, whatever devices there are. Messages of less than 60,000 bytes then go to the
      * other side at once, and not only those of less than 8,000 (RILL_RDMA_EAGER_SIZE), which other
@@ -139,6 +146,7 @@ struct rill_rdma {
     uint32_t ids_given;                         /* to connections, by hubs that were closed */
     struct rill_rdma_segments segments;
     bool is_open;
+    bool has_bare_endpoints; /* they may be opened */
     bool is_short;           /* of descriptors, UCX says; set by any thread: shortage.c */
     bool has_lost;           /* a message, UCX says; within its progress: loss.c */
     bool is_spoiled;         /* UCX could not destroy the worker: loss.c */

@@ -41,6 +41,11 @@ static int server_listen(struct rill_rdma_server *server)
 
     if (error)
         return error;
+    if (!server->hub && !server->rdma->has_bare_endpoints) {
+        server->why = "the worker was opened for connections alone, want bare_endpoints of "
+                      "rill_rdma_options";
+        return -EOPNOTSUPP;
+    }
     error = rill_rdma_listen(&server->listener, server->rdma, &address);
     if (error) {
         server->why = explain(error, &address);

@@ -72,7 +72,7 @@ struct rill_future *rill_rdma_serve(struct rill_rdma_server *server, struct rill
 
 /* The same of bare endpoints: the service's connection is a struct rill_rdma_ep, the task closes
  * it (rill_rdma_ep_close), and server->options are not used. For peers that are any program of
- * UCX's. */
+ * UCX's. -EOPNOTSUPP where rdma was opened without bare_endpoints. */
 struct rill_future *rill_rdma_serve_ep(struct rill_rdma_server *server, struct rill_rdma *rdma,
                                        const char *url, struct rill_service service);
 

@@ -90,14 +90,16 @@ START_TEST(what_the_user_wants_checked_is_checked)
 }
 END_TEST
 
-START_TEST(long_segments_are_for_those_who_ask)
+START_TEST(segments_are_long_over_tcp_but_for_bare_endpoints_that_do_not_ask)
 {
     static const char key[] = "UCX_TCP_RX_SEG_SIZE";
     const struct rill_rdma_setting own = {"TCP_RX_SEG_SIZE", "96K"};
     struct rill_rdma_options options = {.shared_memory = true, .single_copy = true};
 
+    expect_told(key, 13, "UCX_TCP_RX_SEG_SIZE=64K\n", options, "512K");
+    options.bare_endpoints = true;
     expect_told(key, 13, "UCX_TCP_RX_SEG_SIZE=64K\n", options, "-");
-    options = (struct rill_rdma_options){.long_segments = true};
+    options = (struct rill_rdma_options){.long_segments = true, .bare_endpoints = true};
     expect_told(key, 13, "UCX_TCP_RX_SEG_SIZE=64K\n", options, "512K");
     options.settings = &own;
     options.setting_count = 1;
@@ -185,7 +187,9 @@ START_TEST(segments_are_those_in_effect_where_a_way_is_used)
         fixture_open(SIMULATED, NULL, NULL);
         fake.minor_version = 13;
         fake.transport_keys = cases[i].transport_keys;
-        expect_eq(rill_rdma_open(&rdma, &(struct rill_rdma_options){.ucx = &fake_ucx}), 0);
+        expect_eq(rill_rdma_open(
+                      &rdma, &(struct rill_rdma_options){.ucx = &fake_ucx, .bare_endpoints = true}),
+                  0);
         ck_assert_uint_eq(rdma.segments.tcp, cases[i].tcp);
         ck_assert_uint_eq(rdma.segments.shared, cases[i].shared);
         rill_rdma_close(&rdma);
@@ -421,7 +425,7 @@ int main(void)
         {a_new_ucx_is_left_alone, IN_SIMULATED},
         {a_ucx_that_does_not_know_the_setting_is_left_alone, IN_SIMULATED},
         {what_the_user_wants_checked_is_checked, IN_SIMULATED},
-        {long_segments_are_for_those_who_ask, IN_SIMULATED},
+        {segments_are_long_over_tcp_but_for_bare_endpoints_that_do_not_ask, IN_SIMULATED},
         {longer_segments_of_shared_memory_are_for_those_who_ask_and_share_it, IN_SIMULATED},
         {segments_are_those_in_effect_where_a_way_is_used, IN_SIMULATED},
         {without_shared_memory_it_is_told_how_much_there_is, IN_SIMULATED},

@@ -29,8 +29,12 @@ static void open_both_hubs(void)
     expect_eq(rill_rdma_hub_open(&right, &duo.right), 0);
 }
 
+/* For connections alone, unless the test has endpoints without one. */
+static bool has_bare_endpoints;
+
 static bool open_hubs(int which)
 {
+    duo.has_connections_alone = !has_bare_endpoints;
     if (!duo_open_workers(which, NULL))
         return false;
     open_both_hubs();
@@ -195,6 +199,7 @@ START_TEST(a_peer_that_says_no_hello_times_out)
     struct rill_rdma_accept accept;
     struct rill_rdma_ep plain = {0};
 
+    has_bare_endpoints = true;
     if (!open_hubs(_i))
         return;
     struct rill_address address = duo_listen(&listener, &duo.right);
@@ -302,6 +307,7 @@ START_TEST(another_version_is_refused)
     struct rill_rdma_control swapped = rill_rdma_control_swap(hello);
     struct rill_rdma_accept accept;
 
+    has_bare_endpoints = true;
     if (!open_hubs(_i))
         return;
     struct rill_address address = duo_listen(&listener, &duo.right);
@@ -323,7 +329,7 @@ START_TEST(another_version_is_refused)
 END_TEST
 
 /* A segment that is longer than its own would end the other side's process. */
-static void expect_long_segments_of_one_side_are_refused(bool are_of_client)
+static void expect_other_segments_are_refused(bool are_of_client)
 {
     static struct rill_rdma_dial dial;
     struct rill_rdma_accept accept;
@@ -331,9 +337,9 @@ static void expect_long_segments_of_one_side_are_refused(bool are_of_client)
 
     if (!fixture_open(REAL, NULL, NULL))
         return;
-    duo.has_long_segments = are_of_client;
+    duo.has_connections_alone = are_of_client;
     duo_open_worker(&duo.left, OVER_TCP);
-    duo.has_long_segments = !are_of_client;
+    duo.has_connections_alone = !are_of_client;
     duo_open_worker(&duo.right, OVER_TCP);
     open_both_hubs();
     struct rill_address address = duo_listen(&listener, &duo.right);
@@ -344,21 +350,21 @@ static void expect_long_segments_of_one_side_are_refused(bool are_of_client)
     expect_eq(rill_rdma_adopt(&server, &right, &accept, NULL), 0);
     expect_eq(await(rill_rdma_wait_for_connection(&server, &wait)), -EPROTOTYPE);
     expect_eq(background_end(&connecting), -EPROTOTYPE);
-    expect(strstr(dial.why, "long_segments") != NULL);
+    expect(strstr(dial.why, "bare_endpoints") != NULL);
     await(rill_rdma_disconnect(&server));
     rill_rdma_listener_close(&listener);
     close_hubs();
 }
 
-START_TEST(long_segments_of_one_side_are_refused)
+START_TEST(a_server_of_bare_endpoints_is_refused_by_who_has_none)
 {
-    expect_long_segments_of_one_side_are_refused(true);
+    expect_other_segments_are_refused(true);
 }
 END_TEST
 
-START_TEST(long_segments_of_the_other_side_are_refused)
+START_TEST(a_client_of_bare_endpoints_is_refused_by_who_has_none)
 {
-    expect_long_segments_of_one_side_are_refused(false);
+    expect_other_segments_are_refused(false);
 }
 END_TEST
 
@@ -443,6 +449,13 @@ END_TEST
 START_TEST(messages_of_all_sizes_arrive_in_long_segments)
 {
     duo.has_long_segments = true;
+    expect_all_sizes_arrive(_i);
+}
+END_TEST
+
+START_TEST(messages_of_all_sizes_arrive_beside_bare_endpoints)
+{
+    has_bare_endpoints = true;
     expect_all_sizes_arrive(_i);
 }
 END_TEST
@@ -929,12 +942,13 @@ int main(void)
         {nonsense_is_counted_and_dropped, IN_TCP_AND_SHM},
         {credit_that_was_never_given_ends_the_connection, IN_TCP_AND_SHM},
         {another_version_is_refused, IN_TCP | SOCKET_ADDRESSES},
-        {long_segments_of_one_side_are_refused, IN_TCP | SOCKET_ADDRESSES},
-        {long_segments_of_the_other_side_are_refused, IN_TCP | SOCKET_ADDRESSES},
+        {a_server_of_bare_endpoints_is_refused_by_who_has_none, IN_TCP | SOCKET_ADDRESSES},
+        {a_client_of_bare_endpoints_is_refused_by_who_has_none, IN_TCP | SOCKET_ADDRESSES},
         {a_refusal_is_the_reason_though_the_endpoint_fails_with_it, IN_TCP | SOCKET_ADDRESSES},
         {messages_of_all_sizes_arrive_whole, IN_TCP_AND_SHM},
         {long_segments_of_one_side_are_refused_over_shared_memory, IN_SHM},
         {messages_of_all_sizes_arrive_in_long_segments, IN_TCP_AND_SHM | TCP_ITSELF},
+        {messages_of_all_sizes_arrive_beside_bare_endpoints, IN_TCP | TCP_ITSELF},
         {messages_of_all_sizes_arrive_in_long_segments_and_single_copies,
          IN_TCP_AND_SHM | TCP_ITSELF},
         {messages_of_all_sizes_arrive_over_tcp_alone, IN_TCP | TCP_ITSELF},

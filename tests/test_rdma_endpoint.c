@@ -91,6 +91,36 @@ START_TEST(where_nobody_listens_operations_end_with_an_error)
 }
 END_TEST
 
+/* The peer may be any program, whose pieces are shorter than those of connections. */
+START_TEST(a_worker_for_connections_alone_has_no_bare_endpoints)
+{
+    static struct rill_rdma_listener listener;
+    struct rill_rdma_accept accept;
+    struct rill_rdma_ep client = {0}, refused = {0};
+    struct rill_address address;
+    size_t size;
+
+    if (!duo_open_workers(_i, NULL))
+        return;
+    rill_rdma_close(&duo.right);
+    duo.has_connections_alone = true;
+    duo_open_worker(&duo.right, _i);
+    address = duo_listen(&listener, &duo.right);
+    expect_eq(rill_rdma_ep_open(&refused, &duo.right, rill_rdma_address(&duo.right, &size)),
+              -EOPNOTSUPP);
+    expect_eq(rill_rdma_ep_connect(&refused, &duo.right, &address), -EOPNOTSUPP);
+    expect_eq(rill_rdma_ep_connect(&client, &duo.left, &address), 0);
+    background_start(&sending, rill_rdma_tag_send(&client, &send_op, buffer, sizeof buffer, 1));
+    expect_eq(await(rill_rdma_accept(&listener, &accept)), 0);
+    expect_eq(rill_rdma_ep_adopt(&refused, &accept), -EOPNOTSUPP);
+    expect_eq(background_end(&sending), -ECONNREFUSED); /* it was turned away */
+    expect(!refused.is_open);
+    expect(await(rill_rdma_ep_close(&client)) < 0);
+    rill_rdma_listener_close(&listener);
+    duo_close();
+}
+END_TEST
+
 START_TEST(a_request_that_is_rejected_ends_the_operations_of_the_client)
 {
     static struct rill_rdma_listener listener;
@@ -525,7 +555,8 @@ static enum rill_poll program_poll(struct rill_future *self, struct rill_task *t
     size_t size;
 
     RILL_BEGIN();
-    expect_eq(rill_rdma_open(&program.rdma, NULL), 0);
+    expect_eq(rill_rdma_open(&program.rdma, &(struct rill_rdma_options){.bare_endpoints = true}),
+              0);
     expect_eq(
         rill_rdma_ep_open(&program.ep, &program.rdma, rill_rdma_address(&program.rdma, &size)), 0);
     raise(SIGTERM);
@@ -579,6 +610,7 @@ int main(void)
         {two_endpoints_connect_by_socket_address, IN_TCP | SOCKET_ADDRESSES},
         {a_worker_can_talk_to_itself, IN_TCP_AND_SHM | LOOPBACK},
         {where_nobody_listens_operations_end_with_an_error, IN_TCP | SOCKET_ADDRESSES},
+        {a_worker_for_connections_alone_has_no_bare_endpoints, IN_TCP | SOCKET_ADDRESSES},
         {a_request_that_is_rejected_ends_the_operations_of_the_client, IN_TCP | SOCKET_ADDRESSES},
         {closing_a_listener_leaves_locks_on_files_alone, IN_TCP | TCP_ITSELF},
         {those_who_have_said_nothing_go_with_the_listener, IN_TCP | TCP_ITSELF},

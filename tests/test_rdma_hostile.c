@@ -53,7 +53,7 @@ static struct node server, villain, honest;
 
 static void open_node(struct node *node, const struct rill_ucx *ucx)
 {
-    const struct rill_rdma_options options = {.ucx = ucx};
+    const struct rill_rdma_options options = {.ucx = ucx, .bare_endpoints = true};
     const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
 
     memset(node, 0, sizeof *node);

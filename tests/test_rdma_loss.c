@@ -142,7 +142,9 @@ static void open_rdma(void)
 {
     fake_reset();
     expect(fixture_open(SIMULATED, NULL, NULL));
-    expect_eq(rill_rdma_open(&rdma, &(struct rill_rdma_options){.ucx = &fake_ucx}), 0);
+    expect_eq(rill_rdma_open(&rdma,
+                             &(struct rill_rdma_options){.ucx = &fake_ucx, .bare_endpoints = true}),
+              0);
     expect_eq(rill_rdma_ep_open(&ep, &rdma, "address"), 0);
 }
 
@@ -290,7 +292,9 @@ START_TEST(one_that_is_to_print_no_errors_is_heard_and_prints_none)
     fake_reset();
     fake.log_level = UCS_LOG_LEVEL_FATAL;
     expect(fixture_open(SIMULATED, NULL, NULL));
-    expect_eq(rill_rdma_open(&rdma, &(struct rill_rdma_options){.ucx = &fake_ucx}), 0);
+    expect_eq(rill_rdma_open(&rdma,
+                             &(struct rill_rdma_options){.ucx = &fake_ucx, .bare_endpoints = true}),
+              0);
     expect_eq(rill_rdma_ep_open(&ep, &rdma, "address"), 0);
     expect(!fake_log(UCS_LOG_LEVEL_ERROR, "%s", "something else"));
     expect(!fake_log(UCS_LOG_LEVEL_ERROR, of_pool, "mm_recv_desc", "Out of memory"));

@@ -30,8 +30,9 @@ static int open_with(const char *key, const char *value)
 {
     const struct rill_rdma_setting settings[] = {{"TLS", "tcp,self"}, {key, value}};
 
-    return rill_rdma_open(
-        &rdma, &(struct rill_rdma_options){.settings = settings, .setting_count = key ? 2 : 1});
+    return rill_rdma_open(&rdma, &(struct rill_rdma_options){.settings = settings,
+                                                             .setting_count = key ? 2 : 1,
+                                                             .bare_endpoints = true});
 }
 
 static void finish(void)
@@ -187,10 +188,12 @@ START_TEST(shared_memory_is_used_when_it_is_asked_for)
 {
     if (!start())
         return;
-    expect_transport(NULL, "tcp/");
-    expect_transport(&(struct rill_rdma_options){.shared_memory = true}, "posix/memory");
+    expect_transport(&(struct rill_rdma_options){.bare_endpoints = true}, "tcp/");
+    expect_transport(&(struct rill_rdma_options){.shared_memory = true, .bare_endpoints = true},
+                     "posix/memory");
     setenv("UCX_TLS", "tcp", 1); /* is stronger than what rill would choose */
-    expect_transport(&(struct rill_rdma_options){.shared_memory = true}, "tcp/");
+    expect_transport(&(struct rill_rdma_options){.shared_memory = true, .bare_endpoints = true},
+                     "tcp/");
     fixture_close();
 }
 END_TEST

@@ -792,6 +792,7 @@ static void kill_at_many_moments(int which)
 
 START_TEST(a_peer_may_be_killed_at_any_moment_under_load)
 {
+    duo.has_connections_alone = true;
     kill_at_many_moments(_i);
 }
 END_TEST

@@ -509,6 +509,19 @@ START_TEST(bare_endpoints_are_served_as_well)
 }
 END_TEST
 
+START_TEST(bare_endpoints_are_not_served_by_a_worker_for_connections_alone)
+{
+    open_sides();
+    right.rdma.has_bare_endpoints = false;
+    expect_eq(await(rill_rdma_serve_ep(&server, &right.rdma, "rdma://127.0.0.1:0",
+                                       RILL_SERVICE(struct bare, peer, bare_poll))),
+              -EOPNOTSUPP);
+    expect(strstr(server.why, "want bare_endpoints") != NULL);
+    expect(!server.listener.is_open);
+    close_sides();
+}
+END_TEST
+
 /* ---- mistakes ---- */
 
 static void serve_in_a_closed_hub(void)
@@ -555,6 +568,7 @@ int main(void)
         {where_it_can_not_listen_it_ends_and_says_why, IN_SIMULATED},
         {a_server_announces_the_address_at_which_it_really_listens, IN_SIMULATED},
         {who_connects_knows_the_address_of_the_other_side, IN_SIMULATED},
+        {bare_endpoints_are_not_served_by_a_worker_for_connections_alone, IN_SIMULATED},
         {bare_endpoints_are_served_as_well, IN_SIMULATED},
         {mistakes_are_panics, IN_SIMULATED},
     };

@@ -317,7 +317,7 @@ END_TEST
 
 START_TEST(a_request_for_which_there_are_no_descriptors_is_rejected)
 {
-    const struct rill_rdma_options options = {.ucx = &fake_ucx};
+    const struct rill_rdma_options options = {.ucx = &fake_ucx, .bare_endpoints = true};
     static struct rill_rdma_accept accept;
     const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
     struct rill_rdma_ep ep = {0};
@@ -390,7 +390,7 @@ static struct rill_rdma lone_rdma;
 static void open_door(void)
 {
     static struct rill_ucx table;
-    const struct rill_rdma_options options = {.ucx = &table};
+    const struct rill_rdma_options options = {.ucx = &table, .bare_endpoints = true};
     const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
 
     fake_reset();
@@ -458,7 +458,7 @@ START_TEST(endpoints_that_were_made_lately_have_a_claim_to_descriptors)
 {
     enum { EPS = 5 };
     struct rill_ucx table;
-    const struct rill_rdma_options options = {.ucx = &table};
+    const struct rill_rdma_options options = {.ucx = &table, .bare_endpoints = true};
     const struct rill_address any = {.ip4.sin_family = AF_INET, .size = sizeof any.ip4};
     static struct rill_rdma_ep eps[EPS];
     static struct rill_rdma rdma;

@@ -57,8 +57,8 @@ START_TEST(a_device_is_preferred_to_tcp_without_any_setting)
 
     if (!fixture_open(REAL, NULL, NULL))
         return;
-    expect_eq(rill_rdma_open(&duo.left, NULL), 0);
-    expect_eq(rill_rdma_open(&duo.right, NULL), 0);
+    expect_eq(rill_rdma_open(&duo.left, &(struct rill_rdma_options){.bare_endpoints = true}), 0);
+    expect_eq(rill_rdma_open(&duo.right, &(struct rill_rdma_options){.bare_endpoints = true}), 0);
     expect_eq(rill_rdma_ep_open(&duo.to_right, &duo.left, rill_rdma_address(&duo.right, &size)), 0);
     expect_device(&duo.to_right, "rxe");
     await(rill_rdma_ep_close(&duo.to_right));

@@ -5,9 +5,9 @@ Both do the same with two processes, each on its own processor: tag_lat sends a 
 fro (a latency is half a round trip, and the median of the latest 2,048 is taken, as
 ucx_perftest keeps no more; over shared memory rill's are means of eight), tag_bw has 32 on their
 way in one direction. rill does so over connections, over connections without heartbeats
-and credit, over bare endpoints, and over connections of workers that were told to expect long
-messages (rdma/rdma.h): long_segments and tcp_only over TCP, and over shared memory either
-long_segments or single_copy, of which each has another price. ucx_perftest is of the package
+and credit, over bare endpoints, which have UCX's own segments, and over shared memory over connections
+of workers that were told to expect long messages (rdma/rdma.h): long_segments or single_copy, of which
+each has another price. ucx_perftest is of the package
 ucx-utils, and left out where it is not installed. Its endpoints report no errors unless it is
 given -e, and UCX may then use faster ways: over shared memory, to copy long messages once and not
 twice (CMA). rill's always do, so it stands beside both.
@@ -36,7 +36,7 @@ LABELS = {"rill": "rill", "bulk": "rill, for bulk", "long": "rill, long segments
           "unprotected": "rill, unprotected", "bulk, unprotected": "rill, for bulk, unprotected",
           "endpoint": "rill, bare endpoint", UCX: UCX, UCX_ERRORS: UCX_ERRORS}
 PROGRAMS = ("rill", "unprotected", "endpoint", UCX, UCX_ERRORS)
-BULK = {"shm": ("long", "bulk", "bulk, unprotected"), "tcp": ("bulk", "bulk, unprotected"), "ib": ()}
+BULK = {"shm": ("long", "bulk", "bulk, unprotected"), "tcp": (), "ib": ()}
 SWEEP = (8, 64, 512, 4096, 16384, 65536, 262144, 1048576)
 
 
@@ -99,8 +99,7 @@ def cases(quick):
         ]
     if not quick:
         found += [Case(name, test, size,
-                       programs=("rill", "bulk", UCX) if (name, size) == ("tcp", 16384) else
-                       ("rill", UCX))
+                       programs=("rill", UCX))
                   for name in transports() for test in ("tag_lat", "tag_bw") for size in SWEEP
                   if not any((case.transport, case.test, case.size, case.wait) ==
                              (name, test, size, "spin") for case in found)]
@@ -148,7 +147,7 @@ def rill_command(build, case, program, placement):
     if program == "long":
         command.append("--long-segments")
     if program.startswith("bulk"):
-        command += ["--single-copy"] if case.transport == "shm" else ["--long-segments", "--tcp-only"]
+        command.append("--single-copy")
     return command
 
 

@@ -27,7 +27,7 @@ struct program {
 static int program_open(struct program *program)
 {
     size_t size;
-    int error = rill_rdma_open(&program->rdma, NULL);
+    int error = rill_rdma_open(&program->rdma, &(struct rill_rdma_options){.bare_endpoints = true});
 
     if (!error)
         error = rill_rdma_ep_open(&program->ep, &program->rdma,

@@ -26,6 +26,7 @@ void duo_open_worker(struct rill_rdma *rdma, int which)
         options =
             (struct rill_rdma_options){.settings = shm, .setting_count = 1, .shared_memory = true};
 
+    options.bare_endpoints = !duo.has_connections_alone;
     options.long_segments = duo.has_long_segments;
     options.single_copy = duo.has_single_copy;
     options.tcp_only = duo.is_tcp_only;

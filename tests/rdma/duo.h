@@ -41,7 +41,7 @@ struct duo {
     struct rill_rdma left, right;
     struct rill_rdma_ep to_right, to_left; /* of left, of right */
     /* Set before a worker is opened: what it is asked for. */
-    bool has_long_segments, has_single_copy, is_tcp_only;
+    bool has_connections_alone, has_long_segments, has_single_copy, is_tcp_only;
 };
 
 extern struct duo duo;

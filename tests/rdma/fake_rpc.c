@@ -30,7 +30,7 @@ void fake_rpc_open(void)
 {
     static const struct rill_rdma_setting setting = {"TLS", "tcp"};
     const struct rill_rdma_options options = {
-        .settings = &setting, .setting_count = 1, .ucx = &fake_ucx};
+        .settings = &setting, .setting_count = 1, .bare_endpoints = true, .ucx = &fake_ucx};
 
     memset(&fake_rpc, 0, sizeof fake_rpc);
     fake_reset();

@@ -11,9 +11,10 @@ int lone_open_rdma(void)
 {
     static const struct rill_rdma_setting setting = {"TLS", "tcp"};
 
-    return rill_rdma_open(
-        &lone.rdma,
-        &(struct rill_rdma_options){.settings = &setting, .setting_count = 1, .ucx = &fake_ucx});
+    return rill_rdma_open(&lone.rdma, &(struct rill_rdma_options){.settings = &setting,
+                                                                  .setting_count = 1,
+                                                                  .bare_endpoints = true,
+                                                                  .ucx = &fake_ucx});
 }
 
 void lone_open(void)

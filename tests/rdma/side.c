@@ -5,7 +5,7 @@
 
 void side_open(struct side *side, const struct rill_ucx *ucx)
 {
-    const struct rill_rdma_options options = {.ucx = ucx};
+    const struct rill_rdma_options options = {.ucx = ucx, .bare_endpoints = true};
 
     *side = (struct side){.rdma = {.is_open = false}};
     expect_eq(rill_rdma_open(&side->rdma, &options), 0);

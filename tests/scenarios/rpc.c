@@ -368,7 +368,7 @@ static struct rdma_fate fate;
 static void open_node(struct rill_rdma *rdma, struct rill_rdma_rpc *rpc, const struct rill_ucx *ucx,
                       size_t requests_max)
 {
-    const struct rill_rdma_options options = {.ucx = ucx};
+    const struct rill_rdma_options options = {.ucx = ucx, .bare_endpoints = true};
     unsigned attempts = 0;
 
     while (rill_rdma_open(rdma, &options) != 0)
