@@ -189,10 +189,29 @@ static bool may_be_time(struct rill_executor *executor)
                                  driver->ops->now_coarse(driver) + RILL_COARSE_LAG_NS);
 }
 
+/* Where the thread was held up, by SIGSTOP, a debugger or a task that computes, timers are due
+ * beside what came before them and waits in the kernel. That is taken in first, or all limits would
+ * have run out at once. It may take several turns: the kernel hands over some twenty completions a
+ * call (IO_LOCAL_TW_DEFAULT_MAX, io_uring.c of Linux 6.13). It is over when none has made a task
+ * ready. What goes wrong is told by the next wait. */
+static void take_in_what_came(struct rill_executor *executor)
+{
+    size_t before;
+
+    do {
+        before = executor->ready_count;
+        if (executor->driver->ops->turn(executor->driver, RILL_NO_WAIT))
+            break;
+    } while (executor->ready_count > before);
+    executor->now_is_known = false;
+}
+
 void rill_executor_run(struct rill_executor *executor)
 {
     executor->turns++;
     if (may_be_time(executor)) {
+        if (now(executor) - rill_wheel_next(&executor->wheel) >= RILL_HELD_UP_NS)
+            take_in_what_came(executor);
         rill_wheel_advance(&executor->wheel, now(executor));
         executor->waits_for_timer = 0;
     }

@@ -30,6 +30,9 @@ enum {
     RILL_TASK_BUDGET = 128,
 };
 
+/* How late a timer has to be for what came before it to be taken in first. */
+#define RILL_HELD_UP_NS (10 * RILL_MILLISECOND)
+
 /* Invariant: a task that is spawned and not over is in ready or yielded, or parked (here,
  * or in its scope), or running; ready_count is the length of ready and yielded; between two
  * turns nobody is in yielded. */

@@ -3,11 +3,13 @@
  */
 #include "net/socket_options.h"
 #include "runtime/timeout.h"
+#include "tests/process.h"
 #include "tests/tcp_pair.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 START_TEST(a_receive_gives_what_is_there)
 {
@@ -34,6 +36,46 @@ START_TEST(a_receive_waits_for_the_first_bytes)
     ck_assert(pattern_is(buffer, 0, 7));
     ck_assert_uint_eq(receiving.polls, 2);
     close_pair();
+}
+END_TEST
+
+/* More than the kernel hands over at a time. */
+START_TEST(what_came_in_time_wins_though_the_thread_was_held_up)
+{
+    enum { CLIENTS = 100 };
+    static struct client {
+        struct rill_tcp tcp;
+        struct rill_op op;
+        struct rill_timeout limit;
+        struct background receiving;
+        char text[4];
+        int fd;
+    } clients[CLIENTS];
+
+    if (!fixture_open(REAL, NULL, NULL))
+        return;
+    for (int i = 0; i < CLIENTS; i++) {
+        struct client *client = &clients[i];
+        int fds[2];
+
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+        client->fd = fds[1];
+        rill_tcp_adopt_foreign(&client->tcp, fds[0]);
+        background_start(&client->receiving,
+                         rill_timeout(&client->limit, RILL_SECOND / 2,
+                                      rill_tcp_recv(&client->tcp, &client->op, client->text, 4)));
+    }
+    settle();
+    for (int i = 0; i < CLIENTS; i++)
+        ck_assert_int_eq(write(clients[i].fd, "ping", 4), 4);
+    sleep_ms(600);
+    for (int i = 0; i < CLIENTS; i++) {
+        expect_eq(background_end(&clients[i].receiving), 4);
+        expect(!clients[i].limit.has_expired);
+        await(rill_tcp_close(&clients[i].tcp));
+        close(clients[i].fd);
+    }
+    fixture_close();
 }
 END_TEST
 
@@ -159,6 +201,7 @@ int main(void)
     const struct fixture_case cases[] = {
         {a_receive_gives_what_is_there, IN_BOTH},
         {a_receive_waits_for_the_first_bytes, IN_BOTH},
+        {what_came_in_time_wins_though_the_thread_was_held_up, IN_REAL},
         {a_receive_of_no_bytes_is_0_and_takes_nothing, IN_BOTH},
         {a_byte_that_is_sent_as_urgent_comes_in_its_place, IN_REAL},
         {an_exact_receive_of_no_bytes_does_not_wait_for_the_peer, IN_BOTH},
