@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* process_run.h - runs a command to its end, and collects what it prints.
  *
- *     static const struct rill_process_options date = {
- *         .argv = (const char *const[]){"date", "+%A", NULL},
- *     };
+ *     static const char *const words[] = {"date", "+%A", NULL};
+ *     static const struct rill_process_options date = {.argv = words};
  *
  *     RILL_AWAIT(rill_timeout(&today->limit, 5 * RILL_SECOND,
  *                             rill_process_run(&today->run, &date, NULL, 0, 4096)));

@@ -30,6 +30,9 @@ extern "C" {
  * the script that has started it. What was there is given back in the end. A standard stream that
  * was closed when the process began is /dev/null from here on, so that nothing else gets its number
  * and what is printed to it.
+ * In another thread than the first, or where threads were started before: have both blocked before
+ * the first of these is started (pthread_sigmask(3)), as the kernel gives a signal to any thread
+ * that has not blocked it, and then the process ends at once.
  * Before this call there is no runtime: sockets and listeners are opened, and tasks spawned, within
  * the future. Borrows the future. Returns the exit status of the process: 0, also where the result
  * is -ECANCELED; or 1, after printing why on stderr, when there is no runtime, the future's result
