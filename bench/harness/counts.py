@@ -155,9 +155,9 @@ def instructions_of_a_message(build, placement, workload, short_s=0.5, long_s=1.
     raise servers.Failed(reason)
 
 
-def instructions_of_echo(build, placement, workload, what):
+def instructions_of_echo(build, placement, workload, what, slack=3):
     yield Count(f"instructions: {what}", instructions_of_a_message(build, placement, workload),
-                "instructions", slack=3)
+                "instructions", slack=slack)
 
 
 def instructions_of_crowds(build, placement):
@@ -322,9 +322,12 @@ def counts_of_rill(build, placement):
     rill = next(server for server in servers.SERVERS if server.name == "rill")
     if has("valgrind"):
         yield from tried("instructions", instructions_of_steps, build)
-        for workload, what in ((ONE, "an echo"), (TIMED, "an echo with a time limit"),
-                               (by_key("churn"), "a connection, an echo and its end")):
+        for workload, what in ((ONE, "an echo"), (TIMED, "an echo with a time limit")):
             yield from tried(what, instructions_of_echo, build, placement, workload, what)
+        # How many connections come in a turn differs from run to run, and with it their share of
+        # the turn: 2,450 to 3,200 by the same program in the same minute.
+        what = "a connection, an echo and its end"
+        yield from tried(what, instructions_of_echo, build, placement, by_key("churn"), what, 300)
         yield from tried("echoes among many", instructions_of_crowds, build, placement)
     else:
         yield "no valgrind: instructions are not counted"
