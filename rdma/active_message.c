@@ -129,7 +129,7 @@ static void fill(struct rill_rdma_am *message, struct rill_rdma_am_held *held)
 
 static bool has_news(const struct rill_rdma_inbox *inbox)
 {
-    return inbox->held_count > 0 || inbox->has_lost;
+    return inbox->held_count > 0 || inbox->has_lost || inbox->rdma->is_deaf;
 }
 
 static enum rill_poll leave(struct rill_rdma_am *message, int64_t result)
@@ -157,6 +157,8 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
             inbox->has_lost = false;
             return leave(message, -ENOBUFS);
         }
+        if (inbox->held_count == 0)
+            return leave(message, -ENOTRECOVERABLE);
         fill(message, pop(inbox));
         return leave(message, (int64_t)message->size);
     }
@@ -377,7 +379,7 @@ static void lose(struct rill_rdma_am_number *number)
 {
     struct rill_rdma_inbox *inbox = rill_container_of(number, struct rill_rdma_inbox, number);
 
-    inbox->has_lost = true;
+    inbox->has_lost = inbox->has_lost || !inbox->rdma->is_deaf; /* to which nothing comes */
     rill_line_wake_first(&inbox->line);
 }
 

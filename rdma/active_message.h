@@ -40,15 +40,6 @@ enum {
     RILL_RDMA_AM_RENDEZVOUS = 4, /* the data stay until they are fetched, however short */
 };
 
-/* private: the number of somebody who takes active messages, how that is closed with the rdma, and
- * how it is told that UCX has lost messages, if it is (NULL: it is not). */
-struct rill_rdma_am_number {
-    void (*close)(struct rill_rdma_am_number *number);
-    void (*lose)(struct rill_rdma_am_number *number);
-    unsigned id;
-    struct rill_link taken; /* rill_rdma.numbers */
-};
-
 /* Zeroed, then opened; it must not move while open.
  *
  * Invariant: held is empty or no task waits, but for those that were woken. */
@@ -91,10 +82,11 @@ struct rill_rdma_am {
 };
 
 /* Opens the inbox of that number, which borrows rdma while it is open. Returns 0, -EINVAL for a
- * number out of range, -EADDRINUSE for one that another inbox, a service of calls (rpc.h) or a hub
- * (hub.h) has, -ENOMEM, or what else UCX says (error.h). Panics where rdma is not open.
- * Messages that came before to a number without an inbox are gone: UCX drops them and, of
- * those that do not come with their data, ends the sender's operation with -EINVAL. */
+ * number out of range, -EADDRINUSE for one that another inbox, a service of calls (rpc.h), a hub
+ * (hub.h) or, over shared memory, the worker itself (hearing.h) has, -ENOMEM, or what else UCX says
+ * (error.h). Panics where rdma is not open. Messages that came before to a number without an inbox
+ * are gone: UCX drops them and, of those that do not come with their data, ends the sender's
+ * operation with -EINVAL. */
 int rill_rdma_inbox_open(struct rill_rdma_inbox *inbox, struct rill_rdma *rdma, unsigned id);
 
 /* Closes it, as its rdma does where that is closed before, and drops the messages that nobody took.
@@ -105,8 +97,8 @@ void rill_rdma_inbox_close(struct rill_rdma_inbox *inbox);
  * ends with a result >= 0 the message is the caller's, to be released. Cancelling loses
  * none: the result is then -ECANCELED and the message is there for the next. Once it is -ENOBUFS,
  * before all that is held, where UCX has dropped messages of the worker for want of memory, maybe
- * some to this inbox (rdma.stats.losses); it may be received from on. Panics where the inbox is not
- * open. */
+ * some to this inbox (rdma.stats.losses); it may be received from on. It is -ENOTRECOVERABLE behind
+ * all that is held, where the worker is deaf (hearing.h). Panics where the inbox is not open. */
 struct rill_future *rill_rdma_am_recv(struct rill_rdma_inbox *inbox, struct rill_rdma_am *message);
 
 /* Moves the data of a message into buffer, of message->size bytes at least, whether they

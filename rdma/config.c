@@ -174,7 +174,7 @@ struct rill_rdma_lent {
     char name[];
 };
 
-static int lend(struct rill_rdma_config *config, const char *key, const char *value)
+int rill_rdma_config_lend(struct rill_rdma_config *config, const char *key, const char *value)
 {
     size_t size = sizeof prefix + strlen(key);
     struct rill_rdma_lent *lent = malloc(sizeof *lent + size);
@@ -257,7 +257,7 @@ static int set(struct rill_rdma_config *config, const struct rill_ucx *ucx,
                              "environment before that",
                              key, key);
     if (!found && status == UCS_ERR_NO_ELEM) {
-        error = lend(config, key, setting->value);
+        error = rill_rdma_config_lend(config, key, setting->value);
         return error ? rill_rdma_say(why, error, "no memory for the setting %s", key) : 0;
     }
     error = rill_rdma_errno(status);

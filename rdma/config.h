@@ -69,6 +69,9 @@ int rill_rdma_config_begin(struct rill_rdma_config *config, const struct rill_uc
                            unsigned wishes, const struct rill_rdma_setting *settings, size_t count,
                            struct rill_rdma_why *why);
 
+/* Sets one of a transport from here until config's end, whatever it was. Returns 0 or -ENOMEM. */
+int rill_rdma_config_lend(struct rill_rdma_config *config, const char *key, const char *value);
+
 /* Gives all of it back, and the environment its variables. */
 void rill_rdma_config_end(struct rill_rdma_config *config, const struct rill_ucx *ucx);
 

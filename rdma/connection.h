@@ -78,7 +78,7 @@ struct rill_rdma_connection_options {
     /* How often in a row connecting is tried anew after the connection was lost; only on the
      * side that connected. Where nobody listens an attempt fails at once, so that all of them
      * take about as long as the pauses: 10 take some 13 s, each further one 2.5 s. UINT_MAX: for
-     * years. [0] */
+     * years. It is not tried where this side's worker is deaf (hearing.h). [0] */
     unsigned reconnects;
     /* The same also after the other side has disconnected, as a server does that is restarted
      * in order; never after an end that this side wanted. The state goes from CLOSING, in which
@@ -196,6 +196,7 @@ struct rill_rdma_connection {
  *   -EPROTONOSUPPORT  the other side speaks another version of this protocol
  *   -EPROTOTYPE       the segments of the two sides differ: bare_endpoints or long_segments of
  *                     rill_rdma_options
+ *   -ENOTRECOVERABLE  this side's worker is deaf, and has to be opened anew (hearing.h)
  *   -ECANCELED     it was cancelled, and everything was taken back
  * Panics if the connection is not idle, or if sends or receives of a former one, which have
  * ended with it, were not awaited to their end. */

@@ -51,6 +51,8 @@ static int create_in_ucx(struct rill_rdma_ep *ep, const ucp_ep_params_t *params)
     sigset_t before;
     int error;
 
+    if (rdma->is_deaf)
+        return -ENOTRECOVERABLE;
     if (!rill_rdma_has_fds(rdma))
         return -EMFILE;
     rill_event_source_touch(&rdma->source);

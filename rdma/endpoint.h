@@ -125,14 +125,15 @@ struct rill_rdma_ep {
  * would end the process where it finds none; over shared memory -ENOSPC (UCX's "shared memory
  * error") when the process of that worker has ended, and then UCX 1.13 loses some 100 bytes. Over a
  * device UCX 1.13 may end the process while it connects, if the peer is not reached or the endpoint
- * is aborted: see docs/guide/rdma_verbs.md. */
+ * is aborted: see docs/guide/rdma_verbs.md. -ENOTRECOVERABLE where this side's worker is deaf
+ * (hearing.h). */
 int rill_rdma_ep_open(struct rill_rdma_ep *ep, struct rill_rdma *rdma, const void *address);
 
 /* Opens an endpoint to what listens at a socket address (rdma/listener.h, or another
  * program's ucp_listener), which is borrowed until this returns. Returns 0 or -errno:
- * -EOPNOTSUPP, -EHOSTUNREACH, -EMFILE (as above), -EINVAL for the address of a unix socket. That
- * nobody listens there is told later: the operations end with -ENOTCONN, or with another reason of
- * error.h, as the transport sees it. */
+ * -EOPNOTSUPP, -EHOSTUNREACH, -EMFILE, -ENOTRECOVERABLE (as above), -EINVAL for the address of a
+ * unix socket. That nobody listens there is told later: the operations end with -ENOTCONN, or with
+ * another reason of error.h, as the transport sees it. */
 int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
                          const struct rill_address *address);
 

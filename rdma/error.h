@@ -22,6 +22,7 @@ extern "C" {
  *   -EHOSTUNREACH  no transport leads there
  *   -ENETDOWN      a link failed
  *   -ECONNABORTED  the endpoint failed for another reason
+ * (and, of rill's own, -ENOBUFS and -ENOTRECOVERABLE where everything of a worker fails: loss.h)
  * and a message that does not fit is -EMSGSIZE. A status that no version of UCX had
  * when this was written is -EIO. */
 int rill_rdma_errno(ucs_status_t status);

@@ -3,6 +3,7 @@
 
 #include "rdma/control.h"
 #include "rdma/exchange.h"
+#include "rdma/hearing.h"
 #include "rdma/heartbeat.h"
 #include "rdma/pairing.h"
 #include "rdma/shortage.h"
@@ -64,7 +65,7 @@ static bool may_try_again(const struct rill_rdma_connection *connection)
 {
     return !connection->is_adopted && !connection->is_wanted_over &&
            connection->metrics.connects > 0 &&
-           connection->attempts < connection->options.reconnects;
+           connection->attempts < connection->options.reconnects && !connection->hub->rdma->is_deaf;
 }
 
 /* Connects again after a loss, and after an end that the other side has wanted where this one goes
@@ -127,6 +128,8 @@ static void become_connected(struct rill_rdma_connection *connection, struct ril
 static enum rill_poll end(struct rill_rdma_connection *connection, int error)
 {
     connection->error = error;
+    if (error == -ETIMEDOUT) /* it may have been heard of, but for this side's hearing */
+        rill_rdma_check_hearing(connection->hub->rdma);
     if (error != -ESHUTDOWN) {
         connection->metrics.failures++;
         rill_rdma_ep_fail(&connection->ep, error);

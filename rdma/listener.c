@@ -90,6 +90,11 @@ static enum rill_poll accept_poll(struct rill_future *self, struct rill_task *ta
             return RILL_PENDING;
         return leave(accept, -ECANCELED);
     }
+    if (listener->rdma->is_deaf) {
+        if (!rill_budget_spend(rill_executor_here(), task))
+            return RILL_PENDING;
+        return leave(accept, -ENOTRECOVERABLE);
+    }
     if (listener->held_count > 0 && rill_line_is_first(&listener->line, &accept->place)) {
         if (!rill_budget_spend(rill_executor_here(), task))
             return RILL_PENDING;
@@ -224,6 +229,8 @@ int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma
     listener->rdma = rdma;
     listener->fd = -1;
     rill_line_init(&listener->line);
+    if (rdma->is_deaf)
+        return -ENOTRECOVERABLE;
     if (!rill_rdma_has_fds(rdma))
         return -EMFILE;
     if (is_foreign(address))
@@ -240,6 +247,7 @@ int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma
     rill_event_source_touch(&rdma->source);
     listener->is_open = true;
     rdma->listeners++;
+    rill_list_append(&rdma->accepting, &listener->of_rdma);
     return 0;
 }
 
@@ -264,4 +272,5 @@ void rill_rdma_listener_close(struct rill_rdma_listener *listener)
         listener->rdma->ucx->listener_reject(listener->ucp, pop(listener));
     listener->rdma->ucx->listener_destroy(listener->ucp);
     listener->rdma->listeners--;
+    rill_link_remove(&listener->of_rdma);
 }

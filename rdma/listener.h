@@ -54,6 +54,7 @@ struct rill_rdma_listener {
     struct rill_rdma_watcher pausing; /* linked while it does not listen for want of descriptors */
     struct rill_pause pause;          /* ... until its end */
     struct rill_link all;             /* shortage.c: the listeners of the process with a socket */
+    struct rill_link of_rdma;         /* rill_rdma.accepting */
     struct rill_line line;            /* of rill_rdma_accept.place */
     uint32_t first, held_count;
     ucp_conn_request_h held[RILL_RDMA_LISTENER_HELD_MAX];
@@ -78,8 +79,8 @@ struct rill_rdma_accept {
  * picks a free one. Borrows rdma while it is open. Returns 0 or -errno: -EADDRINUSE or -EBUSY when
  * the port is taken, -EADDRNOTAVAIL for an address that is none of this machine's, or that no
  * transport can listen at, -EACCES for a port that needs privilege, -EINVAL for the address of a
- * unix socket, -EMFILE when descriptors are short, -EIO, and UCX has printed more. Panics where
- * rdma is not open. */
+ * unix socket, -EMFILE when descriptors are short, -ENOTRECOVERABLE where the worker is deaf
+ * (hearing.h), -EIO, and UCX has printed more. Panics where rdma is not open. */
 int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma,
                      const struct rill_address *address);
 
@@ -91,7 +92,8 @@ int rill_rdma_listener_address(const struct rill_rdma_listener *listener,
 /* Waits for the next connection request. Several tasks may wait, and are served in
  * order. When it ends with 0 the accept owns the request, until rill_rdma_ep_adopt or
  * rill_rdma_reject. Cancelling loses none: the result is then -ECANCELED, and a request is there
- * for the next. Panics where the listener is not open. */
+ * for the next. -ENOTRECOVERABLE where the worker is deaf, and has to be opened anew (hearing.h).
+ * Panics where the listener is not open. */
 struct rill_future *rill_rdma_accept(struct rill_rdma_listener *listener,
                                      struct rill_rdma_accept *accept);
 

@@ -73,15 +73,16 @@ static void tell_inboxes(struct rill_rdma *rdma)
     }
 }
 
-/* Endpoints are cut by the look at watchers that follows, before UCX brings anything else. */
+/* After a loss endpoints are cut by the look at watchers that follows, before UCX brings anything
+ * else. */
 static void fail_endpoints(struct rill_rdma *rdma)
 {
     for (int i = 0; i < RILL_RDMA_EP_BUCKETS; i++)
         for (struct rill_link *link = rdma->eps[i].next; link != &rdma->eps[i]; link = link->next) {
             struct rill_rdma_ep *ep = rill_container_of(link, struct rill_rdma_ep, all);
 
-            rill_rdma_ep_fail(ep, -ENOBUFS);
-            if (ep->state == RILL_RDMA_EP_FAILED)
+            rill_rdma_ep_fail(ep, rdma->common_error);
+            if (ep->state == RILL_RDMA_EP_FAILED && rdma->common_error == -ENOBUFS)
                 ep->patience = 0;
         }
 }
@@ -99,11 +100,17 @@ static void withdraw_receives(struct rill_rdma *rdma)
     }
 }
 
+void rill_rdma_fail_all(struct rill_rdma *rdma, int error)
+{
+    rdma->common_error = error;
+    fail_endpoints(rdma);
+    withdraw_receives(rdma);
+    tell_inboxes(rdma);
+}
+
 void rill_rdma_heed_loss(struct rill_rdma *rdma)
 {
     rdma->has_lost = false;
     rdma->stats.losses++;
-    fail_endpoints(rdma);
-    withdraw_receives(rdma);
-    tell_inboxes(rdma);
+    rill_rdma_fail_all(rdma, -ENOBUFS);
 }

@@ -11,7 +11,8 @@
  * UCX complains in its log, within the progress that has lost something or is about to. Nobody can
  * tell whose message it was, so that all endpoints of the worker fail with -ENOBUFS, and receives
  * from anybody (tag.h) end with it, as does the next one of each inbox (active_message.h). What
- * came over the endpoints before is not delivered any more: there may be gaps in it.
+ * came over the endpoints before is not delivered any more: there may be gaps in it. Likewise
+ * everything fails where the worker hears nothing any more (hearing.h), but without a gap.
  *
  * A worker that had no memory for another segment cannot be destroyed, either: where nothing of
  * that size has come since, UCX ends the process as it gives back the segment that it has not got
@@ -36,7 +37,10 @@ void rill_rdma_loss_end(struct rill_rdma *rdma);
 /* private: hears an error that UCX logs, in any thread, by its format and what belongs there. */
 void rill_rdma_loss_hear(const char *message, va_list arguments);
 
-/* private: fails everything after a loss (rdma->has_lost). Within a progress, behind UCX's. */
+/* private: fails everything, for that reason. Within a progress, behind UCX's. */
+void rill_rdma_fail_all(struct rill_rdma *rdma, int error);
+
+/* private: the same after a loss (rdma->has_lost). */
 void rill_rdma_heed_loss(struct rill_rdma *rdma);
 
 #ifdef __cplusplus

@@ -41,11 +41,11 @@ static bool was_let_go(const struct rill_rdma_op *op)
     return op->state == RILL_RDMA_OP_CANCELLING && op->verb->is_receive;
 }
 
-/* Receives of no endpoint are withdrawn where a message was lost (loss.h), and nowhere else. */
+/* Receives of no endpoint are withdrawn where everything fails (loss.h), and nowhere else. */
 static int reason_of_end(const struct rill_rdma_op *op, int error)
 {
     if (!op->ep)
-        return op->was_withdrawn ? -ENOBUFS : error;
+        return op->was_withdrawn ? op->rdma->common_error : error;
     return op->ep->error ? op->ep->error : error;
 }
 
@@ -159,6 +159,8 @@ static inline void post(struct rill_rdma_op *op, struct rill_task *task)
 
     if (UCS_PTR_IS_PTR(status) && op->state == RILL_RDMA_OP_IN_UCX) {
         enter(op, task, status);
+        if (__builtin_expect(op->rdma->is_deaf, 0) && op->verb->is_receive)
+            rill_rdma_op_withdraw(op); /* what came before would be there by now */
         return;
     }
     op->rdma->stats.posts_inline++;

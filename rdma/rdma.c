@@ -4,6 +4,7 @@
 #include "io/signal_mask.h"
 #include "rdma/active_message.h"
 #include "rdma/error.h"
+#include "rdma/hearing.h"
 #include "rdma/log.h"
 #include "rdma/loss.h"
 #include "rdma/note.h"
@@ -201,6 +202,22 @@ destroy_worker:
     return error;
 }
 
+/* Nothing but its own word goes to that worker, so that it needs little memory: room for what fits
+ * into its queues. */
+static int open_hearing(struct rill_rdma *rdma, struct rill_rdma_config *config)
+{
+    ucs_status_t status = UCS_ERR_NO_MEMORY;
+
+    if (rill_rdma_config_lend(config, "POSIX_RX_BUFS_GROW", "80") == 0 &&
+        rill_rdma_config_lend(config, "SYSV_RX_BUFS_GROW", "80") == 0)
+        status = rill_rdma_hearing_open(rdma);
+    if (status == UCS_OK)
+        return 0;
+    rdma->ucx->worker_release_address(rdma->worker, rdma->address);
+    rdma->ucx->worker_destroy(rdma->worker);
+    return complain(rdma, status, "make a second worker");
+}
+
 static int open_all(struct rill_rdma *rdma, const struct rill_rdma_options *options)
 {
     struct rill_rdma_config config;
@@ -217,6 +234,8 @@ static int open_all(struct rill_rdma *rdma, const struct rill_rdma_options *opti
     error = open_context(rdma, options, &config);
     if (!error) {
         error = open_worker(rdma, features_of(options));
+        if (!error && rdma->segments.shared > 0 && features_of(options) & UCP_FEATURE_AM)
+            error = open_hearing(rdma, &config);
         if (error)
             rdma->ucx->cleanup(rdma->context);
     }
@@ -230,15 +249,18 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
     static const struct rill_rdma_options defaults;
     static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER; /* in the environment */
     sigset_t before;
+    size_t fds;
     int error;
 
     if (!options)
         options = &defaults;
+    fds = (size_t)RILL_RDMA_FDS_OF_WORKER * (options->shared_memory ? 2 : 1);
     memset(rdma, 0, sizeof *rdma);
     rdma->ucx = options->ucx ? options->ucx : &rill_ucx_library;
     rdma->has_bare_endpoints = options->bare_endpoints;
     rill_list_init(&rdma->ops);
     rill_list_init(&rdma->watchers);
+    rill_list_init(&rdma->accepting);
     rill_list_init(&rdma->notes);
     rill_list_init(&rdma->numbers);
     rill_list_init(&rdma->young);
@@ -247,11 +269,11 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
     if (options->tcp_only && options->shared_memory)
         return rill_rdma_say(&rdma->why, -EINVAL,
                              "tcp_only and shared_memory were asked for, want one of them");
-    if (!rdma->ucx->has_fds(RILL_RDMA_FDS_OF_WORKER))
+    if (!rdma->ucx->has_fds(fds))
         return rill_rdma_say(&rdma->why, -EMFILE,
-                             "UCX needs some %d descriptors, which there are not: raise the limit "
+                             "UCX needs some %zu descriptors, which there are not: raise the limit "
                              "(ulimit -n, or LimitNOFILE= of systemd)",
-                             RILL_RDMA_FDS_OF_WORKER);
+                             fds);
     rill_signal_mask_fill(&before); /* UCX starts a thread, or ends the process if it cannot */
     pthread_mutex_lock(&one_at_a_time);
     give_signals_back(rdma->ucx);
@@ -288,6 +310,7 @@ void rill_rdma_close(struct rill_rdma *rdma)
 {
     if (!rdma->is_open)
         return;
+    rill_rdma_hearing_close(rdma);
     rill_check(rdma->endpoints == 0, "rdma was closed with %zu endpoints open", rdma->endpoints);
     rill_check(rdma->listeners == 0, "rdma was closed with %zu listeners open", rdma->listeners);
     rill_check(rdma->memories == 0,

@@ -38,8 +38,8 @@ struct rill_rdma_options {
     /* Shared memory too, for peers on this machine. One that is killed or stopped is then
      * not reported by UCX: for those who watch their peers themselves. And one that is killed amid
      * sending may leave a hole in the queue that all its peers share, behind which UCX reads
-     * nothing that comes by shared memory any more, from whomever; one that is stopped there, as
-     * long as it is: see docs/guide/rdma_endpoints.md. For peers that end together. It takes some 5
+     * nothing that comes by shared memory any more, from whomever: then everything fails with
+     * -ENOTRECOVERABLE, and the rdma has to be opened anew (hearing.h). It takes some 5
      * MiB of /dev/shm, and more for messages that nobody has received yet; where that is full, UCX
      * drops messages, and all endpoints fail with -ENOBUFS (loss.h). Naming it in
      * UCX_TLS is not enough: without this, endpoints do not use it, and where that names nothing
@@ -115,6 +115,28 @@ struct rill_rdma_watcher {
     struct rill_link link; /* rill_rdma.watchers */
 };
 
+/* private: the number of somebody who takes active messages, how that is closed with the rdma, and
+ * how it is told that everything fails (loss.h), if it is (NULL: it is not). */
+struct rill_rdma_am_number {
+    void (*close)(struct rill_rdma_am_number *number);
+    void (*lose)(struct rill_rdma_am_number *number);
+    unsigned id;
+    struct rill_link taken; /* rill_rdma.numbers; linked while somebody has the number */
+};
+
+/* private: what is said to find out whether a worker hears: hearing.h. */
+struct rill_rdma_hearing {
+    ucp_worker_h speaker; /* another one, whose word this one hears */
+    ucp_ep_h ep;          /* from there to here */
+    uint64_t word;
+    bool was_heard;
+    bool is_mute;   /* the endpoint has failed: nothing can be found out any more */
+    unsigned looks; /* calls of progress since the word was said */
+    int64_t deadline_ns;
+    struct rill_rdma_watcher watcher; /* linked until it was heard, or has had its time */
+    struct rill_rdma_am_number number;
+};
+
 /* Invariant: source.pending counts the operations that UCX has, the watchers, and the tasks
  * that wait for what others send. */
 struct rill_rdma {
@@ -127,6 +149,7 @@ struct rill_rdma {
     size_t listeners;     /* open */
     size_t memories;      /* registered, those of pools of buffers too */
     size_t messages;      /* active ones that were received and not given back */
+    bool is_deaf;         /* to shared memory, and has to be opened anew: hearing.h */
     uint64_t client_id;   /* random; what the other side may see of a connection request */
     uint32_t eager_size;  /* from this size on messages stay with this side until they are received:
                              UCX_RNDV_THRESH; where that leaves it to UCX (auto): UINT32_MAX */
@@ -137,10 +160,11 @@ struct rill_rdma {
     ucp_worker_h worker;
     ucp_address_t *address;
     size_t address_size;
-    struct rill_link ops;      /* of rill_rdma_op.in_flight: those of no endpoint */
-    struct rill_link numbers;  /* of rill_rdma_am_number.taken */
-    struct rill_link watchers; /* of rill_rdma_watcher.link */
-    struct rill_link notes;    /* of rill_rdma_note.link: those that were abandoned */
+    struct rill_link ops;       /* of rill_rdma_op.in_flight: those of no endpoint */
+    struct rill_link numbers;   /* of rill_rdma_am_number.taken */
+    struct rill_link watchers;  /* of rill_rdma_watcher.link */
+    struct rill_link accepting; /* of rill_rdma_listener.of_rdma */
+    struct rill_link notes;     /* of rill_rdma_note.link: those that were abandoned */
     struct rill_link eps[RILL_RDMA_EP_BUCKETS]; /* of rill_rdma_ep.all */
     uint64_t last_serial;                       /* of endpoints */
     uint32_t ids_given;                         /* to connections, by hubs that were closed */
@@ -150,6 +174,8 @@ struct rill_rdma {
     bool is_short;           /* of descriptors, UCX says; set by any thread: shortage.c */
     bool has_lost;           /* a message, UCX says; within its progress: loss.c */
     bool is_spoiled;         /* UCX could not destroy the worker: loss.c */
+    int common_error;        /* why everything failed: loss.c */
+    struct rill_rdma_hearing hearing;
     struct rill_link opened; /* loss.c: those of this thread */
     size_t young_count;      /* endpoints that are about to open descriptors */
     struct rill_link young;  /* of rill_rdma_ep.young, in the order in which they were made */
@@ -165,7 +191,7 @@ struct rill_rdma {
  * none of the program's signals.
  * Returns 0, or -errno with a sentence in rdma->why:
  *   -EINVAL  a setting that UCX does not have, or does not take; options that exclude each other
- *   -EMFILE  there are no 32 descriptors left for it
+ *   -EMFILE  there are no 32 descriptors left for it, or 64 with shared_memory
  *   -EAGAIN, -ENOSPC  there is no thread left for it, or no room in /dev/shm for shared memory
  *   -ENODEV  none of the transports of the setting TLS is there
  *   -ENOMEM, -EIO, ... what UCX says; as a rule it has printed more on stdout */

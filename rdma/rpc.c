@@ -80,6 +80,12 @@ static void close_with_rdma(struct rill_rdma_am_number *number)
     rill_rdma_rpc_close(rill_container_of(number, struct rill_rdma_rpc, number));
 }
 
+/* Callers hear of it by their endpoints; who waits for a request, that none will come any more. */
+static void lose(struct rill_rdma_am_number *number)
+{
+    rill_line_wake_first(&rill_container_of(number, struct rill_rdma_rpc, number)->line);
+}
+
 int rill_rdma_rpc_open(struct rill_rdma_rpc *rpc, struct rill_rdma *rdma, unsigned id,
                        size_t requests_max)
 {
@@ -92,6 +98,7 @@ int rill_rdma_rpc_open(struct rill_rdma_rpc *rpc, struct rill_rdma *rdma, unsign
         .requests_max = requests_max,
         .next_call = rill_random(),
         .number.close = close_with_rdma,
+        .number.lose = lose,
     };
     for (int i = 0; i < RILL_RDMA_RPC_BUCKETS; i++) {
         rill_list_init(&rpc->calls[i]);

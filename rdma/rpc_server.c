@@ -191,7 +191,7 @@ static enum rill_poll leave(struct rill_rdma_rpc_request *request, int64_t resul
     struct rill_rdma_rpc *rpc = request->rpc;
 
     rill_rdma_line_leave(rpc->rdma, &rpc->line, &request->place,
-                         rpc->held_count > 0 || rpc->is_stopped);
+                         rpc->held_count > 0 || rpc->is_stopped || rpc->rdma->is_deaf);
     return rill_future_end(&request->future, result);
 }
 
@@ -219,10 +219,10 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
             return leave(request, (int64_t)request->size);
         }
     }
-    if (rpc->is_stopped && rpc->held_count == 0) {
+    if ((rpc->is_stopped || rpc->rdma->is_deaf) && rpc->held_count == 0) {
         if (!rill_budget_spend(rill_executor_here(), task))
             return RILL_PENDING;
-        return leave(request, -ESHUTDOWN);
+        return leave(request, rpc->is_stopped ? -ESHUTDOWN : -ENOTRECOVERABLE);
     }
     rill_rdma_line_join(rpc->rdma, &rpc->line, &request->place, task);
     return RILL_PENDING;

@@ -44,8 +44,9 @@ struct rill_rdma_rpc_request {
 };
 
 /* Waits for the next request. Several tasks may wait, and are served in order. The result
- * is the size of its data; or -ECANCELED, and the request is there for the next; or -ESHUTDOWN once
- * the service was stopped and none is left. */
+ * is the size of its data; or -ECANCELED, and the request is there for the next; or, where none is
+ * left, -ESHUTDOWN once the service was stopped, and -ENOTRECOVERABLE where the worker is deaf, and
+ * has to be opened anew (hearing.h). */
 struct rill_future *rill_rdma_rpc_recv(struct rill_rdma_rpc *rpc,
                                        struct rill_rdma_rpc_request *request);
 

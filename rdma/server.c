@@ -75,6 +75,15 @@ static void start_connection(struct rill_rdma_server *server)
     rill_service_start(&server->service, block, server->scope);
 }
 
+static void tell_deafness(struct rill_rdma_server *server)
+{
+    server->why =
+        "a peer that was killed left a hole in the shared memory, behind which nothing is "
+        "heard: it has to be opened anew";
+    if (server->announce)
+        fprintf(stderr, "%s: %s\n", server->text, server->why);
+}
+
 static struct rill_future *wait_for_room(struct rill_rdma_server *server)
 {
     return rill_scope_wait_for_room(server->scope, &server->room, server->connections_max);
@@ -106,6 +115,8 @@ static enum rill_poll serve_poll(struct rill_future *self, struct rill_task *tas
         start_connection(server);
     }
     rill_rdma_listener_close(&server->listener);
+    if (server->accept.result == -ENOTRECOVERABLE)
+        tell_deafness(server);
     RILL_RETURN(server->accept.result);
     RILL_END();
 }
