@@ -159,8 +159,6 @@ static inline void post(struct rill_rdma_op *op, struct rill_task *task)
 
     if (UCS_PTR_IS_PTR(status) && op->state == RILL_RDMA_OP_IN_UCX) {
         enter(op, task, status);
-        if (__builtin_expect(op->rdma->is_deaf, 0) && op->verb->is_receive)
-            rill_rdma_op_withdraw(op); /* what came before would be there by now */
         return;
     }
     op->rdma->stats.posts_inline++;
@@ -179,6 +177,8 @@ static void look_for(struct rill_rdma_op *op)
     while (op->state == RILL_RDMA_OP_IN_UCX && rill_reactor_linger(reactor))
         ;
     op->is_looked_for = false;
+    if (op->state == RILL_RDMA_OP_IN_UCX && op->rdma->is_deaf) /* what had come would be there */
+        rill_rdma_op_withdraw(op);
 }
 
 /* An op that is over at once pays from the budget of its task, and yields if that is spent. */
