@@ -107,7 +107,6 @@ static const char *rdma_reason(int64_t error)
 {
     switch (error) {
     case -ECONNREFUSED:
-    case -ENOTCONN:
         return "connection refused: nobody listens there for rdma://, or the server has no "
                "descriptors left for more";
     case -ETIMEDOUT:

@@ -189,8 +189,8 @@ struct rill_rdma_connection {
  * may be NULL; borrows the hub until it is over. The result is 0 when the other side has
  * answered, or -errno, and then the connection is idle again:
  *   -ETIMEDOUT     no answer in options.handshake_ns: nobody there, or nobody who accepts
- *   -ECONNREFUSED, -ECONNRESET, -ENOTCONN, -EHOSTUNREACH ... as of UCX (error.h); refused is also
- *                  whom the other side has no descriptors for
+ *   -ECONNREFUSED  nobody listens there, or the other side has no room or no descriptors for more
+ *   -ECONNRESET, -EHOSTUNREACH ... as of UCX (error.h)
  *   -EMFILE        there may be too few descriptors for one more (rill_rdma_ep_open)
  *   -EINVAL        the address is that of a unix socket
  *   -EPROTONOSUPPORT  the other side speaks another version of this protocol

@@ -28,8 +28,8 @@ static struct rill_future *try_next(struct rill_rdma_dial *dial)
 static const char *explain(int64_t error)
 {
     switch (error) {
-    case -ENOTCONN:
-        return "nobody listens there";
+    case -ECONNREFUSED:
+        return "nobody listens there, or the server takes no more";
     case -ETIMEDOUT:
         return "nobody answered in time";
     case -EMFILE:

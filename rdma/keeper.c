@@ -182,12 +182,18 @@ static enum rill_poll step_to_closed(struct rill_rdma_connection *connection,
 }
 
 /* Why a connection is over whose endpoint has failed. Once both sides have taken each other's BYE
- * that is no loss; and if the other side has refused, its own reason tells more than UCX's. */
+ * that is no loss; and if the other side has refused, its own reason tells more than UCX's, which
+ * has a status of its own for what the kernel calls refused
+ * (uct_tcp_sockcm_event_err_to_ucs_err_log in tcp_sockcm.c, 1.13). */
 static int why_failed(const struct rill_rdma_connection *connection)
 {
     if (rill_rdma_bye_is_agreed(&connection->bye))
         return -ESHUTDOWN;
-    return connection->peer.refused ? connection->peer.refused : connection->ep.error;
+    if (connection->peer.refused)
+        return connection->peer.refused;
+    return connection->ep.error == -ENOTCONN && connection->state == RILL_RDMA_CONNECTING
+               ? -ECONNREFUSED
+               : connection->ep.error;
 }
 
 static enum rill_poll step(struct rill_rdma_connection *connection, struct rill_task *task)
