@@ -28,13 +28,22 @@ void rill_rdma_message_give_back(struct rill_rdma_message *message)
 
 /* ---- waiting for one ---- */
 
+/* Why none will come, or may have been lost; 0: nothing speaks against one. */
+static int why_none(const struct rill_rdma_message *message)
+{
+    if (message->rdma->is_deaf)
+        return -ENOTRECOVERABLE;
+    return message->rdma->stats.losses != message->losses_before ? -ENOBUFS : 0;
+}
+
 /* UCX calls nobody when a message comes that no receive waits for. */
 static unsigned look(struct rill_rdma_watcher *waiting)
 {
     struct rill_rdma_message *message =
         rill_container_of(waiting, struct rill_rdma_message, waiting);
 
-    if (!rill_rdma_tag_probe(message->rdma, message->want, message->mask, NULL, NULL))
+    if (!rill_rdma_tag_probe(message->rdma, message->want, message->mask, NULL, NULL) &&
+        !why_none(message))
         return 0;
     rill_rdma_unwatch(message->rdma, waiting);
     rill_task_wake(message->task);
@@ -119,6 +128,8 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
     if (message->op.state != RILL_RDMA_OP_IDLE)
         return receive(message, task);
     found = rill_task_is_cancelled(task) ? -ECANCELED : find(message);
+    if (found == -EAGAIN && why_none(message))
+        found = why_none(message);
     if (found == -EAGAIN)
         return wait(message);
     if (found >= 0)
@@ -140,6 +151,7 @@ struct rill_future *rill_rdma_message_recv(struct rill_rdma *rdma,
     message->mask = mask;
     message->limit = limit;
     message->length = 0;
+    message->losses_before = rdma->stats.losses;
     message->op.state = RILL_RDMA_OP_IDLE;
     message->waiting = (struct rill_rdma_watcher){.look = look};
     return &message->future;

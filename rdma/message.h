@@ -33,6 +33,7 @@ struct rill_rdma_message {
     struct rill_rdma *rdma;
     uint64_t want, mask;
     size_t limit;
+    uint64_t losses_before; /* of rdma->stats */
     struct rill_rdma_op op;
     struct rill_rdma_watcher waiting;
     struct rill_task *task;
@@ -43,7 +44,9 @@ struct rill_rdma_message {
  * runtime's (free lists up to RILL_POOL_BLOCK_MAX bytes, malloc above), which is to be
  * given back. The result is its size; or -EMSGSIZE for one that is longer than limit, and
  * -ENOMEM: then the message is left where it was; or -ECANCELED. A message that began to
- * be moved cannot be left: cancelling waits for it. */
+ * be moved cannot be left: cancelling waits for it. Where none is there it is -ENOBUFS if UCX has
+ * dropped messages of the worker since this was called, maybe one for it (rdma.stats.losses), and
+ * -ENOTRECOVERABLE where the worker is deaf (hearing.h). */
 struct rill_future *rill_rdma_message_recv(struct rill_rdma *rdma,
                                            struct rill_rdma_message *message, uint64_t tag,
                                            uint64_t mask, size_t limit);

@@ -5,6 +5,7 @@
 
 #include "rdma/connection.h"
 #include "rdma/exchange.h"
+#include "rdma/message.h"
 #include "rdma/rpc_server.h"
 #include "rdma/server.h"
 #include "rdma/tag.h"
@@ -34,7 +35,7 @@ static struct rill_rdma_accept accept_;
 static struct rill_rdma_am stranger, message;
 static struct rill_rdma_inbox inbox;
 static struct rill_rdma_op recv_op;
-static struct background connecting, receiving, accepting, taking;
+static struct background connecting, receiving, accepting, taking, looking;
 static struct rill_address where;
 static char buffer[64];
 
@@ -421,6 +422,7 @@ END_TEST
 /* ---- with the fake, which brings what the test says ---- */
 
 static struct rill_rdma rdma;
+static struct rill_rdma_message sized;
 static struct rill_rdma_rpc service;
 static struct rill_rdma_rpc_request request;
 static struct rill_rdma_listener listener;
@@ -445,9 +447,21 @@ static int open_rdma(uint64_t features)
                                                              .ucx = &fake_ucx});
 }
 
+static ucp_tag_message_h find_nothing(ucp_worker_h worker, ucp_tag_t tag, ucp_tag_t mask,
+                                      int remove, ucp_tag_recv_info_t *info)
+{
+    (void)worker;
+    (void)tag;
+    (void)mask;
+    (void)remove;
+    (void)info;
+    return NULL;
+}
+
 static void open_fake(void)
 {
     fake_reset();
+    fake_ucx.tag_probe_nb = find_nothing;
     fake.transport_keys = "UCX_POSIX_ERROR_HANDLING=y\nUCX_POSIX_SEG_SIZE=8256\n";
     fake.on_am = note_word;
     words = 0;
@@ -469,6 +483,7 @@ static void begin_to_wait(void)
     expect_eq(rill_rdma_listen(&listener, &rdma, &where), 0);
     background_start(&receiving,
                      rill_rdma_tag_recv(&rdma, &recv_op, buffer, sizeof buffer, 1, UINT64_MAX));
+    background_start(&looking, rill_rdma_message_recv(&rdma, &sized, 2, UINT64_MAX, 100));
     background_start(&taking, rill_rdma_am_recv(&inbox, &message));
     background_start(&connecting, rill_rdma_rpc_recv(&service, &request));
     background_start(&accepting, rill_rdma_accept(&listener, &accept_));
@@ -493,6 +508,7 @@ START_TEST(what_waits_for_others_ends_where_no_word_is_heard)
     pass(RILL_RDMA_HEARING_NS / 5);
     expect(rdma.is_deaf);
     expect_eq(background_end(&receiving), -ENOTRECOVERABLE);
+    expect_eq(background_end(&looking), -ENOTRECOVERABLE);
     expect_eq(background_end(&connecting), -ENOTRECOVERABLE);
     expect_eq(background_end(&accepting), -ENOTRECOVERABLE);
 
@@ -502,6 +518,8 @@ START_TEST(what_waits_for_others_ends_where_no_word_is_heard)
     for (int i = 0; i < 2; i++) { /* and so it stays */
         expect_eq(await(rill_rdma_am_recv(&inbox, &message)), -ENOTRECOVERABLE);
         expect_eq(await(rill_rdma_tag_recv(&rdma, &recv_op, buffer, sizeof buffer, 1, UINT64_MAX)),
+                  -ENOTRECOVERABLE);
+        expect_eq(await(rill_rdma_message_recv(&rdma, &sized, 2, UINT64_MAX, 100)),
                   -ENOTRECOVERABLE);
         expect_eq(await(rill_rdma_rpc_recv(&service, &request)), -ENOTRECOVERABLE);
         expect_eq(await(rill_rdma_accept(&listener, &accept_)), -ENOTRECOVERABLE);

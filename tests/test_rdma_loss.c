@@ -4,6 +4,7 @@
 
 #include "rdma/active_message.h"
 #include "rdma/exchange.h"
+#include "rdma/message.h"
 #include "rdma/tag.h"
 #include "tests/rdma/duo.h"
 #include "tests/rdma/fake_ucx.h"
@@ -256,6 +257,39 @@ static struct rill_rdma_inbox inbox;
 static struct rill_rdma_am message, second;
 
 /* Whoever is next hears of it, once; the inbox is received from on. */
+static ucp_tag_message_h find_nothing(ucp_worker_h worker, ucp_tag_t tag, ucp_tag_t mask,
+                                      int remove, ucp_tag_recv_info_t *info)
+{
+    (void)worker;
+    (void)tag;
+    (void)mask;
+    (void)remove;
+    (void)info;
+    return NULL;
+}
+
+/* UCX has no receive of it that could be withdrawn. */
+START_TEST(who_waits_for_a_message_of_any_size_is_told_once)
+{
+    struct rill_rdma_message any = {0};
+
+    (void)_i;
+    open_rdma();
+    fake_ucx.tag_probe_nb = find_nothing;
+    background_start(&receiving, rill_rdma_message_recv(&rdma, &any, 1, UINT64_MAX, 100));
+    settle();
+    complain(NULL);
+    let_it_be_heard();
+    expect_eq(background_end(&receiving), -ENOBUFS);
+    background_start(&receiving, rill_rdma_message_recv(&rdma, &any, 1, UINT64_MAX, 100));
+    let_it_be_heard();
+    expect(!rill_task_is_over(&receiving.task));
+    rill_task_cancel(&receiving.task);
+    expect_eq(background_end(&receiving), -ECANCELED);
+    expect(is_left_when_closed());
+}
+END_TEST
+
 START_TEST(an_inbox_tells_of_a_loss_once)
 {
     (void)_i;
@@ -319,6 +353,7 @@ int main(void)
         {a_message_for_which_there_is_no_memory_is_a_loss, IN_SHM},
         {a_worker_without_a_segment_is_not_destroyed, IN_SHM},
         {one_that_is_opened_anew_is_as_if_nothing_had_been, IN_SHM},
+        {who_waits_for_a_message_of_any_size_is_told_once, IN_SHM},
         {an_inbox_tells_of_a_loss_once, IN_SHM},
         {one_that_is_to_print_no_errors_is_heard_and_prints_none, IN_SHM},
     };
