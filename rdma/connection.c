@@ -227,7 +227,8 @@ static enum rill_poll connect_poll(struct rill_future *self, struct rill_task *t
         if (connection->wait.result == -ECANCELED)
             break;
     }
-    if (connection->state != RILL_RDMA_CONNECTING && connection->state != RILL_RDMA_FAILED)
+    if (connection->metrics.connects > 0 && connection->state != RILL_RDMA_CONNECTING &&
+        connection->state != RILL_RDMA_FAILED)
         RILL_RETURN(0);
     if (connection->state == RILL_RDMA_CONNECTING)
         cut(connection);

@@ -9,6 +9,7 @@
 #include "rdma/parcel.h"
 #include "rdma/tag.h"
 #include "runtime/join_all.h"
+#include "runtime/shield.h"
 #include "tests/rdma/duo.h"
 
 #include <arpa/inet.h>
@@ -189,6 +190,34 @@ START_TEST(connecting_can_be_cancelled)
     expect_eq(background_end(&connecting), -ECANCELED);
     expect_eq(client.state, RILL_RDMA_IDLE);
     rill_rdma_listener_close(&listener);
+    close_hubs();
+}
+END_TEST
+
+/* Neither of those that wait in line for the same worker has been answered. */
+START_TEST(connecting_that_the_end_of_the_program_overtakes_is_no_success)
+{
+    static struct rill_shield shields[2];
+    static struct background both[2];
+    const struct rill_rdma_connection_options options = {.handshake_ns = 60 * RILL_SECOND};
+    struct rill_rdma_connection *const connections[] = {&client, &server};
+    size_t size;
+
+    if (!open_hubs(_i))
+        return;
+    for (int i = 0; i < 2; i++)
+        background_start(
+            &both[i],
+            rill_shield(&shields[i],
+                        rill_rdma_connect_worker(connections[i], &left,
+                                                 rill_rdma_address(&duo.right, &size), &options)));
+    settle();
+    rill_runtime_shutdown(fixture.runtime, 5 * RILL_SECOND);
+    for (int i = 0; i < 2; i++) {
+        expect(rill_task_is_over(&both[i].task));
+        expect_eq(connections[i]->result, -ECANCELED);
+        expect_eq(connections[i]->state, RILL_RDMA_IDLE);
+    }
     close_hubs();
 }
 END_TEST
@@ -938,6 +967,7 @@ int main(void)
         {a_url_is_dialled, IN_TCP | TCP_ITSELF},
         {one_that_is_never_accepted_times_out, IN_TCP | SOCKET_ADDRESSES},
         {connecting_can_be_cancelled, IN_TCP | SOCKET_ADDRESSES},
+        {connecting_that_the_end_of_the_program_overtakes_is_no_success, IN_TCP_AND_SHM},
         {a_peer_that_says_no_hello_times_out, IN_TCP | SOCKET_ADDRESSES},
         {nonsense_is_counted_and_dropped, IN_TCP_AND_SHM},
         {credit_that_was_never_given_ends_the_connection, IN_TCP_AND_SHM},
