@@ -13,8 +13,9 @@
 extern "C" {
 #endif
 
-/* Notes of one endpoint that UCX has not sent. */
-enum { RILL_RDMA_NOTES_MAX = 64 };
+/* Notes of one endpoint that UCX has not sent: as many as refusals of a burst of calls, and 3 MiB.
+ */
+enum { RILL_RDMA_NOTES_MAX = 16384 };
 
 /* Invariant: one that UCX has is in the list of its endpoint, and counts in its note_count
  * and in source.pending; or it was abandoned and is in the list of its rdma. */

@@ -43,11 +43,16 @@ void rill_rdma_rpc_tell(struct rill_rdma_rpc *rpc, struct rill_rdma_ep *ep,
                         enum rill_rdma_rpc_kind kind, uint64_t id, uint32_t code)
 {
     unsigned char bytes[RILL_RDMA_RPC_HEADER_SIZE];
+    int error;
 
     rill_rdma_rpc_pack(bytes, kind, id, code);
-    if (rill_rdma_note_send(ep, rpc->number.id, bytes, sizeof bytes,
-                            kind == RILL_RDMA_RPC_REPLY ? 0 : RILL_RDMA_AM_REPLY) < 0)
-        rpc->stats.untold++;
+    error = rill_rdma_note_send(ep, rpc->number.id, bytes, sizeof bytes,
+                                kind == RILL_RDMA_RPC_REPLY ? 0 : RILL_RDMA_AM_REPLY);
+    if (error == 0)
+        return;
+    rpc->stats.untold++;
+    if (kind == RILL_RDMA_RPC_REPLY) /* or its caller would wait for ever */
+        rill_rdma_ep_fail(ep, error == -EBUSY ? -ENOBUFS : error);
 }
 
 /* ---- what arrives ---- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_rdma_rpc_server.c - requests are held, taken, cancelled and ended, over a fake UCX. */
+#include "rdma/note.h"
 #include "runtime/sleep.h"
 #include "tests/rdma/fake_rpc.h"
 
@@ -203,6 +204,24 @@ START_TEST(requests_beyond_the_limit_are_refused)
         rill_rdma_rpc_refuse(&request, -EPERM);
         expect_reply(id, -EPERM, 0); /* in order */
     }
+    close_server();
+}
+END_TEST
+
+/* A refusal that is not told would leave its caller waiting for ever. */
+START_TEST(a_refusal_for_which_there_is_no_room_ends_the_endpoint)
+{
+    open_server();
+    fake.mode = FAKE_LATER;
+    for (uint64_t id = 1; id <= FAKE_REQUESTS + RILL_RDMA_NOTES_MAX; id++)
+        ask(id, false);
+    settle();
+    expect_eq(fake_rpc.ep.note_count, RILL_RDMA_NOTES_MAX);
+    expect_eq(fake_rpc.ep.state, RILL_RDMA_EP_OPEN);
+    ask(FAKE_REQUESTS + RILL_RDMA_NOTES_MAX + 1, false);
+    settle();
+    expect_eq(fake_rpc.rpc.stats.untold, 1);
+    expect_eq(fake_rpc.ep.error, -ENOBUFS);
     close_server();
 }
 END_TEST
@@ -690,6 +709,7 @@ int main(void)
         {a_reply_of_a_cancelled_task_refuses_the_request, IN_SIMULATED},
         {a_reply_that_ucx_does_not_take_refuses_the_request, IN_SIMULATED},
         {requests_beyond_the_limit_are_refused, IN_SIMULATED},
+        {a_refusal_for_which_there_is_no_room_ends_the_endpoint, IN_SIMULATED},
         {requests_beyond_the_limit_that_came_before_their_endpoint_are_dropped, IN_SIMULATED},
         {a_service_that_closes_refuses_what_nobody_took, IN_SIMULATED},
         {a_service_that_closes_refuses_what_came_before_its_endpoint_was_opened, IN_SIMULATED},

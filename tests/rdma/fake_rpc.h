@@ -9,7 +9,7 @@
 #include "tests/fixture.h"
 #include "tests/rdma/fake_ucx.h"
 
-enum { FAKE_SERVICE = 5, FAKE_SENT_MAX = 4096, FAKE_REQUESTS = 4 };
+enum { FAKE_SERVICE = 5, FAKE_SENT_MAX = 65536, FAKE_REQUESTS = 4 };
 
 /* What was sent, without its data. */
 struct fake_sent {

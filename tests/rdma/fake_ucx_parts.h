@@ -6,7 +6,7 @@
 #include "tests/fixture.h"
 #include "tests/rdma/fake_ucx.h"
 
-enum { FAKE_EVENTS_MAX = 4096, FAKE_EPS_MAX = 64, FAKE_IDS_MAX = 64 };
+enum { FAKE_EVENTS_MAX = 32768, FAKE_EPS_MAX = 64, FAKE_IDS_MAX = 64 };
 
 struct fake_ep {
     ucp_err_handler_cb_t on_error;
