@@ -51,8 +51,9 @@ struct rill_rdma_options {
      * are connections, whose two sides compare that (segments.h), they are of 512 KiB, so that
      * messages of 1 MiB go up to twice as fast; a peer whose message is read in part holds up to 1
      * MiB meanwhile, and not 128 KiB. So a connection between a worker with this and one without
-     * ends with -EPROTOTYPE: a program that needs both kinds opens two workers. A TCP_RX_SEG_SIZE
-     * of the user's is stronger. [no] */
+     * ends with -EPROTOTYPE: a program that needs both kinds opens two workers, though not where
+     * connections come and go quickly (docs/guide/rdma_endpoints.md). A TCP_RX_SEG_SIZE of the
+     * user's is stronger. [no] */
     bool bare_endpoints;
     /* Long messages in longer pieces wherever they go. With shared_memory, over that, of 32 KiB and
      * not of 8 KiB: those of 1 MiB go up to twice as fast. A message of some 100 bytes or more that
