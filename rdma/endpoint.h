@@ -138,10 +138,11 @@ int rill_rdma_ep_connect(struct rill_rdma_ep *ep, struct rill_rdma *rdma,
                          const struct rill_address *address);
 
 /* Waits until all that was sent on the endpoint has gone out, and what was put into the
- * other side's memory has arrived there. Borrows both until it is over. The result is 0, or -errno
- * as of rill_rdma_tag_send. It cannot be withdrawn, as a send. Each endpoint is flushed by itself:
- * UCX's flush of a whole worker succeeds whatever its endpoints have lost
- * (ucp_worker_flush_ep_flushed_cb in flush.c, 1.13 to 1.19). */
+ * other side's memory has arrived there. But of a long message, which stays here until the other
+ * side receives it (RILL_RDMA_EAGER_SIZE), only the announcement: that is for its send to await.
+ * Borrows both until it is over. The result is 0, or -errno as of rill_rdma_tag_send. It cannot be
+ * withdrawn, as a send. Each endpoint is flushed by itself: UCX's flush of a whole worker succeeds
+ * whatever its endpoints have lost (ucp_worker_flush_ep_flushed_cb in flush.c, 1.13 to 1.19). */
 struct rill_future *rill_rdma_ep_flush(struct rill_rdma_ep *ep, struct rill_rdma_op *op);
 
 /* What UCX keeps of an endpoint. Of one that was opened by worker address, and over which a long

@@ -46,7 +46,7 @@ struct rill_rdma_rpc_stats {
     uint64_t late;         /* that found none */
     uint64_t cancelled;    /* requests that their caller did not want any more */
     uint64_t refused;      /* requests beyond requests_max, for want of memory, or after a stop */
-    uint64_t unanswerable; /* requests through an endpoint that this side did not open */
+    uint64_t unanswerable; /* requests whose endpoint this side did not open */
     uint64_t malformed;    /* messages without a right header, requests without a sender */
     uint64_t untold;       /* cancelled calls and refusals that could not be told */
 };

@@ -105,6 +105,8 @@ static ucs_status_t turn_away(struct rill_rdma_rpc *rpc, uint64_t id, ucp_ep_h r
     rpc->stats.refused++;
     if (ep)
         rill_rdma_rpc_tell(rpc, ep, RILL_RDMA_RPC_REPLY, id, (uint32_t)error);
+    else
+        rpc->stats.unanswerable++;
     return UCS_OK;
 }
 

@@ -61,7 +61,7 @@ struct rill_rdma_server {
  * (rill_rdma_wait_for_connection). The task disconnects and then ends. Serves until it is
  * cancelled, then closes the listener, which turns those away that nobody took; the connections
  * go on. Borrows the hub and the url. Errors: -EINVAL where the URL is wrong, those
- * of rill_rdma_listen, or -ENOTRECOVERABLE, as soon as it turns out, where the worker is deaf: its
+ * of rill_rdma_listen, or -ENOTRECOVERABLE where the worker is deaf: its
  * connections have failed, and it is to be closed and opened anew (hearing.h); see server->why.
  * When descriptors are short, clients are refused and then wait in the backlog, as listener.h says;
  * those who are connected are served on. When memory is short the connection waits: the other side

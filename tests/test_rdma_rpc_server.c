@@ -235,6 +235,7 @@ START_TEST(requests_beyond_the_limit_that_came_before_their_endpoint_are_dropped
     settle();
     expect_eq(fake_rpc.rpc.held_count, FAKE_REQUESTS);
     expect_eq(fake_rpc.rpc.stats.refused, 2);
+    expect_eq(fake_rpc.rpc.stats.unanswerable, 2);
     expect_eq(fake_rpc.sent_count, 0);
     close_server();
 }
