@@ -76,10 +76,11 @@ struct rill_rdma_rpc {
 };
 
 /* Opens the service of that number, of those of inboxes (active_message.h) that nobody else
- * has; a hub (hub.h) has two. requests_max is how many requests may wait for somebody to
- * take them: 0 on a side that only calls. Further ones are refused with -EBUSY. Borrows rdma while
- * it is open. Returns 0, -EINVAL for a number out of range, -EADDRINUSE for one that somebody has,
- * -ENOMEM, or what else UCX says (error.h). Panics where rdma is not open. */
+ * has: a hub (hub.h) has 30 and 31, a worker with shared memory 32 (hearing.h). requests_max is how
+ * many requests may wait for somebody to take them: 0 on a side that only calls. Further ones are
+ * refused with -EBUSY. Borrows rdma while it is open. Returns 0, -EINVAL for a number out of range,
+ * -EADDRINUSE for one that somebody has, -ENOMEM, or what else UCX says (error.h). Panics where
+ * rdma is not open. */
 int rill_rdma_rpc_open(struct rill_rdma_rpc *rpc, struct rill_rdma *rdma, unsigned id,
                        size_t requests_max);
 

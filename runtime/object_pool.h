@@ -44,7 +44,9 @@ struct rill_object_pool_options {
 
     /* Prepares a future that ends the object and frees its memory, if it was allocated.
      * It lies in the object or elsewhere; the pool awaits it. It should not be one that
-     * can be cancelled: closing is none. Its result is not looked at. */
+     * can be cancelled: closing is none. Its result is not looked at. One that frees the memory
+     * in which it lies does so last, and says `return RILL_READY`: RILL_RETURN and RILL_END store
+     * the result in it. */
     struct rill_future *(*end)(struct rill_pooled *object);
 };
 
