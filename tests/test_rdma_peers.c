@@ -314,8 +314,7 @@ static void finish(void)
 {
     expect_eq(hub.connections, 0);
     rill_rdma_hub_close(&hub);
-    expect_eq(duo.left.ops_in_flight, 0);
-    expect_eq(duo.left.source.pending, 0);
+    duo_expect_idle(&duo.left);
     rill_rdma_close(&duo.left);
     fixture_close();
 }

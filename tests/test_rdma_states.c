@@ -372,8 +372,7 @@ static int suffer(int which, enum moment moment, enum blow blow, int64_t limit_n
     child_end(&second);
     rill_rdma_listener_close(&listener);
     rill_rdma_hub_close(&hub);
-    expect_eq(duo.left.ops_in_flight, 0);
-    expect_eq(duo.left.source.pending, 0);
+    duo_expect_idle(&duo.left);
     rill_rdma_close(&duo.left);
     fixture_close();
     close(first.fd);

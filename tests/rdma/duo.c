@@ -62,6 +62,13 @@ bool duo_open(int which, const struct rill_runtime_options *options)
     return true;
 }
 
+void duo_expect_idle(struct rill_rdma *rdma)
+{
+    duo_turn_until(!rill_link_is_linked(&rdma->hearing.watcher.link));
+    expect_eq(rdma->ops_in_flight, 0);
+    expect_eq(rdma->source.pending, 0);
+}
+
 void duo_close(void)
 {
     struct background closing;
@@ -70,10 +77,8 @@ void duo_close(void)
     background_start(&closing, rill_rdma_ep_close(&duo.to_right));
     await(rill_rdma_ep_close(&duo.to_left));
     background_end(&closing);
-    expect_eq(duo.left.ops_in_flight, 0);
-    expect_eq(duo.right.ops_in_flight, 0);
-    expect_eq(duo.left.source.pending, 0);
-    expect_eq(duo.right.source.pending, 0);
+    duo_expect_idle(&duo.left);
+    duo_expect_idle(&duo.right);
     rill_rdma_close(&duo.left);
     rill_rdma_close(&duo.right);
     fixture_close();

@@ -57,6 +57,10 @@ void duo_open_worker(struct rill_rdma *rdma, int which);
 /* Closes everything that is open, and checks that nothing is left. */
 void duo_close(void);
 
+/* Checks that nothing of a worker is in flight, once it has found out that it hears, if it is about
+ * to (rdma/hearing.h). */
+void duo_expect_idle(struct rill_rdma *rdma);
+
 /* Has the runtime turn until condition is true, for ten seconds at the most (of a machine
  * that is not slow). */
 #define duo_turn_until(condition)                                                                  \
