@@ -66,6 +66,16 @@ int rill_rdma_connection_why(const struct rill_rdma_connection *connection)
     return connection->error;
 }
 
+/* One whose endpoint has failed is connected only until its keeper has seen that, soon. */
+static bool is_there(const struct rill_rdma_state_wait *wait)
+{
+    const struct rill_rdma_connection *connection = wait->connection;
+
+    if (connection->state == RILL_RDMA_CONNECTED && connection->ep.error)
+        return false;
+    return wait->states & 1u << connection->state;
+}
+
 static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task)
 {
     struct rill_rdma_state_wait *wait =
@@ -75,7 +85,7 @@ static enum rill_poll wait_poll(struct rill_future *self, struct rill_task *task
     RILL_SPEND_BUDGET(); /* it may end at once */
     if (rill_task_is_cancelled(task))
         RILL_RETURN(-ECANCELED);
-    while (!(wait->states & 1u << wait->connection->state)) {
+    while (!is_there(wait)) {
         RILL_AWAIT(rill_notify_wait(changes_of(wait->connection), &wait->wait));
         if (wait->wait.result < 0)
             RILL_RETURN(wait->wait.result);

@@ -194,6 +194,24 @@ START_TEST(connecting_can_be_cancelled)
 }
 END_TEST
 
+/* Its keeper has not seen that yet, and its state still says connected. */
+START_TEST(who_waits_for_a_connection_that_has_just_failed_is_not_told_that_it_is_there)
+{
+    if (!open_hubs(_i))
+        return;
+    make_connection(_i, NULL, NULL);
+    background_start(&connecting, rill_rdma_wait_for_connection(&client, &wait));
+    rill_rdma_ep_fail(&client.ep, -ECONNRESET); /* which wakes it behind that */
+    expect_eq(client.state, RILL_RDMA_CONNECTED);
+    expect_eq(background_end(&connecting), -ECONNRESET);
+    expect_eq(client.state, RILL_RDMA_FAILED);
+    expect_eq(await(rill_rdma_disconnect(&client)), -ECONNRESET);
+    await(rill_rdma_cut(&server));
+    left.dropped = right.dropped = 0;
+    close_hubs();
+}
+END_TEST
+
 /* Neither of those that wait in line for the same worker has been answered. */
 START_TEST(connecting_that_the_end_of_the_program_overtakes_is_no_success)
 {
@@ -968,6 +986,8 @@ int main(void)
         {one_that_is_never_accepted_times_out, IN_TCP | SOCKET_ADDRESSES},
         {connecting_can_be_cancelled, IN_TCP | SOCKET_ADDRESSES},
         {connecting_that_the_end_of_the_program_overtakes_is_no_success, IN_TCP_AND_SHM},
+        {who_waits_for_a_connection_that_has_just_failed_is_not_told_that_it_is_there,
+         IN_TCP_AND_SHM},
         {a_peer_that_says_no_hello_times_out, IN_TCP | SOCKET_ADDRESSES},
         {nonsense_is_counted_and_dropped, IN_TCP_AND_SHM},
         {credit_that_was_never_given_ends_the_connection, IN_TCP_AND_SHM},
