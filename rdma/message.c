@@ -128,12 +128,12 @@ static enum rill_poll recv_poll(struct rill_future *self, struct rill_task *task
     if (message->op.state != RILL_RDMA_OP_IDLE)
         return receive(message, task);
     found = rill_task_is_cancelled(task) ? -ECANCELED : find(message);
-    if (found == -EAGAIN && why_none(message))
-        found = why_none(message);
-    if (found == -EAGAIN)
-        return wait(message);
     if (found >= 0)
         return receive(message, task);
+    if (found == -EAGAIN)
+        found = why_none(message);
+    if (found == 0)
+        return wait(message);
     return rill_budget_spend(rill_executor_here(), task) ? end(message, found) : RILL_PENDING;
 }
 

@@ -372,9 +372,15 @@ void settle(void)
     /* tests/check_vm.sh says that everything is slow */
     bool is_slow = getenv("TEST_UNDER_VALGRIND") || getenv("TEST_SLOWNESS");
     const int64_t real_ns = (is_slow ? 30 : 3) * RILL_MILLISECOND;
+
+    pass(fixture.sim ? 1 * RILL_SECOND : real_ns);
+}
+
+void pass(int64_t ns)
+{
     struct rill_sleep sleep;
 
-    await(rill_sleep(&sleep, fixture.sim ? 1 * RILL_SECOND : real_ns));
+    await(rill_sleep(&sleep, ns));
 }
 
 /* ---- real time ---- */

@@ -109,6 +109,9 @@ void fixture_turn(void);
  * some milliseconds of the real one. */
 void settle(void);
 
+/* Lets that much time go by, which is virtual in the simulation. */
+void pass(int64_t ns);
+
 /* The same until condition is true, which in the simulator it has to be at once: of a real
  * kernel's machine, processors may be held up for longer than settle() waits. */
 #define settle_until(condition)                                                                    \

@@ -89,13 +89,6 @@ static void expect_message(void)
     expect_eq(await(rill_rdma_recv(&left.connection, &left.recv, buffer, sizeof buffer, 1)), 5);
 }
 
-static void pass(int64_t ns)
-{
-    struct rill_sleep pause;
-
-    await(rill_sleep(&pause, ns));
-}
-
 #define pass_until(condition)                                                                      \
     while (!(condition))                                                                           \
     pass(10 * RILL_MICROSECOND)
