@@ -13,8 +13,11 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#define HELD_SIZE (RILL_RDMA_LISTENER_HELD_MAX * sizeof(ucp_conn_request_h))
 
 /* ---- requests ---- */
 
@@ -43,6 +46,8 @@ static void on_request(ucp_conn_request_h request, void *listener_)
         request;
     listener->held_count++;
     listener->pause.length_ns = 0;
+    if (listener->held_count == RILL_RDMA_LISTENER_HELD_MANY)
+        rill_rdma_listener_set_full(listener, true);
     rill_line_wake_first(&listener->line);
 }
 
@@ -52,6 +57,8 @@ static ucp_conn_request_h pop(struct rill_rdma_listener *listener)
 
     listener->first = (listener->first + 1) % RILL_RDMA_LISTENER_HELD_MAX;
     listener->held_count--;
+    if (listener->held_count == RILL_RDMA_LISTENER_HELD_MANY / 2)
+        rill_rdma_listener_set_full(listener, false);
     return request;
 }
 
@@ -210,6 +217,21 @@ static int why_not(const struct rill_address *address)
     return error ? error : -EIO;
 }
 
+static bool reserve_held(struct rill_rdma_listener *listener)
+{
+    void *memory = mmap(NULL, HELD_SIZE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    listener->held = memory == MAP_FAILED ? NULL : memory;
+    return listener->held;
+}
+
+static void release_held(struct rill_rdma_listener *listener)
+{
+    munmap(listener->held, HELD_SIZE);
+    listener->held = NULL;
+}
+
 int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma,
                      const struct rill_address *address)
 {
@@ -235,12 +257,16 @@ int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma
         return -EMFILE;
     if (is_foreign(address))
         return -EADDRNOTAVAIL;
+    if (!reserve_held(listener))
+        return -ENOMEM;
     sockets_before = rill_rdma_count_listening();
     rill_signal_mask_fill(&before); /* UCX may start a thread */
     error = rill_rdma_errno(rdma->ucx->listener_create(rdma->worker, &params, &listener->ucp));
     rill_signal_mask_restore(&before);
-    if (error)
+    if (error) {
+        release_held(listener);
         return error == -EIO ? why_not(address) : error;
+    }
     if (rill_rdma_count_listening() > sockets_before && ask_where(listener, &bound) == 0)
         listener->fd = rill_rdma_find_listening(&bound);
     rill_rdma_shortage_begin(listener);
@@ -271,6 +297,7 @@ void rill_rdma_listener_close(struct rill_rdma_listener *listener)
     while (listener->held_count > 0)
         listener->rdma->ucx->listener_reject(listener->ucp, pop(listener));
     listener->rdma->ucx->listener_destroy(listener->ucp);
+    release_held(listener);
     listener->rdma->listeners--;
     rill_link_remove(&listener->of_rdma);
 }

@@ -8,8 +8,11 @@
  *         error = rill_rdma_ep_adopt(&echo->peer, &accept);
  *
  * A connection request that arrives when nobody waits is kept for the next accept. When
- * RILL_RDMA_LISTENER_HELD_MAX are kept, further ones are rejected, and counted: UCX
- * itself would keep any number.
+ * RILL_RDMA_LISTENER_HELD_MANY are kept, UCX does not listen until half of them were taken, and
+ * who comes over TCP meanwhile waits in the backlog, as at a listener of net/. Up to
+ * RILL_RDMA_LISTENER_HELD_MAX are kept of those whom UCX had heard by then, or who come by a device
+ * for RDMA, which has no such pause; further ones are rejected, and counted: UCX itself would keep
+ * any number.
  *
  * UCX accepts in a thread of its own, with a descriptor for each client, and over TCP it does not
  * survive that there is none (shortage.h). So a request that comes when descriptors are short is
@@ -37,11 +40,15 @@
 extern "C" {
 #endif
 
-enum { RILL_RDMA_LISTENER_HELD_MAX = 256 };
+enum {
+    RILL_RDMA_LISTENER_HELD_MANY = 256,
+    RILL_RDMA_LISTENER_HELD_MAX = 16384,
+};
 
 /* Zeroed, then opened; it must not move while open.
  *
- * Invariant: held[first], modulo its length, is the oldest of held_count requests. */
+ * Invariant: held[first], modulo its length, is the oldest of held_count requests. UCX listens
+ * unless is_full, or pausing is linked. */
 struct rill_rdma_listener {
     struct rill_rdma *rdma; /* borrowed while open */
     bool is_open;
@@ -56,8 +63,10 @@ struct rill_rdma_listener {
     struct rill_link all;             /* shortage.c: the listeners of the process with a socket */
     struct rill_link of_rdma;         /* rill_rdma.accepting */
     struct rill_line line;            /* of rill_rdma_accept.place */
+    bool is_full;                     /* as many are held as are to be */
     uint32_t first, held_count;
-    ucp_conn_request_h held[RILL_RDMA_LISTENER_HELD_MAX];
+    ucp_conn_request_h *held; /* address space for RILL_RDMA_LISTENER_HELD_MAX: one that comes has
+                               * no need of memory */
 };
 
 /* Waiting for one connection request. */
@@ -79,8 +88,9 @@ struct rill_rdma_accept {
  * picks a free one. Borrows rdma while it is open. Returns 0 or -errno: -EADDRINUSE or -EBUSY when
  * the port is taken, -EADDRNOTAVAIL for an address that is none of this machine's, or that no
  * transport can listen at, -EACCES for a port that needs privilege, -EINVAL for the address of a
- * unix socket, -EMFILE when descriptors are short, -ENOTRECOVERABLE where the worker is deaf
- * (hearing.h), -EIO, and UCX has printed more. Panics where rdma is not open. */
+ * unix socket, -EMFILE when descriptors are short, -ENOMEM when address space is, -ENOTRECOVERABLE
+ * where the worker is deaf (hearing.h), -EIO, and UCX has printed more. Panics where rdma is not
+ * open. */
 int rill_rdma_listen(struct rill_rdma_listener *listener, struct rill_rdma *rdma,
                      const struct rill_address *address);
 

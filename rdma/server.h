@@ -36,8 +36,9 @@ struct rill_rdma_server {
                      * cannot listen there goes to stderr then */
     struct rill_rdma_connection_options options; /* of its connections */
     struct rill_scope *scope; /* into which their tasks are spawned; NULL: they are detached */
-    size_t connections_max;   /* tasks alive in the scope, which there has to be: further requests
-                               * wait in the listener; 0: any number */
+    size_t connections_max;   /* tasks alive in the scope, which there has to be: who comes besides
+                               * waits in the listener and the backlog, up to the handshake_ns
+                               * of his options; 0: any number */
     const char *why;          /* it cannot listen: a sentence, or part of one */
     uint64_t accepted;        /* connections since it began */
     uint64_t failed;          /* that were accepted, and of which UCX could make no endpoint */

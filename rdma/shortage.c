@@ -65,10 +65,23 @@ bool rill_rdma_has_fds(struct rill_rdma *rdma)
 
 /* ---- pausing ---- */
 
-static void listen_to_clients(struct rill_rdma_listener *listener, bool listens)
+static void set_listening(struct rill_rdma_listener *listener, bool listens)
 {
     if (listener->fd >= 0)
         (void)listener->rdma->ucx->set_listening(listener->fd, listens);
+}
+
+static void listen_or_pause(struct rill_rdma_listener *listener)
+{
+    set_listening(listener, !listener->is_full && !rill_link_is_linked(&listener->pausing.link));
+}
+
+void rill_rdma_listener_set_full(struct rill_rdma_listener *listener, bool is_full)
+{
+    if (!listener->is_open || is_full == listener->is_full)
+        return;
+    listener->is_full = is_full;
+    listen_or_pause(listener);
 }
 
 static void count_shortage(struct rill_rdma_listener *listener)
@@ -90,7 +103,7 @@ static unsigned look_for_fds(struct rill_rdma_watcher *watcher)
         return 0;
     }
     rill_rdma_unwatch(listener->rdma, watcher);
-    listen_to_clients(listener, true);
+    listen_or_pause(listener);
     return 0;
 }
 
@@ -99,9 +112,9 @@ void rill_rdma_listener_pause(struct rill_rdma_listener *listener)
     if (!listener->is_open || rill_link_is_linked(&listener->pausing.link))
         return;
     count_shortage(listener);
-    listen_to_clients(listener, false);
     listener->pausing.look = look_for_fds;
     rill_rdma_watch(listener->rdma, &listener->pausing);
+    listen_or_pause(listener);
 }
 
 /* ---- what UCX's thread finds ---- */
@@ -131,7 +144,7 @@ void rill_rdma_shortage_hear(const char *message, va_list arguments)
             rill_container_of(link, struct rill_rdma_listener, all);
         struct rill_rdma *rdma = listener->rdma;
 
-        listen_to_clients(listener, false);
+        set_listening(listener, false);
         __atomic_store_n(&rdma->is_short, true, __ATOMIC_RELEASE);
         rdma->ucx->worker_signal(rdma->worker);
     }
@@ -167,9 +180,10 @@ void rill_rdma_shortage_end(struct rill_rdma_listener *listener)
     if (rill_link_is_linked(&listener->all))
         rill_link_remove(&listener->all);
     pthread_mutex_unlock(&mutex);
-    if (!rill_link_is_linked(&listener->pausing.link))
+    if (!listener->is_full && !rill_link_is_linked(&listener->pausing.link))
         return;
-    rill_rdma_unwatch(listener->rdma, &listener->pausing);
-    if (rill_rdma_has_fds(listener->rdma))
-        listen_to_clients(listener, true);
+    if (rill_link_is_linked(&listener->pausing.link))
+        rill_rdma_unwatch(listener->rdma, &listener->pausing);
+    if (rill_rdma_has_fds(listener->rdma)) /* those in the backlog, too, are turned away by UCX */
+        set_listening(listener, true);
 }

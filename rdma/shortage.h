@@ -56,6 +56,10 @@ void rill_rdma_shortage_end(struct rill_rdma_listener *listener);
  * net/listener.h. Does nothing to one that pauses, or is being closed. */
 void rill_rdma_listener_pause(struct rill_rdma_listener *listener);
 
+/* private: says whether as many requests are held as are to be. UCX does not listen while they are,
+ * either: whom it has accepted has a descriptor. */
+void rill_rdma_listener_set_full(struct rill_rdma_listener *listener, bool is_full);
+
 /* private: hears an error that UCX logs, in any thread, by its format and what belongs there. */
 void rill_rdma_shortage_hear(const char *message, va_list arguments);
 

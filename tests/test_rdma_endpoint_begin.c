@@ -189,24 +189,6 @@ START_TEST(a_socket_of_somebody_else_at_the_address_of_a_listener_is_left_alone)
 }
 END_TEST
 
-START_TEST(requests_beyond_the_limit_are_rejected_and_counted)
-{
-    lone_open();
-    expect_eq(rill_rdma_listen(&listener, &lone.rdma, &nowhere), 0);
-    for (int i = 0; i < RILL_RDMA_LISTENER_HELD_MAX + 5; i++)
-        fake_connect();
-    settle();
-    expect_eq(listener.rejected, 5);
-    for (int i = 0; i < RILL_RDMA_LISTENER_HELD_MAX; i++) {
-        expect_eq(await(rill_rdma_accept(&listener, &accept_op)), 0);
-        rill_rdma_reject(&accept_op);
-    }
-    expect_eq(fake.rejected, RILL_RDMA_LISTENER_HELD_MAX + 5);
-    rill_rdma_listener_close(&listener);
-    lone_close();
-}
-END_TEST
-
 START_TEST(a_listener_that_is_not_open_has_no_address)
 {
     static struct rill_rdma_listener never;
@@ -413,7 +395,6 @@ int main(void)
         {one_that_does_not_say_who_it_is_is_not_taken_for_the_one_before, IN_SIMULATED},
         {connection_requests_wait_for_accepts_and_accepts_for_requests, IN_SIMULATED},
         {a_socket_of_somebody_else_at_the_address_of_a_listener_is_left_alone, IN_SIMULATED},
-        {requests_beyond_the_limit_are_rejected_and_counted, IN_SIMULATED},
         {a_listener_that_is_not_open_has_no_address, IN_SIMULATED},
         {what_nobody_took_is_given_back_when_the_rdma_is_closed, IN_SIMULATED},
         {ucx_is_not_asked_to_listen_at_an_address_of_another_machine, IN_SIMULATED},
