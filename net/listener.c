@@ -22,6 +22,8 @@ static int configure_connections(int fd, const struct rill_listen_options *optio
 
     if (!error && options->nodelay)
         error = rill_socket_set_nodelay(fd, true);
+    if (!error && options->user_timeout_ns)
+        error = rill_socket_set_user_timeout(fd, options->user_timeout_ns);
     if (!error && options->congestion)
         error = rill_socket_set_congestion(fd, options->congestion);
     return error;

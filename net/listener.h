@@ -39,7 +39,10 @@ struct rill_listen_options {
     bool ip6_only;          /* an IPv6 socket does not take IPv4 connections */
     bool nodelay;           /* connections send small messages at once (TCP_NODELAY) */
     const char *congestion; /* connections' congestion control (TCP_CONGESTION) [the system's] */
-    /* A unix socket has none of the last four: they are passed over. */
+    /* Connections are given up where nothing of what was sent is taken for so long, as of peers
+     * that do not read: see rill_socket_set_user_timeout (TCP_USER_TIMEOUT) [0: they are not] */
+    int64_t user_timeout_ns;
+    /* A unix socket has none of the last five: they are passed over. */
     /* Of a unix socket: clients may send descriptors (net/descriptors.h). Elsewhere such a send is
      * refused, from Linux 6.16 on: else the kernel closes those that nobody wants in the thread
      * that reads the bytes, and a socket with a lingering time (SO_LINGER) stops it for that. */
@@ -86,9 +89,10 @@ int rill_listener_open(struct rill_listener *listener, const struct rill_address
  * as one that the program was started with (net/inherited.h), which it takes over: closing closes
  * the descriptor, but leaves the file of a unix socket, and the other descriptors of the socket, to
  * those who made them. Of the options, which may be NULL, one_by_one, nodelay,
- * congestion and descriptors are set; the others are as they are. It may be in non-blocking mode.
- * Returns 0; or -errno, and the descriptor is still the caller's: -EBADF, -ENOTSOCK, -EINVAL when
- * it does not listen, -EPROTOTYPE for another kind of socket, -ENOENT as above. */
+ * congestion, user_timeout_ns and descriptors are set; the others are as they are. It may be in
+ * non-blocking mode. Returns 0; or -errno, and the descriptor is still the caller's: -EBADF,
+ * -ENOTSOCK, -EINVAL when it does not listen, -EPROTOTYPE for another kind of socket, -ENOENT as
+ * above. */
 int rill_listener_adopt(struct rill_listener *listener, int fd,
                         const struct rill_listen_options *options);
 

@@ -4,6 +4,7 @@
 #include "io/reactor.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -50,6 +51,15 @@ int rill_socket_set_keepalive(int fd, int idle_s, int interval_s, int count)
             error = rill_socket_set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, count);
     }
     return error ? error : rill_socket_set_int(fd, SOL_SOCKET, SO_KEEPALIVE, idle_s > 0);
+}
+
+int rill_socket_set_user_timeout(int fd, int64_t limit_ns)
+{
+    const int64_t limit_ms = limit_ns / RILL_MILLISECOND + (limit_ns % RILL_MILLISECOND > 0);
+
+    if (limit_ns < 0 || limit_ms > INT_MAX)
+        return -EINVAL;
+    return rill_socket_set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)limit_ms);
 }
 
 int rill_socket_set_buffers(int fd, int send_size, int receive_size)

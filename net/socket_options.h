@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -22,6 +23,17 @@ int rill_socket_set_nodelay(int fd, bool on);
  * connection up after count probes without an answer (SO_KEEPALIVE). idle_s 0
  * turns it off. */
 int rill_socket_set_keepalive(int fd, int idle_s, int interval_s, int count);
+
+/* Gives a connection up where for limit_ns (rounded up to milliseconds; 0: any time) nothing that
+ * was sent is taken by the other side's kernel: because it is gone, or because nobody reads there
+ * and its receive buffer is full (TCP_USER_TIMEOUT, tcp(7)). The first operation that ends then
+ * ends with -ETIMEDOUT; further ones as after the end of the connection: a send with -EPIPE, a
+ * receive with 0. A peer that reads slowly says that it has room again when about half of its
+ * buffer, of some 100 KB as a rule, is free: have a limit above the time that the slowest good one
+ * takes for that. The kernel looks now and then, so it takes some tenths of a second longer. It
+ * costs nothing while all is well. Only TCP: -EOPNOTSUPP of a unix socket. -EINVAL below 0 and
+ * above 2^31 ms. */
+int rill_socket_set_user_timeout(int fd, int64_t limit_ns);
 
 /* Sets the sizes of the kernel's buffers in bytes (SO_SNDBUF, SO_RCVBUF, which
  * socket(7) doubles and caps); 0 leaves one as it is. */

@@ -187,6 +187,8 @@ static void options(void)
     note("nodelay", rill_socket_set_nodelay(one.fd, true));
     note("keepalive", rill_socket_set_keepalive(one.fd, 10, 5, 3));
     note("no keepalive", rill_socket_set_keepalive(one.fd, 0, 0, 0));
+    note("user timeout", rill_socket_set_user_timeout(one.fd, RILL_SECOND));
+    note("no user timeout", rill_socket_set_user_timeout(one.fd, 0));
     note("buffers", rill_socket_set_buffers(one.fd, 10000, 10000));
     note("reuseport", rill_socket_set_reuseport(one.fd, true));
     note("no socket", rill_socket_set_nodelay(999, true));

@@ -105,6 +105,30 @@ START_TEST(two_listeners_share_a_port_with_reuseport)
 }
 END_TEST
 
+START_TEST(connections_inherit_the_limit_of_what_is_not_taken)
+{
+    const struct rill_listen_options options = {.user_timeout_ns = 3 * RILL_SECOND};
+    struct rill_address address;
+    int value = 0;
+
+    if (!fixture_open(_i, NULL, NULL))
+        return;
+    address = loopback(0);
+    ck_assert_int_eq(rill_listener_open(&listener, &address,
+                                        &(struct rill_listen_options){.user_timeout_ns = -1}),
+                     -EINVAL);
+    port = fixture_listen(&listener, &options);
+    start_client(0);
+    accept_into(&servers[0]);
+    ck_assert_int_eq(rill_socket_get_int(servers[0].fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value), 0);
+    ck_assert_int_eq(value, 3000);
+    end_client(0);
+    fixture_hang_up(&servers[0]);
+    close_listener();
+    fixture_close();
+}
+END_TEST
+
 START_TEST(an_address_of_another_machine_and_an_unknown_congestion_control_are_errors)
 {
     struct rill_address address;
@@ -796,6 +820,7 @@ int main(void)
         {port_0_is_a_free_port_that_the_listener_knows, IN_BOTH},
         {a_port_that_is_taken_is_EADDRINUSE_and_leaves_no_descriptor, IN_BOTH},
         {two_listeners_share_a_port_with_reuseport, IN_BOTH},
+        {connections_inherit_the_limit_of_what_is_not_taken, IN_REAL},
         {an_address_of_another_machine_and_an_unknown_congestion_control_are_errors, IN_REAL},
         {tasks_that_accept_are_served_in_order, IN_BOTH},
         {a_cancelled_accept_in_the_middle_of_the_queue_holds_up_nobody, IN_BOTH},

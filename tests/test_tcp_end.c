@@ -374,6 +374,43 @@ START_TEST(a_silent_peer_is_probed_at_the_times_that_were_asked_for)
 }
 END_TEST
 
+START_TEST(a_limit_of_what_is_not_taken_is_one_of_milliseconds)
+{
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    ck_assert_int_eq(rill_socket_set_user_timeout(one.fd, RILL_SECOND + 1), 0);
+    expect_option(IPPROTO_TCP, TCP_USER_TIMEOUT, 1001);
+    ck_assert_int_eq(rill_socket_set_user_timeout(one.fd, -1), -EINVAL);
+    ck_assert_int_eq(rill_socket_set_user_timeout(one.fd, INT64_MAX), -EINVAL);
+    expect_option(IPPROTO_TCP, TCP_USER_TIMEOUT, 1001);
+    ck_assert_int_eq(rill_socket_set_user_timeout(one.fd, 0), 0);
+    expect_option(IPPROTO_TCP, TCP_USER_TIMEOUT, 0);
+    close_pair();
+}
+END_TEST
+
+START_TEST(a_peer_that_does_not_read_is_given_up_where_that_was_asked_for)
+{
+    int64_t result;
+
+    if (!open_pair(_i, NULL, NULL))
+        return;
+    fixture_bound(&one, &other, 4096);
+    ck_assert_int_eq(rill_socket_set_user_timeout(one.fd, 100 * RILL_MILLISECOND), 0);
+    background_start(&receiving, rill_tcp_recv_exactly(&other, &recv_op, buffer, sizeof buffer));
+    ck_assert_int_eq(await(rill_tcp_send_all(&one, &send_op, bytes, sizeof bytes)), sizeof bytes);
+    ck_assert_int_eq(background_end(&receiving), sizeof bytes);
+    do
+        result = await(rill_tcp_send_all(&one, &send_op, bytes, sizeof bytes));
+    while (result > 0);
+    ck_assert_int_eq(result, -ETIMEDOUT);
+    ck_assert_uint_lt(send_op.transferred, sizeof bytes);
+    ck_assert_int_eq(await(rill_tcp_send_all(&one, &send_op, bytes, 1)), -EPIPE);
+    ck_assert_int_eq(await(rill_tcp_recv(&one, &recv_op, buffer, 1)), 0);
+    close_pair();
+}
+END_TEST
+
 START_TEST(a_foreign_socketpair_is_a_connection_too)
 {
     int fds[2];
@@ -422,6 +459,8 @@ int main(void)
         {a_cancelled_task_closes_its_connection_all_the_same, IN_BOTH},
         {a_connection_knows_the_addresses_of_both_ends, IN_BOTH},
         {a_silent_peer_is_probed_at_the_times_that_were_asked_for, IN_BOTH},
+        {a_limit_of_what_is_not_taken_is_one_of_milliseconds, IN_BOTH},
+        {a_peer_that_does_not_read_is_given_up_where_that_was_asked_for, IN_REAL},
         {a_foreign_socketpair_is_a_connection_too, IN_REAL},
     };
 
