@@ -18,8 +18,12 @@ struct rill_future *rill_op_prepare(struct rill_op *op, const struct rill_place 
                                     uint8_t opcode, int fd, const void *address, uint64_t length,
                                     uint64_t offset)
 {
-    rill_check(op->state <= RILL_OP_PREPARED, "an operation (%s) is used while it is in flight",
-               op->future.place->function);
+    /* What the op says of itself is not to be believed where it was never zeroed. */
+    rill_check(
+        op->state <= RILL_OP_PREPARED,
+        "an operation (%s) is used while it is in flight, or was not zeroed before its first "
+        "use",
+        name->function);
     rill_future_init(&op->future, rill_op_poll);
     op->future.place = name;
     op->transferred = 0;

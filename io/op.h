@@ -61,6 +61,7 @@ enum {
     RILL_OP_LITERAL = 8,   /* remaining is no number of bytes: it goes to the kernel as it is */
 };
 
+/* Zeroed before its first use: preparing one that is in flight is a panic, which it is known by. */
 struct rill_op {
     union {
         int64_t result; /* as the function that prepared it says */

@@ -150,7 +150,9 @@ static inline struct rill_future *rill_rdma_op_prepare(struct rill_rdma_op *op,
                                                        struct rill_rdma_ep *ep)
 {
     rill_check(op->state <= RILL_RDMA_OP_PREPARED,
-               "an operation (%s) is used while it is in flight", op->future.place->function);
+               "an operation (%s) is used while it is in flight, or was not zeroed before its "
+               "first use",
+               verb->name.function);
     rill_future_init(&op->future, rill_rdma_op_poll);
     op->future.place = &verb->name;
     op->verb = verb;

@@ -239,7 +239,7 @@ struct rill_future *rill_rdma_rpc_call(struct rill_rdma_rpc_client *client,
     rill_check(call->state == RILL_RDMA_RPC_CALL_IDLE ||
                    (call->state == RILL_RDMA_RPC_CALL_IN_LINE &&
                     !rill_link_is_linked(&call->acquire.place.link)),
-               "a call is used while it is in flight");
+               "a call is used while it is in flight, or was not zeroed before its first use");
     rill_future_init(&call->future, call_poll);
     call->future.place = &name;
     call->is_answered = false;

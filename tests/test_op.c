@@ -517,8 +517,21 @@ static void leave_in_flight(void)
     fixture_turn();
 }
 
+/* What may be on the stack, or in memory of malloc's. */
+static void use_garbage(void)
+{
+    struct rill_op garbage;
+
+    memset(&garbage, 0x55, sizeof garbage);
+    open_pair(NULL);
+    rill_tcp_recv(&one, &garbage, buffer, sizeof buffer);
+}
+
 START_TEST(misusing_an_operation_is_a_panic_that_says_how)
 {
+    fixture_expect_panic(use_garbage,
+                         "an operation (receive) is used while it is in flight, or was "
+                         "not zeroed before its first use");
     fixture_expect_panic(use_in_flight, "an operation (receive) is used while it is in flight");
     fixture_expect_panic(await_nothing, "over or was never prepared");
     fixture_expect_panic(await_twice, "an operation (send) was awaited that is over");
