@@ -36,7 +36,10 @@ struct rill_future *rill_sleep_until(struct rill_sleep *sleep, int64_t when_ns);
 /* Ticks at a fixed rate, however long the work between two ticks takes. Made by
  * rill_interval_init; owns nothing, so there is nothing to end. */
 struct rill_interval {
-    struct rill_sleep sleep;
+    union {
+        int64_t result; /* of the latest tick: 0, or -ECANCELED with that tick still due */
+        struct rill_sleep sleep;
+    };
     int64_t next_ns;   /* when the next tick is due */
     int64_t period_ns; /* > 0 */
 };
@@ -45,7 +48,7 @@ struct rill_interval {
  * period_ns is not positive. Call it within a task or before the first turn. */
 void rill_interval_init(struct rill_interval *interval, int64_t period_ns);
 
-/* Waits for the next tick. interval->sleep.result is 0, or -ECANCELED with the
+/* Waits for the next tick. interval->result is 0, or -ECANCELED with the
  * tick still due. A task that is late gets one tick for all those that it missed;
  * the ticks stay on the original grid. Returns the future of interval->sleep. */
 struct rill_future *rill_interval_tick(struct rill_interval *interval);

@@ -178,7 +178,7 @@ static enum rill_poll ticker_poll(struct rill_future *self, struct rill_task *ta
     RILL_BEGIN();
     for (;;) {
         RILL_AWAIT(rill_interval_tick(&ticker->interval));
-        ticker->result = ticker->interval.sleep.result;
+        ticker->result = ticker->interval.result;
         if (ticker->result < 0)
             break;
         ticker->ticks++;
@@ -276,12 +276,12 @@ START_TEST(a_cancelled_tick_is_still_due)
     rig_advance(RILL_SECOND / 2);
     rill_task_cancel(&runner.task);
     rig_settle();
-    ck_assert_int_eq(interval.sleep.result, -ECANCELED);
+    ck_assert_int_eq(interval.result, -ECANCELED);
     ck_assert_int_eq(interval.next_ns, due_ns);
 
     runner_start(&runner, rill_interval_tick(&interval), NULL);
     rig_finish(&runner.task);
-    ck_assert_int_eq(interval.sleep.result, 0);
+    ck_assert_int_eq(interval.result, 0);
     ck_assert_int_ge(rig.driver.now_ns, due_ns);
     ck_assert_int_lt(rig.driver.now_ns, due_ns + TICK_NS);
     ck_assert_int_eq(interval.next_ns, due_ns + RILL_SECOND);
@@ -298,7 +298,7 @@ START_TEST(a_tick_that_is_cancelled_before_it_begins_is_still_due)
     runner_start(&runner, rill_interval_tick(&interval), NULL);
     rill_task_cancel(&runner.task);
     rig_settle();
-    ck_assert_int_eq(interval.sleep.result, -ECANCELED);
+    ck_assert_int_eq(interval.result, -ECANCELED);
     ck_assert_int_eq(interval.next_ns, due_ns);
 }
 END_TEST
@@ -347,11 +347,11 @@ START_TEST(the_loser_of_a_select_swallows_no_tick)
     latch_open(&latch, 7);
     ck_assert_int_eq(rig_finish(&runner.task), 0);
     ck_assert_int_eq(rig.executor.wheel.armed, 0);
-    ck_assert_int_eq(interval.sleep.result, -ECANCELED);
+    ck_assert_int_eq(interval.result, -ECANCELED);
     runner_start(&runner, rill_interval_tick(&interval), NULL);
     rig_settle();
     ck_assert(rill_task_is_over(&runner.task));
-    ck_assert_int_eq(interval.sleep.result, 0);
+    ck_assert_int_eq(interval.result, 0);
 }
 END_TEST
 
