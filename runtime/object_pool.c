@@ -111,6 +111,27 @@ void rill_object_pool_give_back(struct rill_object_pool *pool, struct rill_poole
     rill_semaphore_release(&pool->permits, 1);
 }
 
+static enum rill_poll end_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_object_pool_take *take =
+        rill_container_of(self, struct rill_object_pool_take, future);
+
+    RILL_BEGIN();
+    rill_check(take->object && !rill_link_is_linked(&take->object->link),
+               "a take is to end an object that it does not have, or has given back");
+    RILL_AWAIT(take->pool->options->end(take->object));
+    take->object = NULL;
+    rill_object_pool_discard(take->pool);
+    RILL_END();
+}
+
+struct rill_future *rill_object_pool_end(struct rill_object_pool *pool,
+                                         struct rill_object_pool_take *take)
+{
+    take->pool = pool;
+    return rill_future_init(&take->future, end_poll);
+}
+
 void rill_object_pool_discard(struct rill_object_pool *pool)
 {
     rill_semaphore_release(&pool->permits, 1);

@@ -15,6 +15,8 @@
  *         RILL_RETURN(request->take.result);
  *     ... use request->take.object ...
  *     rill_object_pool_give_back(&client->pool, request->take.object);
+ *     ... or, where it is broken:
+ *     RILL_AWAIT(rill_object_pool_end(&client->pool, &request->take));
  *
  * The one that was given back last is taken first. */
 #ifndef RILL_RUNTIME_OBJECT_POOL_H
@@ -68,7 +70,7 @@ struct rill_object_pool {
 
 struct rill_object_pool_take {
     union {
-        int64_t result; /* as rill_object_pool_take says */
+        int64_t result; /* as rill_object_pool_take says, or rill_object_pool_end */
         struct rill_future future;
     };
     struct rill_pooled *object; /* set where the result is >= 0 */
@@ -115,8 +117,14 @@ struct rill_future *rill_object_pool_take(struct rill_object_pool *pool,
 /* Gives an object back for others to use. Panics if it was given back already. */
 void rill_object_pool_give_back(struct rill_object_pool *pool, struct rill_pooled *object);
 
-/* Says that an object that was taken is no more: the caller has ended it. Panics if none
- * is taken. */
+/* Ends the object of a take, for one that is broken, by end of the options, and then gives its
+ * place to others. take->object is NULL then, and the result 0. Cancelling it cancels end, if that
+ * can be. Panics if take has none, or it was given back. */
+struct rill_future *rill_object_pool_end(struct rill_object_pool *pool,
+                                         struct rill_object_pool_take *take);
+
+/* Says that an object that was taken is no more: the caller has ended it in a way of its own.
+ * Panics if none is taken. */
 void rill_object_pool_discard(struct rill_object_pool *pool);
 
 /* Ends objects that are idle for too long, until it is cancelled: -ECANCELED, after the

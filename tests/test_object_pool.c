@@ -58,7 +58,7 @@ static struct taker {
     struct rill_object_pool_take take;
     struct rill_future make;
     struct latch dial; /* while it is being made */
-    struct latch work; /* 0: give back, 1: it is broken, throw it away */
+    struct latch work; /* 0: give back, 1: it is no more, discard it, 2: it is broken, end it */
     struct connection *has;
 } takers[TAKERS];
 
@@ -111,6 +111,10 @@ static enum rill_poll taker_poll(struct rill_future *self, struct rill_task *tas
         taker->has->is_alive = false;
         alive--;
         rill_object_pool_discard(&pool);
+    } else if (taker->work.result == 2) {
+        RILL_AWAIT(rill_object_pool_end(&pool, &taker->take));
+        ck_assert_int_eq(taker->take.result, 0);
+        ck_assert_ptr_null(taker->take.object);
     } else {
         rill_object_pool_give_back(&pool, &taker->has->pooled);
     }
@@ -194,6 +198,30 @@ START_TEST(objects_are_made_on_demand_and_used_again_the_last_one_first)
     let_go(2, 0);
     drain();
     ck_assert_int_eq(made, 2);
+}
+END_TEST
+
+/* Its place is nobody's before that. */
+START_TEST(a_broken_object_is_ended_and_then_gives_its_place_to_who_waits)
+{
+    make_pool();
+    hang_up_ns = RILL_SECOND;
+    for (int i = 0; i < MAX; i++)
+        take(i);
+    start(MAX);
+    latch_open(&takers[0].work, 2);
+    rig_settle();
+    rig_advance(RILL_SECOND / 2);
+    ck_assert(!rill_task_is_over(&takers[0].task) && !takers[MAX].dial.begun);
+    rig_advance(RILL_SECOND);
+    ck_assert(rill_task_is_over(&takers[0].task) && takers[MAX].dial.begun);
+    ck_assert_int_eq(alive, MAX - 1);
+    hang_up_ns = 0;
+    answer(MAX, 0);
+    for (int i = 1; i <= MAX; i++)
+        let_go(i, 2);
+    ck_assert_int_eq(alive, 0);
+    drain();
 }
 END_TEST
 
@@ -521,6 +549,24 @@ static void give_back_twice(void)
     rill_object_pool_give_back(&pool, &takers[0].has->pooled);
 }
 
+static void end_what_it_has_given_back(void)
+{
+    make_pool();
+    take(0);
+    let_go(0, 0);
+    runner_start(&carer, rill_object_pool_end(&pool, &takers[0].take), NULL);
+    rig_settle();
+}
+
+static void end_what_it_does_not_have(void)
+{
+    static struct rill_object_pool_take nothing;
+
+    make_pool();
+    runner_start(&carer, rill_object_pool_end(&pool, &nothing), NULL);
+    rig_settle();
+}
+
 static void discard_what_nobody_has(void)
 {
     make_pool();
@@ -586,6 +632,8 @@ static void make_nothing(void)
 START_TEST(wrong_use_panics)
 {
     rig_expect_text(rig_abort_message(give_back_twice), "was given back to its pool twice");
+    rig_expect_text(rig_abort_message(end_what_it_has_given_back), "or has given back");
+    rig_expect_text(rig_abort_message(end_what_it_does_not_have), "that it does not have");
     rig_expect_text(rig_abort_message(discard_what_nobody_has), "of which 0 are held");
     rig_expect_text(rig_abort_message(finish_while_in_use), "while 1 of its 3 permits are held");
     rig_expect_text(rig_abort_message(finish_with_idle_ones), "with 1 idle objects");
@@ -666,6 +714,8 @@ static enum rill_poll worker_poll(struct rill_future *self, struct rill_task *ta
                 worker->has->is_alive = false;
                 alive--;
                 rill_object_pool_discard(&pool);
+            } else if (dice(6) == 0) {
+                RILL_AWAIT(rill_object_pool_end(&pool, &worker->take));
             } else {
                 rill_object_pool_give_back(&pool, &worker->has->pooled);
             }
@@ -727,6 +777,7 @@ int main(void)
 {
     const TTest *const tests[] = {
         objects_are_made_on_demand_and_used_again_the_last_one_first,
+        a_broken_object_is_ended_and_then_gives_its_place_to_who_waits,
         where_as_many_as_may_be_are_in_use_the_next_waits_first_come_first_served,
         an_object_that_can_not_be_made_leaves_room_for_the_next,
         one_that_is_not_healthy_is_ended_and_replaced,

@@ -83,12 +83,10 @@ static enum rill_poll request_poll(struct rill_future *self, struct rill_task *t
     printf("request %d has connection %d, %s\n", request->number, request->connection->number,
            request->take.result == 1 ? "used before" : "a new one");
     RILL_AWAIT(rill_sleep(&request->work, request->number * 50 * RILL_MILLISECOND));
-    if (request->number == 1) { /* the other side hung up */
-        request->connection->number = 0;
-        rill_object_pool_discard(&pool);
-    } else {
-        rill_object_pool_give_back(&pool, &request->connection->pooled);
-    }
+    if (request->number == 1) /* the other side hung up */
+        RILL_AWAIT(rill_object_pool_end(&pool, &request->take));
+    else
+        rill_object_pool_give_back(&pool, request->take.object);
     RILL_END();
 }
 

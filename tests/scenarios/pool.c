@@ -128,8 +128,7 @@ static enum rill_poll asking_poll(struct rill_future *self, struct rill_task *ta
         rill_object_pool_give_back(&pool, user->take.object);
         RILL_RETURN(0);
     }
-    RILL_AWAIT(end_connection(user->take.object)); /* half an answer may still come */
-    rill_object_pool_discard(&pool);
+    RILL_AWAIT(rill_object_pool_end(&pool, &user->take)); /* half an answer may still come */
     RILL_RETURN(user->result < 0 ? user->result : -EIO);
     RILL_END();
 }
