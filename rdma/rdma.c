@@ -243,6 +243,17 @@ static int open_all(struct rill_rdma *rdma, const struct rill_rdma_options *opti
     return error;
 }
 
+/* The limit of the process, as far as it can be raised, is one that does not change under a worker
+ * that was made before. */
+static void make_room_for_sockets(const struct rill_ucx *ucx)
+{
+    struct rlimit limit;
+
+    if (!getenv("UCX_ASYNC_MAX_EVENTS") && getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        ucx->raise_sockets(limit.rlim_max < RILL_RDMA_SOCKETS_MAX ? (unsigned)limit.rlim_max
+                                                                  : RILL_RDMA_SOCKETS_MAX);
+}
+
 int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *options)
 {
     static const struct rill_event_source_ops source_ops = {progress, arm, close_with_runtime};
@@ -277,6 +288,7 @@ int rill_rdma_open(struct rill_rdma *rdma, const struct rill_rdma_options *optio
     rill_signal_mask_fill(&before); /* UCX starts a thread, or ends the process if it cannot */
     pthread_mutex_lock(&one_at_a_time);
     give_signals_back(rdma->ucx);
+    make_room_for_sockets(rdma->ucx);
     error = rdma->ucx->has_thread()
                 ? open_all(rdma, options)
                 : rill_rdma_say(&rdma->why, -EAGAIN,

@@ -94,7 +94,15 @@ struct rill_rdma_options {
 };
 
 /* Lists by which an endpoint is found from UCX's handle. */
-enum { RILL_RDMA_EP_BUCKETS = 1024 };
+enum {
+    RILL_RDMA_EP_BUCKETS = 1024,
+    /* Connections over TCP that a worker may have, where there are descriptors for them (the hard
+     * limit of RLIMIT_NOFILE counts). UCX by itself has room for 1,024, and 1.13 closes the
+     * descriptor of the next one twice, which may be another's by then
+     * (uct_tcp_listener_conn_req_handler in tcp_listener.c); with 1.13 a worker pays eight bytes
+     * for each. UCX_ASYNC_MAX_EVENTS in the environment beats it. */
+    RILL_RDMA_SOCKETS_MAX = 65536,
+};
 
 /* What was counted since it was opened. Those of waiting are in source.stats. */
 struct rill_rdma_stats {

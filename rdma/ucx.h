@@ -39,6 +39,9 @@ struct rill_ucx {
     /* Whether UCX's thread looks for clients at a socket that it listens with
      * (ucs_async_modify_handler in ucs/async/async_fwd.h); UCS_ERR_NO_ELEM: it is not UCX's. */
     ucs_status_t (*set_listening)(int fd, bool listens);
+    /* Has each worker that is made from now on attend to as many sockets in UCX's thread, if it is
+     * fewer yet (async_max_events of ucs_global_opts, ucs/async/async.c). */
+    void (*raise_sockets)(unsigned count);
     /* None of UCX's, but about the same process: whether it may open count descriptors more. */
     bool (*has_fds)(size_t count);
     /* Likewise: whether it may start a thread, which one without signals starts and awaits. */

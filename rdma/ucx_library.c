@@ -53,6 +53,12 @@ static ucs_status_t set_listening(int fd, bool listens)
     return ucs_async_modify_handler(fd, listens ? UCS_EVENT_SET_EVREAD : 0);
 }
 
+static void raise_sockets(unsigned count)
+{
+    if (ucs_global_opts.async_max_events < count)
+        ucs_global_opts.async_max_events = count;
+}
+
 static void *do_nothing(void *unused)
 {
     return unused;
@@ -104,6 +110,7 @@ const struct rill_ucx rill_ucx_library = {
     .log_level = &ucs_global_opts.log_component.log_level,
     .log_push_handler = ucs_log_push_handler,
     .set_listening = set_listening,
+    .raise_sockets = raise_sockets,
     .has_fds = has_fds,
     .has_thread = has_thread,
     .has_device = has_device,

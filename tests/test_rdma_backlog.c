@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -21,7 +22,7 @@
 /* ---- with UCX itself: all clients of a process come at once ---- */
 
 enum {
-    CLIENTS = RILL_RDMA_LISTENER_HELD_MANY * 2,
+    CLIENTS = 1100,    /* more than are held, and than UCX by itself has room for */
     FDS = 6 * CLIENTS, /* of either process */
 };
 
@@ -312,6 +313,24 @@ START_TEST(one_that_is_closed_while_many_wait_listens_to_all_of_them)
 }
 END_TEST
 
+/* Or as the environment says. */
+START_TEST(a_worker_has_room_for_as_many_sockets_as_there_may_be_descriptors)
+{
+    struct rlimit limit;
+
+    (void)_i;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    open_fake();
+    expect_eq(fake.sockets,
+              limit.rlim_max < RILL_RDMA_SOCKETS_MAX ? limit.rlim_max : RILL_RDMA_SOCKETS_MAX);
+    close_fake();
+    ck_assert_int_eq(setenv("UCX_ASYNC_MAX_EVENTS", "100", 1), 0);
+    open_fake();
+    expect_eq(fake.sockets, 0);
+    close_fake();
+}
+END_TEST
+
 START_TEST(requests_beyond_the_limit_are_rejected_and_counted)
 {
     (void)_i;
@@ -338,6 +357,7 @@ int main(void)
         {when_many_wait_it_does_not_listen_until_half_were_taken, IN_TCP | TCP_ITSELF},
         {it_does_not_listen_while_there_is_one_reason_of_two, IN_TCP | TCP_ITSELF},
         {one_that_is_closed_while_many_wait_listens_to_all_of_them, IN_TCP | TCP_ITSELF},
+        {a_worker_has_room_for_as_many_sockets_as_there_may_be_descriptors, IN_TCP | TCP_ITSELF},
         {requests_beyond_the_limit_are_rejected_and_counted, IN_TCP | TCP_ITSELF},
     };
 

@@ -50,6 +50,7 @@ struct fake {
     bool close_is_mute;  /* closing never ends */
     bool flush_is_mute;  /* nor does flushing */
     bool arm_is_busy;
+    unsigned sockets;             /* that a worker has room for */
     bool fds_are_short;           /* the process has no descriptors for UCX */
     bool threads_are_short;       /* nor a thread */
     bool has_no_device;           /* for RDMA */

@@ -87,6 +87,11 @@ static bool has_fds(size_t count)
     return !fake.fds_are_short;
 }
 
+static void raise_sockets(unsigned count)
+{
+    fake.sockets = count;
+}
+
 static bool has_thread(void)
 {
     return !fake.threads_are_short;
@@ -114,6 +119,7 @@ void fake_context_table(struct rill_ucx *table)
     table->get_version = get_version;
     table->disable_signal = disable_signal;
     table->has_fds = has_fds;
+    table->raise_sockets = raise_sockets;
     table->has_thread = has_thread;
     table->has_device = has_device;
     table->init = init;
