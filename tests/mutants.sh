@@ -18,7 +18,7 @@ timeout=60
 # In the order in which they are tried: what is quick and sees much comes first.
 tests=(scenarios)
 if pkg-config --exists ucx; then
-    tests+=(rdma_keeper rdma_endpoint_end rdma_rpc_client rdma_loss rdma_hearing rdma_deaf)
+    tests+=(rdma_keeper rdma_endpoint_end rdma_rpc_client rdma_loss rdma_hearing rdma_deaf rdma_backlog)
 fi
 tests+=(combinators channel priority_channel semaphore mutex rwlock object_pool wheel timeout sleep op reactor
     executor task scope listener buffers sender tcp_shared tcp_receive tcp_send tcp_release cancel_receive
