@@ -256,6 +256,7 @@ static void drain(struct rill_reactor *reactor)
     }
     io_uring_cq_advance(ring, count);
     reactor->stats.completions += count;
+    reactor->driver.events += count;
     if (IO_URING_READ_ONCE(*ring->sq.kflags) & IORING_SQ_CQ_OVERFLOW)
         reactor->stats.overflows++;
 }

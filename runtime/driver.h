@@ -7,6 +7,8 @@
 
 #include "runtime/time.h"
 
+#include <stdint.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -34,6 +36,7 @@ struct rill_driver_ops {
 
 struct rill_driver {
     const struct rill_driver_ops *ops;
+    uint64_t events; /* results that it has passed up since the beginning; posts are none */
 };
 
 #ifdef __cplusplus

@@ -189,20 +189,29 @@ static bool may_be_time(struct rill_executor *executor)
                                  driver->ops->now_coarse(driver) + RILL_COARSE_LAG_NS);
 }
 
+/* How much was taken in: results, and tasks that something else has woken. Tasks that were spawned,
+ * by posts of other threads, do not count: there might be no end of them. */
+static uint64_t taken_in(const struct rill_executor *executor)
+{
+    return executor->driver->events + executor->ready_count - executor->spawns;
+}
+
 /* Where the thread was held up, by SIGSTOP, a debugger or a task that computes, timers are due
  * beside what came before them and waits in the kernel. That is taken in first, or all limits would
  * have run out at once. It may take several turns: the kernel hands over some twenty completions a
- * call (IO_LOCAL_TW_DEFAULT_MAX, io_uring.c of Linux 6.13). It is over when none has made a task
- * ready. What goes wrong is told by the next wait. */
+ * call (IO_LOCAL_TW_DEFAULT_MAX, io_uring.c of Linux 6.13). It is over when one has brought
+ * nothing, or where others are as fast as that, after a bound. What goes wrong is told by the next
+ * wait. */
 static void take_in_what_came(struct rill_executor *executor)
 {
-    size_t before;
+    uint64_t before;
+    unsigned turns = 0;
 
     do {
-        before = executor->ready_count;
+        before = taken_in(executor);
         if (executor->driver->ops->turn(executor->driver, RILL_NO_WAIT))
             break;
-    } while (executor->ready_count > before);
+    } while (taken_in(executor) != before && ++turns < RILL_HELD_UP_TURNS_MAX);
     executor->now_is_known = false;
 }
 

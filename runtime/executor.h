@@ -28,6 +28,8 @@ enum {
     RILL_TURN_POLLS_SOON = 64,
     /* Awaits that were ready at once, in one poll of a task, before it yields. */
     RILL_TASK_BUDGET = 128,
+    /* Looks at the driver for what came while the thread was held up. */
+    RILL_HELD_UP_TURNS_MAX = 8192,
 };
 
 /* How late a timer has to be for what came before it to be taken in first. */

@@ -438,6 +438,62 @@ static enum rill_poll yielding_poll(struct rill_future *self, struct rill_task *
     return RILL_PENDING;
 }
 
+/* ---- after the thread was held up ---- */
+
+static const struct rill_driver_ops *usual;
+static bool spawns;    /* each turn of the driver does, as by a post; or else it has a result */
+static unsigned turns; /* of it */
+
+static enum rill_poll nothing_poll(struct rill_future *self, struct rill_task *task)
+{
+    (void)task;
+    return rill_future_end(self, 0);
+}
+
+static int never_idle_turn(struct rill_driver *driver, int64_t until_ns)
+{
+    if (++turns < 100000) {
+        if (spawns) {
+            struct rill_task *task = rill_task_alloc(sizeof *task);
+
+            rill_task_spawn(task, nothing_poll);
+            rill_task_detach(task);
+        } else {
+            driver->events++;
+        }
+    }
+    return usual->turn(driver, until_ns);
+}
+
+/* Returns how many turns of the driver the first one of the executor then takes. */
+static unsigned hold_up(void)
+{
+    struct rill_driver_ops ops = *rig.driver.driver.ops;
+    struct clock_user user = {.rounds = 1};
+
+    usual = rig.driver.driver.ops;
+    ops.turn = never_idle_turn;
+    rill_task_spawn(&user.task, clock_user_poll);
+    rig_turn();
+    rig.driver.now_ns += 2 * RILL_HELD_UP_NS;
+    rig.driver.driver.ops = &ops;
+    turns = 0;
+    rill_executor_run(&rig.executor);
+    rig.driver.driver.ops = usual;
+    ck_assert(rill_task_is_over(&user.task));
+    rig_settle();
+    return turns;
+}
+
+START_TEST(what_came_while_the_thread_was_held_up_has_an_end)
+{
+    spawns = true;
+    ck_assert_uint_le(hold_up(), 2);
+    spawns = false;
+    ck_assert_uint_eq(hold_up(), RILL_HELD_UP_TURNS_MAX);
+}
+END_TEST
+
 START_TEST(cancelling_all_reaches_parked_queued_yielding_and_running_tasks_and_each_once)
 {
     struct latch latches[4] = {{.drain_polls = 0}};
@@ -682,6 +738,7 @@ int main(void)
         a_timer_is_found_although_the_coarse_clock_stands_still,
         a_wait_with_a_task_ready_does_not_wait,
         the_clock_is_read_at_most_once_a_turn_and_not_at_all_without_need,
+        what_came_while_the_thread_was_held_up_has_an_end,
         cancelling_all_reaches_parked_queued_yielding_and_running_tasks_and_each_once,
         printing_names_function_and_line_of_each_future_that_waits,
         a_thread_has_one_executor_at_most,
