@@ -10,6 +10,7 @@
 #include "io/bridge.h"
 
 #include "runtime/executor.h"
+#include "runtime/panic.h"
 
 #include <errno.h>
 #include <string.h>
@@ -156,8 +157,13 @@ static int try_or_wait(struct rill_bridge *bridge, bool is_send, void *message,
     pthread_mutex_lock(&bridge->lock);
     result = is_send ? try_send(bridge, message, &post, &remote)
                      : try_receive(bridge, message, &post, &remote);
-    if (result == MUST_WAIT && waiter)
-        rill_list_append(is_send ? &bridge->senders : &bridge->receivers, &waiter->queue);
+    if (result == MUST_WAIT && waiter) {
+        struct rill_link *line = is_send ? &bridge->senders : &bridge->receivers;
+
+        rill_check(line->prev != &waiter->queue,
+                   "two that wait at a bridge use the same struct: each needs one of its own");
+        rill_list_append(line, &waiter->queue);
+    }
     pthread_mutex_unlock(&bridge->lock);
     wake(post, remote);
     return result;

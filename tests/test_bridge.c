@@ -508,6 +508,17 @@ static void close_one_that_is_not_begun(void)
     letters_close(&never_begun);
 }
 
+static void wait_twice_with_one_struct(void)
+{
+    static struct background waiting[2];
+    static char got[2];
+
+    for (int i = 0; i < 2; i++) {
+        background_start(&waiting[i], letters_receive(&bridge, &op, &got[i]));
+        fixture_turn();
+    }
+}
+
 static void await_sent_again(void)
 {
     (void)await(&op.future);
@@ -520,6 +531,8 @@ START_TEST(misuse_panics)
 
     if (!open_bridge())
         return;
+    fixture_expect_panic(wait_twice_with_one_struct,
+                         "two that wait at a bridge use the same struct");
     fixture_expect_panic(block_within_a_task, "a task blocks its own thread at a bridge");
     fixture_expect_panic(bridge_without_places, "a bridge without a place for a message");
     fixture_expect_panic(send_into_one_that_is_not_begun, "a bridge is used without its ..._init");
