@@ -48,8 +48,10 @@ struct rill_send_file {
  *   -EIO, -EBADF, -EISDIR, -EINVAL, -ESPIPE, ...  as of rill_file_read_at
  *   -ENOMEM       there was no memory for a piece, and nothing was sent
  *
- * After an error transferred tells how many bytes had gone, as it does all the time. A file
- * that is written to meanwhile is sent as it is when each piece is read. */
+ * After an error transferred tells how many bytes had gone, as it does all the time. Of a pipe, up
+ * to RILL_SEND_FILE_PIECE bytes behind these were taken out and are lost: where that matters, read
+ * and send them in a loop of your own. A file that is written to meanwhile is sent as it is when
+ * each piece is read. */
 struct rill_future *rill_tcp_send_file(struct rill_tcp *tcp, struct rill_send_file *send,
                                        struct rill_file *file, uint64_t offset, uint64_t size);
 
