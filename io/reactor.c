@@ -261,6 +261,19 @@ static void drain(struct rill_reactor *reactor)
         reactor->stats.overflows++;
 }
 
+bool rill_reactor_has_answer(const struct rill_reactor *reactor, const struct rill_op *op)
+{
+    const struct io_uring *ring = &reactor->ring;
+    struct io_uring_cqe *cqe;
+    unsigned head;
+
+    io_uring_for_each_cqe (ring, head, cqe) {
+        if (op_named(cqe->user_data) == op)
+            return true;
+    }
+    return rill_reactor_has_overflowed(reactor);
+}
+
 /* Whether there is something to be done that no completion will announce. */
 static bool may_not_sleep(const struct rill_reactor *reactor)
 {

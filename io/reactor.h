@@ -138,6 +138,11 @@ void rill_reactor_await_end(struct rill_reactor *reactor, const struct rill_op *
  * dropped: where there is no place for it, it waits for one. */
 void rill_reactor_cancel(struct rill_reactor *reactor, struct rill_op *op);
 
+/* Whether the kernel has said something about an op that was not taken out of the ring yet, or may
+ * have: where more was submitted in this turn than the queue has room for, or by any system call of
+ * a runtime that is embedded. */
+bool rill_reactor_has_answer(const struct rill_reactor *reactor, const struct rill_op *op);
+
 /* Takes back an op that is QUEUED or STARVED, which the kernel never saw. */
 void rill_reactor_withdraw(struct rill_reactor *reactor, struct rill_op *op);
 

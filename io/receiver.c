@@ -224,6 +224,9 @@ static bool withdraw(struct rill_op *op, struct rill_task *task)
 {
     struct rill_reactor *reactor = rill_reactor_here();
 
+    rill_check(
+        !op->waiter || op->waiter == task,
+        "a connection or socket is closed, or released, while another task receives from it");
     if (op->state == RILL_OP_QUEUED || op->state == RILL_OP_STARVED)
         rill_reactor_withdraw(reactor, op);
     if (op->state == RILL_OP_IN_KERNEL)

@@ -365,5 +365,6 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
 
 struct rill_future *rill_listener_close(struct rill_listener *listener)
 {
+    rill_check(!listener->future.awaits, "a listener is closed while a task closes it");
     return rill_future_init(&listener->future, close_poll);
 }

@@ -140,7 +140,8 @@ struct rill_future *rill_listener_withdraw(struct rill_listener *listener);
 
 /* Stops listening: withdraws the accept, closes the connections that nobody took,
  * then removes a unix socket's file and closes the socket. No accept may be waiting. It cannot be
- * cancelled; a listener that is closed already, or was never open, is closed with 0. */
+ * cancelled; a listener that is closed already, or was never open, is closed with 0. Panics while
+ * another task closes it. */
 struct rill_future *rill_listener_close(struct rill_listener *listener);
 
 #ifdef __cplusplus

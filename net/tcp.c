@@ -241,9 +241,17 @@ static enum rill_poll flush_poll(struct rill_future *self, struct rill_task *tas
     RILL_END();
 }
 
+/* All of these have one future. */
+static struct rill_future *begin(struct rill_tcp *tcp, rill_poll_fn *poll)
+{
+    rill_check(!tcp->future.awaits,
+               "a connection is flushed, released or closed while a task does that already");
+    return rill_future_init(&tcp->future, poll);
+}
+
 struct rill_future *rill_tcp_flush(struct rill_tcp *tcp)
 {
-    return rill_future_init(&tcp->future, flush_poll);
+    return begin(tcp, flush_poll);
 }
 
 /* Bytes that are sent in another way would overtake those in line. */
@@ -252,13 +260,33 @@ static void check_order(const struct rill_tcp *tcp)
     rill_check(tcp->sender.held == 0, "borrowed buffers are still in line: await rill_tcp_flush");
 }
 
+static enum rill_poll broken_poll(struct rill_future *self, struct rill_task *task)
+{
+    struct rill_op *op = rill_container_of(self, struct rill_op, future);
+
+    if (!rill_budget_spend(rill_executor_here(), task))
+        return RILL_PENDING;
+    op->state = RILL_OP_IDLE;
+    return rill_future_end(self, -(int64_t)op->remaining);
+}
+
+/* Behind bytes in line that were given up nothing may be sent any more: there would be a hole. */
+static struct rill_future *unless_broken(const struct rill_tcp *tcp, struct rill_op *op)
+{
+    if (__builtin_expect(tcp->sender.error != 0, 0)) {
+        op->remaining = (uint64_t)-tcp->sender.error;
+        op->future.poll = broken_poll;
+    }
+    return &op->future;
+}
+
 struct rill_future *rill_tcp_send(struct rill_tcp *tcp, struct rill_op *op, const void *buffer,
                                   size_t size)
 {
     check_order(tcp);
     rill_op_prepare(op, &name_send, IORING_OP_SEND, rill_tcp_fd(tcp), buffer, size, 0);
     op->op_flags = MSG_NOSIGNAL;
-    return &op->future;
+    return unless_broken(tcp, op);
 }
 
 struct rill_future *rill_tcp_send_all(struct rill_tcp *tcp, struct rill_op *op, const void *buffer,
@@ -270,7 +298,7 @@ struct rill_future *rill_tcp_send_all(struct rill_tcp *tcp, struct rill_op *op, 
      * io_uring/poll.c) to a thread, which blocks for as long as the peer does not read. */
     op->op_flags = MSG_NOSIGNAL;
     op->kind = RILL_OP_EXACT;
-    return &op->future;
+    return unless_broken(tcp, op);
 }
 
 static enum rill_poll vectored_poll(struct rill_future *self, struct rill_task *task)
@@ -311,7 +339,7 @@ struct rill_future *rill_tcp_send_all_vectored(struct rill_tcp *tcp,
     rill_op_prepare(&send->op, &name, IORING_OP_SENDMSG, rill_tcp_fd(tcp), &send->message, 1, 0);
     send->op.op_flags = MSG_NOSIGNAL; /* as above */
     send->op.future.poll = vectored_poll;
-    return &send->op.future;
+    return unless_broken(tcp, &send->op);
 }
 
 /* ---- the end ---- */
@@ -338,7 +366,7 @@ struct rill_future *rill_tcp_finish_sending(struct rill_tcp *tcp, struct rill_op
     check_order(tcp);
     rill_op_prepare(op, &name, IORING_OP_NOP, rill_tcp_fd(tcp), NULL, 0, 0);
     op->future.poll = finish_poll;
-    return &op->future;
+    return unless_broken(tcp, op);
 }
 
 static enum rill_poll release_poll(struct rill_future *self, struct rill_task *task)
@@ -367,7 +395,7 @@ static enum rill_poll release_poll(struct rill_future *self, struct rill_task *t
 struct rill_future *rill_tcp_release(struct rill_tcp *tcp)
 {
     check_order(tcp);
-    return rill_future_init(&tcp->future, release_poll);
+    return begin(tcp, release_poll);
 }
 
 static enum rill_poll close_poll(struct rill_future *self, struct rill_task *task)
@@ -391,7 +419,7 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
 
 struct rill_future *rill_tcp_close(struct rill_tcp *tcp)
 {
-    return rill_future_init(&tcp->future, close_poll);
+    return begin(tcp, close_poll);
 }
 
 bool rill_tcp_is_idle(const struct rill_tcp *tcp)
@@ -401,7 +429,10 @@ bool rill_tcp_is_idle(const struct rill_tcp *tcp)
 
     if (!tcp->is_open || tcp->receiver.held > 0 || tcp->receiver.ended)
         return false;
-    return kernel->ops->poll(kernel, &descriptor, 1) == 0;
+    if (kernel->ops->poll(kernel, &descriptor, 1) != 0)
+        return false;
+    return tcp->receiver.op.state == RILL_OP_IDLE ||
+           !rill_reactor_has_answer(rill_reactor_here(), &tcp->receiver.op);
 }
 
 /* ---- addresses ---- */

@@ -125,10 +125,13 @@ struct rill_future *rill_tcp_send_lasting(struct rill_tcp *tcp, struct rill_borr
 
 /* Waits until all that is in line was sent: tcp->result is 0, or the -errno that ended the
  * stream. To be awaited before sending in another way or finishing; closing does it by itself.
- * Cancelling it gives up what was not sent: -ECANCELED, if there was something. */
+ * Cancelling it gives up what was not sent: -ECANCELED, if there was something. All further sends,
+ * and finishing, end with that error then, whichever way they are: what they sent would follow a
+ * hole, maybe in the middle of a message. Panics while another task flushes, releases or closes. */
 struct rill_future *rill_tcp_flush(struct rill_tcp *tcp);
 
-/* Sends up to size bytes; the result is how many the kernel took. */
+/* Sends up to size bytes; the result is how many the kernel took. This and the following also end
+ * with the error of what was in line before, if that was not sent (see rill_tcp_flush). */
 struct rill_future *rill_tcp_send(struct rill_tcp *tcp, struct rill_op *op, const void *buffer,
                                   size_t size);
 
@@ -158,8 +161,9 @@ struct rill_future *rill_tcp_send_all_vectored(struct rill_tcp *tcp,
 
 /* Finishes sending: the peer receives what is on its way and then 0. It never waits. The result is
  * 0, also where it was finished before; -ENOTCONN where the connection was reset or has ended;
- * -EBADF; or -ECANCELED in a task that is cancelled, and sending is not finished: closing is then
- * what ends it. Panics where something is in line (rill_tcp_flush). */
+ * the error of what was in line and was not sent (rill_tcp_flush); -EBADF; or -ECANCELED in a task
+ * that is cancelled, and sending is not finished: closing is then what ends it. Panics where
+ * something is in line (rill_tcp_flush). */
 struct rill_future *rill_tcp_finish_sending(struct rill_tcp *tcp, struct rill_op *op);
 
 /* Takes the descriptor out of the connection, for another library, another runtime or another
@@ -180,7 +184,8 @@ struct rill_future *rill_tcp_release(struct rill_tcp *tcp);
  * somebody gave an SO_LINGER of some seconds makes this wait, and the runtime with all its tasks,
  * until everything was acknowledged or the time is over. tcp->result is
  * then 0 or what close(2) says. It cannot be cancelled; one that is closed already, or was never
- * open, is closed with 0. */
+ * open, is closed with 0. Panics while another task flushes, releases or closes it, or waits in a
+ * borrowed receive, which nobody would end. */
 struct rill_future *rill_tcp_close(struct rill_tcp *tcp);
 
 /* Whether nothing has come on the connection that nobody has received, neither bytes nor its end

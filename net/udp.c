@@ -391,5 +391,6 @@ static enum rill_poll close_poll(struct rill_future *self, struct rill_task *tas
 
 struct rill_future *rill_udp_close(struct rill_udp *udp)
 {
+    rill_check(!udp->future.awaits, "a socket is closed while a task closes it");
     return rill_future_init(&udp->future, close_poll);
 }

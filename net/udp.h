@@ -201,7 +201,8 @@ struct rill_future *rill_udp_send_vectored(struct rill_udp *udp, struct rill_dat
 
 /* Withdraws a borrowed receive that is armed, removes a unix socket's file, and closes the
  * socket; datagrams that nobody received are dropped. Nothing else may be in flight on it. It
- * cannot be cancelled; one that is closed already, or was never open, is closed with 0. */
+ * cannot be cancelled; one that is closed already, or was never open, is closed with 0. Panics
+ * while another task closes it, or waits in a borrowed receive. */
 struct rill_future *rill_udp_close(struct rill_udp *udp);
 
 #ifdef __cplusplus

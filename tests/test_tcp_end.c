@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <unistd.h>
 
 START_TEST(a_side_that_finished_sending_can_still_receive)
 {
@@ -222,6 +223,69 @@ START_TEST(a_connection_that_is_not_open_reaches_no_other_that_has_its_number)
     ck_assert_int_eq(recv_now(&fourth, buffer, 100), 2);
     fixture_hang_up(&third);
     fixture_hang_up(&fourth);
+    close_pair();
+}
+END_TEST
+
+static void begin_to_close(void)
+{
+    open_pair(REAL, NULL, NULL);
+    background_start(&receiving, rill_tcp_close(&one));
+    fixture_turn();
+}
+
+static void close_what_closes(void)
+{
+    begin_to_close();
+    await(rill_tcp_close(&one));
+}
+
+static void flush_what_closes(void)
+{
+    begin_to_close();
+    await(rill_tcp_flush(&one));
+}
+
+static void release_what_closes(void)
+{
+    begin_to_close();
+    await(rill_tcp_release(&one));
+}
+
+static void close_what_another_receives_from(void)
+{
+    open_pair(REAL, NULL, NULL);
+    background_start(&receiving, rill_tcp_recv_borrowed(&one, &borrow));
+    fixture_turn();
+    await(rill_tcp_close(&one));
+}
+
+START_TEST(what_another_task_is_about_to_end_is_not_ended)
+{
+    fixture_expect_panic(close_what_closes, "while a task does that already");
+    fixture_expect_panic(flush_what_closes, "while a task does that already");
+    fixture_expect_panic(release_what_closes, "while a task does that already");
+    fixture_expect_panic(close_what_another_receives_from, "while another task receives from it");
+}
+END_TEST
+
+/* The kernel puts what comes into a shared buffer within any call of an embedded runtime's. */
+START_TEST(a_connection_is_not_idle_with_bytes_that_wait_in_the_ring)
+{
+    const struct rill_runtime_options options = {.embedded = true};
+
+    if (!open_pair(_i, NULL, &options))
+        return;
+    ck_assert_int_eq(send_now(&other, bytes, 1), 1);
+    ck_assert_int_eq(await(rill_tcp_recv_borrowed(&one, &borrow)), 1);
+    rill_borrow_give_back(&borrow);
+    settle();
+    expect(rill_tcp_is_idle(&one));
+    ck_assert_int_eq(write(other.fd, bytes, 9), 9);
+    (void)getppid();
+    expect(!rill_tcp_is_idle(&one));
+    ck_assert_int_eq(await(rill_tcp_recv_borrowed(&one, &borrow)), 9);
+    rill_borrow_give_back(&borrow);
     close_pair();
 }
 END_TEST
@@ -453,6 +517,8 @@ int main(void)
         {a_send_that_waits_ends_when_the_peer_resets, IN_BOTH},
         {a_connection_is_idle_until_something_comes_and_again_when_it_was_received, IN_BOTH},
         {a_connection_is_not_idle_with_bytes_or_an_end_in_shared_buffers, IN_BOTH},
+        {a_connection_is_not_idle_with_bytes_that_wait_in_the_ring, IN_REAL},
+        {what_another_task_is_about_to_end_is_not_ended, IN_REAL},
         {closing_twice_and_closing_nothing_do_nothing, IN_BOTH},
         {a_connection_that_is_not_open_reaches_no_other_that_has_its_number, IN_BOTH},
         {from_the_beginning_of_its_close_on_a_connection_is_not_open, IN_BOTH},
