@@ -385,7 +385,7 @@ int rill_reactor_init(struct rill_reactor *reactor, const struct rill_reactor_op
     int error;
 
     *reactor = (struct rill_reactor){
-        .driver = {&ops},
+        .driver = {.ops = &ops},
         .kernel = options->kernel,
         .wait_policy = options->wait_policy,
         .spin = {.max_ns = options->spin_ns},
