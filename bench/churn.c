@@ -45,7 +45,8 @@ static int64_t check(struct churn *churn)
     if (churn->chunk.result <= 0)
         return churn->chunk.result < 0 ? churn->chunk.result : -ECONNRESET;
     if (length <= churn->load->size - churn->received)
-        error = exchange_check(churn->chunk.data, churn->index, churn->received, length);
+        error = exchange_check(churn->chunk.data, churn->index,
+                               churn->sent_before + churn->received, length);
     rill_borrow_give_back(&churn->chunk);
     churn->received += length;
     churn->load->heard++;
@@ -62,7 +63,8 @@ static enum rill_poll visit_poll(struct rill_future *self, struct rill_task *tas
     if (churn->timeout.result < 0)
         RILL_RETURN(churn->timeout.result);
     configure(churn);
-    RILL_AWAIT(rill_tcp_send_lasting(&churn->peer, &churn->send, exchange_bytes(churn->index, 0),
+    RILL_AWAIT(rill_tcp_send_lasting(&churn->peer, &churn->send,
+                                     exchange_bytes(churn->index, churn->sent_before),
                                      churn->load->size));
     if (churn->send.result < 0)
         RILL_RETURN(churn->send.result);
@@ -92,6 +94,7 @@ static enum rill_poll churn_poll(struct rill_future *self, struct rill_task *tas
         if (churn->visit.result < 0)
             RILL_RETURN(churn->visit.result);
         load_answered(churn->load, churn->begin_ns);
+        churn->sent_before += churn->load->size;
     }
     RILL_END();
 }

@@ -28,6 +28,7 @@ struct churn {
     struct rill_timeout timeout;
     struct rill_borrow send, chunk;
     struct rill_op finish;
+    uint64_t sent_before; /* by earlier visits: no answer to one of them is one to the next */
     uint64_t received;
     int64_t begin_ns;
 };

@@ -533,10 +533,12 @@ class Publishing(unittest.TestCase):
                                ("messages-latency.svg", "")):
                 publish.write(f"{directory}/{name}", text)
             publish.publish(directory, f"{directory}/docs")
-            self.assertEqual(sorted(os.listdir(f"{directory}/docs/2026-01-02")),
+            self.assertEqual(sorted(os.listdir(f"{directory}/docs/2026-01-02-0304")),
                              ["README.md", "cpu.svg", "report.csv", "report.json", "report.txt"])
             self.assertRegex(publish.read(f"{directory}/docs.md"),
-                             r"(?s)^a\n.*docs/2026-01-02/cpu\.svg.*\nz\n$")
+                             r"(?s)^a\n.*docs/2026-01-02-0304/cpu\.svg.*\nz\n$")
+            with self.assertRaisesRegex(servers.Failed, "published already"):
+                publish.publish(directory, f"{directory}/docs")
 
 
 def main():

@@ -49,20 +49,22 @@ def show_newest(docs, name):
 
 
 def publish(output, docs):
-    """Copies text, figures and pictures to docs/DATE/ with a README.md that shows them, has
-    docs.md show the pictures, and returns the path of the page. A report of the same day
-    replaces the one before."""
+    """Copies text, figures and pictures to docs/DATE-TIME/ with a README.md that shows them, has
+    docs.md show the pictures, and returns the path of the page. None replaces another: who
+    chooses among reports chooses the result."""
     if not os.path.exists(f"{output}/report.json"):
         raise servers.Failed(f"{output}: there is no report to publish: make bench writes one")
-    name = json.loads(read(f"{output}/report.json"))["facts"]["date"].split()[0]
+    day, time = json.loads(read(f"{output}/report.json"))["facts"]["date"].split()[:2]
+    name = f"{day}-{time.replace(':', '')}"
     directory = f"{docs}/{name}"
-    shutil.rmtree(directory, ignore_errors=True)
+    if os.path.exists(directory):
+        raise servers.Failed(f"{directory}: this report was published already")
     os.makedirs(directory)
     for file in ("report.txt", "report.csv", "report.json", *(f"{name}.svg" for name in TITLES)):
         if os.path.exists(f"{output}/{file}"):
             shutil.copy(f"{output}/{file}", directory)
     text = read(f"{output}/report.txt").rstrip()
-    page = [f"# Benchmarks of {name}",
+    page = [f"# Benchmarks of {day}, {time}",
             "How these figures are taken, and what they do not say, is in "
             "[benchmarks.md](../../benchmarks.md). The same as [CSV](report.csv) and "
             "[JSON](report.json).", f"```text\n{text}\n```", *pictures(directory, "")]
