@@ -9,8 +9,8 @@ import servers
 TITLES = {
     "throughput": "Requests per second by connections",
     "cpu": "CPU time per request by connections",
-    "latency-open-50": "Latencies at half of the load",
-    "latency-open-90": "Latencies at nine tenths of the load",
+    "latency-open-50": "Latencies at half of what the slowest loop answers",
+    "latency-open-90": "Latencies at nine tenths of what the slowest loop answers",
     "timers": "Timers",
     "tasks": "Tasks",
     "rdma-latency": "RDMA: latency by message size",
